@@ -1,0 +1,11 @@
+"""What a patient becomes: cohort folders, tables and cells in, numbers out.
+
+The path of a patient through this package, each step a module:
+
+    schema      what a cohort folder and an endpoint may say (pydantic)
+    cohort      a cohort folder read from disk          check   its findings, all at once
+    cells       the cells of a sample, and their summary    anndata_io   .h5ad and .zarr
+    patients    `Patients`: the columnar form in which training and serving hold patients
+    outcomes    an endpoint applied to a cohort: durations and causes from a landmark
+    encoder     `PatientEncoder`: what is fitted inside the fold; patients in, matrix out
+"""

@@ -1,0 +1,121 @@
+"""Baseline variables as columns, and what is impossible in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.patients import FloatArray, Patients, TextArray
+from features.schema import Variable
+
+Flags = tuple[tuple[str, ...], ...]
+"""For each row, the names of the columns or variables concerned."""
+
+
+def flags(masks: Mapping[str, NDArray[np.bool_]], n_rows: int) -> Flags:
+    """For each row, the names whose mask holds."""
+    named: list[list[str]] = [[] for _ in range(n_rows)]
+    for name, mask in masks.items():
+        for row in np.flatnonzero(mask):
+            named[row].append(name)
+    return tuple(map(tuple, named))
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineEncoder:
+    """Numeric variables as they are, ordinal ones by the index of their level, categorical ones one column a level."""
+
+    names: tuple[str, ...]
+    kinds: Mapping[str, str]
+    levels: Mapping[str, tuple[str, ...]]
+    """Declared levels of ordinal variables; levels seen in training of categorical ones."""
+
+    @classmethod
+    def fit(cls, patients: Patients, variables: Mapping[str, Variable], names: Sequence[str]) -> BaselineEncoder:
+        """Learn the levels of categorical variables."""
+        kinds = {name: variables[name].kind for name in names}
+        levels: dict[str, tuple[str, ...]] = {}
+        for name in names:
+            if kinds[name] == "ordinal":
+                levels[name] = variables[name].levels or ()
+            elif kinds[name] == "categorical":
+                levels[name] = tuple(sorted({str(v) for v in patients.baseline[name] if v is not None}))
+        return cls(tuple(names), kinds, levels)
+
+    def columns(self, patients: Patients) -> dict[str, FloatArray]:
+        """Columns (rows,) by name, e.g. ``age``, ``product=axi-cel``; NaN where missing."""
+        columns: dict[str, FloatArray] = {}
+        for name in self.names:
+            values = patients.baseline.get(name)
+            if values is None:  # a served patient need not name every variable
+                values = np.full(len(patients), None, dtype=object)
+            if self.kinds[name] == "numeric":
+                columns[name] = values.astype(float)
+            elif self.kinds[name] == "ordinal":
+                index = {level: float(i) for i, level in enumerate(self.levels[name])}
+                columns[name] = np.array([index.get(value, np.nan) for value in values])
+            else:
+                columns |= self._indicators(name, cast("TextArray", values))
+        return columns
+
+    def _indicators(self, name: str, values: TextArray) -> dict[str, FloatArray]:
+        """One 0/1 column a level; one only, of the second level, when there are two."""
+        missing = np.array([value is None for value in values], dtype=bool)
+        levels = self.levels[name][1:] if len(self.levels[name]) == 2 else self.levels[name]
+        return {f"{name}={level}": np.where(missing, np.nan, (values == level).astype(float)) for level in levels}
+
+    def unseen(self, patients: Patients) -> Flags:
+        """For each row, the variables whose level was not seen in training."""
+        masks = {
+            name: np.array([v is not None and v not in self.levels[name] for v in patients.baseline[name]], dtype=bool)
+            for name in self.levels
+            if name in patients.baseline
+        }
+        return flags(masks, len(patients))
+
+    def state(self) -> dict[str, Any]:
+        """Plain JSON that `from_state` rebuilds the encoder from."""
+        return {
+            "names": list(self.names),
+            "kinds": dict(self.kinds),
+            "levels": {name: list(levels) for name, levels in self.levels.items()},
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> BaselineEncoder:
+        """Rebuild what `state` described."""
+        return cls(tuple(state["names"]), state["kinds"], {k: tuple(v) for k, v in state["levels"].items()})
+
+
+def impossible(patients: Patients, variables: Mapping[str, Variable]) -> tuple[Patients, Flags]:
+    """Turn values outside their variable's plausible range, or not finite, into missing ones.
+
+    Returns:
+        The patients without those values, and for each row the variables concerned (up to its landmark).
+    """
+    masks: dict[str, NDArray[np.bool_]] = {}
+    baseline = dict(patients.baseline)
+    measured = patients.measurements
+    value = measured.value
+    for name, variable in variables.items():
+        low, high = variable.range or (-np.inf, np.inf)
+        if variable.kind == "numeric" and name in baseline:
+            numbers = baseline[name].astype(float)
+            bad = np.isinf(numbers) | (numbers < low) | (numbers > high)
+            if bad.any():
+                baseline[name] = np.where(bad, np.nan, numbers)
+                masks[name] = bad
+        if name in measured.names:
+            of_variable = measured.variable == measured.names.index(name)
+            bad = of_variable & (np.isinf(value) | (value < low) | (value > high))
+            if bad.any():
+                value = np.where(bad, np.nan, value)
+                known = bad & (measured.day <= patients.landmark_day[measured.row])
+                rows = np.bincount(measured.row[known], minlength=len(patients)) > 0
+                masks[name] = masks.get(name, np.zeros(len(patients), dtype=bool)) | rows
+    clean = replace(patients, baseline=baseline, measurements=replace(measured, value=value))
+    return clean, flags(masks, len(patients))

@@ -1,0 +1,221 @@
+"""A cohort: the patients of one study, with everything known about them, as typed tables.
+
+`features.check.read_cohort` reads and checks a cohort folder; `write_cohort` writes one whole or not at all.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import mkdtemp
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from features.cells import CellBag, CellSummary
+from features.errors import SequelaError
+from features.outcomes import Outcomes
+from features.patients import FloatArray, IntArray, Measurements, Patients, Samples, TextArray
+from features.schema import CohortCard, Endpoint, EventRule, Variable
+
+TABLES: Mapping[str, tuple[str, ...]] = {
+    "patients": ("patient_id", "follow_up_days"),
+    "events": ("patient_id", "day", "event"),
+    "measurements": ("patient_id", "day", "variable", "value"),
+    "samples": ("sample_id", "patient_id", "day", "material"),
+}
+"""Required columns of each table of a cohort folder."""
+OPTIONAL_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "patients": ("entry_day", "site"),
+    "events": ("grade", "detail"),
+    "measurements": ("unit",),
+    "samples": ("assay",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cohort:
+    """Checked tables of one study. Values are in the units that `card` declares; identifiers are str."""
+
+    folder: Path
+    card: CohortCard
+    patients: pd.DataFrame
+    """patient_id, follow_up_days, [entry_day], [site], and the declared baseline variables; one row a patient."""
+    events: pd.DataFrame
+    """patient_id, day, event, grade (float, NaN where not graded)."""
+    measurements: pd.DataFrame
+    """patient_id, day, variable, value in the declared unit."""
+    samples: pd.DataFrame
+    """sample_id, patient_id, day, material."""
+    cells: Path | None
+    """cells.h5ad or cells.zarr."""
+    fingerprint: str
+    """sha256 over the files of the folder: the identity of the data set."""
+
+    @property
+    def baseline_variables(self) -> dict[str, Variable]:
+        """The declared variables that are columns of the patients table."""
+        return {name: variable for name, variable in self.card.variables.items() if name in self.patients.columns}
+
+
+def to_patients(cohort: Cohort, summary: Mapping[str, CellSummary] | None = None) -> Patients:
+    """All patients of a cohort, one row each, seen from day 0.
+
+    Args:
+        cohort: The cohort.
+        summary: Summary of each sample's cells by sample_id (`features.anndata_io.summarise_samples`); samples that are
+            not in it are left out.
+    """
+    ids = cohort.patients["patient_id"].to_numpy(dtype=object)
+    row_of = pd.Series(np.arange(len(ids)), index=ids)
+    baseline = {
+        name: _column(cohort.patients[name], variable) for name, variable in cohort.baseline_variables.items()
+    }
+    table = cohort.measurements
+    names, code = np.unique(table["variable"].to_numpy(dtype=str), return_inverse=True)
+    measurements = Measurements.from_columns(
+        len(ids),
+        row_of[table["patient_id"]].to_numpy(dtype=np.int64),
+        [str(name) for name in names],
+        code.astype(np.int64),
+        table["day"].to_numpy(dtype=float),
+        table["value"].to_numpy(dtype=float),
+    )
+    samples = _samples(cohort.samples, row_of, summary) if summary else None
+    return Patients(ids, np.zeros(len(ids)), baseline, measurements, samples)
+
+
+def _column(values: pd.Series, variable: Variable) -> FloatArray | TextArray:
+    if variable.kind == "numeric":
+        return values.to_numpy(dtype=float)
+    return values.astype(object).where(values.notna(), None).to_numpy(dtype=object)
+
+
+def _samples(table: pd.DataFrame, row_of: pd.Series, summary: Mapping[str, CellSummary]) -> Samples:
+    """The samples that have a summary, ordered by patient and day."""
+    table = table[table["sample_id"].isin(list(summary))]
+    row = row_of[table["patient_id"]].to_numpy(dtype=np.int64)
+    order = np.lexsort((table["day"].to_numpy(dtype=float), row))
+    table = table.iloc[order]
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=len(row_of)))]).astype(np.int64)
+    return Samples(
+        offsets,
+        table["sample_id"].to_numpy(dtype=object),
+        table["day"].to_numpy(dtype=float),
+        table["material"].to_numpy(dtype=object),
+        CellSummary.concatenate([summary[sample] for sample in table["sample_id"]]),
+    )
+
+
+def outcomes_at(cohort: Cohort, endpoint: Endpoint, landmark_day: float) -> tuple[IntArray, Outcomes]:
+    """Apply an endpoint from one landmark.
+
+    A patient is at risk when none of the endpoint's events has happened by the landmark day and follow-up goes beyond it.
+    Events on one day count as the one named first in the endpoint. Patients who enter observation after the landmark
+    (`entry_day`) are left-truncated.
+
+    Returns:
+        Positions of the patients at risk in ``cohort.patients``, and their outcomes.
+
+    Raises:
+        SequelaError: Nobody is at risk at the landmark.
+    """
+    follow_up = cohort.patients.set_index("patient_id")["follow_up_days"].astype(float)
+    first_day, cause = _first_event(cohort.events, endpoint, follow_up.index)
+    duration = np.minimum(first_day, follow_up.to_numpy()) - landmark_day
+    at_risk = np.flatnonzero((first_day > landmark_day) & (follow_up.to_numpy() > landmark_day))
+    if not len(at_risk):
+        msg = (
+            f"endpoint {endpoint.name}: no patient is at risk at landmark day {landmark_day:g}; "
+            "choose an earlier landmark_days"
+        )
+        raise SequelaError(msg)
+    entry = None
+    if "entry_day" in cohort.patients:
+        from_landmark = cohort.patients["entry_day"].fillna(0.0).to_numpy(dtype=float) - landmark_day
+        entry = np.clip(from_landmark, 0.0, None)[at_risk]
+        entry = entry if entry.any() else None
+    return at_risk, Outcomes(duration[at_risk], cause[at_risk], endpoint.causes, entry)
+
+
+def _first_event(events: pd.DataFrame, endpoint: Endpoint, patient_ids: pd.Index) -> tuple[FloatArray, IntArray]:
+    """Day and cause of each patient's first event of the endpoint; infinity and 0 where there is none."""
+    day = np.full(len(patient_ids), np.inf)
+    cause = np.zeros(len(patient_ids), dtype=np.int64)
+    for number, rule in enumerate((endpoint.event, *endpoint.competing), start=1):
+        first = qualifying(events, rule).groupby("patient_id")["day"].min().reindex(patient_ids).to_numpy(dtype=float)
+        earlier = first < day  # False for NaN, and on a tie the cause named first stays
+        day[earlier] = first[earlier]
+        cause[earlier] = number
+    return day, cause
+
+
+def qualifying(events: pd.DataFrame, rule: EventRule) -> pd.DataFrame:
+    """The events that a rule means."""
+    of_name = events[events["event"] == rule.name]
+    return of_name if rule.min_grade is None else of_name[of_name["grade"] >= rule.min_grade]
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `folder` that takes its place when the block ends well, and vanishes when not.
+
+    Raises:
+        SequelaError: `folder` exists and is not empty.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        msg = f"{folder}: exists and is not empty; choose another folder or remove it first"
+        raise SequelaError(msg)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        yield beside
+        if folder.exists():
+            folder.rmdir()
+        beside.chmod(0o755)
+        beside.rename(folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def write_cohort(
+    folder: Path,
+    card: CohortCard,
+    tables: Mapping[str, pd.DataFrame],
+    *,
+    write_cells: Callable[[Path], None] | None = None,
+    endpoints: Mapping[str, Endpoint] | None = None,
+) -> None:
+    """Write a cohort folder, whole or not at all.
+
+    Args:
+        folder: Where; must be absent or empty.
+        card: The content of cohort.yaml.
+        tables: ``patients`` and any of ``events``, ``measurements``, ``samples``.
+        write_cells: Called with the unfinished folder to write cells.h5ad or cells.zarr in it.
+        endpoints: Written to ``endpoints/<name>.yaml``.
+
+    Raises:
+        SequelaError: `folder` exists and is not empty.
+    """
+    with new_folder(folder) as beside:
+        write_yaml(beside / "cohort.yaml", card.model_dump(mode="json", exclude_defaults=True) | {"format": card.format})
+        for name, table in tables.items():
+            table.to_csv(beside / f"{name}.csv", index=False, lineterminator="\n")
+        for name, endpoint in (endpoints or {}).items():
+            (beside / "endpoints").mkdir(exist_ok=True)
+            write_yaml(beside / "endpoints" / f"{name}.yaml", endpoint.model_dump(mode="json", exclude_defaults=True))
+        if write_cells is not None:
+            write_cells(beside)
+
+
+def write_yaml(path: Path, content: object) -> None:
+    """Write plain values as YAML in the order given."""
+    path.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120), encoding="utf-8")
+
+
+__all__ = ["TABLES", "CellBag", "Cohort", "new_folder", "outcomes_at", "to_patients", "write_cohort", "write_yaml"]

@@ -1,0 +1,146 @@
+"""`PatientEncoder`: what is fitted inside the fold. Patients in, matrix out; the same code in training and serving."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+import numpy as np
+
+from features.baseline import BaselineEncoder, impossible
+from features.landmark import Statistic, landmark_columns
+from features.patients import FloatArray, Patients
+from features.samples import SampleFeature, SampleFeatures
+from features.scaling import ColumnScaler
+from features.schema import CellsCard, CohortCard, Frozen, Variable
+
+
+class FeatureConfig(Frozen):
+    """Which features a model sees. Names of variables are patterns: ``*`` is all, ``cd4_*`` those that begin so."""
+
+    baseline: tuple[str, ...] = ("*",)
+    """Baseline variables."""
+    measurements: tuple[str, ...] = ("*",)
+    """Repeatedly measured variables."""
+    statistics: tuple[Statistic, ...] = ("last", "age", "slope", "min", "max")
+    """What is computed from each measured variable up to the landmark."""
+    cells: tuple[SampleFeature, ...] = ("composition", "pseudobulk", "programs")
+    """What is computed from the cells of each material's latest sample."""
+    pseudobulk_components: int = 8
+    """Principal components kept of the cell-type pseudobulks, at most a tenth of the training patients."""
+    minimum_observed: float = 0.1
+    """A column observed in a smaller share of the training rows is left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """The matrix a model sees, and what was not as usual about each patient."""
+
+    x: FloatArray
+    """(rows, features)."""
+    missing: tuple[tuple[str, ...], ...]
+    """For each row, the columns that were missing and were imputed."""
+    outside: tuple[tuple[str, ...], ...]
+    """For each row, the columns outside the central 99 % of the training rows."""
+    impossible: tuple[tuple[str, ...], ...]
+    """For each row, the variables with a value outside their plausible range, treated as missing."""
+    unseen: tuple[tuple[str, ...], ...]
+    """For each row, the categorical variables with a level unseen in training, treated as no known level."""
+
+
+@dataclass(frozen=True, slots=True)
+class PatientEncoder:
+    """Baseline, measurements and samples to one standardised matrix. Fitted on the patients of a training fold only."""
+
+    variables: Mapping[str, Variable]
+    """What the cohort declared of every variable in use."""
+    baseline: BaselineEncoder
+    measured: tuple[str, ...]
+    statistics: tuple[Statistic, ...]
+    samples: SampleFeatures | None
+    scaler: ColumnScaler
+
+    @classmethod
+    def fit(cls, patients: Patients, card: CohortCard, config: FeatureConfig) -> PatientEncoder:
+        """Learn levels, components, imputation and scale from training patients."""
+        baseline = BaselineEncoder.fit(patients, card.variables, _matching(patients.baseline, config.baseline))
+        measured = tuple(_matching(patients.measurements.names, config.measurements))
+        cells = card.cells or CellsCard()
+        samples = SampleFeatures.fit(
+            patients,
+            config.cells,
+            config.pseudobulk_components,
+            counts=cells.values == "counts",
+            programs=cells.programs,
+        )
+        used = {name: card.variables[name] for name in dict.fromkeys((*baseline.names, *measured))}
+        unscaled = cls(used, baseline, measured, config.statistics, samples, ColumnScaler.empty())
+        columns = unscaled.columns(patients)
+        scaler = ColumnScaler.fit(columns, minimum_observed=config.minimum_observed)
+        return cls(used, baseline, measured, config.statistics, samples, scaler)
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the columns of the matrix."""
+        return self.scaler.output_names
+
+    def columns(self, patients: Patients) -> dict[str, FloatArray]:
+        """Unscaled columns (rows,) by name, NaN where missing; nothing after the landmark enters."""
+        patients = impossible(patients, self.variables)[0]
+        columns = {"landmark_day": patients.landmark_day}
+        columns |= self.baseline.columns(patients)
+        columns |= landmark_columns(patients, self.measured, self.statistics)
+        if self.samples is not None:
+            columns |= self.samples.columns(patients)
+        return columns
+
+    def transform(self, patients: Patients) -> FloatArray:
+        """The matrix (rows, features), without the report."""
+        return self.scaler.transform(self.columns(patients))
+
+    def encode(self, patients: Patients) -> Encoded:
+        """The matrix with a report for each row."""
+        columns = self.columns(patients)
+        missing, outside = self.scaler.report(columns)
+        return Encoded(
+            self.scaler.transform(columns),
+            missing,
+            outside,
+            impossible(patients, self.variables)[1],
+            self.baseline.unseen(patients),
+        )
+
+    def state(self) -> tuple[dict[str, Any], dict[str, FloatArray]]:
+        """Plain JSON and named arrays that `from_state` rebuilds the encoder from."""
+        sizes: dict[str, Any] = {
+            "variables": {name: v.model_dump(mode="json", exclude_defaults=True) for name, v in self.variables.items()},
+            "baseline": self.baseline.state(),
+            "measured": list(self.measured),
+            "statistics": list(self.statistics),
+            "scaler": self.scaler.state(),
+            "samples": None,
+        }
+        if self.samples is None:
+            return sizes, {}
+        sizes["samples"], arrays = self.samples.state()
+        return sizes, arrays
+
+    @classmethod
+    def from_state(cls, sizes: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> PatientEncoder:
+        """Rebuild what `state` described."""
+        samples = sizes["samples"]
+        return cls(
+            {name: Variable.model_validate(variable) for name, variable in sizes["variables"].items()},
+            BaselineEncoder.from_state(sizes["baseline"]),
+            tuple(sizes["measured"]),
+            tuple(sizes["statistics"]),
+            None if samples is None else SampleFeatures.from_state(samples, arrays),
+            ColumnScaler.from_state(sizes["scaler"]),
+        )
+
+
+def _matching(names: Mapping[str, object] | Sequence[str], patterns: Sequence[str]) -> list[str]:
+    """The names that match any pattern, in their own order."""
+    return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]

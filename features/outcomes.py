@@ -1,0 +1,35 @@
+"""What happened: durations and causes, from a landmark."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """Competing-risks outcomes of rows of patients, counted from each row's landmark."""
+
+    duration_days: NDArray[np.float64]
+    """(rows,): days from the landmark to the first cause, or to the end of follow-up; positive."""
+    cause: NDArray[np.int64]
+    """(rows,): 0 = censored, 1 = the event of interest, 2, … = competing causes."""
+    causes: tuple[str, ...]
+    """Names of causes 1, 2, …"""
+    entry_days: NDArray[np.float64] | None = None
+    """(rows,): days from the landmark at which observation began (left truncation); None: all observed from 0."""
+
+    def __len__(self) -> int:
+        return len(self.duration_days)
+
+    def take(self, rows: NDArray[np.int64]) -> Outcomes:
+        """The given rows, in that order."""
+        entry = None if self.entry_days is None else self.entry_days[rows]
+        return Outcomes(self.duration_days[rows], self.cause[rows], self.causes, entry)
+
+    def counts(self) -> dict[str, int]:
+        """Number of rows by cause, ``censored`` first."""
+        n = np.bincount(self.cause, minlength=len(self.causes) + 1)
+        return dict(zip(("censored", *self.causes), map(int, n), strict=True))

@@ -1,0 +1,126 @@
+"""`Patients`: the columnar form in which training and serving hold patients.
+
+One row is one patient seen from one landmark day. Everything here is plain numpy, so that a served request and a
+cohort of ten thousand take the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.cells import CellSummary
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+TextArray = NDArray[np.object_]
+
+
+@dataclass(frozen=True, slots=True)
+class Measurements:
+    """Repeated measurements, stored contiguously by patient and by day within a patient."""
+
+    offsets: IntArray
+    """(rows + 1,): measurements of row i are ``offsets[i]:offsets[i + 1]``."""
+    variable: IntArray
+    """(measurements,): index into `names`."""
+    day: FloatArray
+    """(measurements,): days since infusion, ascending within a row."""
+    value: FloatArray
+    """(measurements,): in the variable's unit."""
+    names: tuple[str, ...]
+
+    @classmethod
+    def empty(cls, n_rows: int) -> Measurements:
+        """No measurement for `n_rows` patients."""
+        zero = np.zeros(0)
+        return cls(np.zeros(n_rows + 1, dtype=np.int64), np.zeros(0, dtype=np.int64), zero, zero, ())
+
+    @classmethod
+    def from_columns(
+        cls, n_rows: int, row: IntArray, names: Sequence[str], variable: IntArray, day: FloatArray, value: FloatArray
+    ) -> Measurements:
+        """Sort columns of measurements, each with the patient's row, into the contiguous form."""
+        order = np.lexsort((day, row))
+        offsets = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=n_rows))]).astype(np.int64)
+        return cls(offsets, variable[order], day[order], value[order], tuple(names))
+
+    @property
+    def row(self) -> IntArray:
+        """(measurements,): the row each measurement belongs to."""
+        return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
+
+    def take(self, rows: IntArray) -> Measurements:
+        """The measurements of `rows`, which may repeat."""
+        picked, offsets = gather(self.offsets, rows)
+        return Measurements(offsets, self.variable[picked], self.day[picked], self.value[picked], self.names)
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Samples with the summaries of their cells, stored contiguously by patient and by day within a patient."""
+
+    offsets: IntArray
+    """(rows + 1,): samples of row i are ``offsets[i]:offsets[i + 1]``."""
+    sample_id: TextArray
+    day: FloatArray
+    material: TextArray
+    summary: CellSummary
+    """Summaries of all cells, one row a sample, in the same order."""
+
+    @property
+    def row(self) -> IntArray:
+        """(samples,): the row each sample belongs to."""
+        return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
+
+    def take(self, rows: IntArray) -> Samples:
+        """The samples of `rows`, which may repeat."""
+        picked, offsets = gather(self.offsets, rows)
+        return Samples(
+            offsets, self.sample_id[picked], self.day[picked], self.material[picked], self.summary.take(picked)
+        )
+
+
+def gather(offsets: IntArray, rows: IntArray) -> tuple[IntArray, IntArray]:
+    """Indices of the contiguous blocks of `rows`, and the offsets of the blocks once gathered."""
+    lengths = np.diff(offsets)[rows]
+    new_offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    within = np.arange(new_offsets[-1]) - np.repeat(new_offsets[:-1], lengths)
+    return np.repeat(offsets[rows], lengths) + within, new_offsets
+
+
+@dataclass(frozen=True, slots=True)
+class Patients:
+    """Patients as the models see them: one row is one patient from one landmark day.
+
+    Numeric baseline variables are float64 with NaN for missing; ordinal and categorical ones are objects, str or None.
+    Values after `landmark_day` may be present: the encoder never lets them in.
+    """
+
+    patient_id: TextArray
+    """(rows,): str. A patient may stand in several rows, once for each landmark day."""
+    landmark_day: FloatArray
+    """(rows,): days since infusion."""
+    baseline: Mapping[str, FloatArray | TextArray]
+    measurements: Measurements
+    samples: Samples | None = field(default=None)
+
+    def __len__(self) -> int:
+        return len(self.patient_id)
+
+    def take(self, rows: IntArray) -> Patients:
+        """The given rows, in that order; rows may repeat."""
+        return Patients(
+            self.patient_id[rows],
+            self.landmark_day[rows],
+            {name: values[rows] for name, values in self.baseline.items()},
+            self.measurements.take(rows),
+            None if self.samples is None else self.samples.take(rows),
+        )
+
+    def at_landmark(self, day: float) -> Patients:
+        """The same rows seen from another landmark day."""
+        return replace(self, landmark_day=np.full(len(self), float(day)))

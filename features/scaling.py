@@ -1,0 +1,131 @@
+"""`ColumnScaler`: selection, transformation, imputation and scale of columns, learnt from a training fold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.baseline import Flags, flags
+from features.patients import FloatArray
+
+SKEWED = 1.5
+"""Sample skewness from which a positive column is taken in logarithms."""
+INDICATOR_SHARE = 0.05
+"""Columns missing in at least this share of rows, and observed in it, get a missing-value indicator."""
+CLIP = 6.0
+"""Standardised values are clipped to ± this: one mistyped laboratory value must not decide a prediction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What was learnt about one column."""
+
+    name: str
+    logarithm: bool
+    """Whether it enters as its natural logarithm (values ≤ 0 then count as missing)."""
+    median: float
+    """Of the transformed values; fills in missing ones."""
+    mean: float
+    sd: float
+    indicator: bool
+    low: float
+    high: float
+    """0.5 % and 99.5 % quantiles of the raw values."""
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnScaler:
+    """Columns by name in, standardised matrix out."""
+
+    kept: tuple[Column, ...]
+
+    @classmethod
+    def empty(cls) -> ColumnScaler:
+        """A scaler that keeps nothing."""
+        return cls(())
+
+    @classmethod
+    def fit(cls, columns: Mapping[str, FloatArray], *, minimum_observed: float) -> ColumnScaler:
+        """Keep columns that vary, are observed often enough, and do not repeat an earlier one."""
+        kept: list[Column] = []
+        seen: set[bytes] = set()
+        indicated: set[bytes] = set()
+        for name, raw in columns.items():
+            observed = np.isfinite(raw)
+            if observed.sum() < max(2.0, minimum_observed * len(raw)) or np.ptp(raw[observed]) < 1e-12:
+                continue
+            column = _learn(name, raw, observed)
+            image = np.round(_standardise(column, raw), 9).tobytes()
+            if image in seen:
+                continue
+            seen.add(image)
+            indicator = column.indicator and observed.tobytes() not in indicated  # one indicator for what is missing together
+            indicated.add(observed.tobytes())
+            kept.append(replace(column, indicator=indicator))
+        return cls(tuple(kept))
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Names of the matrix's columns: values first, then missing-value indicators."""
+        return (*(c.name for c in self.kept), *(f"{c.name} missing" for c in self.kept if c.indicator))
+
+    def transform(self, columns: Mapping[str, FloatArray]) -> FloatArray:
+        """The standardised matrix (rows, features)."""
+        n_rows = len(next(iter(columns.values())))
+        values = [_standardise(column, columns[column.name]) for column in self.kept]
+        missing = [(~np.isfinite(columns[c.name])).astype(float) for c in self.kept if c.indicator]
+        return np.column_stack([*values, *missing]) if self.kept else np.zeros((n_rows, 0))
+
+    def report(self, columns: Mapping[str, FloatArray]) -> tuple[Flags, Flags]:
+        """For each row, the kept columns that are missing, and those outside the training range."""
+        n_rows = len(next(iter(columns.values())))
+        missing = {c.name: ~np.isfinite(columns[c.name]) for c in self.kept}
+        outside = {c.name: (columns[c.name] < c.low) | (columns[c.name] > c.high) for c in self.kept}
+        return flags(missing, n_rows), flags(outside, n_rows)
+
+    def state(self) -> list[dict[str, Any]]:
+        """Plain JSON that `from_state` rebuilds the scaler from."""
+        return [asdict(column) for column in self.kept]
+
+    @classmethod
+    def from_state(cls, state: list[dict[str, Any]]) -> ColumnScaler:
+        """Rebuild what `state` described."""
+        return cls(tuple(Column(**column) for column in state))
+
+
+def _learn(name: str, raw: FloatArray, observed: NDArray[np.bool_]) -> Column:
+    values = raw[observed]
+    logarithm = bool(values.min() > 0 and _skewness(values) > SKEWED)
+    values = np.log(values) if logarithm else values
+    median = float(np.median(values))
+    filled = np.full(len(raw), median)
+    filled[observed] = values
+    share = 1.0 - observed.mean()
+    low, high = np.quantile(raw[observed], [0.005, 0.995])
+    return Column(
+        name,
+        logarithm,
+        median,
+        float(filled.mean()),
+        float(max(filled.std(), 1e-6)),
+        bool(INDICATOR_SHARE <= share <= 1 - INDICATOR_SHARE),
+        float(low),
+        float(high),
+    )
+
+
+def _skewness(values: FloatArray) -> float:
+    deviation = values - values.mean()
+    sd = deviation.std()
+    return float((deviation**3).mean() / sd**3) if sd > 0 else 0.0
+
+
+def _standardise(column: Column, raw: FloatArray) -> FloatArray:
+    if column.logarithm:
+        raw = np.log(np.where(raw > 0, raw, np.nan))
+    values = np.where(np.isfinite(raw), raw, column.median)
+    return np.clip((values - column.mean) / column.sd, -CLIP, CLIP)

@@ -1,0 +1,22 @@
+"""Simulated cohorts with a known truth.
+
+The simulator draws patients, their clinical courses and their cells from one generative model, whose numbers stand in
+``configs/cohort/simulated.yaml``, and writes a cohort folder with every patient's true cumulative incidence beside it.
+
+    config       the numbers: rates, effects, laboratory values, gene panel (pydantic, YAML)
+    population   latent traits, covariates, baseline laboratory values, composition of the infusion product
+    hazards      piecewise-constant cause-specific hazards: sampling and closed-form incidence
+    course       what happens to each patient: infections, relapse, death, second malignancy, CRS, ICANS
+    clinic       population, hazards and course together: `simulate_clinic`, without cells
+    truth        true cumulative incidence of every patient
+    tables       the tables of the cohort folder      trajectories   repeated measurements
+    expression   cells of a sample: types and counts
+    folder       `simulate`: the whole cohort folder
+    calibrate    the baseline hazards that meet the published rates, and the check that they do
+"""
+
+from features.simulator.clinic import Clinic, simulate_clinic
+from features.simulator.config import SimulatorConfig, load_simulator_config
+from features.simulator.folder import simulate
+
+__all__ = ["Clinic", "SimulatorConfig", "load_simulator_config", "simulate", "simulate_clinic"]

@@ -1,0 +1,19 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real studies beside the repository, or wherever SEQUELA_SHARED_DATA points."""
+    folder = Path(os.environ.get("SEQUELA_SHARED_DATA", REPOSITORY.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real studies at {folder}; set SEQUELA_SHARED_DATA to test on them")
+    return folder

@@ -1,0 +1,1 @@
+"""Risk models: plain torch and numpy, nothing that serving could not carry."""

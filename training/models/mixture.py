@@ -1,0 +1,66 @@
+"""Weighted means of other predictors' incidences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.models.aalen_johansen import AalenJohansen
+from training.models.cox import CauseSpecificCox
+from training.models.network import HazardNetwork
+from training.models.predictor import Arrays, Predictor, Sizes
+
+
+class Mixture:
+    """The linear opinion pool: a weighted mean of incidences keeps every invariant of an incidence."""
+
+    kind: ClassVar[str] = "mixture"
+
+    def __init__(self, members: Sequence[Predictor], weights: Sequence[float]) -> None:
+        """Weights are positive and are normalised to sum to 1."""
+        self.members = tuple(members)
+        self.weights = np.asarray(weights, dtype=float) / float(np.sum(weights))
+
+    def incidence(
+        self, x: NDArray[np.float64], landmark_day: NDArray[np.float64], times_days: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Incidences (rows, causes, times)."""
+        answers = np.stack([member.incidence(x, landmark_day, times_days) for member in self.members])
+        mean: NDArray[np.float64] = np.tensordot(self.weights, answers, axes=1)
+        return mean
+
+    def state(self) -> tuple[Sizes, dict[str, NDArray[Any]]]:
+        """Kinds, sizes and weights; arrays of member i are named ``i/…``."""
+        sizes, arrays = [], {}
+        for i, member in enumerate(self.members):
+            member_sizes, member_arrays = member.state()
+            sizes.append({"kind": member.kind, "sizes": member_sizes})
+            arrays |= {f"{i}/{name}": value for name, value in member_arrays.items()}
+        return {"weights": self.weights.tolist(), "members": sizes}, arrays
+
+    @classmethod
+    def from_state(cls, sizes: Sizes, arrays: Arrays) -> Self:
+        """Rebuild what `state` described."""
+        members = []
+        for i, member in enumerate(sizes["members"]):
+            own = {name.removeprefix(f"{i}/"): a for name, a in arrays.items() if name.startswith(f"{i}/")}
+            members.append(rebuild(member["kind"], member["sizes"], own))
+        return cls(members, sizes["weights"])
+
+
+PREDICTORS: dict[str, type[Predictor]] = {
+    predictor.kind: predictor for predictor in (AalenJohansen, CauseSpecificCox, HazardNetwork, Mixture)
+}
+"""Every predictor that an artifact may hold, by kind."""
+
+
+def rebuild(kind: str, sizes: Sizes, arrays: Arrays) -> Predictor:
+    """The predictor of a kind from its state.
+
+    Raises:
+        KeyError: The kind, or an array, is unknown.
+    """
+    return PREDICTORS[kind].from_state(sizes, arrays)

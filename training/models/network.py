@@ -1,0 +1,143 @@
+"""The discrete-hazard network: a packed, bagged ensemble of multinomial hazard models, in plain torch.
+
+In bin j of follow-up, a patient still event-free has the event of cause k with probability
+h_k(j | x) = exp(z_k) / (1 + Σ exp(z_l)), z_k(j, x) = a_k(j) + x·w_k + τ(j) x·v_k + g_k(x, τ(j)),
+with τ the bin's place in [−1, 1] and g a small network. Multinomial logistic hazards: Allison, Sociol Methodol
+1982;13:61; Tutz & Schmid, Modeling Discrete Time-to-Event Data, 2016, ch. 8. All members are one batched program
+(packed ensembles: Gorishniy et al., TabM, ICLR 2025), and each cause has weights of its own, so that each can be
+stopped at its own best epoch: a rare cause overfits long before a common one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from training.models.predictor import Arrays, Sizes
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSizes:
+    """All that determines the shape of the network's parameters."""
+
+    n_members: int
+    n_features: int
+    n_causes: int
+    n_bins: int
+    n_hidden: int
+
+
+class PackedHazards(nn.Module):
+    """Logits of cause-specific hazards of all members at once."""
+
+    def __init__(self, sizes: NetworkSizes, generator: torch.Generator | None = None) -> None:
+        """Initialise from the generator; linear paths begin at 0, so that training starts from the base hazards."""
+        super().__init__()
+        self.sizes = sizes
+        m, p, k, h = sizes.n_members, sizes.n_features, sizes.n_causes, sizes.n_hidden
+        self.base = nn.Parameter(torch.zeros(m, k, sizes.n_bins))
+        self.linear = nn.Parameter(torch.zeros(m, k, p))
+        self.linear_by_time = nn.Parameter(torch.zeros(m, k, p))
+        scale = max(p, 1) ** -0.5
+        self.hidden = nn.Parameter(torch.randn(m, k, p, h, generator=generator) * scale)
+        self.hidden_bias = nn.Parameter(torch.randn(m, k, h, generator=generator) * 0.5)
+        self.out = nn.Parameter(torch.zeros(m, k, h))
+        self.out_by_time = nn.Parameter(torch.zeros(m, k, h))
+
+    def forward(self, x_np: Tensor) -> Tensor:
+        """Logits (members, rows, causes, bins) against remaining event-free, for features (rows, features)."""
+        hidden = torch.einsum("np,mkph->mnkh", x_np, self.hidden) + self.hidden_bias[:, None]
+        active = nn.functional.silu(hidden)
+        level = torch.einsum("np,mkp->mnk", x_np, self.linear) + torch.einsum("mnkh,mkh->mnk", active, self.out)
+        trend = torch.einsum("np,mkp->mnk", x_np, self.linear_by_time)
+        trend = trend + torch.einsum("mnkh,mkh->mnk", active, self.out_by_time)
+        place = torch.linspace(-1.0, 1.0, self.sizes.n_bins, dtype=x_np.dtype, device=x_np.device)
+        return self.base[:, None] + level[..., None] + trend[..., None] * place
+
+
+def log_hazards(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Log probabilities of each cause (…, causes, bins), and of none (…, bins), in a bin."""
+    none = -torch.logsumexp(nn.functional.pad(logits, (0, 0, 1, 0)), dim=-2)
+    return logits + none.unsqueeze(-2), none
+
+
+class HazardNetwork:
+    """The fitted network; its prediction is the mean incidence over members."""
+
+    kind: ClassVar[str] = "network"
+
+    def __init__(self, module: PackedHazards, edges_days: NDArray[np.float64]) -> None:
+        """The module, and the bins' edges (bins + 1,), the first of them 0."""
+        self.module = module.eval().requires_grad_(requires_grad=False)
+        self.edges_days = edges_days
+
+    def incidence(
+        self, x: NDArray[np.float64], landmark_day: NDArray[np.float64], times_days: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Incidences (rows, causes, times), in double precision; constant after the last bin."""
+        del landmark_day  # a feature, where there are several
+        return self.member_incidence(x, times_days).mean(axis=0)
+
+    def member_incidence(self, x: NDArray[np.float64], times_days: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Incidences (members, rows, causes, times)."""
+        parts = [self._part(x[rows], times_days) for rows in np.array_split(np.arange(len(x)), max(1, len(x) // 256))]
+        return np.concatenate(parts, axis=1)
+
+    def _part(self, x: NDArray[np.float64], times_days: NDArray[np.float64]) -> NDArray[np.float64]:
+        with torch.inference_mode():
+            logits = self.module(torch.as_tensor(x, dtype=torch.float32)).double()
+            cause, none = log_hazards(logits)
+            hazard, log_none = cause.exp().numpy(), none.numpy()
+        return interpolate(hazard, log_none, self.edges_days, times_days)
+
+    def state(self) -> tuple[Sizes, dict[str, NDArray[Any]]]:
+        """Sizes; parameters and edges."""
+        arrays = {name: value.cpu().numpy() for name, value in self.module.state_dict().items()}
+        return asdict(self.module.sizes), arrays | {"edges_days": self.edges_days}
+
+    @classmethod
+    def from_state(cls, sizes: Sizes, arrays: Arrays) -> Self:
+        """Rebuild what `state` described."""
+        with torch.device("meta"):
+            module = PackedHazards(NetworkSizes(**sizes))
+        parameters = {name: torch.as_tensor(value) for name, value in arrays.items() if name != "edges_days"}
+        module.load_state_dict(parameters, strict=True, assign=True)
+        return cls(module, arrays["edges_days"])
+
+
+def interpolate(
+    hazard: NDArray[np.float64],
+    log_none: NDArray[np.float64],
+    edges_days: NDArray[np.float64],
+    times_days: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Cumulative incidence at any time, with the hazard constant within each bin.
+
+    Args:
+        hazard: (…, causes, bins): probability of each cause in a bin, given event-free at its start.
+        log_none: (…, bins): log probability of no event in a bin.
+        edges_days: (bins + 1,).
+        times_days: (times,).
+
+    Returns:
+        (…, causes, times): smooth between edges, since S(t) = S(start) · P(none)^(share of the bin gone).
+    """
+    bin_of = np.clip(np.searchsorted(edges_days, times_days, side="right") - 1, 0, len(edges_days) - 2)
+    width = np.diff(edges_days)
+    gone = np.clip((times_days - edges_days[bin_of]) / width[bin_of], 0.0, 1.0)
+    zero = np.zeros((*log_none.shape[:-1], 1))
+    log_start = np.concatenate([zero, np.cumsum(log_none, axis=-1)[..., :-1]], axis=-1)
+    start = np.exp(log_start)
+    any_cause = np.maximum(hazard.sum(axis=-2), 1e-300)
+    share = hazard / any_cause[..., None, :]
+    lost = start * -np.expm1(log_none)
+    before = np.cumsum(lost[..., None, :] * share, axis=-1)
+    before = np.concatenate([np.zeros((*before.shape[:-1], 1)), before[..., :-1]], axis=-1)
+    within = start[..., bin_of] * -np.expm1(log_none[..., bin_of] * gone)
+    values: NDArray[np.float64] = before[..., bin_of] + within[..., None, :] * share[..., bin_of]
+    return values

@@ -1,0 +1,236 @@
+"""Fitting the discrete-hazard network with Lightning."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
+
+from features.outcomes import Outcomes
+from training.config import NetworkConfig, TrainerConfig
+from training.models.network import HazardNetwork, NetworkSizes, PackedHazards, log_hazards
+
+EpochListener = Callable[[int, float, float], None]
+"""Called after each epoch with epoch, training loss and mean out-of-bag loss."""
+LARGE_CLASS_ODDS = 1e-4
+"""Smallest hazard from which base logits start: keeps causes that are rare in a bin finite."""
+
+
+@dataclass(frozen=True, slots=True)
+class BinnedOutcomes:
+    """Outcomes on the bins of a discrete-hazard model."""
+
+    at_risk: Tensor
+    """(rows, bins): share of the bin spent under observation and event-free; an event's bin counts as 1."""
+    event: Tensor
+    """(rows, causes, bins): 1 in the bin of the event, for its cause."""
+
+
+def bin_edges(outcomes: Outcomes, n_bins: int) -> NDArray[np.float64]:
+    """(bins + 1,): 0, quantiles of the times of events of any cause, and the last of them."""
+    times = outcomes.duration_days[outcomes.cause > 0]
+    edges = np.unique(np.quantile(times, np.linspace(0, 1, n_bins + 1)[1:], method="higher"))
+    return np.concatenate([[0.0], edges[edges > 0]])
+
+
+def to_bins(outcomes: Outcomes, edges_days: NDArray[np.float64]) -> BinnedOutcomes:
+    """Exposure and events by bin.
+
+    A bin (start, end] holds the events up to and including its end. Who is censored, or enters, within a bin is at risk
+    for the share of it that was observed: with a hazard constant in the bin, log P(no event) is that share of the bin's.
+    """
+    n_bins = len(edges_days) - 1
+    end = outcomes.duration_days[:, None]
+    width = np.diff(edges_days)
+    observed = np.clip((end - edges_days[:-1]) / width, 0.0, 1.0)
+    has_event = (outcomes.cause > 0) & (outcomes.duration_days <= edges_days[-1])
+    rows = np.flatnonzero(has_event)
+    bin_of = np.searchsorted(edges_days, outcomes.duration_days[rows], side="left") - 1
+    bin_of = np.maximum(bin_of, 0)
+    observed[rows, bin_of] = 1.0
+    if outcomes.entry_days is not None:
+        observed = np.clip(observed - np.clip((outcomes.entry_days[:, None] - edges_days[:-1]) / width, 0.0, 1.0), 0, 1)
+    event = np.zeros((len(outcomes), len(outcomes.causes), n_bins))
+    event[rows, outcomes.cause[rows] - 1, bin_of] = 1.0
+    return BinnedOutcomes(torch.as_tensor(observed, dtype=torch.float32), torch.as_tensor(event, dtype=torch.float32))
+
+
+class HazardTraining(pl.LightningModule):
+    """Bagged training of all members at once, each stopped, cause by cause, at its best out-of-bag epoch.
+
+    Each member weighs patients by Poisson(1) draws (Oza & Russell, Online Bagging and Boosting, 2001); those it draws 0
+    times are out of its bag and score it.
+    """
+
+    def __init__(
+        self,
+        module: PackedHazards,
+        x: Tensor,
+        binned: BinnedOutcomes,
+        weights: Tensor,
+        config: NetworkConfig,
+        listener: EpochListener | None,
+    ) -> None:
+        """`weights` is (members, rows): how often each member drew each row's patient."""
+        super().__init__()
+        self.module = module
+        self.config = config
+        self.listener = listener
+        self.register_buffer("x", x, persistent=False)
+        self.register_buffer("at_risk", binned.at_risk, persistent=False)
+        self.register_buffer("event", binned.event, persistent=False)
+        self.register_buffer("weights", weights, persistent=False)
+        shape = (module.sizes.n_members, module.sizes.n_causes)
+        self.register_buffer("best", torch.full(shape, torch.inf))
+        self.kept = {name: value.detach().clone() for name, value in module.state_dict().items()}
+        self.stale = 0
+        self.loss_sum = 0.0
+
+    def losses(self, rows: Tensor) -> Tensor:
+        """Negative log-likelihood by cause (members, rows, causes) of the rows under every member.
+
+        A cause's share is −Σ_j [event_k log h_k + (at risk, no event of k) log(1 − h_k)]: the likelihood of a discrete
+        cause-specific hazard (Allison 1982, eq. 15), of which the multinomial one is the sum up to O(h²).
+        """
+        cause, _ = log_hazards(self.module(self.x[rows]).float())
+        none = torch.log1p(-cause.exp().clamp(max=1 - 1e-6))
+        event, at_risk = self.event[rows], self.at_risk[rows][:, None]
+        return -(event * cause + (at_risk - event) * none).sum(dim=-1)
+
+    def training_step(self, batch: Tensor, _: int) -> Tensor:
+        """Multinomial negative log-likelihood of a mini-batch, averaged over the bag of each member."""
+        cause, none = log_hazards(self.module(self.x[batch]).float())
+        event, at_risk = self.event[batch], self.at_risk[batch]
+        stays = at_risk - event.sum(dim=1)
+        loss = -(event * cause).sum(dim=(-1, -2)) - (stays * none).sum(dim=-1)
+        weighted = (loss * self.weights[:, batch]).sum(dim=0).mean()
+        self.loss_sum += float(weighted.detach()) / self.module.sizes.n_members * len(batch)
+        return weighted
+
+    @torch.no_grad()
+    def on_train_epoch_end(self) -> None:
+        """Score every member and cause out of bag; keep what is better than before."""
+        total = torch.zeros_like(self.best)
+        for rows in torch.arange(len(self.x), device=self.x.device).split(2048):
+            out_of_bag = (self.weights[:, rows] == 0).float()
+            total += torch.einsum("mnk,mn->mk", self.losses(rows), out_of_bag)
+        score = total / (self.weights == 0).sum(dim=1, keepdim=True).clamp(min=1)
+        better = score < self.best - 1e-5 * self.best.abs().nan_to_num(posinf=0.0)
+        self.best = torch.where(better, score, self.best)
+        for name, value in self.module.state_dict().items():
+            mask = better.reshape(*better.shape, *[1] * (value.ndim - 2))
+            self.kept[name] = torch.where(mask, value, self.kept[name].to(value.device))
+        self.stale = 0 if bool(better.any()) else self.stale + 1
+        if self.listener is not None:
+            self.listener(self.current_epoch, self.loss_sum / len(self.x), float(score.mean()))
+        self.loss_sum = 0.0
+        if self.stale >= self.config.patience:
+            self.trainer.should_stop = True
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """AdamW; the base hazards are not decayed, since 0 is no sensible value for them."""
+        base = [self.module.base, self.module.hidden_bias]
+        rest = [p for p in self.module.parameters() if not any(p is b for b in base)]
+        groups = [{"params": base, "weight_decay": 0.0}, {"params": rest, "weight_decay": self.config.weight_decay}]
+        return torch.optim.AdamW(groups, lr=self.config.learning_rate)
+
+
+class _Batches(IterableDataset[Tensor]):
+    """Shuffled mini-batches of row numbers; the order of an epoch depends on seed and epoch alone."""
+
+    def __init__(self, n_rows: int, batch_rows: int, seed: int) -> None:
+        self.n_rows, self.batch_rows, self.seed, self.epoch = n_rows, batch_rows, seed, 0
+
+    def __len__(self) -> int:
+        return -(-self.n_rows // self.batch_rows)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.n_rows)
+        self.epoch += 1
+        yield from map(torch.as_tensor, np.array_split(order, len(self)))
+
+
+def fit_network(
+    x: NDArray[np.float64],
+    outcomes: Outcomes,
+    patient_id: NDArray[np.object_],
+    config: NetworkConfig,
+    trainer_config: TrainerConfig,
+    *,
+    seed: int,
+    listener: EpochListener | None = None,
+) -> HazardNetwork:
+    """Fit the bagged network on encoded patients.
+
+    Args:
+        x: Standardised features (rows, features).
+        outcomes: Outcomes of the rows.
+        patient_id: (rows,): rows of one patient are drawn together, so that no patient is in and out of one bag.
+        config: The network.
+        trainer_config: Accelerator, devices, precision.
+        seed: Of initial weights, bags and mini-batches.
+        listener: Told the losses of each epoch.
+    """
+    rng = np.random.default_rng(seed)
+    edges = bin_edges(outcomes, config.bins)
+    binned = to_bins(outcomes, edges)
+    sizes = NetworkSizes(config.members, x.shape[1], len(outcomes.causes), len(edges) - 1, config.hidden)
+    module = PackedHazards(sizes, torch.Generator().manual_seed(int(rng.integers(2**31))))
+    with torch.no_grad():
+        module.base.copy_(_base_logits(binned))
+    _, patient = np.unique(patient_id.astype(str), return_inverse=True)
+    drawn = rng.poisson(1.0, size=(config.members, patient.max() + 1))[:, patient]
+    training = HazardTraining(
+        module,
+        torch.as_tensor(x, dtype=torch.float32),
+        binned,
+        torch.as_tensor(drawn, dtype=torch.float32),
+        config,
+        listener,
+    )
+    batches = _Batches(len(x), config.batch_rows, int(rng.integers(2**31)))
+    _train(training, batches, config, trainer_config)
+    module = module.cpu()
+    module.load_state_dict({name: value.cpu() for name, value in training.kept.items()})
+    return HazardNetwork(module, edges)
+
+
+def _base_logits(binned: BinnedOutcomes) -> Tensor:
+    """(causes, bins): log odds of each cause against none in each bin, from all rows."""
+    events = binned.event.sum(dim=0)
+    exposure = binned.at_risk.sum(dim=0).clamp(min=1.0)
+    hazard = (events / exposure).clamp(min=LARGE_CLASS_ODDS)
+    none = (1.0 - hazard.sum(dim=0)).clamp(min=0.02)
+    return hazard.log() - none.log()
+
+
+def _train(training: HazardTraining, batches: _Batches, config: NetworkConfig, trainer_config: TrainerConfig) -> None:
+    """Run Lightning, quietly: progress and metrics are reported by our listener."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    trainer = pl.Trainer(
+        accelerator=trainer_config.accelerator,
+        devices=trainer_config.devices,
+        precision=trainer_config.precision,
+        gradient_clip_val=trainer_config.gradient_clip_norm,
+        deterministic=trainer_config.deterministic,
+        max_epochs=config.max_epochs,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
+    with warnings.catch_warnings():
+        # Batches are row numbers of data already on the device: loader workers would only copy it.
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*IterableDataset.*__len__.*")
+        warnings.filterwarnings("ignore", message=".*number of training batches.*log_every_n_steps.*")
+        trainer.fit(training, DataLoader(batches, batch_size=None))
