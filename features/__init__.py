@@ -8,4 +8,7 @@ The path of a patient through this package, each step a module:
     patients    `Patients`: the columnar form in which training and serving hold patients
     outcomes    an endpoint applied to a cohort: durations and causes from a landmark
     encoder     `PatientEncoder`: what is fitted inside the fold; patients in, matrix out
+                (baseline, landmark, samples: its parts; scaling: imputation and scale; programs: gene sets)
+    request     one patient as JSON, for serving        units        UCUM conversion
+    importers   public studies to cohort folders        simulator    cohorts with a known truth
 """

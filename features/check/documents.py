@@ -127,21 +127,20 @@ def _keys_at(model: type[BaseModel], location: Iterable[str | int]) -> set[str]:
     """Keys that a (nested) model takes, following fields, items of mappings and of sequences."""
     here: list[Any] = [model]
     for part in location:
-        here = [
-            annotation
-            for kind in here
-            for annotation in (
-                [kind.model_fields[part].annotation] if _is_model(kind) and part in kind.model_fields else get_args(kind)
-            )
-        ]
-        here = [inner for kind in here for inner in _unwrapped(kind)]
+        below: list[Any] = []
+        for kind in here:
+            if not _is_model(kind):
+                below += get_args(kind)
+            elif part in kind.model_fields:
+                below.append(kind.model_fields[part].annotation)
+        here = [member for kind in below for member in _members(kind)]
     return {key for kind in here if _is_model(kind) for key in kind.model_fields}
 
 
-def _unwrapped(annotation: Any) -> list[Any]:  # noqa: ANN401: annotations are of any kind
-    """The members of a union, else the annotation itself."""
+def _members(annotation: Any) -> tuple[Any, ...]:  # noqa: ANN401: annotations are of any kind
+    """The members of an optional type, else the annotation itself."""
     members = get_args(annotation)
-    return [annotation, *members] if members and type(None) in members else [annotation]
+    return members if type(None) in members else (annotation,)
 
 
 def _is_model(kind: Any) -> bool:  # noqa: ANN401: annotations are of any kind

@@ -1,4 +1,4 @@
-"""Delimited text as studies publish it: separators, decimal commas, missing codes; every refusal names row and column."""
+"""Delimited text as studies publish it: separators, decimal commas, missing codes. Refusals name row and column."""
 
 from __future__ import annotations
 
@@ -25,11 +25,6 @@ _THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+")
 _MAX_CELL = 2**24
 
 
-def refusal(place: str, row: object, column: str, value: object, rule: str, remedy: str) -> SequelaError:
-    """An error that names place, row (the header is row 1), column, value, rule and remedy."""
-    return SequelaError(f"{place} row {row}: {column} = {value!r}; {rule}. {remedy}")
-
-
 @dataclass(frozen=True, slots=True)
 class Delimited:
     """A delimited file as text; missing cells are empty."""
@@ -40,6 +35,18 @@ class Delimited:
     """str columns; the index is the row as a spreadsheet counts it (the header is row 1)."""
     decimal_comma: bool
     """Whether a comma inside a number can only be a decimal mark, because columns are not separated by commas."""
+
+    def refuse_where(self, wrong: NDArray[np.bool_] | pd.Series, column: str, rule: str, remedy: str) -> None:
+        """Refuse the first row that is wrong.
+
+        Raises:
+            SequelaError: A row is wrong; the message names file, row, column, value, rule and remedy.
+        """
+        rows = np.flatnonzero(wrong)
+        if len(rows):
+            row, value = self.cells.index[int(rows[0])], self.cells[column].iloc[int(rows[0])]
+            msg = f"{self.name} row {row}: {column} = {value!r}; {rule}. {remedy}"
+            raise SequelaError(msg)
 
     def require(self, columns: Iterable[str]) -> None:
         """Check that columns exist.
@@ -70,9 +77,7 @@ class Delimited:
             SequelaError: The column is absent, or a cell is missing.
         """
         values = self.text(column)
-        if (values == "").any():
-            row = values.index[(values == "").argmax()]
-            raise refusal(self.name, row, column, "", "a value is required", "Fill the cell or remove the row.")
+        self.refuse_where(values == "", column, "a value is required", "Fill the cell or remove the row.")
         return values
 
     def numbers(self, column: str) -> NDArray[np.float64]:
@@ -82,17 +87,14 @@ class Delimited:
             SequelaError: The column is absent, or a cell is no number.
         """
         values = self.text(column)
-        numbers = np.full(len(values), np.nan)
-        for place, text in enumerate(values):
-            if text == "":
-                continue
-            number = parse_number(text, decimal_comma=self.decimal_comma)
-            if number is None:
-                raise refusal(
-                    self.name, values.index[place], column, text, "a number is expected",
-                    "Correct the cell, or list the text as a missing code.",
-                )  # fmt: skip
-            numbers[place] = number
+        parsed = [parse_number(text, decimal_comma=self.decimal_comma) for text in values]
+        numbers = np.array(parsed, dtype=np.float64)  # None becomes NaN
+        self.refuse_where(
+            np.isnan(numbers) & (values != ""),
+            column,
+            "a number is expected",
+            "Correct the cell, or list the text as a missing code.",
+        )
         return numbers
 
 
@@ -134,7 +136,8 @@ def read_delimited(path: Path, *, missing: Sequence[str] = ()) -> Delimited:
     kept = {number: cells for number, cells in enumerate(rows[1:], start=2) if any(cell.strip() for cell in cells)}
     for number, cells in kept.items():
         if len(cells) != len(header):
-            msg = f"{path.name} row {number}: {len(cells)} cells; the header has {len(header)}. Check separators and quotes."
+            rule = f"{len(cells)} cells, while the header has {len(header)}"
+            msg = f"{path.name} row {number}: {rule}. Check separators and quotes."
             raise SequelaError(msg)
     codes = MISSING | {code.strip().lower() for code in missing}
     clean = [[_clean(cell, codes) for cell in cells] for cells in kept.values()]

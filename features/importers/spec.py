@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
@@ -62,7 +62,7 @@ class TableVariable(Variable):
 
     @field_validator("levels", mode="before")
     @classmethod
-    def _levels_as_text(cls, levels: Any) -> Any:  # noqa: ANN401: whatever the YAML holds
+    def _levels_as_text(cls, levels: object) -> object:
         if not isinstance(levels, Sequence) or isinstance(levels, str):
             return levels
         if any(isinstance(level, bool) for level in levels):
@@ -91,7 +91,7 @@ class TableSpec(Frozen):
     time: TimeColumn
     event: EventColumn | None = None
     event_times: dict[str, tuple[str, ...]] | None = None
-    """Instead of `event`: by event, the columns with its times (recurrent events in wide form); `time` ends follow-up."""
+    """Instead of `event`: by event, the columns with its times (recurrent events, wide); `time` ends follow-up."""
     patient_id: str | None = None
     entry: Column | None = None
     """Time at which observation began (left truncation)."""

@@ -33,6 +33,7 @@ class Rates:
     death_after_relapse: FloatArray
     """(patients,)."""
     fatal_share: float
+    fatal_lag_days: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,7 @@ def patient_rates(config: SimulatorConfig, population: Population) -> Rates:
         second_malignancy=of(hazards.second_malignancy),
         death_after_relapse=after_relapse[population.disease],
         fatal_share=hazards.fatal_share,
+        fatal_lag_days=hazards.fatal_lag_days,
     )
 
 

@@ -92,5 +92,24 @@ def identified_days(outcomes: Outcomes) -> float:
     return np.inf if survival.survival[-1] > 0 else float(survival.times_days[-1])
 
 
+def scorable_times(outcomes: Outcomes, times_days: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The leading part of the ascending times about which the outcomes say something.
+
+    It depends on the outcomes alone, so predictions that are scored on the same rows stay comparable.
+
+    Raises:
+        SequelaError: There is none.
+    """
+    last = identified_days(outcomes)
+    known = times_days[times_days <= last]
+    if len(known) == 0:
+        msg = (
+            f"scoring: the first time, {times_days[0]:g} days, is after the end of all follow-up at {last:g} days. "
+            "Choose earlier horizons, or score more patients."
+        )
+        raise SequelaError(msg)
+    return known
+
+
 def _inverse(probability: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.divide(1.0, probability, out=np.full(probability.shape, np.nan), where=probability > 0)
