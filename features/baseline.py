@@ -63,9 +63,13 @@ class BaselineEncoder:
         return columns
 
     def _indicators(self, name: str, values: TextArray) -> dict[str, FloatArray]:
-        """One 0/1 column a level; one only, of the second level, when there are two."""
-        missing = np.array([value is None for value in values], dtype=bool)
-        levels = self.levels[name][1:] if len(self.levels[name]) == 2 else self.levels[name]
+        """One 0/1 column a level; one only, of the second level, when there are two.
+
+        An unseen level is 0 in each column. With one column that would mean the first level, so there it is missing.
+        """
+        known = self.levels[name]
+        missing = np.array([v is None or (len(known) == 2 and v not in known) for v in values], dtype=bool)
+        levels = known[1:] if len(known) == 2 else known
         return {f"{name}={level}": np.where(missing, np.nan, (values == level).astype(float)) for level in levels}
 
     def unseen(self, patients: Patients) -> Flags:

@@ -99,8 +99,8 @@ def _samples(table: pd.DataFrame, row_of: pd.Series, summary: Mapping[str, CellS
     """The samples that have a summary, ordered by patient and day."""
     table = table[table["sample_id"].isin(list(summary))]
     row = row_of[table["patient_id"]].to_numpy(dtype=np.int64)
-    order = np.lexsort((table["day"].to_numpy(dtype=float), row))
-    table = table.iloc[order]
+    name = table["sample_id"].to_numpy(dtype=str)
+    table = table.iloc[np.lexsort((name, table["day"].to_numpy(dtype=float), row))]
     offsets = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=len(row_of)))]).astype(np.int64)
     return Samples(
         offsets,
@@ -115,8 +115,9 @@ def outcomes_at(cohort: Cohort, endpoint: Endpoint, landmark_day: float) -> tupl
     """Apply an endpoint from one landmark.
 
     A patient is at risk when none of the endpoint's events has happened by the landmark day and follow-up goes beyond it.
-    Events on one day count as the one named first in the endpoint. Patients who enter observation after the landmark
-    (`entry_day`) are left-truncated.
+    Events on one day count as the one named first in the endpoint; events after follow-up are not observed. Patients who
+    enter observation after the landmark (`entry_day`) are left-truncated, and never at risk when an event of theirs, or
+    the end of follow-up, is not after their entry.
 
     Returns:
         Positions of the patients at risk in ``cohort.patients``, and their outcomes.
@@ -124,21 +125,26 @@ def outcomes_at(cohort: Cohort, endpoint: Endpoint, landmark_day: float) -> tupl
     Raises:
         SequelaError: Nobody is at risk at the landmark.
     """
-    follow_up = cohort.patients.set_index("patient_id")["follow_up_days"].astype(float)
-    first_day, cause = _first_event(cohort.events, endpoint, follow_up.index)
-    duration = np.minimum(first_day, follow_up.to_numpy()) - landmark_day
-    at_risk = np.flatnonzero((first_day > landmark_day) & (follow_up.to_numpy() > landmark_day))
+    ids = pd.Index(cohort.patients["patient_id"])
+    follow_up = cohort.patients["follow_up_days"].to_numpy(dtype=float)
+    first_day, cause = _first_event(cohort.events, endpoint, ids)
+    cause = np.where(first_day <= follow_up, cause, 0)
+    last_day = np.minimum(first_day, follow_up)
+    duration, entry = last_day - landmark_day, None
+    observed = last_day > landmark_day
+    if "entry_day" in cohort.patients:
+        from_landmark = cohort.patients["entry_day"].fillna(0.0).to_numpy(dtype=float) - landmark_day
+        entry = np.clip(from_landmark, 0.0, None)
+        observed &= duration > entry
+    at_risk = np.flatnonzero(observed)
     if not len(at_risk):
         msg = (
             f"endpoint {endpoint.name}: no patient is at risk at landmark day {landmark_day:g}; "
             "choose an earlier landmark_days"
         )
         raise SequelaError(msg)
-    entry = None
-    if "entry_day" in cohort.patients:
-        from_landmark = cohort.patients["entry_day"].fillna(0.0).to_numpy(dtype=float) - landmark_day
-        entry = np.clip(from_landmark, 0.0, None)[at_risk]
-        entry = entry if entry.any() else None
+    if entry is not None:
+        entry = entry[at_risk] if entry[at_risk].any() else None
     return at_risk, Outcomes(duration[at_risk], cause[at_risk], endpoint.causes, entry)
 
 

@@ -19,7 +19,7 @@ def landmark_columns(
 ) -> dict[str, FloatArray]:
     """Summaries of each variable's values with day ≤ the row's landmark day; nothing later enters.
 
-    ``last``: the latest value; ``age``: landmark day minus its day, in days; ``slope``: least-squares slope in units a
+    ``last``: the latest value, of several on its day the largest; ``age``: landmark day minus its day, in days; ``slope``: least-squares slope in units a
     day, for values on at least two days; ``min`` and ``max``: extremes. NaN where a row has no such value. Values that
     are not finite count as absent.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +29,17 @@ class Outcomes:
         """The given rows, in that order."""
         entry = None if self.entry_days is None else self.entry_days[rows]
         return Outcomes(self.duration_days[rows], self.cause[rows], self.causes, entry)
+
+    @staticmethod
+    def concatenate(parts: Sequence[Outcomes]) -> Outcomes:
+        """Rows one after the other, of parts with the same causes."""
+        entry = np.concatenate([np.zeros(len(p)) if p.entry_days is None else p.entry_days for p in parts])
+        return Outcomes(
+            np.concatenate([part.duration_days for part in parts]),
+            np.concatenate([part.cause for part in parts]),
+            parts[0].causes,
+            entry if entry.any() else None,
+        )
 
     def counts(self) -> dict[str, int]:
         """Number of rows by cause, ``censored`` first."""

@@ -43,8 +43,11 @@ class Measurements:
     def from_columns(
         cls, n_rows: int, row: IntArray, names: Sequence[str], variable: IntArray, day: FloatArray, value: FloatArray
     ) -> Measurements:
-        """Sort columns of measurements, each with the patient's row, into the contiguous form."""
-        order = np.lexsort((day, row))
+        """Sort columns of measurements, each with the patient's row, into the contiguous form.
+
+        Values of one day are put in ascending order, so that nothing depends on the order in which they came.
+        """
+        order = np.lexsort((value, day, row))
         offsets = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=n_rows))]).astype(np.int64)
         return cls(offsets, variable[order], day[order], value[order], tuple(names))
 
@@ -121,6 +124,6 @@ class Patients:
             None if self.samples is None else self.samples.take(rows),
         )
 
-    def at_landmark(self, day: float) -> Patients:
-        """The same rows seen from another landmark day."""
-        return replace(self, landmark_day=np.full(len(self), float(day)))
+    def at_landmark(self, day: float | FloatArray) -> Patients:
+        """The same rows seen from another landmark day: one for all, or (rows,)."""
+        return replace(self, landmark_day=np.broadcast_to(np.asarray(day, dtype=float), len(self)).copy())

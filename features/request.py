@@ -113,6 +113,8 @@ def _number(value: float | str | Quantity, variable: Variable, field: str) -> fl
     if isinstance(value, str):
         raise InputError(field, f"is text; the variable is numeric, in {variable.unit}")
     number = _converted(value.value, value.unit, variable, field) if isinstance(value, Quantity) else value
+    if not np.isfinite(number):
+        raise InputError(field, f"is too large once it is in {variable.unit}; check its unit")
     low, high = variable.range or (-np.inf, np.inf)
     if not low <= number <= high:
         raise InputError(field, f"is outside the possible range [{low:g}, {high:g}] {variable.unit}; check its unit")
@@ -202,21 +204,30 @@ def _summary(sample: SampleRecord, field: str, encoder: PatientEncoder) -> CellS
 
 def _bag(sample: SampleRecord, field: str) -> CellBag:
     """The sample's matrix, once its three arrays agree."""
-    indptr = np.array(sample.indptr, dtype=np.int64)
-    indices = np.array(sample.indices, dtype=np.int64)
-    n_cells = len(indptr) - 1
     if len(sample.values) > MAX_VALUES:
         raise InputError(f"{field}.values", f"holds more than {MAX_VALUES:,} values; send fewer cells")
+    indptr, indices = _positions(sample.indptr, f"{field}.indptr"), _positions(sample.indices, f"{field}.indices")
+    n_cells = len(indptr) - 1
     if len(set(sample.genes)) != len(sample.genes):
         raise InputError(f"{field}.genes", "names a gene twice")
     if indptr[0] != 0 or (np.diff(indptr) < 0).any() or indptr[-1] != len(sample.values):
         raise InputError(f"{field}.indptr", "must begin with 0, not decrease, and end with the number of values")
     if len(indices) != len(sample.values) or (indices < 0).any() or (indices >= len(sample.genes)).any():
         raise InputError(f"{field}.indices", "must be one for each value, each a position in genes")
+    place = np.repeat(np.arange(n_cells), np.diff(indptr)) * len(sample.genes) + indices
+    if not (np.diff(place) > 0).all() and len(np.unique(place)) < len(place):
+        raise InputError(f"{field}.indices", "must name a gene at most once in a cell; add its values up")
     labels = sample.cell_types or (UNLABELLED,) * n_cells
     if len(labels) != n_cells:
         raise InputError(f"{field}.cell_types", f"must be one for each of the {n_cells} cells")
     return CellBag(sample.genes, indptr, indices, np.array(sample.values, dtype=float), _texts(labels))
+
+
+def _positions(numbers: Sequence[int], field: str) -> IntArray:
+    try:
+        return np.array(numbers, dtype=np.int64)
+    except OverflowError as error:
+        raise InputError(field, "holds a number that is no position") from error
 
 
 def _texts(values: Sequence[object]) -> TextArray:

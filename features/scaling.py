@@ -56,10 +56,10 @@ class ColumnScaler:
         indicated: set[bytes] = set()
         for name, raw in columns.items():
             observed = np.isfinite(raw)
-            if observed.sum() < max(2.0, minimum_observed * len(raw)) or np.ptp(raw[observed]) < 1e-12:
+            if observed.sum() < max(2.0, minimum_observed * len(raw)) or _constant(raw[observed]):
                 continue
             column = _learn(name, raw, observed)
-            image = np.round(_standardise(column, raw), 9).tobytes()
+            image = (np.round(_standardise(column, raw), 9) + 0.0).tobytes()  # + 0.0: −0 and 0 are one value
             if image in seen:
                 continue
             seen.add(image)
@@ -111,11 +111,16 @@ def _learn(name: str, raw: FloatArray, observed: NDArray[np.bool_]) -> Column:
         logarithm,
         median,
         float(filled.mean()),
-        float(max(filled.std(), 1e-6)),
+        float(filled.std()) or 1.0,
         bool(INDICATOR_SHARE <= share <= 1 - INDICATOR_SHARE),
         float(low),
         float(high),
     )
+
+
+def _constant(values: FloatArray) -> bool:
+    """Whether values differ by no more than rounding, whatever their unit."""
+    return bool(np.ptp(values) <= 1e-12 * np.abs(values).max())
 
 
 def _skewness(values: FloatArray) -> float:

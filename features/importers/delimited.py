@@ -7,7 +7,7 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -17,11 +17,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.errors import SequelaError
+from features.schema import Variable
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "."})
 """Cells that hold no value, in lower case."""
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+", re.ASCII)
 _MAX_CELL = 2**24
 
 
@@ -96,6 +97,44 @@ class Delimited:
             "Correct the cell, or list the text as a missing code.",
         )
         return numbers
+
+    def values(self, column: str, variable: Variable) -> pd.Series:
+        """A variable in its type: float with NaN, or text with None, where missing.
+
+        Raises:
+            SequelaError: A number is outside the variable's range, or a level is not among its levels.
+        """
+        if variable.kind == "numeric":
+            numbers = self.numbers(column)
+            if variable.range is not None:
+                low, high = variable.range
+                outside = (numbers < low) | (numbers > high)
+                self.refuse_where(outside, column, f"{low:g} to {high:g} is allowed", "Correct the cell, or the range.")
+            return pd.Series(numbers, index=self.cells.index)
+        levels = variable.levels or ()
+        texts = self.text(column).map(lambda text: _level(text, levels) if text else None)
+        if levels:
+            unknown = texts.notna() & ~texts.isin(list(levels))
+            rule = f"the levels are {', '.join(levels)}"
+            self.refuse_where(unknown, column, rule, "Add the level, or correct the cell.")
+        return texts
+
+    def recoded(self, column: str, names: Mapping[str, str]) -> Delimited:
+        """The same table with other names for the values of a column.
+
+        Raises:
+            SequelaError: The column is absent, or holds a value that has no name.
+        """
+        texts = self.text(column)
+        unknown = ~texts.isin(["", *names])
+        self.refuse_where(unknown, column, f"known are {', '.join(names)}", "Correct the cell.")
+        return Delimited(self.name, self.cells.assign(**{column: texts.map({"": "", **names})}), self.decimal_comma)
+
+
+def _level(text: str, levels: Sequence[str]) -> str:
+    """Software without integers writes the level 2 as ``2.0``."""
+    whole = text.removesuffix(".0")
+    return whole if whole in levels and text not in levels else text
 
 
 def parse_number(text: str, *, decimal_comma: bool) -> float | None:

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from features.importers.delimited import Delimited
 from features.importers.spec import TableSpec
-
-FloatArray = NDArray[np.float64]
+from features.patients import FloatArray
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from features.errors import SequelaError
+from features.check.documents import read_document
 from features.schema import Frozen, Variable
 
 DAYS_PER_UNIT = {"days": 1.0, "weeks": 7.0, "months": 30.4375, "years": 365.25}
@@ -168,28 +166,6 @@ def load_spec(path: Path) -> TableSpec:
     """Read a specification.
 
     Raises:
-        SequelaError: The file is absent, no YAML mapping, or breaks a rule; all broken rules are named.
+        SequelaError: The file is absent, no YAML mapping, or breaks a rule; every broken rule is named.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = str(error).replace("\n", " ")
-        msg = f"{path}: not a readable YAML file ({reason}); give the specification of the table"
-        raise SequelaError(msg) from error
-    if not isinstance(content, dict):
-        msg = f"{path}: a mapping of keys is expected, with title, time, event and variables"
-        raise SequelaError(msg)
-    try:
-        return TableSpec.model_validate(content)
-    except ValidationError as error:
-        problems = (_problem(tuple(map(str, item["loc"])), item["type"], item["msg"]) for item in error.errors())
-        msg = f"{path.name}: " + "; ".join(problems)
-        raise SequelaError(msg) from error
-
-
-def _problem(place: tuple[str, ...], kind: str, message: str) -> str:
-    if kind != "extra_forbidden":
-        return f"{'.'.join(place) or 'specification'}: {message.removeprefix('Value error, ')}"
-    models: tuple[type[BaseModel], ...] = (TableSpec, TimeColumn, EventColumn, TableVariable)
-    near = get_close_matches(place[-1], [key for model in models for key in model.model_fields], n=1)
-    return f"{'.'.join(place)}: no such key" + (f"; did you mean {near[0]!r}?" if near else "")
+    return read_document(path, TableSpec)

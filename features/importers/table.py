@@ -17,8 +17,9 @@ import pandas as pd
 
 from features.cohort import write_cohort
 from features.importers.delimited import read_delimited
-from features.importers.rows import FloatArray, Rows, entry_days, read_rows, times_days
+from features.importers.rows import Rows, entry_days, read_rows, times_days
 from features.importers.spec import TableSpec, load_spec, slug
+from features.patients import FloatArray
 from features.schema import CohortCard, Endpoint, EventRule, Variable
 
 logger = logging.getLogger(__name__)
@@ -59,39 +60,13 @@ def _patients_and_measurements(rules: TableSpec, rows: Rows) -> dict[str, pd.Dat
     measurements = []
     for column, declared in rules.variables.items():
         name = declared.rename or column
-        values = _values(rows, column, declared)
+        values = rows.table.values(column, declared)
         if _varies(rows, values):
             measurements.append(_measured(rows, name, column, declared, values))
         else:
             patients[name] = values[rows.first].to_numpy()
     tables = {"patients": patients}
     return tables | {"measurements": pd.concat(measurements, ignore_index=True)} if measurements else tables
-
-
-def _values(rows: Rows, column: str, variable: Variable) -> pd.Series:
-    """A variable's column in its type: float, or text with None where missing."""
-    table = rows.table
-    if variable.kind == "numeric":
-        numbers = table.numbers(column)
-        if variable.range is not None:
-            low, high = variable.range
-            outside = (numbers < low) | (numbers > high)
-            rule = f"the specification allows {low:g} to {high:g}"
-            table.refuse_where(outside, column, rule, "Correct the cell, or the range in the specification.")
-        return pd.Series(numbers, index=table.cells.index)
-    levels = variable.levels or ()
-    texts = table.cells[column].map(lambda text: _level(text, levels) if text else None)
-    if levels:
-        rule = f"the specification lists the levels {', '.join(levels)}"
-        unknown = texts.notna() & ~texts.isin(list(levels))
-        table.refuse_where(unknown, column, rule, "Add the level, or correct the cell.")
-    return texts
-
-
-def _level(text: str, levels: tuple[str, ...]) -> str:
-    """Software without integers writes the level 2 as ``2.0``."""
-    whole = text.removesuffix(".0")
-    return whole if whole in levels and text not in levels else text
 
 
 def _varies(rows: Rows, values: pd.Series) -> bool:

@@ -129,7 +129,11 @@ class Hazards(Frozen):
     @model_validator(mode="after")
     def _periods(self) -> Hazards:
         n = len(self.period_starts_days)
-        if n == 0 or self.period_starts_days[0] != 0 or list(self.period_starts_days) != sorted(self.period_starts_days):
+        if (
+            n == 0
+            or self.period_starts_days[0] != 0
+            or list(self.period_starts_days) != sorted(self.period_starts_days)
+        ):
             msg = "period_starts_days ascends from 0"
             raise ValueError(msg)
         for name in ("severe_infection", "relapse", "death", "mild_infection", "second_malignancy"):
@@ -174,7 +178,7 @@ class Cells(Frozen):
     """Change of a program's log expression in all cells of a patient, per standard deviation of a trait."""
     background_log_expression: float
     gene_sd: float
-    """Spread of log expression between the genes of a program; drawn once from `panel_seed`, the same in every cohort."""
+    """Spread of log expression between the genes of a program; drawn from `panel_seed`, the same in every cohort."""
     panel_seed: int
     sample_gene_sd: float
     """Batch effect: spread of log expression between samples, each gene by itself."""
@@ -195,7 +199,9 @@ class Cells(Frozen):
         if len(set(self.genes)) != len(self.genes):
             msg = "a gene stands in one program only"
             raise ValueError(msg)
-        asked = {name for cell_type in self.types.values() for name in cell_type.expression} | set(self.program_loadings)
+        asked = {name for cell_type in self.types.values() for name in cell_type.expression} | set(
+            self.program_loadings
+        )
         if not asked <= set(self.programs):
             msg = f"unknown programs: {', '.join(sorted(asked - set(self.programs)))}"
             raise ValueError(msg)

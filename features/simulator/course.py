@@ -92,16 +92,14 @@ def patient_rates(config: SimulatorConfig, population: Population) -> Rates:
     )
 
 
-def _rates(
-    hazard: Hazard, diseases: list[str], disease: IntArray, effects: Mapping[Effect, FloatArray]
-) -> FloatArray:
+def _rates(hazard: Hazard, diseases: list[str], disease: IntArray, effects: Mapping[Effect, FloatArray]) -> FloatArray:
     """(patients, periods): baseline · shape · Π hazard_ratio^effect (Cox, J R Stat Soc B 1972;34:187)."""
     log_rate = np.log([hazard.per_day[name] for name in diseases])[disease][:, None] + np.log(hazard.shape)
     exponent = np.array(hazard.frailty_exponent or (1.0,) * len(hazard.shape))
     for name, ratio in hazard.hazard_ratios.items():
         by_period = exponent if name == "frailty" else np.ones_like(exponent)
         log_rate = log_rate + np.log(ratio) * effects[name][:, None] * by_period
-    return np.exp(log_rate)
+    return np.asarray(np.exp(log_rate))
 
 
 def draw_course(config: SimulatorConfig, population: Population, rates: Rates, rng: np.random.Generator) -> Course:
@@ -165,9 +163,7 @@ def _recurrent(
     return patient, time_of(rates[patient], starts_days, rng.random(len(patient)) * at_end[patient])
 
 
-def _side_effect(
-    effect: SideEffect, population: Population, rng: np.random.Generator
-) -> tuple[IntArray, IntArray]:
+def _side_effect(effect: SideEffect, population: Population, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
     """Grade (0 to 4) by thresholds on a normal propensity (probit model), and day of onset."""
     n = len(population)
     shift = np.array([effect.product_shift.get(name, 0.0) for name in population.product_names])[population.product]

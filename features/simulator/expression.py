@@ -10,12 +10,12 @@ import anndata as ad
 import h5py
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import sparse
 
 from features.patients import FloatArray, IntArray
 from features.simulator.clinic import Clinic
-from features.simulator.config import Cells, Material, SimulatorConfig, Trait
-from features.simulator.population import loaded
+from features.simulator.config import Cells, SimulatorConfig, Trait
 
 SAMPLES_AT_ONCE = 64
 """Samples gathered in memory before they are written."""
@@ -62,12 +62,17 @@ def blood_log_shares(config: SimulatorConfig, clinic: Clinic, rng: np.random.Gen
 
 
 def draw_cells(
-    config: Cells, model: CellModel, log_shares: FloatArray, log_factor: FloatArray, n_cells: int, rng: np.random.Generator
+    config: Cells,
+    model: CellModel,
+    log_shares: FloatArray,
+    log_factor: FloatArray,
+    n_cells: int,
+    rng: np.random.Generator,
 ) -> tuple[sparse.csr_matrix, IntArray]:
     """Cells of one sample.
 
-    Types are multinomial; counts are gamma-Poisson, hence negative binomial (Grün, Kester & van Oudenaarden, Nat Methods
-    2014;11:637), with a log-normal number of counts per cell.
+    Types are multinomial; counts are gamma-Poisson, hence negative binomial (Grün, Kester & van Oudenaarden, Nat
+    Methods 2014;11:637), with a log-normal number of counts per cell.
 
     Args:
         config: How counts arise.
@@ -119,7 +124,7 @@ def write_cells(
         "infusion_product": clinic.population.product_log_shares,
         "blood": blood_log_shares(config, clinic, np.random.default_rng(blood_seed)),
     }
-    patient = pd.Index(clinic.patient_ids).get_indexer(samples["patient_id"])
+    patient = pd.Index(clinic.patient_ids).get_indexer(pd.Index(samples["patient_id"]))
     sizes, types, waiting = [], [], []
     with h5py.File(path, "w") as file:
         for i, (row, material) in enumerate(zip(patient, samples["material"], strict=True)):
@@ -134,7 +139,9 @@ def write_cells(
                 _append(file, waiting)
                 waiting = []
                 progress(i + 1)
-        _annotate(file, model, config.cells.panel, np.repeat(samples["sample_id"].to_numpy(), sizes), np.concatenate(types))
+        _annotate(
+            file, model, config.cells.panel, np.repeat(samples["sample_id"].to_numpy(), sizes), np.concatenate(types)
+        )
 
 
 def _log_factor(
@@ -158,13 +165,15 @@ def _append(file: h5py.File, parts: list[sparse.csr_matrix]) -> None:
         ad.io.write_elem(file, "X", block, dataset_kwargs={"compression": "lzf"})
 
 
-def _annotate(file: h5py.File, model: CellModel, panel: str, sample_id: np.ndarray, cell_type: np.ndarray) -> None:
+def _annotate(
+    file: h5py.File, model: CellModel, panel: str, sample_id: NDArray[np.object_], cell_type: NDArray[np.int8]
+) -> None:
     """Complete the AnnData file: obs, var, uns, and the root's encoding."""
     within = pd.Series(sample_id).groupby(sample_id, sort=False).cumcount()
     obs = pd.DataFrame(
         {
             "sample_id": pd.Categorical(sample_id),
-            "cell_type": pd.Categorical.from_codes(cell_type, categories=list(model.cell_types)),
+            "cell_type": pd.Categorical.from_codes(cell_type, categories=pd.Index(model.cell_types)),
         },
         index=pd.Index(sample_id + "-" + within.astype(str).to_numpy(dtype=object)),
     )
@@ -172,6 +181,3 @@ def _annotate(file: h5py.File, model: CellModel, panel: str, sample_id: np.ndarr
     ad.io.write_elem(file, "var", pd.DataFrame(index=pd.Index(model.genes, name="gene_symbol")))
     ad.io.write_elem(file, "uns", {"panel": panel, "simulated": True})
     file.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
-
-
-__all__ = ["CellModel", "Material", "blood_log_shares", "draw_cells", "write_cells"]

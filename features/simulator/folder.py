@@ -43,7 +43,11 @@ def simulate(
     Raises:
         SequelaError: A number is too small, or `folder` exists and is not empty.
     """
-    for name, value, least in (("n_patients", n_patients, 1), ("cells_per_sample", cells_per_sample, 0), ("seed", seed, 0)):
+    for name, value, least in (
+        ("n_patients", n_patients, 1),
+        ("cells_per_sample", cells_per_sample, 0),
+        ("seed", seed, 0),
+    ):
         if value < least:
             msg = f"simulate: {name} = {value}; must be at least {least}; choose a larger number"
             raise SequelaError(msg)

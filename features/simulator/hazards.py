@@ -46,7 +46,8 @@ def time_of(rates: FloatArray, starts_days: FloatArray, target: FloatArray) -> F
     row = np.arange(len(target))
     rate = rates[row, period]
     beyond = target - at_start[row, period]
-    return starts_days[period] + np.divide(beyond, rate, out=np.full(len(target), np.inf), where=rate > 0)
+    wait = np.divide(beyond, rate, out=np.full(len(target), np.inf), where=rate > 0)
+    return np.asarray(starts_days[period] + wait)
 
 
 def draw_times(rates: FloatArray, starts_days: FloatArray, rng: np.random.Generator) -> FloatArray:
@@ -57,9 +58,9 @@ def draw_times(rates: FloatArray, starts_days: FloatArray, rng: np.random.Genera
 def incidence(rates: FloatArray, starts_days: FloatArray, times_days: FloatArray) -> FloatArray:
     """Cumulative incidence of competing causes with piecewise-constant hazards, exactly.
 
-    F_k(t) = Σ_p λ_kp / λ_p · S(s_p) · (1 − exp(−λ_p e_p(t))), where λ_p = Σ_k λ_kp, s_p is the start of period p, e_p(t)
-    the days spent in it by t, and S(s) = exp(−∫₀ˢ λ): the integral F_k(t) = ∫₀ᵗ λ_k S (Kalbfleisch & Prentice, The
-    Statistical Analysis of Failure Time Data, 2002, section 8.2), solved period by period.
+    F_k(t) = Σ_p λ_kp / λ_p · S(s_p) · (1 − exp(−λ_p e_p(t))), where λ_p = Σ_k λ_kp, s_p is the start of period p,
+    e_p(t) the days spent in it by t, and S(s) = exp(−∫₀ˢ λ): the integral F_k(t) = ∫₀ᵗ λ_k S (Kalbfleisch & Prentice,
+    The Statistical Analysis of Failure Time Data, 2002, section 8.2), solved period by period.
 
     Args:
         rates: (patients, causes, periods): events a day.

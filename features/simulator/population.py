@@ -59,7 +59,7 @@ class Population:
 
 def draw_population(config: SimulatorConfig, n_patients: int, rng: np.random.Generator) -> Population:
     """Draw patients from the configuration."""
-    latent = {name: rng.standard_normal(n_patients) for name in LATENTS}
+    latent: dict[Trait, FloatArray] = {name: rng.standard_normal(n_patients) for name in LATENTS}
     site = choose(config.sites.values(), n_patients, rng)
     disease = choose((entry.share for entry in config.diseases.values()), n_patients, rng)
     deviates = {name: _correlated(lab.loadings, latent, rng) for name, lab in config.labs.items()}
@@ -99,17 +99,15 @@ def _correlated(
     loadings: Mapping[Latent, float], latent: Mapping[Trait, FloatArray], rng: np.random.Generator
 ) -> FloatArray:
     """A standard normal deviate with the given correlations to the latent traits."""
-    rest = np.sqrt(1.0 - sum(loading**2 for loading in loadings.values()))
+    rest = float(np.sqrt(1.0 - sum(loading**2 for loading in loadings.values())))
     return loaded(loadings, latent) + rest * rng.standard_normal(len(latent["frailty"]))
 
 
 def _value(lab: Lab, deviate: FloatArray) -> FloatArray:
-    return lab.centre * np.exp(lab.sd * deviate) if lab.log else lab.centre + lab.sd * deviate
+    return np.asarray(lab.centre * np.exp(lab.sd * deviate) if lab.log else lab.centre + lab.sd * deviate)
 
 
-def _products(
-    config: SimulatorConfig, disease: IntArray, rng: np.random.Generator
-) -> tuple[IntArray, tuple[str, ...]]:
+def _products(config: SimulatorConfig, disease: IntArray, rng: np.random.Generator) -> tuple[IntArray, tuple[str, ...]]:
     names = tuple(dict.fromkeys(name for entry in config.diseases.values() for name in entry.products))
     product = np.zeros(len(disease), dtype=np.int64)
     for d, entry in enumerate(config.diseases.values()):
@@ -137,14 +135,14 @@ def _ecog(config: SimulatorConfig, frailty: FloatArray, rng: np.random.Generator
     loading = config.ecog_frailty_loading
     propensity = loading * frailty + np.sqrt(1.0 - loading**2) * rng.standard_normal(len(frailty))
     cuts = norm.ppf(np.cumsum(config.ecog_shares)[:-1])
-    return np.searchsorted(cuts, propensity).astype(np.int64)
+    return np.asarray(np.searchsorted(cuts, propensity), dtype=np.int64)
 
 
 def _bridging(config: SimulatorConfig, ldh: FloatArray, rng: np.random.Generator) -> IntArray:
     loading = config.bridging_ldh_loading
     propensity = loading * ldh + np.sqrt(1.0 - loading**2) * rng.standard_normal(len(ldh))
     kind = 1 + choose(config.bridging.values(), len(ldh), rng)
-    return np.where(propensity > norm.isf(config.bridged), kind, 0)
+    return np.asarray(np.where(propensity > norm.isf(config.bridged), kind, 0))
 
 
 def _product_log_shares(

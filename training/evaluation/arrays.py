@@ -9,10 +9,11 @@ from features.outcomes import Outcomes
 
 
 def ratio(numerator: NDArray[np.float64], denominator: NDArray[np.float64]) -> NDArray[np.float64]:
-    """numerator / denominator, and NaN, without a warning, where the denominator is 0 or NaN."""
+    """The quotient, and NaN without a warning where the denominator is 0 or NaN."""
     numerator, denominator = np.broadcast_arrays(numerator, denominator)
-    undefined = np.full(numerator.shape, np.nan)
-    return np.divide(numerator, denominator, out=undefined, where=(denominator != 0) & ~np.isnan(denominator))
+    quotient = np.full(numerator.shape, np.nan)
+    np.divide(numerator, denominator, out=quotient, where=(denominator != 0) & ~np.isnan(denominator))
+    return quotient
 
 
 def at_horizons(

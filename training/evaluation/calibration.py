@@ -15,7 +15,7 @@ from training.evaluation.pseudo import influence
 from training.models.nonparametric import aalen_johansen
 
 KNOTS = (0.1, 0.5, 0.9)
-"""Quantiles of the knots of a restricted cubic spline with three knots (Harrell, Regression Modeling Strategies 2015, table 2.3)."""
+"""Quantiles of the risk at the knots of a restricted cubic spline (Harrell, Regression Modeling Strategies, 2015)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ def smoothed_observed(
 
     Least-squares regression of the pseudo-values on a restricted cubic spline of the predicted risk, identity link:
     a calibrated prediction lies in its span (pseudo-values for calibration: Gerds, Andersen & Kattan, Stat Med
-    2014;33:3191–3203; van Geloven et al., BMJ 2022;377:e069249). Few distinct risks reduce the spline to a line or a mean.
+    2014;33:3191–3203; van Geloven et al., BMJ 2022;377:e069249). With few distinct risks it is a line or a mean.
 
     Args:
         risk: (rows,), predicted risk of one cause at one horizon.
@@ -130,7 +130,8 @@ def smoothed_observed(
     # Resamples may hold a single distinct risk; the pseudo-inverse then drops what they do not determine.
     inverse = np.linalg.pinv(gram, rcond=1e-10, hermitian=True)
     coefficients = np.einsum("...ij,...j->...i", inverse, row @ (basis * pseudo[:, None]))
-    return np.clip(coefficients @ basis.T, 0.0, 1.0)
+    curve: NDArray[np.float64] = np.clip(coefficients @ basis.T, 0.0, 1.0)
+    return curve
 
 
 def integrated_calibration_index(
@@ -159,7 +160,7 @@ def _quantile() -> float:
 
 
 def _spline(risk: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Columns 1, risk, and the restricted cubic term of three knots (Harrell 2015, eq. 2.25), centred and scaled."""
+    """Columns 1, risk, and the restricted cubic term of three knots (Harrell 2015, 2.4.5), centred and scaled."""
     low, middle, high = np.quantile(risk, KNOTS)
     columns = [risk]
     if low < middle < high:

@@ -22,8 +22,8 @@ def auc(
     """Cumulative/dynamic AUC of the risk at each time, for each cause.
 
     P(risk of a case > risk of a control) + ½ P(equal). Cases had cause k by t; controls are event-free at t or had
-    another cause by t (definition (ii) of Blanche, Dartigues & Jacqmin-Gadda, Stat Med 2013;32:5381–5397, section 3;
-    the one of `riskRegression::Score`). Weighted as in `training.evaluation.ipcw`; cost O(n log n).
+    another cause by t (definition (ii) of Blanche, Dartigues & Jacqmin-Gadda, Stat Med 2013;32:5381–5397; the one of
+    `riskRegression::Score`). Weighted as in `training.evaluation.ipcw`; cost O(n log n).
 
     Args:
         incidence: (rows, causes, times), predicted.
@@ -61,7 +61,7 @@ def concordance(
 
     Over pairs (i, j) in which i has cause k at T_i ≤ tau: comparable if j is followed longer (weight
     1 / (G(T_i−) G(T_i))) or had another cause by T_i (weight 1 / (G(T_i−) G(T_j−))); concordant if risk_i > risk_j,
-    equal risks count one half (Wolbers et al., Biostatistics 2014;15:526–539, eq. 5). A row censored on the day of an
+    equal risks count one half (Wolbers et al., Biostatistics 2014;15:526–539). A row censored on the day of an
     event counts as followed longer. Equal to `pec::cindex` with the marginal censoring model and its defaults, except
     where G becomes 0 on the day of an event: pec divides by 0 there, here G(T_i−) stands for G(T_i).
 

@@ -57,7 +57,7 @@ def resample_patients(
 def percentile_interval(point: float, draws: NDArray[np.float64], level: float = LEVEL) -> Interval:
     """The central `level` of the draws (resamples,); resamples without a value are left out.
 
-    Efron & Tibshirani 1993, ch. 13. The bounds are NaN if the point is, or if half of the resamples or more have no value.
+    Efron & Tibshirani 1993, ch. 13. No bounds (NaN) without a point, or if half of the resamples have no value.
     """
     known = draws[np.isfinite(draws)]
     if not np.isfinite(point) or 2 * len(known) <= len(draws):
@@ -102,7 +102,7 @@ def paired_difference(
     at_horizon = [at_horizons(model, times_days, horizons) for model in (first, second)]
 
     def differences(resamples: NDArray[np.float64] | None) -> NDArray[np.float64]:
-        """(..., causes, 1 + horizons)"""
+        """Shape (..., causes, 1 + horizons)."""
         weights = scoring_weights(outcomes, grid, resamples=resamples)
         ibs = [integrate(brier_score(model, grid, outcomes, weights), grid) for model in at_grid]
         columns = [(ibs[0] - ibs[1])[..., None]]

@@ -112,4 +112,6 @@ def scorable_times(outcomes: Outcomes, times_days: NDArray[np.float64]) -> NDArr
 
 
 def _inverse(probability: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.divide(1.0, probability, out=np.full(probability.shape, np.nan), where=probability > 0)
+    inverse = np.full(probability.shape, np.nan)
+    np.divide(1.0, probability, out=inverse, where=probability > 0)
+    return inverse

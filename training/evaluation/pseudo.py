@@ -1,4 +1,4 @@
-"""Pseudo-values of the Aalen–Johansen estimate: one number for each row, censored or not, whose mean is the estimate."""
+"""Pseudo-values of the Aalen–Johansen estimate: a number for each row, censored or not, whose mean is the estimate."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def pseudo_values(outcomes: Outcomes, times_days: NDArray[np.float64]) -> NDArra
 def influence(outcomes: Outcomes, times_days: NDArray[np.float64]) -> NDArray[np.float64]:
     """∂F_k(t)/∂w_i of the Aalen–Johansen estimate at equal weights, shape (rows, causes, times).
 
-    The sum of squares over independent rows estimates its variance (infinitesimal jackknife; Efron 1982, ch. 6).
+    The sum of squares over independent rows estimates its variance (infinitesimal jackknife; Efron 1982).
     With N events of any cause, Y at risk and H(s) = Σ_{u≤s} dN(u) / (Y(u) (Y(u) − dN(u))), a row that was at risk
     from its entry to T_i changes F_k(t) through the event-free probability of all later days and through the hazard
     of the days on which it was at risk:

@@ -58,7 +58,7 @@ class Scores:
     n_rows: int
     n_patients: int
     scored_to_days: float
-    """The last predicted time about which the outcomes say something; the same for all predictions on these patients."""
+    """Last predicted time about which the outcomes say something: the same for all predictions on these patients."""
     causes: tuple[CauseScores, ...]
 
     def metrics(self) -> dict[str, float]:
@@ -196,7 +196,7 @@ class _Subject:
 
 def _cause_scores(index: int, subject: _Subject, point: Measured, draws: Measured) -> CauseScores:
     def interval(name: str, *place: int) -> Interval:
-        return percentile_interval(float(point[name][place]), draws[name][(slice(None), *place)])
+        return percentile_interval(float(point[name][place]), np.moveaxis(draws[name], 0, -1)[place])
 
     outcomes = subject.outcomes
     horizons = []
@@ -204,13 +204,11 @@ def _cause_scores(index: int, subject: _Subject, point: Measured, draws: Measure
         happened = (outcomes.cause == index + 1) & (outcomes.duration_days <= horizon)
         found = [interval(f"{name}_at", index, j) for name in AT_HORIZON]
         horizons.append(HorizonScores(float(horizon), int(happened.sum()), *found))
-    overall = [interval(name, index) for name in OVERALL]
-    return CauseScores(outcomes.causes[index], *overall, horizons=tuple(horizons))
+    ibs, ipa, c = (interval(name, index) for name in OVERALL)
+    return CauseScores(outcomes.causes[index], ibs, ipa, c, tuple(horizons))
 
 
-def _check_rows(
-    outcomes: Outcomes, patient_id: Sequence[Any] | NDArray[Any], horizons_days: Sequence[float]
-) -> None:
+def _check_rows(outcomes: Outcomes, patient_id: Sequence[Any] | NDArray[Any], horizons_days: Sequence[float]) -> None:
     if len(patient_id) != len(outcomes):
         msg = f"{len(patient_id)} patient ids for {len(outcomes)} rows"
         raise ValueError(msg)

@@ -156,7 +156,7 @@ def choose_penalty(x: FloatArray, outcomes: Outcomes, cause: int, groups: NDArra
 
 
 class CauseSpecificCox:
-    """One proportional-hazards model a cause, with ridge penalty, Efron's ties and Breslow's baseline hazard.
+    """One proportional-hazards model a cause, with ridge penalty, and Efron's ties in coefficients and baseline hazard.
 
     Cumulative incidences follow from all causes together: CIF_k(t) = Σ S(s−) (1 − exp(−ΔΛ(s))) ΔΛ_k(s)/ΔΛ(s), with
     S = exp(−Λ) (Andersen et al., Statistical Models Based on Counting Processes, 1993, IV.4). Assumes censoring

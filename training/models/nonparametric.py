@@ -1,4 +1,4 @@
-"""Aalen–Johansen incidence and the Kaplan–Meier curve of the censoring time, for one sample or for many reweighted ones."""
+"""Aalen–Johansen incidence and the Kaplan–Meier curve of the censoring time, for one sample or many reweighted ones."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def aalen_johansen(outcomes: Outcomes, weights: NDArray[np.float64] | None = Non
     """
     sets = risk_sets(outcomes, weights)
     hazard = _share(sets.events, sets.at_risk[..., None, :])
-    event_free = np.cumprod(1.0 - _share(sets.events.sum(axis=-2), sets.at_risk), axis=-1)
+    event_free = kaplan_meier(sets)
     before = np.concatenate([np.ones_like(event_free[..., :1]), event_free[..., :-1]], axis=-1)
     incidence = np.cumsum(before[..., None, :] * hazard, axis=-1)
     return StepIncidence(sets.times_days, incidence, event_free)
@@ -102,11 +102,20 @@ def censoring_survival(outcomes: Outcomes, weights: NDArray[np.float64] | None =
     return StepSurvival(sets.times_days, reverse_kaplan_meier(sets))
 
 
+def kaplan_meier(sets: RiskSets) -> NDArray[np.float64]:
+    """P(no event of any cause by the times of the risk sets), shape (..., times)."""
+    survival: NDArray[np.float64] = np.cumprod(
+        1.0 - _share(sets.events.sum(axis=-2), sets.at_risk), axis=-1, dtype=np.float64
+    )
+    return survival
+
+
 def reverse_kaplan_meier(sets: RiskSets) -> NDArray[np.float64]:
     """G at the times of the risk sets, shape (..., times); see `censoring_survival`."""
     exposed = sets.at_risk - sets.events.sum(axis=-2)
     factor = 1.0 - _share(sets.censored, exposed)
-    return np.cumprod(np.where(factor < EXHAUSTED, 0.0, factor), axis=-1)
+    survival: NDArray[np.float64] = np.cumprod(np.where(factor < EXHAUSTED, 0.0, factor), axis=-1, dtype=np.float64)
+    return survival
 
 
 def risk_sets(outcomes: Outcomes, weights: NDArray[np.float64] | None = None) -> RiskSets:
@@ -157,7 +166,7 @@ def _check(outcomes: Outcomes, weights: NDArray[np.float64]) -> None:
 
 
 def _share(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
-    """part / whole, and 0 where nobody is at risk."""
+    """The share of those at risk, and 0 where nobody is."""
     whole = np.broadcast_to(whole, part.shape)
     return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
 

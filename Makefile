@@ -1,0 +1,36 @@
+# Everything runs in .venv, made from the pinned constraints by the first command that needs it.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help install demo test lint bench clean
+help:            ## list these commands
+	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
+
+install: $(STAMP)  ## set up .venv with everything, from constraints.txt
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,serve,dev]'
+	@touch $@
+
+demo: $(STAMP)   ## the whole way on the embedded cohort: simulate, train, compare, promote, serve, predict
+	$(BIN)/sequela demo
+
+test: $(STAMP)   ## all tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: $(STAMP)   ## format, lint, types, contracts, dependencies
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/deptry .
+
+bench: $(STAMP)  ## accuracy of all models on public competing-risks tables, into benchmarks/results/
+	$(BIN)/python benchmarks/accuracy.py
+
+clean:           ## remove .venv, stores and caches
+	rm -rf $(VENV) .sequela .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,35 @@
+"""The command line: one console script, `sequela`. Heavy libraries are imported when a command runs, not before."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+
+def main() -> None:
+    """Entry point: run a command, and turn errors into one line each and exit code 1."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    from experiments.cli.app import app
+    from features.errors import SequelaError
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: the run is marked KILLED
+    try:
+        app()
+    except SequelaError as error:
+        sys.stderr.write(f"sequela: {error}\n")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.stderr.write("sequela: interrupted\n")
+        sys.exit(130)
+
+
+QUIET = {
+    "BENTOML_DO_NOT_TRACK": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "LITLOGGER_DISABLE": "1",
+}
+"""No usage statistics leave the machine; no pickle is loaded."""

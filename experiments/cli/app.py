@@ -1,0 +1,30 @@
+"""The commands of `sequela`, in the order in which a researcher meets them."""
+
+from __future__ import annotations
+
+import typer
+
+from experiments.cli import cohorts, runs, services
+
+app = typer.Typer(
+    name="sequela",
+    help="Predict long-term complications after CAR-T cell therapy, as competing risks, from single cells and clinic.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+for command in (
+    services.demo,
+    cohorts.simulate,
+    cohorts.check,
+    runs.train,
+    runs.leaderboard,
+    runs.promote,
+    runs.predict,
+    services.serve,
+    services.ui,
+    services.doctor,
+):
+    app.command(command.__name__)(command)
+app.command("import")(cohorts.import_)

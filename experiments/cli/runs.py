@@ -1,0 +1,121 @@
+"""Commands on runs: train, leaderboard, promote, predict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN.yaml…", help="One or more run configurations.")],
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key, e.g. --set model.bins=32.")
+    ] = None,
+    resume: Annotated[bool, typer.Option(help="Go on with the unfinished run of this configuration.")] = False,
+) -> None:
+    """Cross-validate a model, fit it on everyone, and track it: nested MLflow runs, predictions, scores, artifact.
+
+    Example: sequela train configs/run/network.yaml --set cohort=cohorts/mine --set endpoint=cohorts/mine/endpoints/x.yaml
+    """
+    from experiments.cli.output import progress_bars, stderr
+    from experiments.config import load_run
+    from experiments.home import Home
+    from experiments.report import print_scores
+
+    configs = [load_run(path, overrides or []) for path in runs]
+    with progress_bars() as bar:
+        from experiments.train import Progress
+        from experiments.train import train as carry_out  # imports Lightning and MLflow: seconds
+
+        for config in configs:
+            progress = Progress(bar(f"{config.name}: cells"), bar(f"{config.name}: folds"))
+            result = carry_out(config, Home.current(), progress, resume=resume)
+            print_scores(config.name, result.scores)
+            stderr.print(f"run {result.run_id}: report in {result.folder / 'report'}", highlight=False, soft_wrap=True)
+
+
+def leaderboard(
+    experiment: Annotated[str, typer.Argument(metavar="EXPERIMENT", help="Name of the experiment.")],
+    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write every column to a CSV file.")] = None,
+    every_run: Annotated[bool, typer.Option("--all", help="Also earlier runs of the same name.")] = False,
+) -> None:
+    """Rank the runs of an experiment by integrated Brier score, with 95 % intervals.
+
+    Example: sequela leaderboard demo --csv leaderboard.csv
+    """
+    from experiments.home import Home
+    from experiments.leaderboard import leaderboards, write_csv
+    from experiments.report import print_leaderboard
+    from experiments.tracking import open_store
+
+    boards = leaderboards(open_store(Home.current()), experiment, every_run=every_run)
+    for board in boards:
+        print_leaderboard(board)
+    if csv is not None:
+        write_csv(boards, csv)
+
+
+def promote(
+    run: Annotated[str | None, typer.Argument(metavar="RUN", help="Name, id, or beginning of the id of a run.")] = None,
+    rollback: Annotated[
+        str | None, typer.Option(metavar="ENDPOINT", help="Instead, put back this endpoint's previous champion.")
+    ] = None,
+) -> None:
+    """Make a run's model the champion that serves; the previous one is kept.
+
+    Examples: sequela promote mixture
+
+              sequela promote --rollback severe_infection
+    """
+    from experiments import registry
+    from experiments.cli.output import stdout
+    from experiments.home import Home
+    from experiments.tracking import find_run, open_store
+    from features.errors import SequelaError
+
+    if (run is None) == (rollback is None):
+        msg = "promote: name a run, or --rollback ENDPOINT; `sequela leaderboard EXPERIMENT` lists runs"
+        raise SequelaError(msg)
+    home = Home.current()
+    client = open_store(home)
+    champion = (
+        registry.rollback(client, home, rollback) if rollback else registry.promote(client, home, find_run(client, run or ""))
+    )
+    stdout.print(
+        f"champion of {champion.endpoint}: version {champion.version}, run {champion.run_id}, served as {champion.bento_tag}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def predict(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="An artifact folder, a run, or champion[:ENDPOINT].")],
+    cohort: Annotated[Path, typer.Argument(metavar="COHORT", help="A cohort folder; outcomes may be absent.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write .csv or .parquet instead of CSV to stdout.")
+    ] = None,
+    landmark_day: Annotated[float | None, typer.Option(help="Day to predict from; default the first.")] = None,
+    horizon_days: Annotated[
+        list[float] | None, typer.Option(help="Days after the landmark; repeat for several.")
+    ] = None,
+) -> None:
+    """Predict every patient of a cohort: one row a patient, cause and horizon.
+
+    Example: sequela predict champion cohorts/mine --out risks.csv
+    """
+    from experiments.cli.output import progress_bars
+    from experiments.home import Home
+    from experiments.predict import predict_cohort, resolve_model, write_predictions
+
+    artifact = resolve_model(model, Home.current())
+    horizons = tuple(horizon_days) if horizon_days else None
+    with progress_bars() as bar:
+        table = predict_cohort(
+            artifact, cohort, landmark_day=landmark_day, horizons_days=horizons, progress=bar("samples")
+        )
+    if out is None:
+        typer.echo(table.to_csv(index=False), nl=False)
+    else:
+        write_predictions(table, out)

@@ -1,0 +1,162 @@
+"""Repeated cross-validation: out-of-fold predictions, fold by fold, so that a killed run goes on where it stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from experiments.config import RunConfig
+from experiments.data import TrainingRows
+from features.schema import Endpoint
+from training.fit import fit_risk_model
+from training.splits import Fold, patient_folds
+
+GRID_POINTS = 50
+"""Times of the even grid up to the last horizon on which out-of-fold predictions are written."""
+
+
+class FoldListener(Protocol):
+    """Told what happens in each fold; see `experiments.tracking`."""
+
+    def fold_started(self, fold: Fold) -> None:
+        """A fold begins."""
+
+    def epoch_ended(self, fold: Fold, epoch: int, loss: float, out_of_bag_loss: float) -> None:
+        """An epoch of a network ended."""
+
+    def fold_ended(self, fold: Fold, incidence: NDArray[np.float64]) -> None:
+        """A fold's out-of-fold incidences (test rows, causes, times) are safe on disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfFold:
+    """Predictions of every row by a model that never saw its patient, once a repeat."""
+
+    folds: tuple[Fold, ...]
+    times_days: NDArray[np.float64]
+    """(times,): the even grid and the horizons, ascending."""
+    incidence: NDArray[np.float64]
+    """(repeats, rows, causes, times)."""
+
+
+def evaluation_times(endpoint: Endpoint) -> NDArray[np.float64]:
+    """The even grid of 50 times up to the last horizon, and the horizons."""
+    return np.union1d(even_grid(endpoint), endpoint.horizons_days)
+
+
+def even_grid(endpoint: Endpoint) -> NDArray[np.float64]:
+    """(50,): even times up to the last horizon, without 0."""
+    return np.linspace(0.0, endpoint.horizons_days[-1], GRID_POINTS + 1)[1:]
+
+
+def folds_of(rows: TrainingRows, config: RunConfig) -> list[Fold]:
+    """The folds of a run: they depend on the patients, the causes and the seed, not on the model."""
+    validation = config.validation
+    return patient_folds(
+        rows.patients.patient_id,
+        rows.outcomes.cause,
+        n_folds=validation.folds,
+        n_repeats=validation.repeats,
+        seed=config.seed,
+    )
+
+
+def cross_validate(
+    rows: TrainingRows,
+    config: RunConfig,
+    folder: Path,
+    listener: FoldListener,
+    progress: Callable[[int, int], None] | None = None,
+) -> OutOfFold:
+    """Fit on all but one fold, predict it, for every fold.
+
+    Args:
+        rows: The training rows.
+        config: The run.
+        folder: Each finished fold is kept here (``fold-003.npy``) and not fitted again.
+        listener: Told of each fold.
+        progress: Told how many folds of how many are done.
+    """
+    folds = folds_of(rows, config)
+    times = evaluation_times(rows.endpoint)
+    shape = (config.validation.repeats, len(rows.patients), len(rows.outcomes.causes), len(times))
+    incidence = np.full(shape, np.nan)
+    folder.mkdir(parents=True, exist_ok=True)
+    for done, fold in enumerate(folds):
+        path = folder / f"fold-{fold.number:03d}.npy"
+        if not path.exists():
+            listener.fold_started(fold)
+            values = _predict_fold(rows, config, fold, times, listener)
+            _save(path, values)
+            listener.fold_ended(fold, values)
+        incidence[fold.repeat, fold.test] = np.load(path, allow_pickle=False)
+        if progress is not None:
+            progress(done + 1, len(folds))
+    return OutOfFold(tuple(folds), times, incidence)
+
+
+def _predict_fold(
+    rows: TrainingRows, config: RunConfig, fold: Fold, times: NDArray[np.float64], listener: FoldListener
+) -> NDArray[np.float64]:
+    """(test rows, causes, times): everything is fitted on the training rows of the fold."""
+    model = fit_risk_model(
+        rows.patients.take(fold.train),
+        rows.outcomes.take(fold.train),
+        rows.cohort.card,
+        config.features,
+        config.model,
+        config.trainer,
+        seed=config.seed * 1000 + fold.number,
+        listener=lambda epoch, loss, out_of_bag: listener.epoch_ended(fold, epoch, loss, out_of_bag),
+    )
+    return model.predict_incidence(rows.patients.take(fold.test), times).values
+
+
+def _save(path: Path, values: NDArray[np.float64]) -> None:
+    """Write beside, then rename: a file that is there is whole."""
+    beside = path.with_suffix(".part")
+    with beside.open("wb") as file:
+        np.save(file, values, allow_pickle=False)
+    beside.rename(path)
+
+
+def predictions_table(rows: TrainingRows, out_of_fold: OutOfFold) -> pd.DataFrame:
+    """Long table: patient_id, fold, landmark_day, cause, horizon_days (the even grid), incidence."""
+    grid = even_grid(rows.endpoint)
+    at = np.searchsorted(out_of_fold.times_days, grid)
+    causes = np.array(rows.outcomes.causes, dtype=object)
+    parts = []
+    for fold in out_of_fold.folds:
+        values = out_of_fold.incidence[fold.repeat, fold.test][:, :, at]
+        n_rows, n_causes, n_times = values.shape
+        parts.append(
+            pd.DataFrame(
+                {
+                    "patient_id": np.repeat(rows.patients.patient_id[fold.test], n_causes * n_times),
+                    "fold": fold.number,
+                    "landmark_day": np.repeat(rows.patients.landmark_day[fold.test], n_causes * n_times),
+                    "cause": np.tile(np.repeat(causes, n_times), n_rows),
+                    "horizon_days": np.tile(grid, n_rows * n_causes),
+                    "incidence": values.reshape(-1),
+                }
+            )
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
+def splits_record(rows: TrainingRows, out_of_fold: OutOfFold) -> list[dict[str, object]]:
+    """For each fold, its repeat and its test patients: enough to repeat the split with other software."""
+    return [
+        {
+            "fold": fold.number,
+            "repeat": fold.repeat,
+            "test_patients": sorted(set(map(str, rows.patients.patient_id[fold.test]))),
+        }
+        for fold in out_of_fold.folds
+    ]

@@ -1,0 +1,136 @@
+"""What is logged about a run: a pure stream of typed items, testable without a server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from experiments.config import RunConfig
+from experiments.data import TrainingRows
+from training.evaluation.scores import Scores
+
+
+@dataclass(frozen=True, slots=True)
+class Params:
+    """Parameters of a run, flat."""
+
+    values: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """Metrics with short, stable names."""
+
+    values: Mapping[str, float]
+    step: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Tags:
+    """Tags, among them MLflow's own such as the note."""
+
+    values: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """The cohort a run was trained on."""
+
+    name: str
+    digest: str
+    source: str
+    profile: Mapping[str, Any]
+    context: str = "training"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows for MLflow's artifact view, where runs are compared side by side."""
+
+    name: str
+    columns: Mapping[str, list[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file or folder, copied under `folder` of the artifacts (root when empty)."""
+
+    path: Path
+    folder: str = ""
+
+
+LogItem: TypeAlias = Params | Metrics | Tags | Dataset | Table | File
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested values as ``a.b`` → text."""
+    flat: dict[str, str] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = str(value)
+    return flat
+
+
+def run_description(config: RunConfig, rows: TrainingRows) -> Iterator[LogItem]:
+    """What is known of a run before it is fitted."""
+    card = rows.cohort.card
+    yield Params(flatten(config.model_dump(mode="json", exclude={"cohort", "endpoint", "name", "experiment"})))
+    yield Params({"endpoint": rows.endpoint.name, "cohort": card.title})
+    yield Tags(
+        {
+            "sequela.model": config.model.kind,
+            "sequela.endpoint": rows.endpoint.name,
+            "sequela.cause": rows.endpoint.event.name,
+            "sequela.provenance": card.provenance,
+            "sequela.cohort": rows.cohort.fingerprint,
+            "mlflow.note.content": _note(config, rows),
+        }
+    )
+    yield Dataset(
+        name=card.title[:100],
+        digest=rows.cohort.fingerprint[:12],
+        source=config.cohort.name,
+        profile={"patients": len(rows.cohort.patients), "rows": len(rows.patients)} | rows.outcomes.counts(),
+    )
+
+
+def _note(config: RunConfig, rows: TrainingRows) -> str:
+    """The run's description, shown at the top of its page."""
+    card, endpoint = rows.cohort.card, rows.endpoint
+    counts = ", ".join(f"{name} {n}" for name, n in rows.outcomes.counts().items())
+    return (
+        f"**{config.model.kind}** for **{endpoint.name}** on {card.title} ({card.provenance} patients).\n\n"
+        f"Landmark days {', '.join(f'{d:g}' for d in endpoint.landmark_days)}; horizons "
+        f"{', '.join(f'{d:g}' for d in endpoint.horizons_days)} days. Rows by cause: {counts}.\n\n{card.citation}"
+    )
+
+
+HEADLINE = ("ibs", "ipa", "c")
+
+
+def headline_metrics(scores: Mapping[float, Scores]) -> dict[str, float]:
+    """The few metrics that MLflow's tables and charts show; everything else is in the tables.
+
+    Args:
+        scores: By landmark day. The first one's metrics have plain names (``ibs/infection``), those of later ones carry
+            the day (``ibs_from30/infection``).
+    """
+    named: dict[str, float] = {}
+    for number, (day, of_day) in enumerate(scores.items()):
+        suffix = "" if number == 0 else f"_from{day:g}"
+        for row in of_day.table():
+            overall = row["horizon_days"] is None and row["metric"] in HEADLINE
+            if not overall and row["metric"] != "auc":
+                continue
+            metric = row["metric"] if overall else f"auc_{row['horizon_days']:g}d"
+            named |= {
+                f"{metric}{part}{suffix}/{row['cause']}": value
+                for part, value in (("", row["point"]), ("_lo", row["low"]), ("_hi", row["high"]))
+                if isfinite(value) and (overall or part == "")
+            }
+    return named

@@ -1,0 +1,64 @@
+"""Scores and leaderboards in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import isfinite
+
+from rich.table import Table
+
+from experiments.cli.output import stdout
+from experiments.leaderboard import Leaderboard
+from training.evaluation.intervals import Interval
+from training.evaluation.scores import Scores
+
+
+def _cell(point: float, low: float, high: float, *, percent: bool = False, digits: int = 3) -> str:
+    """Point and interval, e.g. ``0.712 [0.65, 0.77]``; a dash where undefined."""
+    if not isfinite(point):
+        return "–"
+    scale, digits = (100, 1) if percent else (1, digits)
+    shown = f"{point * scale:.{digits}f}"
+    return shown + (f" [{low * scale:.{digits}f}, {high * scale:.{digits}f}]" if isfinite(low) else "")
+
+
+def _of(interval: Interval, *, percent: bool = False, digits: int = 3) -> str:
+    return _cell(interval.point, interval.low, interval.high, percent=percent, digits=digits)
+
+
+def print_scores(name: str, scores: Mapping[float, Scores]) -> None:
+    """Overall scores of a run, one row a landmark and cause."""
+    table = Table(title=f"{name}: out-of-fold scores with 95 % intervals", title_justify="left", box=None)
+    for column in ("landmark day", "cause", "IBS", "IPA %", "C"):
+        table.add_column(column, justify="left" if column == "cause" else "right")
+    for day, of_day in scores.items():
+        for cause in of_day.causes:
+            ibs, ipa = _of(cause.ibs, digits=4), _of(cause.ipa, percent=True)
+            table.add_row(f"{day:g}", cause.cause, ibs, ipa, _of(cause.c))
+    stdout.print(table)
+
+
+def print_leaderboard(board: Leaderboard) -> None:
+    """One leaderboard, best first."""
+    title = f"{board.endpoint} on {board.cohort} ({board.provenance} patients); cause {board.cause}, first landmark"
+    table = Table(title=title, title_justify="left", box=None)
+    columns = ("rank", "run", "model", "IBS", "IPA %", "C", "seconds", "run id")
+    for column in columns:
+        table.add_column(column, justify="left" if column in ("run", "model", "run id") else "right")
+    for _, row in board.table.iterrows():
+
+        def score(metric: str, row: Mapping[str, float] = row, *, percent: bool = False, digits: int = 3) -> str:
+            values = [row.get(f"{metric}{part}/{board.cause}", float("nan")) for part in ("", "_lo", "_hi")]
+            return _cell(*values, percent=percent, digits=digits)
+
+        table.add_row(
+            str(row["rank"]),
+            str(row["run"]),
+            str(row["model"]),
+            score("ibs", digits=4),
+            score("ipa", percent=True),
+            score("c"),
+            f"{row['seconds']:.0f}",
+            str(row["run_id"])[:8],
+        )
+    stdout.print(table)

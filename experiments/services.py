@@ -1,0 +1,100 @@
+"""How our two servers are started: BentoML for predictions, MLflow for its UI."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from experiments.home import Home
+from features.errors import SequelaError
+
+CODE = Path(__file__).resolve().parents[1]
+Command = tuple[list[str], dict[str, str]]
+"""Arguments and environment of a process."""
+
+
+def serve_command(home: Home, bento_tag: str, host: str, port: int) -> Command:
+    """BentoML on one model of the serving store."""
+    environment = os.environ | {
+        "BENTOML_HOME": str(home.bentoml),
+        "SEQUELA_MODEL": bento_tag,
+        "BENTOML_DO_NOT_TRACK": "true",
+        "OTEL_SDK_DISABLED": "true",
+    }
+    arguments = ["-m", "bentoml", "serve", "serving.service:RiskService", "--host", host, "--port", str(port)]
+    return [sys.executable, *arguments, "--working-dir", str(CODE)], environment
+
+
+def ui_command(home: Home, host: str, port: int) -> Command:
+    """MLflow's server on the store, without its job runner."""
+    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    store = ["--backend-store-uri", home.tracking_uri, "--default-artifact-root", home.mlflow_artifacts.as_uri()]
+    address = ["--host", host, "--port", str(port), "--workers", "1"]
+    return [sys.executable, "-m", "mlflow", "server", *store, *address], environment
+
+
+def experiments_url(address: str, experiment: str) -> str:
+    """Deep link to an experiment's runs; without the query MLflow opens in its mode for chat applications."""
+    return f"{address}/#/experiments/{experiment}/runs?workflowType=machine_learning"
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def running(command: list[str], environment: Mapping[str, str], ready_url: str, log: Path) -> Iterator[None]:
+    """Run a server until the block ends; it is stopped with all its children.
+
+    Raises:
+        SequelaError: It does not answer 200 at `ready_url` within 120 s; names the log.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, env=dict(environment), stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    try:
+        _wait_until_ready(process, ready_url, log)
+        yield
+    finally:
+        _stop(process)
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310  our own server
+                if answer.status == 200:
+                    return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+    msg = f"the server did not become ready at {url}; its log is {log}"
+    raise SequelaError(msg)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Ask the process group to end, and insist after 15 s."""
+    for signal_number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, signal_number)
+            process.wait(timeout=15)
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue
+        else:
+            return

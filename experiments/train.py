@@ -1,0 +1,244 @@
+"""One run: cohort → rows → cross-validation → scores → final fit → artifact, tracked as it goes, resumable when killed."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import yaml
+from mlflow import MlflowClient
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, Schema
+
+from experiments.config import RunConfig
+from experiments.crossval import OutOfFold, cross_validate, predictions_table, splits_record
+from experiments.data import TrainingRows, load_rows
+from experiments.example import example_patient
+from experiments.figures import calibration_figure, incidence_figure
+from experiments.home import Home
+from experiments.log_items import File, LogItem, Metrics, Table, headline_metrics, run_description
+from experiments.tracking import Tracker, experiment_id, git_state, open_store
+from features.check import read_endpoint
+from features.errors import SequelaError
+from features.outcomes import Outcomes
+from training.artifact import Example, Manifest, TrainingCohort, answer_example, model_block, write_artifact
+from training.evaluation.scores import Scores, evaluate
+from training.fit import fit_risk_model
+
+ARTIFACT = "artifact"
+RUN_FILE = "run.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How a run tells what it is doing; each is called with (done, of)."""
+
+    cells: Callable[[int, int], None]
+    folds: Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a finished run leaves behind."""
+
+    run_id: str
+    experiment_id: str
+    folder: Path
+    """Report, predictions and artifact."""
+    scores: Mapping[float, Scores]
+    """By landmark day."""
+
+
+def train(config: RunConfig, home: Home, progress: Progress, *, resume: bool = False) -> RunResult:
+    """Carry out one run.
+
+    Args:
+        config: The resolved configuration.
+        home: The stores.
+        progress: Told how far it is.
+        resume: Go on with the unfinished run of the same configuration and cohort.
+
+    Raises:
+        SequelaError: The cohort or the configuration cannot be used, or there is nothing to resume.
+    """
+    endpoint = read_endpoint(config.endpoint)
+    rows = load_rows(config.cohort, endpoint, cells=bool(config.features.cells), progress=progress.cells)
+    client = open_store(home)
+    tracker, folder = _resumed(client, home, config, rows) if resume else _started(client, home, config, rows)
+    with tracker.ends_truthfully():
+        out_of_fold = cross_validate(rows, config, folder / "folds", tracker, progress.folds)
+        scores = score(rows, out_of_fold, config)
+        manifest = _fit_final(rows, config, scores, tracker.run_id, folder / ARTIFACT)
+        _write_report(rows, out_of_fold, scores, config, folder / "report")
+        tracker.log(_result(scores, folder))
+        _log_model(tracker.run_id, manifest, folder / ARTIFACT)
+        _mark(folder, status="finished")
+    return RunResult(tracker.run_id, tracker.experiment_id, folder, scores)
+
+
+def _started(client: MlflowClient, home: Home, config: RunConfig, rows: TrainingRows) -> tuple[Tracker, Path]:
+    """A new run, in MLflow and on disk."""
+    tracker = Tracker.start(client, experiment_id(client, home, config.experiment), config.name)
+    folder = home.runs / tracker.run_id
+    folder.mkdir(parents=True)
+    identity = {"run_id": tracker.run_id, "config": config.digest(), "cohort": rows.cohort.fingerprint}
+    _mark(folder, **identity, status="running", started=time.time())
+    (folder / "config.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), "utf-8")
+    tracker.log(run_description(config, rows))
+    tracker.log([File(folder / "config.yaml")])
+    return tracker, folder
+
+
+def _resumed(client: MlflowClient, home: Home, config: RunConfig, rows: TrainingRows) -> tuple[Tracker, Path]:
+    """The latest unfinished run of the same configuration and cohort."""
+    records = [json.loads(path.read_text("utf-8")) for path in home.runs.glob(f"*/{RUN_FILE}")]
+    same = [
+        record
+        for record in records
+        if record["status"] != "finished"
+        and (record["config"], record["cohort"]) == (config.digest(), rows.cohort.fingerprint)
+    ]
+    if not same:
+        msg = (
+            f"--resume: no unfinished run of {config.name} with this configuration and cohort in {home.runs}; "
+            "train without --resume, or restore the configuration it was started with"
+        )
+        raise SequelaError(msg)
+    record = max(same, key=lambda r: r["started"])
+    return Tracker.resume(client, record["run_id"]), home.runs / record["run_id"]
+
+
+def _mark(folder: Path, **values: str | float) -> None:
+    """Update run.json, beside and then renamed."""
+    path = folder / RUN_FILE
+    known = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    beside = path.with_suffix(".part")
+    beside.write_text(json.dumps(known | values, indent=1), "utf-8")
+    beside.rename(path)
+
+
+def score(rows: TrainingRows, out_of_fold: OutOfFold, config: RunConfig) -> dict[float, Scores]:
+    """Score each landmark's out-of-fold predictions, averaged over repeats of the cross-validation."""
+    by_day: dict[float, Scores] = {}
+    for day in rows.endpoint.landmark_days:
+        of_day = np.flatnonzero(rows.patients.landmark_day == day)
+        repeats = [
+            evaluate(
+                incidence[of_day],
+                out_of_fold.times_days,
+                rows.outcomes.take(of_day),
+                rows.endpoint.horizons_days,
+                rows.patients.patient_id[of_day],
+                n_bootstrap=config.validation.bootstrap,
+                seed=config.seed,
+            )
+            for incidence in out_of_fold.incidence
+        ]
+        by_day[day] = Scores.mean(repeats)
+    return by_day
+
+
+def _fit_final(
+    rows: TrainingRows, config: RunConfig, scores: Mapping[float, Scores], run_id: str, folder: Path
+) -> Manifest:
+    """Fit on all rows and write the artifact."""
+    model = fit_risk_model(
+        rows.patients, rows.outcomes, rows.cohort.card, config.features, config.model, config.trainer, seed=config.seed
+    )
+    block, arrays = model_block(model)
+    patient = example_patient(model.encoder, rows.endpoint.landmark_days[0])
+    times = rows.endpoint.horizons_days
+    card = rows.cohort.card
+    metrics = headline_metrics(scores)
+    manifest = Manifest(
+        name=config.name,
+        endpoint=rows.endpoint,
+        model=block,
+        features=model.encoder.feature_names,
+        training_cohort=TrainingCohort(
+            title=card.title,
+            citation=card.citation,
+            provenance=card.provenance,
+            fingerprint=rows.cohort.fingerprint,
+            n_patients=len(set(rows.patients.patient_id)),
+            events={f"{day:g}": outcomes.counts() for day, outcomes in _by_landmark(rows)},
+        ),
+        metrics=dict(metrics),
+        run_id=run_id,
+        git_commit=git_state()[0],
+        example=Example(patient=patient, times_days=times, incidence=answer_example(model, patient, times)),
+        files={},
+    )
+    return write_artifact(folder, manifest, arrays)
+
+
+def _by_landmark(rows: TrainingRows) -> Iterator[tuple[float, Outcomes]]:
+    for day in rows.endpoint.landmark_days:
+        yield day, rows.outcomes.take(np.flatnonzero(rows.patients.landmark_day == day))
+
+
+def _write_report(
+    rows: TrainingRows, out_of_fold: OutOfFold, scores: Mapping[float, Scores], config: RunConfig, folder: Path
+) -> None:
+    """Predictions, splits, and every score, as files that other software reads."""
+    folder.mkdir(exist_ok=True)
+    predictions_table(rows, out_of_fold).to_parquet(folder / "oof_predictions.parquet", index=False)
+    (folder / "splits.json").write_text(json.dumps(splits_record(rows, out_of_fold), indent=1), "utf-8")
+    (folder / "run.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), "utf-8")
+    scores_table(scores).to_csv(folder / "scores.csv", index=False)
+    _draw(rows, out_of_fold, config, folder)
+
+
+def scores_table(scores: Mapping[float, Scores]) -> pd.DataFrame:
+    """Long table of every score with its interval: landmark_day, cause, horizon_days, metric, point, low, high."""
+    return pd.DataFrame([{"landmark_day": day} | row for day, of_day in scores.items() for row in of_day.table()])
+
+
+def _draw(rows: TrainingRows, out_of_fold: OutOfFold, config: RunConfig, folder: Path) -> None:
+    """Figures of the first landmark, of the first repeat's predictions; simulated is called simulated."""
+    day = rows.endpoint.landmark_days[0]
+    of_day = np.flatnonzero(rows.patients.landmark_day == day)
+    outcomes, incidence = rows.outcomes.take(of_day), out_of_fold.incidence[0, of_day]
+    title = f"{config.name}: {rows.endpoint.name} from day {day:g} ({rows.cohort.card.provenance})"
+    times, horizons = out_of_fold.times_days, rows.endpoint.horizons_days
+    incidence_figure(incidence, times, outcomes, title).savefig(folder / "cif.png")
+    middle = horizons[(len(horizons) - 1) // 2]
+    calibration_figure(incidence, times, outcomes, middle, title).savefig(folder / "calibration.png")
+
+
+def _result(scores: Mapping[float, Scores], folder: Path) -> Iterator[LogItem]:
+    """What is known of a run once it is scored; figures stand at the root, where the compare page shows them."""
+    yield Metrics(headline_metrics(scores))
+    yield Table("scores.json", {str(name): list(column) for name, column in scores_table(scores).items()})
+    for name in ("cif.png", "calibration.png", "oof_predictions.parquet", "splits.json", "scores.csv"):
+        yield File(folder / "report" / name)
+
+
+def _log_model(run_id: str, manifest: Manifest, artifact: Path) -> None:
+    """Log the artifact as a LoggedModel, from code, loadable with pickle forbidden."""
+    code = Path(__file__).parent
+    example = pd.DataFrame({"patient": [manifest.example.patient.model_dump_json()]})
+    outputs = [
+        ColSpec(DataType.double, f"{cause}@{days:g}")
+        for cause in manifest.endpoint.causes
+        for days in manifest.endpoint.horizons_days
+    ]
+    with mlflow.start_run(run_id=run_id, log_system_metrics=False):
+        mlflow.pyfunc.log_model(
+            name=manifest.endpoint.name,
+            python_model=str(code / "logged_model.py"),
+            artifacts={"artifact": str(artifact)},
+            code_paths=[str(code.parent / package) for package in ("features", "training")],
+            signature=ModelSignature(Schema([ColSpec(DataType.string, "patient")]), Schema(outputs)),
+            input_example=example,
+            pip_requirements=[f"{name}=={version(name)}" for name in ("numpy", "pandas", "pydantic", "safetensors", "torch")],
+            model_type=manifest.model.kind,
+            metadata={"provenance": manifest.training_cohort.provenance, "format": manifest.format},
+        )

@@ -1,0 +1,350 @@
+"""Cells on disk: AnnData files (.h5ad) and stores (.zarr), read one sample at a time and never loaded whole.
+
+The only module that imports anndata, h5py and zarr; whoever needs cells imports it when the need arises. The layout is
+AnnData's on-disk format (anndata.readthedocs.io, "On-disk format"), the names are ours: obs.sample_id, obs.cell_type.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import anndata
+import h5py
+import numpy as np
+import pandas as pd
+import scipy.sparse
+import zarr
+from numpy.typing import ArrayLike, NDArray
+
+from features.cells import UNLABELLED, CellBag, CellSummary, summarise
+from features.cohort import Cohort
+from features.errors import SequelaError
+from features.genes import canonical
+from features.matrix import Block, Compressed, CscMatrix, CsrMatrix, DenseMatrix
+from features.patients import IntArray, TextArray
+from features.schema import CellsCard
+
+Progress = Callable[[int, int], None]
+SCAN_VALUES = 1 << 24
+"""Values held at once when a sample's cells do not lie together: samples are gathered in rounds of this size."""
+_RUNS_PER_SAMPLE = 64  # with more pieces a sample than this, reading everything in order is faster
+
+
+class CellFileError(SequelaError):
+    """A file of cells that cannot be used.
+
+    Args:
+        path: The file.
+        rule: What is wrong with it.
+        remedy: What to do.
+        code: Code of the finding it makes.
+    """
+
+    def __init__(self, path: Path, rule: str, remedy: str, code: str = "unreadable-cells") -> None:
+        super().__init__(f"{path.name}: {rule}. {remedy}")
+        self.rule, self.remedy, self.code = rule, remedy, code
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Whatever a library makes of a damaged file becomes one error that names the file."""
+    try:
+        yield
+    except CellFileError:
+        raise
+    except Exception as error:
+        text = " ".join(str(error).split())[:160] or type(error).__name__
+        remedy = "It may be cut short: copy or write it again, with anndata 0.8 or newer."
+        raise CellFileError(path, text, remedy) from error
+
+
+@dataclass(frozen=True, slots=True)
+class CellFile:
+    """An open file of cells. Close it, or use it as a context manager."""
+
+    path: Path
+    genes: tuple[str, ...]
+    """Names of the columns of X, as they are in the file."""
+    samples: tuple[str, ...]
+    """Samples in the order of their first cell."""
+    sample: IntArray
+    """(cells,): index into `samples`, -1 for cells without a sample."""
+    cell_types: TextArray
+    """Labels; the last one is `UNLABELLED`."""
+    cell_type: IntArray
+    """(cells,): index into `cell_types`, -1 for cells without a label."""
+    matrix: CsrMatrix | CscMatrix | DenseMatrix
+    _root: h5py.File | zarr.Group
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open ``cells.h5ad`` or ``cells.zarr`` and read obs and var, not X.
+
+        Raises:
+            CellFileError: The file is absent, damaged, no AnnData, or has no obs.sample_id.
+        """
+        with _reading(path):
+            root = _open(path)
+            try:
+                sample, samples = _labels(root["obs"], "sample_id", path)
+                cell_type, cell_types = _labels(root["obs"], "cell_type", path, required=False)
+                genes = tuple(map(str, anndata.io.read_elem(root["var"][root["var"].attrs["_index"]])))
+                matrix = _matrix(root["X"], path)
+                if matrix.shape != (len(sample), len(genes)) or len(cell_type) not in (0, len(sample)):
+                    rule = f"X has shape {matrix.shape}, obs {len(sample)} rows and var {len(genes)}"
+                    raise CellFileError(path, rule, "Write the file again.")
+            except BaseException:
+                _close(root)
+                raise
+        if not len(cell_type):
+            cell_type = np.full(len(sample), -1)
+        labels = np.array([*cell_types, UNLABELLED], dtype=object)
+        return cls(path, genes, samples, sample, labels, cell_type, matrix, root)
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells."""
+        return len(self.sample)
+
+    def close(self) -> None:
+        """Close the file."""
+        _close(self._root)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def blocks(self, progress: Progress | None = None) -> Iterator[Block]:
+        """The values of X, once, in no particular order of cells.
+
+        Raises:
+            CellFileError: The file is damaged.
+        """
+        blocks = self.matrix.blocks()
+        while True:
+            with _reading(self.path):
+                step = next(blocks, None)
+            if step is None:
+                return
+            yield step[2]
+            if progress is not None:
+                progress(step[0], step[1])
+
+    def bags(self, progress: Progress | None = None) -> Iterator[tuple[str, CellBag]]:
+        """Each sample with its cells, in the order of `samples`; cells keep their order within a sample.
+
+        Samples whose cells lie together are read one at a time. Where they are scattered, or where X is stored by gene,
+        the file is read in rounds, each gathering as many samples as hold `SCAN_VALUES` values.
+
+        Args:
+            progress: Called with the cells done and the cells in all.
+
+        Raises:
+            CellFileError: The file is damaged.
+        """
+        done = 0
+        direct = not isinstance(self.matrix, CscMatrix) and self._n_runs() <= _RUNS_PER_SAMPLE * len(self.samples)
+        for sample, rows, block in self._by_runs() if direct else self._by_rounds():
+            yield self.samples[sample], self._bag(rows, block)
+            done += len(rows)
+            if progress is not None:
+                progress(done, self.n_cells)
+
+    def _n_runs(self) -> int:
+        return int((np.diff(self.sample) != 0).sum()) + 1
+
+    def _rows(self) -> Iterator[tuple[int, IntArray]]:
+        """Each sample with the rows of its cells, ascending."""
+        order = np.argsort(self.sample, kind="stable")
+        first = np.searchsorted(self.sample[order], np.arange(len(self.samples) + 1))
+        for sample in range(len(self.samples)):
+            yield sample, order[first[sample] : first[sample + 1]]
+
+    def _by_runs(self) -> Iterator[tuple[int, IntArray, Block]]:
+        assert not isinstance(self.matrix, CscMatrix)  # noqa: S101: `bags` has seen to it
+        for sample, rows in self._rows():
+            runs = np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1)
+            with _reading(self.path):
+                blocks = [self.matrix.cells(int(run[0]), int(run[-1]) + 1) for run in runs]
+            yield sample, rows, _joined(blocks)
+
+    def _by_rounds(self) -> Iterator[tuple[int, IntArray, Block]]:
+        sizes = np.zeros(len(self.samples) + 1, dtype=np.int64)  # the last place counts cells without a sample
+        for block in self.blocks():
+            np.add.at(sizes, self.sample[block.cell], 1)
+        round_of = np.cumsum(sizes[:-1]) // SCAN_VALUES
+        rows_of = dict(self._rows())
+        for number in np.unique(round_of):
+            wanted = np.append(round_of == number, False)
+            kept = [_where(block, wanted[self.sample[block.cell]]) for block in self.blocks()]
+            gathered = _joined(kept)
+            for sample in np.flatnonzero(wanted):
+                yield int(sample), rows_of[int(sample)], _where(gathered, self.sample[gathered.cell] == sample)
+
+    def _bag(self, rows: IntArray, block: Block) -> CellBag:
+        """A bag of the cells `rows`, whose values are in `block`."""
+        cell = np.searchsorted(rows, block.cell)
+        order = np.lexsort((block.gene, cell))
+        indptr = np.concatenate([[0], np.cumsum(np.bincount(cell, minlength=len(rows)))]).astype(np.int64)
+        labels = self.cell_types[self.cell_type[rows]]
+        return CellBag(self.genes, indptr, block.gene[order], block.value[order], labels)
+
+
+def iter_bags(path: Path, progress: Progress | None = None) -> Iterator[tuple[str, CellBag]]:
+    """Each sample of a file with its cells; see `CellFile.bags`.
+
+    Raises:
+        CellFileError: The file cannot be read.
+    """
+    with CellFile.open(path) as cells:
+        yield from cells.bags(progress)
+
+
+def summarise_samples(cohort: Cohort, progress: Progress | None = None) -> dict[str, CellSummary]:
+    """Summaries of the cells of each sample of a cohort, by sample_id; samples without cells are not in it.
+
+    Gene names are canonical (`features.genes.canonical`); names of markers are kept.
+
+    Args:
+        cohort: The cohort.
+        progress: Called with the cells done and the cells in all.
+
+    Raises:
+        CellFileError: The file of cells cannot be read.
+    """
+    if cohort.cells is None:
+        return {}
+    card = cohort.card.cells or CellsCard()
+    known = set(cohort.samples["sample_id"])
+    summaries: dict[str, CellSummary] = {}
+    for sample, bag in iter_bags(cohort.cells, progress):
+        if sample in known:
+            summary = summarise(bag, counts=card.values == "counts")
+            genes = tuple(map(canonical, summary.genes)) if card.genes == "genes" else summary.genes
+            summaries[sample] = replace(summary, genes=genes)
+    return summaries
+
+
+def write_cells(
+    path: Path,
+    X: scipy.sparse.csr_matrix | scipy.sparse.csr_array | NDArray[np.floating[Any]],  # noqa: N803: AnnData's name
+    genes: Sequence[str],
+    sample_id: ArrayLike,
+    cell_type: ArrayLike | None = None,
+    extra_obs: pd.DataFrame | None = None,
+) -> None:
+    """Write cells as AnnData, whole or not at all; the format follows the suffix, .h5ad or .zarr.
+
+    Cells are put in the order of their samples (of first appearance), so that a sample is read in one piece; rows of
+    `extra_obs` move with them.
+
+    Args:
+        path: The file, which must not exist.
+        X: (cells, genes), sparse or dense; stored as CSR of float32.
+        genes: Gene symbols, Ensembl ids or names of markers.
+        sample_id: (cells,): the sample of each cell.
+        cell_type: (cells,): labels, None where unknown.
+        extra_obs: Further columns, one row a cell.
+
+    Raises:
+        CellFileError: The file exists, or shapes do not agree.
+    """
+    matrix = scipy.sparse.csr_matrix(X, dtype=np.float32)
+    obs = pd.DataFrame({} if extra_obs is None else extra_obs.reset_index(drop=True))
+    obs["sample_id"] = pd.Categorical(np.asarray(sample_id, dtype=object))
+    if cell_type is not None:
+        obs["cell_type"] = pd.Categorical(np.asarray(cell_type, dtype=object))
+    if path.exists() or matrix.shape != (len(obs), len(genes)) or path.suffix not in {".h5ad", ".zarr"}:
+        rule = f"X {matrix.shape}, {len(obs)} rows of obs and {len(genes)} genes go to a new file, .h5ad or .zarr"
+        raise CellFileError(path, rule, "Make the shapes agree; remove the file if it exists.", "unwritable-cells")
+    order = np.argsort(pd.factorize(obs["sample_id"])[0], kind="stable")
+    obs = obs.iloc[order].set_axis([str(i) for i in range(len(obs))])
+    cells = anndata.AnnData(matrix[order], obs=obs, var=pd.DataFrame(index=pd.Index(list(genes), dtype=object)))
+    beside = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        _write(cells, beside / path.name)
+        (beside / path.name).rename(path)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _write(cells: anndata.AnnData, path: Path) -> None:
+    if path.suffix == ".h5ad":
+        cells.write_h5ad(path, compression="gzip")
+        return
+    with warnings.catch_warnings(), anndata.settings.override(zarr_write_format=3, auto_shard_zarr_v3=False):
+        # anndata consolidates the metadata of zarr 3, which zarr warns other software about
+        warnings.filterwarnings("ignore", message="Consolidated metadata")
+        cells.write_zarr(path)
+
+
+def _open(path: Path) -> h5py.File | zarr.Group:
+    if not path.exists():
+        raise CellFileError(path, "there is no such file", "Check the path.")
+    if path.suffix == ".zarr":
+        return zarr.open_group(path, mode="r")
+    return h5py.File(path, mode="r")
+
+
+def _close(root: h5py.File | zarr.Group) -> None:
+    if isinstance(root, h5py.File):
+        root.close()
+    else:
+        root.store.close()
+
+
+def _labels(obs: Any, name: str, path: Path, *, required: bool = True) -> tuple[IntArray, tuple[str, ...]]:  # noqa: ANN401
+    """A column of obs as codes (-1 for missing) and labels in the order of their first cell."""
+    if name not in obs:
+        if required:
+            remedy = f"Add obs.{name}: the samples.csv row each cell belongs to."
+            raise CellFileError(path, f"obs.{name} is missing", remedy, "missing-column")
+        return np.zeros(0, dtype=np.int64), ()
+    codes, labels = pd.factorize(pd.Series(anndata.io.read_elem(obs[name])))
+    return codes.astype(np.int64), tuple(str(label).strip() for label in labels)
+
+
+def _matrix(stored: Any, path: Path) -> CsrMatrix | CscMatrix | DenseMatrix:  # noqa: ANN401: HDF5 or zarr
+    if hasattr(stored, "shape"):
+        if len(stored.shape) != 2:
+            raise CellFileError(path, f"X has {len(stored.shape)} axes", "X is (cells, genes).")
+        return DenseMatrix(stored)
+    kind = stored.attrs.get("encoding-type", "of no known kind")
+    if kind not in {"csr_matrix", "csc_matrix"}:
+        raise CellFileError(path, f"X is {kind}", "Write it as CSR, CSC or dense, with anndata 0.8 or newer.")
+    n_cells, n_genes = map(int, stored.attrs["shape"])
+    n_rows, n_columns = (n_cells, n_genes) if kind == "csr_matrix" else (n_genes, n_cells)
+    parts = Compressed(n_rows, n_columns, stored["data"], stored["indices"], stored["indptr"])
+    last = parts.indptr[n_rows : n_rows + 1]
+    lengths = {parts.data.shape[0], parts.indices.shape[0], *map(int, last)}
+    if parts.indptr.shape[0] != n_rows + 1 or len(lengths) != 1:
+        raise CellFileError(path, "the parts of X do not agree in length", "Write the file again.")
+    if _has_lost_chunks(parts):
+        raise CellFileError(path, "pieces of X are missing from the store", "Copy the folder again, complete.")
+    return CsrMatrix(parts) if kind == "csr_matrix" else CscMatrix(parts)
+
+
+def _has_lost_chunks(parts: Compressed) -> bool:
+    """Whether a zarr array of X lacks a chunk: zarr reads it as zeros, which sparse values never are throughout."""
+    data = parts.data
+    return isinstance(data, zarr.Array) and data.shards is None and data.nchunks_initialized < data.nchunks
+
+
+def _joined(blocks: Sequence[Block]) -> Block:
+    if len(blocks) == 1:
+        return blocks[0]
+    return Block(*(np.concatenate(parts) for parts in zip(*blocks, strict=True)))
+
+
+def _where(block: Block, kept: NDArray[np.bool_]) -> Block:
+    return Block(block.cell[kept], block.gene[kept], block.value[kept])

@@ -1,0 +1,78 @@
+"""Importers: from the files that a study published to a cohort folder.
+
+`IMPORTERS` names them for `sequela import NAME SOURCE DIR`; an importer's module is loaded when it runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from types import MappingProxyType
+
+from features.errors import SequelaError
+
+
+@dataclass(frozen=True, slots=True)
+class Importer:
+    """One way of making a cohort folder."""
+
+    name: str
+    description: str
+    """One line, for lists."""
+    source: str
+    """What SOURCE is."""
+    function: str
+    """``module:function`` with the parameters (source, folder), or (spec, source, folder) where `takes_spec`."""
+    takes_spec: bool = False
+    """Whether a specification must say what the source means."""
+
+    def run(self, source: Path, folder: Path, spec: Path | None = None) -> None:
+        """Write the cohort folder, whole or not at all.
+
+        Args:
+            source: What the study published.
+            folder: Where; must be absent or empty.
+            spec: The specification; required by importers that take one, refused by the others.
+
+        Raises:
+            SequelaError: The specification is missing or not wanted, or the source cannot be imported.
+        """
+        if self.takes_spec != (spec is not None):
+            need = "needs a specification of what the columns mean" if self.takes_spec else "takes no specification"
+            remedy = "give it with --spec SPEC.yaml" if self.takes_spec else "leave --spec out"
+            msg = f"importer {self.name}: {need}; {remedy}"
+            raise SequelaError(msg)
+        module, _, name = self.function.partition(":")
+        function = getattr(import_module(module), name)
+        function(*([] if spec is None else [spec]), source, folder)
+
+
+IMPORTERS: Mapping[str, Importer] = MappingProxyType(
+    {
+        importer.name: importer
+        for importer in (
+            Importer(
+                "table",
+                "any time-to-event table, with a specification of its columns",
+                "a CSV file",
+                "features.importers.table:import_table",
+                takes_spec=True,
+            ),
+            Importer(
+                "leipzig2024",
+                "52 myeloma patients after BCMA CAR-T cells: clinic, laboratory, flow cytometry, plasma cells",
+                "folder of the authors' tables as CSV",
+                "features.importers.leipzig2024:import_leipzig2024",
+            ),
+            Importer(
+                "carpall2023",
+                "9 children after CD19 CAR-T cells: 22,309 cells of product, blood and marrow up to 5 years",
+                "folder with carpall_hvg3000_counts.h5ad",
+                "features.importers.carpall2023:import_carpall2023",
+            ),
+        )
+    }
+)
+"""Importers by name."""

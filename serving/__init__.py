@@ -1,0 +1,15 @@
+"""The chosen model behind HTTP.
+
+The way of a request through this package, each step a module:
+
+    store       artifacts into BentoML's model store, and out of it
+    messages    what a request and an answer may say (pydantic)
+    refusals    what is wrong with a request: the field and the rule, never the value
+    answer      the answer to a request, without HTTP
+    card        the model card
+    openapi     the OpenAPI document
+    guard       limits on requests before anything reads them (ASGI)
+    service     the BentoML service, which only wires the above
+
+It needs numpy, pydantic, safetensors, torch and bentoml, and imports nothing of what trains.
+"""

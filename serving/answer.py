@@ -1,0 +1,152 @@
+"""The answer to a request, without HTTP: patients in, incidences out, with what was not as usual about each patient."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.errors import InputError
+from features.request import PatientRecord, SampleRecord, to_patients
+from features.schema import Endpoint
+from serving.messages import PredictAnswer, Prediction, PredictRequest, ServedModel
+from training.artifact import Artifact, Manifest
+
+BLOCK_ROWS = 1_000
+"""Patients encoded at a time."""
+BLOCK_SUMS = 4_000_000
+"""Sums over cells (samples · cell types · genes) held at a time: 64 MB of summaries."""
+INT64 = 2**63
+
+
+def answer(artifact: Artifact, version: str, request: PredictRequest) -> PredictAnswer:
+    """Predict for every patient of a request.
+
+    Args:
+        artifact: The model.
+        version: Its tag in the model store.
+        request: Patients, and days after the landmark.
+
+    Raises:
+        InputError: A landmark, a horizon, or a patient's field breaks a rule; names the field, never the value.
+    """
+    endpoint = artifact.manifest.endpoint
+    times = _times(request.horizons_days, endpoint)
+    for i, record in enumerate(request.patients):
+        _check_record(record, f"patients[{i}]", endpoint)
+    predictions: list[Prediction] = []
+    for start, stop in blocks(request.patients):
+        predictions += _predict(artifact, request.patients[start:stop], start, times)
+    return PredictAnswer(model=served_model(artifact.manifest, version), predictions=tuple(predictions))
+
+
+def served_model(manifest: Manifest, version: str) -> ServedModel:
+    """The model as answers name it."""
+    return ServedModel(
+        name=manifest.name,
+        version=version,
+        run_id=manifest.run_id,
+        endpoint=manifest.endpoint.name,
+        provenance=manifest.training_cohort.provenance,
+    )
+
+
+def blocks(records: Sequence[PatientRecord]) -> Iterator[tuple[int, int]]:
+    """Runs of patients that are encoded together: all samples of a run share one table of cell types and genes."""
+    start, n_samples = 0, 0
+    cell_types: set[str] = set()
+    genes: set[str] = set()
+    for i, record in enumerate(records):
+        own_types = {name for sample in record.samples for name in sample.cell_types or ("",)}
+        own_genes = {gene for sample in record.samples for gene in sample.genes}
+        n_sums = (n_samples + len(record.samples)) * len(cell_types | own_types) * len(genes | own_genes)
+        if i > start and (i - start >= BLOCK_ROWS or n_sums > BLOCK_SUMS):
+            yield start, i
+            start, n_samples, cell_types, genes = i, 0, set(), set()
+        n_samples += len(record.samples)
+        cell_types |= own_types
+        genes |= own_genes
+    yield start, len(records)
+
+
+def ignored(record: PatientRecord) -> tuple[str, ...]:
+    """Measurements after the landmark, and samples after it or replaced by a later one of their material."""
+    late = [f"measurements[{j}]" for j, m in enumerate(record.measurements) if m.day > record.landmark_day]
+    latest: dict[str, tuple[float, int]] = {}
+    for j, sample in enumerate(record.samples):
+        if sample.day <= record.landmark_day:
+            latest[sample.material] = max(latest.get(sample.material, (sample.day, j)), (sample.day, j))
+    used = {j for _, j in latest.values()}
+    return (*late, *(f"samples[{j}]" for j in range(len(record.samples)) if j not in used))
+
+
+def _predict(
+    artifact: Artifact, records: Sequence[PatientRecord], start: int, times: tuple[float, ...]
+) -> list[Prediction]:
+    """The predictions of one block, whose first patient is number `start` of the request."""
+    try:
+        patients = to_patients(records, artifact.model.encoder)
+    except InputError as error:
+        field = re.sub(r"^patients\[(\d+)\]", lambda number: f"patients[{start + int(number[1])}]", error.field)
+        raise InputError(field, error.rule) from error
+    incidence, encoded = artifact.model.explain_input(patients, np.array(times))
+    event_free = incidence.event_free
+    return [
+        Prediction(
+            patient_id=record.patient_id,
+            landmark_day=record.landmark_day,
+            horizons_days=times,
+            incidence=dict(zip(incidence.causes, map(_floats, incidence.values[i]), strict=True)),
+            event_free=_floats(event_free[i]),
+            missing=encoded.missing[i],
+            impossible=encoded.impossible[i],
+            outside_training_range=encoded.outside[i],
+            unseen_levels=encoded.unseen[i],
+            ignored=ignored(record),
+        )
+        for i, record in enumerate(records)
+    ]
+
+
+def _times(horizons_days: tuple[float, ...] | None, endpoint: Endpoint) -> tuple[float, ...]:
+    """The horizons asked for, or the endpoint's."""
+    if horizons_days is None:
+        return endpoint.horizons_days
+    last = endpoint.horizons_days[-1]
+    before = 0.0
+    for i, day in enumerate(horizons_days):
+        if not before < day <= last:
+            rule = f"must ascend from above 0 to at most {last:g} days, the last horizon the model was trained for"
+            place = f"horizons_days[{i}]"
+            raise InputError(place, rule)
+        before = day
+    return horizons_days
+
+
+def _check_record(record: PatientRecord, place: str, endpoint: Endpoint) -> None:
+    field = f"{place}.landmark_day"
+    if record.landmark_day not in endpoint.landmark_days:
+        known = ", ".join(f"{day:g}" for day in endpoint.landmark_days)
+        raise InputError(field, f"must be a landmark of the endpoint {endpoint.name}: {known}")
+    for j, sample in enumerate(record.samples):
+        _check_sample(sample, f"{place}.samples[{j}]")
+
+
+def _check_sample(sample: SampleRecord, place: str) -> None:
+    """Refuse what would not fit in memory, or in 64 bits."""
+    for name in ("indptr", "indices"):
+        field = f"{place}.{name}"
+        numbers: tuple[int, ...] = getattr(sample, name)
+        if numbers and not -INT64 <= min(numbers) <= max(numbers) < INT64:
+            raise InputError(field, "must be integers of 64 bits")
+    field = f"{place}.cell_types"
+    labels = len(set(sample.cell_types or ("",)))
+    if labels * len(sample.genes) > BLOCK_SUMS:
+        most = max(1, BLOCK_SUMS // len(sample.genes))
+        raise InputError(field, f"may hold at most {most:,} different labels with so many genes")
+
+
+def _floats(values: NDArray[np.float64]) -> tuple[float, ...]:
+    return tuple(map(float, values))

@@ -1,0 +1,80 @@
+"""The model card: what the manifest says, and a worked example."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from features.encoder import PatientEncoder
+from serving.answer import answer
+from serving.messages import CellsCardAnswer, ModelCard, PredictRequest, VariableCard, WorkedExample
+from training.artifact import Artifact
+
+
+def model_card(artifact: Artifact, version: str) -> ModelCard:
+    """The card of a model, under its tag in the model store.
+
+    Raises:
+        InputError: The artifact's example is no request that the service would answer.
+    """
+    manifest, encoder = artifact.manifest, artifact.model.encoder
+    endpoint = manifest.endpoint
+    return ModelCard(
+        name=manifest.name,
+        version=version,
+        format=manifest.format,
+        kind=manifest.model.kind,
+        endpoint=endpoint,
+        causes=endpoint.causes,
+        landmark_days=endpoint.landmark_days,
+        horizons_days=endpoint.horizons_days,
+        variables=tuple(_variable(name, encoder) for name in encoder.variables),
+        cells=_cells(encoder),
+        features=manifest.features,
+        training_cohort=manifest.training_cohort,
+        metrics=manifest.metrics,
+        run_id=manifest.run_id,
+        git_commit=manifest.git_commit,
+        example=worked_example(artifact, version),
+    )
+
+
+def worked_example(artifact: Artifact, version: str) -> WorkedExample:
+    """The artifact's example as a request, with its answer.
+
+    Raises:
+        InputError: It is no request that the service would answer.
+    """
+    example = artifact.manifest.example
+    request = PredictRequest(patients=(example.patient,), horizons_days=example.times_days)
+    return WorkedExample(request=request, answer=answer(artifact, version, request))
+
+
+def _variable(name: str, encoder: PatientEncoder) -> VariableCard:
+    variable = encoder.variables[name]
+    places: list[Literal["baseline", "measurements"]] = []
+    if name in encoder.baseline.names:
+        places.append("baseline")
+    if name in encoder.measured:
+        places.append("measurements")
+    return VariableCard(
+        name=name,
+        given_as=tuple(places),
+        kind=variable.kind,
+        unit=variable.unit,
+        range=variable.range,
+        levels=variable.levels or encoder.baseline.levels.get(name),
+        loinc=variable.loinc,
+        description=variable.description,
+    )
+
+
+def _cells(encoder: PatientEncoder) -> CellsCardAnswer | None:
+    samples = encoder.samples
+    if samples is None:
+        return None
+    return CellsCardAnswer(
+        materials=samples.materials,
+        values="counts" if samples.counts else "intensities",
+        genes=samples.genes,
+        cell_types=samples.cell_types,
+    )

@@ -1,0 +1,85 @@
+"""Limits on requests before anything reads them: their media type and their size (ASGI)."""
+
+from __future__ import annotations
+
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serving.messages import ErrorBody
+
+JSON = "application/json"
+
+
+def refusal(status: int, body: ErrorBody) -> Response:
+    """An error as JSON."""
+    return Response(body.model_dump_json(), status_code=status, media_type=JSON)
+
+
+class Guard:
+    """Answers 415 to a body that is not JSON, and 413 to one that is too large, whether it says so or not.
+
+    Bodies are read whole here and handed on in one piece: the size of a chunked body is only known at its end, and an
+    exception from within `receive` would be answered by 500.
+    """
+
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+        self.app = app
+        self.max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or answer it."""
+        if scope["type"] != "http" or scope["method"] not in ("POST", "PUT", "PATCH"):
+            await self.app(scope, receive, send)
+            return
+        refused = self._refused_by_headers(Headers(scope=scope))
+        if refused is None:
+            body = await self._read(receive)
+            if body is not None:
+                await self.app(scope, _replay(body, receive), send)
+                return
+            refused = self._too_large()
+        await refused(scope, receive, send)
+
+    def _refused_by_headers(self, headers: Headers) -> Response | None:
+        media_type = headers.get("content-type", JSON).split(";")[0].strip().lower()
+        if media_type != JSON:
+            rule = f"must be {JSON}"
+            return refusal(415, ErrorBody(error=f"content-type: {rule}", field="content-type", rule=rule))
+        length = headers.get("content-length", "0")
+        if not length.isdecimal() or int(length) > self.max_bytes:
+            return self._too_large()
+        return None
+
+    def _too_large(self) -> Response:
+        rule = f"must be at most {self.max_bytes:,} bytes; send fewer patients or fewer cells in one request"
+        return refusal(413, ErrorBody(error=f"body: {rule}", field="body", rule=rule))
+
+    async def _read(self, receive: Receive) -> bytes | None:
+        """The whole body, or None once it is too large."""
+        parts, size = [], 0
+        while True:
+            message = await receive()
+            if message["type"] != "http.request":  # the client went away
+                return b""
+            part = message.get("body", b"")
+            size += len(part)
+            if size > self.max_bytes:
+                return None
+            parts.append(part)
+            if not message.get("more_body", False):
+                return b"".join(parts)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that gives the body in one message, then whatever comes next."""
+    given = False
+
+    async def replayed() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replayed

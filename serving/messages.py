@@ -1,0 +1,144 @@
+"""What a request and an answer may say: the pydantic models of the service's JSON."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import FailFast, Field
+
+from features.request import PatientRecord
+from features.schema import Endpoint, Frozen
+from training.artifact import TrainingCohort
+
+MAX_PATIENTS = 10_000
+MAX_HORIZONS = 1_000
+
+
+class PredictRequest(Frozen):
+    """Patients to predict for, many in one request."""
+
+    patients: Annotated[tuple[PatientRecord, ...], Field(min_length=1, max_length=MAX_PATIENTS), FailFast()]
+    """The patients; the same `patient_id` may occur more than once."""
+    horizons_days: Annotated[tuple[float, ...], Field(min_length=1, max_length=MAX_HORIZONS), FailFast()] | None = None
+    """Days after the landmark, ascending, at most the last horizon of the endpoint; absent: the endpoint's horizons."""
+
+
+class ServedModel(Frozen):
+    """Which model answered."""
+
+    name: str
+    version: str
+    """Tag in the model store."""
+    run_id: str
+    """MLflow run that fitted it."""
+    endpoint: str
+    provenance: Literal["real", "simulated"]
+    """Of the training cohort."""
+
+
+class Prediction(Frozen):
+    """One patient's answer, in the order of the request."""
+
+    patient_id: str
+    landmark_day: float
+    """Days since infusion from which the prediction looks ahead."""
+    time_unit: Literal["days"] = "days"
+    horizons_days: tuple[float, ...]
+    """Days after the landmark."""
+    incidence: dict[str, tuple[float, ...]]
+    """For each cause, the probability that it has happened by each horizon, others competing."""
+    event_free: tuple[float, ...]
+    """Probability that no cause has happened by each horizon."""
+    missing: tuple[str, ...]
+    """Features that were missing and were imputed."""
+    impossible: tuple[str, ...]
+    """Variables with a value that cannot be, treated as missing."""
+    outside_training_range: tuple[str, ...]
+    """Features outside the central 99 % of the training patients."""
+    unseen_levels: tuple[str, ...]
+    """Categorical variables whose level no training patient had."""
+    ignored: tuple[str, ...]
+    """Measurements and samples that did not enter: those after the landmark, and samples that a later one of the same
+    material replaces."""
+
+
+class PredictAnswer(Frozen):
+    """The answer to a `PredictRequest`."""
+
+    model: ServedModel
+    predictions: tuple[Prediction, ...]
+
+
+class ErrorBody(Frozen):
+    """Why a request was refused. Never holds a patient's value."""
+
+    error: str
+    """Field and rule in one sentence."""
+    field: str | None
+    """Where the fault lies, e.g. `patients[3].baseline.ferritin`; null when it is not in a field."""
+    rule: str
+    """What holds for that field."""
+
+
+class VariableCard(Frozen):
+    """One clinical variable the model takes."""
+
+    name: str
+    given_as: tuple[Literal["baseline", "measurements"], ...]
+    """Where in a patient's record it may stand."""
+    kind: Literal["numeric", "ordinal", "categorical"]
+    unit: str
+    """UCUM unit of numbers given without one."""
+    range: tuple[float, float] | None
+    """Values outside are refused."""
+    levels: tuple[str, ...] | None
+    """Ordered levels of an ordinal variable; levels of a categorical one, as declared or else as seen in training."""
+    loinc: str | None
+    description: str
+
+
+class CellsCardAnswer(Frozen):
+    """What cells the model takes."""
+
+    materials: tuple[str, ...]
+    values: Literal["counts", "intensities"]
+    genes: tuple[str, ...]
+    """The panel; other genes of a sample only count towards a cell's total."""
+    cell_types: tuple[str, ...]
+    """Labels the model knows; others are left out."""
+
+
+class WorkedExample(Frozen):
+    """A request, and what this model answers to it. The patient is made of training medians: nobody's values."""
+
+    request: PredictRequest
+    answer: PredictAnswer
+
+
+class ModelCard(Frozen):
+    """What the model is, what it takes, what it was trained on, and how good it was."""
+
+    name: str
+    version: str
+    """Tag in the model store."""
+    format: str
+    """Of the artifact."""
+    kind: str
+    """Of the predictor."""
+    endpoint: Endpoint
+    causes: tuple[str, ...]
+    """The event of interest first, then those that compete with it."""
+    landmark_days: tuple[float, ...]
+    horizons_days: tuple[float, ...]
+    time_unit: Literal["days"] = "days"
+    variables: tuple[VariableCard, ...]
+    cells: CellsCardAnswer | None
+    """None: the model takes no cells."""
+    features: tuple[str, ...]
+    """Columns that enter the predictor."""
+    training_cohort: TrainingCohort
+    metrics: dict[str, float | None]
+    """Cross-validated, on patients not trained on."""
+    run_id: str
+    git_commit: str
+    example: WorkedExample

@@ -1,0 +1,91 @@
+"""What is wrong with a request: the field and the rule, never the value.
+
+Everything here ends in an `InputError`; the messages of pydantic are kept only where they cannot hold a value.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from features.errors import InputError
+from features.request import MeasurementRecord, PatientRecord, Quantity, SampleRecord
+from serving.messages import ErrorBody, PredictRequest
+
+LONGEST_FIELD = 200
+"""Characters of a field's name that are said back: names come from outside."""
+_BRANCHES = ("float", "str", "Quantity")
+"""Names that pydantic gives the alternatives of a baseline value; no part of the field's name."""
+_MODELS = (PredictRequest, PatientRecord, MeasurementRecord, SampleRecord, Quantity)
+_KNOWN = tuple(dict.fromkeys(name for model in _MODELS for name in model.model_fields))
+_ANY_VALUE = 'must be a number, text, null, or {"value": number, "unit": text}'
+
+
+def parse(body: bytes) -> PredictRequest:
+    """Read a request strictly: no unknown field, no NaN, no text for a number.
+
+    Raises:
+        InputError: Naming the first field at fault, never its value.
+    """
+    try:
+        return PredictRequest.model_validate_json(body, strict=True)
+    except ValidationError as error:
+        refused = _refused(error)
+    raise refused  # outside the handler: pydantic's error holds the input, and must not hang on as the context
+
+
+def error_body(error: InputError) -> ErrorBody:
+    """The answer to a request that cannot be answered."""
+    field = error.field[:LONGEST_FIELD]
+    return ErrorBody(error=f"{field}: {error.rule}", field=field, rule=error.rule)
+
+
+def _refused(error: ValidationError) -> InputError:
+    """The first fault, in our words."""
+    details = error.errors(include_input=False, include_url=False, include_context=True)
+    first = details[0]
+    if first["type"] == "json_invalid":
+        return InputError("body", f"must be JSON: {first['ctx']['error']}")
+    where, branch = _split(first["loc"])
+    if branch:
+        alternatives = [d for d in details if _split(d["loc"])[0] == where]
+        return _baseline_fault(where, alternatives)
+    return InputError(_field(where) or "body", _rule(first))
+
+
+def _split(loc: tuple[int | str, ...]) -> tuple[tuple[int | str, ...], tuple[int | str, ...]]:
+    """A baseline value's place, and what follows it: the alternative that was tried, and the place within it."""
+    if len(loc) > 4 and loc[2] == "baseline" and loc[4] in _BRANCHES:
+        return loc[:4], loc[4:]
+    return loc, ()
+
+
+def _baseline_fault(where: tuple[int | str, ...], alternatives: list[ErrorDetails]) -> InputError:
+    """A baseline value may be several things; say what is wrong with the one that was most likely meant."""
+    for fault in alternatives:
+        within = _split(fault["loc"])[1][1:]
+        if within:  # an object was given: a fault inside it
+            return InputError(_field((*where, *within)), _rule(fault))
+        if fault["type"] == "finite_number":
+            return InputError(_field(where), _rule(fault))
+    return InputError(_field(where), _ANY_VALUE)
+
+
+def _field(loc: tuple[int | str, ...]) -> str:
+    """``patients[0].baseline.age``."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc)
+    return text.removeprefix(".")
+
+
+def _rule(fault: ErrorDetails) -> str:
+    if fault["type"] == "extra_forbidden":
+        near = get_close_matches(str(fault["loc"][-1])[:LONGEST_FIELD], _KNOWN, n=1)
+        return "is not a field of a request" + (f". Did you mean {near[0]}?" if near else "")
+    if fault["type"] == "missing":
+        return "is required"
+    message = fault["msg"].replace(" after validation", "").replace("Tuple", "Array")
+    for subject in ("Input should ", "Array should ", "String should "):
+        message = message.replace(subject, "should ")
+    return message.replace("should ", "must ", 1)

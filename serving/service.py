@@ -1,0 +1,136 @@
+"""The BentoML service. It only wires: the answer is made in `serving.answer`, refusals in `serving.refusals`.
+
+The environment says what is served:
+
+    SEQUELA_MODEL           tag of the model to serve; default sequela:latest, or in a Bento the model built into it
+    SEQUELA_MAX_BODY_MIB    largest request, in MiB; default 64
+    BENTOML_HOME            where the model store lies
+
+The log holds no value of any patient: faults of requests are answered, not logged.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import traceback
+from typing import Any, cast
+
+import bentoml
+import torch
+from bentoml.models import BentoModel
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from features.errors import InputError, SequelaError
+from serving.answer import answer
+from serving.card import model_card
+from serving.guard import Guard, refusal
+from serving.messages import ErrorBody, ModelCard, PredictAnswer, PredictRequest
+from serving.openapi import document
+from serving.refusals import error_body, parse
+from serving.store import MODEL_NAME, artifact_folder
+from training.artifact import Artifact, read_artifact
+
+logger = logging.getLogger("bentoml.sequela")
+
+THREADS = 4
+"""Requests answered at a time by one worker; torch uses one thread in each."""
+MAX_BODY_BYTES = int(os.environ.get("SEQUELA_MAX_BODY_MIB", "64")) * 2**20
+_NO_MODEL = "no model is ready; the server's log says why"
+_NO_ANSWER = "the answer failed; the server's log says where"
+UNREADY = ErrorBody(error=_NO_MODEL, field=None, rule=_NO_MODEL)
+FAILED = ErrorBody(error=_NO_ANSWER, field=None, rule=_NO_ANSWER)
+
+
+class PredictInput(PredictRequest, bentoml.IODescriptor):  # type: ignore[misc]
+    """`PredictRequest` as it comes over HTTP."""
+
+    @classmethod
+    async def from_http_request(cls, request: Request, serde: object) -> PredictRequest | ErrorBody:
+        """Parse the body. A fault is handed on, not raised: BentoML would log it with a traceback."""
+        del serde  # JSON only, says the guard
+        try:
+            return parse(await request.body())
+        except InputError as error:
+            return error_body(error)
+
+
+async def _card_page(request: Request) -> Response:
+    card: ModelCard | None = request.app.state.card
+    if card is None:
+        return refusal(503, UNREADY)
+    return Response(card.model_dump_json(), media_type="application/json")
+
+
+async def _openapi_page(request: Request) -> Response:
+    return JSONResponse(document(request.app.state.card))
+
+
+PAGES = Starlette(routes=[Route("/v1/model", _card_page), Route("/docs.json", _openapi_page)])
+PAGES.state.card = None
+
+
+@bentoml.asgi_app(PAGES, path="/")
+@bentoml.service(
+    name=MODEL_NAME,
+    threads=THREADS,
+    traffic={"timeout": 120},
+    logging={"access": {"enabled": False}},  # proxies write those; here they cost a tenth of the throughput
+    envs=[{"name": "OTEL_SDK_DISABLED", "value": "true"}],  # spans that nobody collects cost as much
+)
+class RiskService:
+    """Cumulative incidences of late complications, from many patients in one request."""
+
+    model = BentoModel(os.environ.get("SEQUELA_MODEL", f"{MODEL_NAME}:latest"))
+
+    def __init__(self) -> None:
+        torch.set_num_threads(1)
+        self.artifact: Artifact | None = None
+        self.version = ""
+        stored = self._stored()
+        try:
+            artifact = read_artifact(artifact_folder(stored))
+            PAGES.state.card = model_card(artifact, str(stored.tag))
+        except SequelaError as error:  # /readyz stays red, and whoever looks finds one line here
+            logger.error("Model %s is not served: %s", stored.tag, error)
+            return
+        self.artifact, self.version = artifact, str(stored.tag)
+        logger.info("Serving %s (%s)", self.version, artifact.manifest.name)
+        gc.collect()
+        gc.freeze()  # the model and all modules live for ever: the collector need not look at them again
+
+    def __is_ready__(self) -> bool:
+        """Whether the model reproduced its own example."""
+        return self.artifact is not None
+
+    @bentoml.api(route="/v1/predict", output_spec=PredictAnswer)
+    def predict(self, request: PredictInput, /) -> PredictAnswer | Response:
+        """Cumulative incidence of each cause for each patient, and what was missing or unusual about the patient."""
+        if isinstance(request, ErrorBody):
+            return refusal(400, request)
+        if self.artifact is None:
+            return refusal(503, UNREADY)
+        try:
+            return answer(self.artifact, self.version, request)
+        except InputError as error:
+            return refusal(400, error_body(error))
+        except Exception as error:  # noqa: BLE001  (its message may hold a patient's value: only its place is logged)
+            place = "".join(traceback.format_tb(error.__traceback__))
+            logger.error("%s while predicting, at\n%s", type(error).__name__, place)
+            return refusal(500, FAILED)
+
+    def _stored(self) -> bentoml.Model:
+        """The model of the Bento we run in, unless SEQUELA_MODEL names another."""
+        bento = SERVICE.bento
+        model = self.model
+        if bento is not None and "SEQUELA_MODEL" not in os.environ:
+            model = bento.info.all_models[0].to_model().resolve()
+        return cast("bentoml.Model", model)
+
+
+SERVICE = cast("Any", RiskService)  # what the decorator makes of the class has no stubs
+SERVICE.add_asgi_middleware(Guard, max_bytes=MAX_BODY_BYTES)

@@ -1,0 +1,141 @@
+"""AUC and concordance: slow definitions, symmetry, resamples, blocks, what is not defined."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from features.outcomes import Outcomes
+from training.evaluation import discrimination
+from training.evaluation.discrimination import auc, concordance
+from training.evaluation.ipcw import scoring_weights
+from training.models.nonparametric import censoring_survival
+
+Draw = Callable[..., Any]
+
+
+def rounded(incidence: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Risks with ties."""
+    return np.round(incidence, 1)
+
+
+def slow_auc(risk: NDArray[np.float64], time: float, outcomes: Outcomes, cause: int) -> float:
+    """The definition, one pair at a time."""
+    survival = censoring_survival(outcomes)
+    now = survival.at(np.array([time]))[0]
+    weight = 1 / survival.before(outcomes.duration_days)
+    concordant = pairs = 0.0
+    for i in range(len(outcomes)):
+        if outcomes.duration_days[i] > time or outcomes.cause[i] != cause:
+            continue
+        for j in range(len(outcomes)):
+            if outcomes.duration_days[j] > time:
+                pair = weight[i] / now
+            elif outcomes.cause[j] not in (0, cause):
+                pair = weight[i] * weight[j]
+            else:
+                continue
+            pairs += pair
+            concordant += pair * ((risk[i] > risk[j]) + 0.5 * (risk[i] == risk[j]))
+    return concordant / pairs if pairs else np.nan
+
+
+def slow_concordance(risk: NDArray[np.float64], tau: float, outcomes: Outcomes, cause: int) -> float:
+    """The definition, one pair at a time."""
+    survival, duration = censoring_survival(outcomes), outcomes.duration_days
+    before, now = survival.before(duration), survival.at(duration)
+    concordant = pairs = 0.0
+    for i in range(len(outcomes)):
+        if duration[i] > tau or outcomes.cause[i] != cause:
+            continue
+        for j in range(len(outcomes)):
+            if duration[j] > duration[i] or (duration[j] == duration[i] and outcomes.cause[j] == 0):
+                pair = 1 / (before[i] * (now[i] if now[i] > 0 else before[i]))
+            elif outcomes.cause[j] not in (0, cause):
+                pair = 1 / (before[i] * before[j])
+            else:
+                continue
+            pairs += pair
+            concordant += pair * ((risk[i] > risk[j]) + 0.5 * (risk[i] == risk[j]))
+    return concordant / pairs if pairs else np.nan
+
+
+@settings(max_examples=30)
+@given(seed=st.integers(0, 10_000), n=st.integers(20, 40))
+def test_auc_equals_the_definition_with_ties(draw: Draw, seed: int, n: int) -> None:
+    outcomes, times, incidence = draw(seed, n)
+    times, incidence = times[:2], rounded(incidence[..., :2])
+    assume(censoring_survival(outcomes).at(times)[-1] > 0)
+    slow = [[slow_auc(incidence[:, k, j], t, outcomes, k + 1) for j, t in enumerate(times)] for k in range(2)]
+    np.testing.assert_allclose(auc(incidence, times, outcomes), slow, atol=1e-12)
+
+
+@settings(max_examples=30)
+@given(seed=st.integers(0, 10_000), n=st.integers(2, 30))
+def test_concordance_equals_the_definition_with_ties(draw: Draw, seed: int, n: int) -> None:
+    outcomes, times, incidence = draw(seed, n)
+    risk = rounded(incidence[..., -1])
+    slow = [slow_concordance(risk[:, k], times[-1], outcomes, k + 1) for k in range(2)]
+    np.testing.assert_allclose(concordance(risk, outcomes, times[-1]), slow, atol=1e-12)
+
+
+@given(seed=st.integers(0, 10_000), n=st.integers(5, 40))
+def test_reversed_marker_and_order_of_rows(draw: Draw, seed: int, n: int) -> None:
+    outcomes, times, incidence = draw(seed, n)
+    incidence = rounded(incidence)
+    forward = auc(incidence, times, outcomes), concordance(incidence[..., -1], outcomes, times[-1])
+    np.testing.assert_allclose(auc(-incidence, times, outcomes), 1 - forward[0], atol=1e-12)
+    np.testing.assert_allclose(concordance(-incidence[..., -1], outcomes, times[-1]), 1 - forward[1], atol=1e-12)
+    order = np.random.default_rng(seed).permutation(n)
+    shuffled = outcomes.take(order)
+    np.testing.assert_allclose(auc(incidence[order], times, shuffled), forward[0], atol=1e-12)
+    found = concordance(incidence[order, :, -1], shuffled, times[-1])
+    np.testing.assert_allclose(found, forward[1], atol=1e-12)
+
+
+@given(seed=st.integers(0, 10_000))
+def test_resamples_are_repeated_rows(draw: Draw, seed: int) -> None:
+    outcomes, times, incidence = draw(seed, 30)
+    counts = np.random.default_rng(seed).multinomial(30, np.full(30, 1 / 30), size=3)
+    weights = scoring_weights(outcomes, times, resamples=counts.astype(float))
+    aucs = auc(incidence, times, outcomes, weights)
+    indices = concordance(incidence[..., -1], outcomes, times[-1], weights)
+    for one, count in enumerate(counts):
+        rows = np.repeat(np.arange(30), count)
+        alone = outcomes.take(rows)
+        np.testing.assert_allclose(aucs[one], auc(incidence[rows], times, alone), atol=1e-10)
+        np.testing.assert_allclose(indices[one], concordance(incidence[rows, :, -1], alone, times[-1]), atol=1e-10)
+
+
+def test_concordance_in_blocks_is_the_same(draw: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
+    outcomes, times, incidence = draw(3, 200)
+    whole = concordance(incidence[..., -1], outcomes, times[-1])
+    monkeypatch.setattr(discrimination, "PAIRS_AT_ONCE", 1000)
+    np.testing.assert_allclose(concordance(incidence[..., -1], outcomes, times[-1]), whole, rtol=1e-12)
+
+
+def test_other_causes_are_controls() -> None:
+    outcomes = Outcomes(np.array([1.0, 2.0, 9.0]), np.array([1, 2, 0]), ("infection", "death"))
+    risk = np.array([0.5, 0.9, 0.1])
+    found = auc(np.stack([risk, risk], axis=1)[:, :, None], np.array([5.0]), outcomes)
+    # Infection: above the one event-free, below the one who died. Death: above both.
+    np.testing.assert_allclose(found[:, 0], [0.5, 1.0])
+
+
+def test_without_cases_or_controls_it_is_not_defined() -> None:
+    outcomes = Outcomes(np.array([1.0, 2.0]), np.array([1, 1]), ("infection", "death"))
+    found = auc(np.full((2, 2, 2), 0.5), np.array([0.5, 3.0]), outcomes)
+    assert np.isnan(found).all()
+    assert np.isnan(concordance(np.full((2, 2), 0.5), outcomes, 3.0)[1])
+
+
+def test_after_all_follow_up_it_is_not_defined() -> None:
+    outcomes = Outcomes(np.array([1.0, 2.0, 3.0]), np.array([1, 2, 0]), ("infection", "death"))
+    found = auc(np.full((3, 2, 2), 0.5), np.array([3.0, 4.0]), outcomes)
+    np.testing.assert_allclose(found, [[0.5, np.nan], [0.5, np.nan]])
