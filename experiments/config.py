@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
@@ -106,10 +107,8 @@ def _apply(content: dict[str, Any], override: str) -> None:
         msg = f"--set {override}: the value is not YAML"
         raise SequelaError(msg) from error
     if isinstance(parsed, str):
-        try:  # YAML 1.1 reads 1e-3 as text
+        with suppress(ValueError):  # YAML 1.1 reads 1e-3 as text
             parsed = float(parsed)
-        except ValueError:
-            pass
     *parents, last = key.split(".")
     block = content
     for parent in parents:

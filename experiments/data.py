@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from features.check import read_cohort
+from features.check import examine
 from features.cohort import Cohort, outcomes_at, to_patients
-from features.errors import SequelaError
+from features.errors import CohortError, SequelaError
 from features.outcomes import Outcomes
 from features.patients import Patients
 from features.schema import Endpoint
@@ -36,7 +36,10 @@ def load_rows(
     Raises:
         SequelaError: The cohort has findings, or nobody is at risk at a landmark, or nobody has the event.
     """
-    cohort = read_cohort(cohort_folder, endpoint)
+    examination = examine(cohort_folder, endpoint)
+    if examination.cohort is None:
+        raise CohortError(examination.findings)
+    cohort = examination.cohort
     patients = all_patients(cohort, cells=cells, progress=progress)
     rows, days, outcomes = [], [], []
     for day in endpoint.landmark_days:

@@ -33,9 +33,7 @@ def example_patient(encoder: PatientEncoder, landmark_day: float) -> PatientReco
         for name in encoder.measured
         if f"{name}:last" in medians
     )
-    return PatientRecord(
-        patient_id="example", landmark_day=landmark_day, baseline=baseline, measurements=measurements
-    )
+    return PatientRecord(patient_id="example", landmark_day=landmark_day, baseline=baseline, measurements=measurements)
 
 
 def round_sensibly(value: float) -> float:

@@ -80,7 +80,9 @@ def in_units_of(model: Mapping[str, Variable], patients: Patients, cohort: Mappi
         if declared is None:
             continue
         if declared.kind != variable.kind:
-            msg = f"variable {name}: is {declared.kind} in the cohort, {variable.kind} in the model; correct cohort.yaml"
+            msg = (
+                f"variable {name}: is {declared.kind} in the cohort, {variable.kind} in the model; correct cohort.yaml"
+            )
             raise SequelaError(msg)
         if variable.kind != "numeric" or declared.unit == variable.unit:
             continue

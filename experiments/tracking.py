@@ -121,7 +121,9 @@ class Tracker:
             case Tags(values):
                 self.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in values.items()])
             case Dataset():
-                data = MlflowDataset(item.name, item.digest, "local", item.source, profile=json.dumps(dict(item.profile)))
+                data = MlflowDataset(
+                    item.name, item.digest, "local", item.source, profile=json.dumps(dict(item.profile))
+                )
                 tag = InputTag("mlflow.data.context", item.context)
                 self.client.log_inputs(run_id, [DatasetInput(data, [tag])])
             case Table(name, columns):

@@ -1,4 +1,4 @@
-"""One run: cohort → rows → cross-validation → scores → final fit → artifact, tracked as it goes, resumable when killed."""
+"""One run: cohort → rows → cross-validation → scores → final fit → artifact, tracked and resumable."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from features.check import read_endpoint
 from features.errors import SequelaError
 from features.outcomes import Outcomes
 from training.artifact import Example, Manifest, TrainingCohort, answer_example, model_block, write_artifact
-from training.evaluation.scores import Scores, evaluate
+from training.evaluation.scores import Scores, evaluate, mean_scores
 from training.fit import fit_risk_model
 
 ARTIFACT = "artifact"
@@ -141,7 +141,7 @@ def score(rows: TrainingRows, out_of_fold: OutOfFold, config: RunConfig) -> dict
             )
             for incidence in out_of_fold.incidence
         ]
-        by_day[day] = Scores.mean(repeats)
+        by_day[day] = mean_scores(repeats)
     return by_day
 
 
@@ -238,7 +238,9 @@ def _log_model(run_id: str, manifest: Manifest, artifact: Path) -> None:
             code_paths=[str(code.parent / package) for package in ("features", "training")],
             signature=ModelSignature(Schema([ColSpec(DataType.string, "patient")]), Schema(outputs)),
             input_example=example,
-            pip_requirements=[f"{name}=={version(name)}" for name in ("numpy", "pandas", "pydantic", "safetensors", "torch")],
+            pip_requirements=[
+                f"{name}=={version(name)}" for name in ("numpy", "pandas", "pydantic", "safetensors", "torch")
+            ],
             model_type=manifest.model.kind,
             metadata={"provenance": manifest.training_cohort.provenance, "format": manifest.format},
         )

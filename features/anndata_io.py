@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar, cast
 
 import anndata
 import h5py
@@ -28,14 +28,12 @@ from features.cells import UNLABELLED, CellBag, CellSummary, summarise
 from features.cohort import Cohort
 from features.errors import SequelaError
 from features.genes import canonical
-from features.matrix import Block, Compressed, CscMatrix, CsrMatrix, DenseMatrix
+from features.matrix import Block, Compressed, CscMatrix, CsrMatrix, DenseMatrix, Matrix, by_sample
 from features.patients import IntArray, TextArray
 from features.schema import CellsCard
 
 Progress = Callable[[int, int], None]
-SCAN_VALUES = 1 << 24
-"""Values held at once when a sample's cells do not lie together: samples are gathered in rounds of this size."""
-_RUNS_PER_SAMPLE = 64  # with more pieces a sample than this, reading everything in order is faster
+Item = TypeVar("Item")
 
 
 class CellFileError(SequelaError):
@@ -66,6 +64,17 @@ def _reading(path: Path) -> Iterator[None]:
         raise CellFileError(path, text, remedy) from error
 
 
+def _guarded(path: Path, items: Iterator[Item]) -> Iterator[Item]:
+    """The same items; an error in making one of them names the file."""
+    end = object()
+    while True:
+        with _reading(path):
+            item = next(items, end)
+        if item is end:
+            return
+        yield cast("Item", item)
+
+
 @dataclass(frozen=True, slots=True)
 class CellFile:
     """An open file of cells. Close it, or use it as a context manager."""
@@ -81,7 +90,7 @@ class CellFile:
     """Labels; the last one is `UNLABELLED`."""
     cell_type: IntArray
     """(cells,): index into `cell_types`, -1 for cells without a label."""
-    matrix: CsrMatrix | CscMatrix | DenseMatrix
+    matrix: Matrix
     _root: h5py.File | zarr.Group
 
     @classmethod
@@ -96,7 +105,8 @@ class CellFile:
             try:
                 sample, samples = _labels(root["obs"], "sample_id", path)
                 cell_type, cell_types = _labels(root["obs"], "cell_type", path, required=False)
-                genes = tuple(map(str, anndata.io.read_elem(root["var"][root["var"].attrs["_index"]])))
+                var: Any = root["var"]
+                genes = tuple(map(str, anndata.io.read_elem(var[var.attrs["_index"]])))
                 matrix = _matrix(root["X"], path)
                 if matrix.shape != (len(sample), len(genes)) or len(cell_type) not in (0, len(sample)):
                     rule = f"X has shape {matrix.shape}, obs {len(sample)} rows and var {len(genes)}"
@@ -130,21 +140,13 @@ class CellFile:
         Raises:
             CellFileError: The file is damaged.
         """
-        blocks = self.matrix.blocks()
-        while True:
-            with _reading(self.path):
-                step = next(blocks, None)
-            if step is None:
-                return
-            yield step[2]
+        for done, total, block in _guarded(self.path, self.matrix.blocks()):
+            yield block
             if progress is not None:
-                progress(step[0], step[1])
+                progress(done, total)
 
     def bags(self, progress: Progress | None = None) -> Iterator[tuple[str, CellBag]]:
         """Each sample with its cells, in the order of `samples`; cells keep their order within a sample.
-
-        Samples whose cells lie together are read one at a time. Where they are scattered, or where X is stored by gene,
-        the file is read in rounds, each gathering as many samples as hold `SCAN_VALUES` values.
 
         Args:
             progress: Called with the cells done and the cells in all.
@@ -153,51 +155,20 @@ class CellFile:
             CellFileError: The file is damaged.
         """
         done = 0
-        direct = not isinstance(self.matrix, CscMatrix) and self._n_runs() <= _RUNS_PER_SAMPLE * len(self.samples)
-        for sample, rows, block in self._by_runs() if direct else self._by_rounds():
-            yield self.samples[sample], self._bag(rows, block)
+        samples = _guarded(self.path, by_sample(self.matrix, self.sample, len(self.samples)))
+        for name, (rows, block) in zip(self.samples, samples, strict=True):
+            yield name, self._bag(rows, block)
             done += len(rows)
             if progress is not None:
                 progress(done, self.n_cells)
 
-    def _n_runs(self) -> int:
-        return int((np.diff(self.sample) != 0).sum()) + 1
-
-    def _rows(self) -> Iterator[tuple[int, IntArray]]:
-        """Each sample with the rows of its cells, ascending."""
-        order = np.argsort(self.sample, kind="stable")
-        first = np.searchsorted(self.sample[order], np.arange(len(self.samples) + 1))
-        for sample in range(len(self.samples)):
-            yield sample, order[first[sample] : first[sample + 1]]
-
-    def _by_runs(self) -> Iterator[tuple[int, IntArray, Block]]:
-        assert not isinstance(self.matrix, CscMatrix)  # noqa: S101: `bags` has seen to it
-        for sample, rows in self._rows():
-            runs = np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1)
-            with _reading(self.path):
-                blocks = [self.matrix.cells(int(run[0]), int(run[-1]) + 1) for run in runs]
-            yield sample, rows, _joined(blocks)
-
-    def _by_rounds(self) -> Iterator[tuple[int, IntArray, Block]]:
-        sizes = np.zeros(len(self.samples) + 1, dtype=np.int64)  # the last place counts cells without a sample
-        for block in self.blocks():
-            np.add.at(sizes, self.sample[block.cell], 1)
-        round_of = np.cumsum(sizes[:-1]) // SCAN_VALUES
-        rows_of = dict(self._rows())
-        for number in np.unique(round_of):
-            wanted = np.append(round_of == number, False)
-            kept = [_where(block, wanted[self.sample[block.cell]]) for block in self.blocks()]
-            gathered = _joined(kept)
-            for sample in np.flatnonzero(wanted):
-                yield int(sample), rows_of[int(sample)], _where(gathered, self.sample[gathered.cell] == sample)
-
     def _bag(self, rows: IntArray, block: Block) -> CellBag:
         """A bag of the cells `rows`, whose values are in `block`."""
         cell = np.searchsorted(rows, block.cell)
-        order = np.lexsort((block.gene, cell))
+        block = block.ordered(np.lexsort((block.gene, cell)))
         indptr = np.concatenate([[0], np.cumsum(np.bincount(cell, minlength=len(rows)))]).astype(np.int64)
         labels = self.cell_types[self.cell_type[rows]]
-        return CellBag(self.genes, indptr, block.gene[order], block.value[order], labels)
+        return CellBag(self.genes, indptr, block.gene, block.value, labels)
 
 
 def iter_bags(path: Path, progress: Progress | None = None) -> Iterator[tuple[str, CellBag]]:
@@ -225,11 +196,12 @@ def summarise_samples(cohort: Cohort, progress: Progress | None = None) -> dict[
     if cohort.cells is None:
         return {}
     card = cohort.card.cells or CellsCard()
+    counts = card.values == "counts"
     known = set(cohort.samples["sample_id"])
     summaries: dict[str, CellSummary] = {}
     for sample, bag in iter_bags(cohort.cells, progress):
         if sample in known:
-            summary = summarise(bag, counts=card.values == "counts")
+            summary = summarise(bag, counts=counts)
             genes = tuple(map(canonical, summary.genes)) if card.genes == "genes" else summary.genes
             summaries[sample] = replace(summary, genes=genes)
     return summaries
@@ -237,7 +209,7 @@ def summarise_samples(cohort: Cohort, progress: Progress | None = None) -> dict[
 
 def write_cells(
     path: Path,
-    X: scipy.sparse.csr_matrix | scipy.sparse.csr_array | NDArray[np.floating[Any]],  # noqa: N803: AnnData's name
+    X: scipy.sparse.csr_matrix | scipy.sparse.csr_array | NDArray[np.floating[Any]],  # noqa: N803 - AnnData's name
     genes: Sequence[str],
     sample_id: ArrayLike,
     cell_type: ArrayLike | None = None,
@@ -260,6 +232,7 @@ def write_cells(
         CellFileError: The file exists, or shapes do not agree.
     """
     matrix = scipy.sparse.csr_matrix(X, dtype=np.float32)
+    matrix.eliminate_zeros()
     obs = pd.DataFrame({} if extra_obs is None else extra_obs.reset_index(drop=True))
     obs["sample_id"] = pd.Categorical(np.asarray(sample_id, dtype=object))
     if cell_type is not None:
@@ -311,10 +284,11 @@ def _labels(obs: Any, name: str, path: Path, *, required: bool = True) -> tuple[
             raise CellFileError(path, f"obs.{name} is missing", remedy, "missing-column")
         return np.zeros(0, dtype=np.int64), ()
     codes, labels = pd.factorize(pd.Series(anndata.io.read_elem(obs[name])))
-    return codes.astype(np.int64), tuple(str(label).strip() for label in labels)
+    trimmed, names = pd.factorize(np.array([str(label).strip() for label in labels], dtype=object))
+    return np.append(trimmed, -1)[codes].astype(np.int64), tuple(names)
 
 
-def _matrix(stored: Any, path: Path) -> CsrMatrix | CscMatrix | DenseMatrix:  # noqa: ANN401: HDF5 or zarr
+def _matrix(stored: Any, path: Path) -> Matrix:  # noqa: ANN401 - HDF5 or zarr
     if hasattr(stored, "shape"):
         if len(stored.shape) != 2:
             raise CellFileError(path, f"X has {len(stored.shape)} axes", "X is (cells, genes).")
@@ -325,10 +299,6 @@ def _matrix(stored: Any, path: Path) -> CsrMatrix | CscMatrix | DenseMatrix:  # 
     n_cells, n_genes = map(int, stored.attrs["shape"])
     n_rows, n_columns = (n_cells, n_genes) if kind == "csr_matrix" else (n_genes, n_cells)
     parts = Compressed(n_rows, n_columns, stored["data"], stored["indices"], stored["indptr"])
-    last = parts.indptr[n_rows : n_rows + 1]
-    lengths = {parts.data.shape[0], parts.indices.shape[0], *map(int, last)}
-    if parts.indptr.shape[0] != n_rows + 1 or len(lengths) != 1:
-        raise CellFileError(path, "the parts of X do not agree in length", "Write the file again.")
     if _has_lost_chunks(parts):
         raise CellFileError(path, "pieces of X are missing from the store", "Copy the folder again, complete.")
     return CsrMatrix(parts) if kind == "csr_matrix" else CscMatrix(parts)
@@ -338,13 +308,3 @@ def _has_lost_chunks(parts: Compressed) -> bool:
     """Whether a zarr array of X lacks a chunk: zarr reads it as zeros, which sparse values never are throughout."""
     data = parts.data
     return isinstance(data, zarr.Array) and data.shards is None and data.nchunks_initialized < data.nchunks
-
-
-def _joined(blocks: Sequence[Block]) -> Block:
-    if len(blocks) == 1:
-        return blocks[0]
-    return Block(*(np.concatenate(parts) for parts in zip(*blocks, strict=True)))
-
-
-def _where(block: Block, kept: NDArray[np.bool_]) -> Block:
-    return Block(block.cell[kept], block.gene[kept], block.value[kept])

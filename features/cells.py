@@ -61,7 +61,7 @@ class CellSummary:
         )
 
     def aligned(self, cell_types: Sequence[str], genes: Sequence[str]) -> CellSummary:
-        """The same samples over other cell types and genes; what is not here is zero, what is not asked for is left out."""
+        """The same samples over other cell types and genes; what is not here is zero, the rest is left out."""
         type_from, type_to = _matches(self.cell_types, cell_types)
         gene_from, gene_to = _matches(self.genes, genes)
         n_cells = np.zeros((len(self), len(cell_types)))

@@ -72,9 +72,7 @@ def to_patients(cohort: Cohort, summary: Mapping[str, CellSummary] | None = None
     """
     ids = cohort.patients["patient_id"].to_numpy(dtype=object)
     row_of = pd.Series(np.arange(len(ids)), index=ids)
-    baseline = {
-        name: _column(cohort.patients[name], variable) for name, variable in cohort.baseline_variables.items()
-    }
+    baseline = {name: _column(cohort.patients[name], variable) for name, variable in cohort.baseline_variables.items()}
     table = cohort.measurements
     names, code = np.unique(table["variable"].to_numpy(dtype=str), return_inverse=True)
     measurements = Measurements.from_columns(
@@ -114,10 +112,10 @@ def _samples(table: pd.DataFrame, row_of: pd.Series, summary: Mapping[str, CellS
 def outcomes_at(cohort: Cohort, endpoint: Endpoint, landmark_day: float) -> tuple[IntArray, Outcomes]:
     """Apply an endpoint from one landmark.
 
-    A patient is at risk when none of the endpoint's events has happened by the landmark day and follow-up goes beyond it.
-    Events on one day count as the one named first in the endpoint; events after follow-up are not observed. Patients who
-    enter observation after the landmark (`entry_day`) are left-truncated, and never at risk when an event of theirs, or
-    the end of follow-up, is not after their entry.
+    A patient is at risk when none of the endpoint's events has happened by the landmark day and follow-up goes beyond
+    it. Events on one day count as the one named first in the endpoint; events after follow-up are not observed.
+    Patients who enter observation after the landmark (`entry_day`) are left-truncated; they are left out when their
+    first event, or the end of follow-up, comes no later than their entry.
 
     Returns:
         Positions of the patients at risk in ``cohort.patients``, and their outcomes.
@@ -209,7 +207,9 @@ def write_cohort(
         SequelaError: `folder` exists and is not empty.
     """
     with new_folder(folder) as beside:
-        write_yaml(beside / "cohort.yaml", card.model_dump(mode="json", exclude_defaults=True) | {"format": card.format})
+        write_yaml(
+            beside / "cohort.yaml", card.model_dump(mode="json", exclude_defaults=True) | {"format": card.format}
+        )
         for name, table in tables.items():
             table.to_csv(beside / f"{name}.csv", index=False, lineterminator="\n")
         for name, endpoint in (endpoints or {}).items():

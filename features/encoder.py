@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-import numpy as np
-
 from features.baseline import BaselineEncoder, impossible
 from features.landmark import Statistic, landmark_columns
 from features.patients import FloatArray, Patients

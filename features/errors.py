@@ -1,8 +1,8 @@
 """Errors and findings: everything Sequela says about bad input.
 
-    SequelaError            a message for the user: place, value, rule, remedy; no traceback is shown
-    └── CohortError         a cohort folder that cannot be used; carries its findings
-    └── InputError          one request that cannot be answered; carries the field
+SequelaError            a message for the user: place, value, rule, remedy; no traceback is shown
+└── CohortError         a cohort folder that cannot be used; carries its findings
+└── InputError          one request that cannot be answered; carries the field
 """
 
 from __future__ import annotations

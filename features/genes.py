@@ -1,6 +1,6 @@
 """Is this panel human? Told from the names of its genes alone.
 
-The heuristic, per name: ``ENSG…`` is human, ``ENSMUSG…`` and every other Ensembl prefix is not. HGNC writes human symbols
+The heuristic, per name: ``ENSG…`` is human, ``ENSMUSG…`` and every other Ensembl prefix is not. HGNC writes symbols
 in capitals (Bruford et al., Nat Genet 2020;52:754, guideline 1.3; ``C1orf112`` is the exception); MGI and RGD write
 mouse and rat symbols with one capital (``Cd3e``), ZFIN writes zebrafish ones in small letters. What it cannot tell:
 species whose symbols are capitals too (macaque, pig, dog), a mouse panel turned into capitals, and names that follow no

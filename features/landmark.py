@@ -19,9 +19,9 @@ def landmark_columns(
 ) -> dict[str, FloatArray]:
     """Summaries of each variable's values with day ≤ the row's landmark day; nothing later enters.
 
-    ``last``: the latest value, of several on its day the largest; ``age``: landmark day minus its day, in days; ``slope``: least-squares slope in units a
-    day, for values on at least two days; ``min`` and ``max``: extremes. NaN where a row has no such value. Values that
-    are not finite count as absent.
+    ``last``: the latest value, of several on its day the largest; ``age``: landmark day minus its day, in days;
+    ``slope``: least-squares slope in units a day, for values on at least two days; ``min`` and ``max``: extremes. NaN
+    where a row has no such value. Values that are not finite count as absent.
 
     Returns:
         Columns of shape (rows,) by name, e.g. ``ferritin:last``.
@@ -32,9 +32,7 @@ def landmark_columns(
         if name in variables:
             place[i] = list(variables).index(name)
     row = measured.row
-    known = (
-        (measured.day <= patients.landmark_day[row]) & (place[measured.variable] >= 0) & np.isfinite(measured.value)
-    )
+    known = (measured.day <= patients.landmark_day[row]) & (place[measured.variable] >= 0) & np.isfinite(measured.value)
     group = row[known] * len(variables) + place[measured.variable[known]]
     order = np.argsort(group, kind="stable")  # days ascend within a row, hence within a group
     cells = _by_group(group[order], measured.day[known][order], measured.value[known][order])

@@ -63,7 +63,9 @@ class ColumnScaler:
             if image in seen:
                 continue
             seen.add(image)
-            indicator = column.indicator and observed.tobytes() not in indicated  # one indicator for what is missing together
+            indicator = (
+                column.indicator and observed.tobytes() not in indicated
+            )  # one indicator for what is missing together
             indicated.add(observed.tobytes())
             kept.append(replace(column, indicator=indicator))
         return cls(tuple(kept))

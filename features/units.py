@@ -1,9 +1,9 @@
 """Units of measurement: the part of UCUM that laboratories use, converted exactly.
 
-A unit is a product of factors over known symbols (``mg/dL``, ``10*9/L``, ``{copies}/ug``, ``kg/m2``). What it measures is
-its dimension: exponents of base symbols, and the annotations in braces. UCUM (ucum.org, The Unified Code for Units of
-Measure, §12) lets software ignore annotations; here they count, because dropping one can change a value's meaning: a
-D-dimer in ``ug/mL{FEU}`` is about twice the same in ``ug/mL{DDU}``. Only annotations that say "cells" count for nothing.
+A unit is a product of factors over known symbols (``mg/dL``, ``10*9/L``, ``{copies}/ug``, ``kg/m2``). What it measures
+is its dimension: exponents of base symbols, and the annotations in braces. UCUM (ucum.org, The Unified Code for Units
+of Measure, §12) lets software ignore annotations; here they count, because dropping one can change what a value means:
+a D-dimer in ``ug/mL{FEU}`` is about twice the same in ``ug/mL{DDU}``. Only annotations that say "cells" are ignored.
 """
 
 from __future__ import annotations
@@ -77,26 +77,52 @@ _TERM = re.compile(
     r"|(?P<symbol>%|[A-Za-z]*\[[A-Za-z]+\]|[A-Za-z]+)(?P<exponent>[+-]?[1-9])?",
     re.ASCII,
 )
+_DECIMAL = re.compile(r"\d\.\d", re.ASCII)  # the point multiplies in UCUM: 1.5 would be 5
 _NOTE = re.compile(r"\{([^{}]{0,40})\}")
 _LONGEST = 64  # characters of a unit that is looked at: requests come from outside
 
 _COMMON = (
-    "1 % a mo wk d h min s kg g mg ug ng pg kg/m2 m2 cm m mg/m2 10*3/uL 10*9/L 10*6/L 10*12/L 10*6/uL /uL /L /mL "
-    "{cells}/uL {cells}/mL 10*6/kg g/L g/dL mg/dL mg/L ug/L ug/mL ng/mL ng/L ng/dL pg/mL pg mmol/L umol/L nmol/L mol/L "
-    "U/L kU/L U/mL [IU]/L [IU]/mL k[IU]/L fL Cel mm[Hg] mL/min mL/min/{1.73_m2} ug/mL{FEU} mg/L{FEU} ug/mL{DDU} "
-    "{copies}/ug {copies}/mL {copies}/1000.{cells} {score} {ratio}"
-).split()
+    *("1", "%", "a", "mo", "wk", "d", "h", "min", "s", "m", "cm", "m2", "kg", "g", "mg", "ug", "ng", "pg", "kg/m2"),
+    *("10*3/uL", "10*9/L", "10*6/L", "10*12/L", "10*6/uL", "/uL", "/mL", "/L", "{cells}/uL", "{cells}/mL", "10*6/kg"),
+    *("g/L", "g/dL", "mg/dL", "mg/L", "ug/L", "ug/mL", "ng/mL", "ng/L", "ng/dL", "pg/mL", "mg/m2", "fL"),
+    *("mol/L", "mmol/L", "umol/L", "nmol/L", "U/L", "kU/L", "U/mL", "[IU]/L", "[IU]/mL", "k[IU]/L"),
+    *("Cel", "mm[Hg]", "mL/min", "mL/min/{1.73_m2}", "ug/mL{FEU}", "mg/L{FEU}", "ug/mL{DDU}"),
+    *("{copies}/ug", "{copies}/mL", "{copies}/1000.{cells}", "{score}", "{ratio}"),
+)
 _SPELLINGS = {
-    "years": "a", "year": "a", "yr": "a", "yrs": "a", "y": "a", "months": "mo", "month": "mo", "weeks": "wk", "week": "wk",
-    "w": "wk", "days": "d", "day": "d", "hours": "h", "hour": "h", "hr": "h", "minutes": "min", "mins": "min",
-    "g/l": "10*9/L", "giga/l": "10*9/L", "k/ul": "10*3/uL", "k/cumm": "10*3/uL", "thou/ul": "10*3/uL", "10e9/l": "10*9/L",
-    "x10^9/l": "10*9/L", "x10e9/l": "10*9/L", "10e3/ul": "10*3/uL", "x10^3/ul": "10*3/uL", "x10e3/ul": "10*3/uL",
-    "109/l": "10*9/L", "103/ul": "10*3/uL", "/mm3": "/uL", "cells/ul": "{cells}/uL", "cells/mm3": "{cells}/uL",
-    "iu/l": "U/L", "iu/ml": "[IU]/mL", "units/l": "U/L", "c": "Cel", "degc": "Cel", "°c": "Cel", "celsius": "Cel",
-    "mmhg": "mm[Hg]", "percent": "%", "pct": "%", "fraction": "1", "none": "1", "ratio": "1", "copies/ug": "{copies}/ug",
-    "copies/ml": "{copies}/mL", "meters": "m", "kilograms": "kg", "kgs": "kg", "mcg/ml": "ug/mL", "mcg/l": "ug/L",
-    "gm/dl": "g/dL", "mg/100ml": "mg/dL", "mg%": "mg/dL", "bpm": "/min", "mg/l feu": "mg/L{FEU}", "ug/ml feu": "ug/mL{FEU}",
-}  # fmt: skip
+    spelling: unit
+    for unit, spellings in {
+        "a": ("years", "year", "yr", "yrs", "y"),
+        "mo": ("months", "month"),
+        "wk": ("weeks", "week", "w"),
+        "d": ("days", "day"),
+        "h": ("hours", "hour", "hr"),
+        "min": ("minutes", "mins"),
+        "10*9/L": ("g/l", "giga/l", "10e9/l", "x10^9/l", "x10e9/l", "109/l"),  # G/L is written for giga a litre
+        "10*3/uL": ("k/ul", "k/cumm", "thou/ul", "10e3/ul", "x10^3/ul", "x10e3/ul", "103/ul", "k/mm3"),
+        "/uL": ("/mm3", "/cumm"),
+        "{cells}/uL": ("cells/ul", "cells/mm3"),
+        "U/L": ("iu/l", "units/l"),
+        "[IU]/mL": ("iu/ml",),
+        "Cel": ("c", "degc", "°c", "celsius"),
+        "mm[Hg]": ("mmhg",),
+        "%": ("percent", "pct"),
+        "1": ("fraction", "none", "ratio", "no unit"),
+        "{copies}/ug": ("copies/ug",),
+        "{copies}/mL": ("copies/ml",),
+        "m": ("meters",),
+        "kg": ("kilograms", "kgs"),
+        "ug/mL": ("mcg/ml",),
+        "ug/L": ("mcg/l",),
+        "g/dL": ("gm/dl",),
+        "mg/dL": ("mg/100ml", "mg%"),
+        "/min": ("bpm",),
+        "mg/L{FEU}": ("mg/l feu",),
+        "ug/mL{FEU}": ("ug/ml feu",),
+    }.items()
+    for spelling in spellings
+}
+"""What people write, in small letters."""
 
 
 def known(unit: str) -> bool:
@@ -164,7 +190,7 @@ def _read(unit: str) -> _Unit:
 def _incommensurable(source: str, a: _Unit, target: str, b: _Unit) -> str:
     if a.annotations != b.annotations and a.exponents == b.exponents:
         why = "their annotations differ, and an annotation is part of what is measured"
-    elif {"g", "mol"} <= {*dict(a.exponents), *dict(b.exponents)}:
+    elif _per_mole(a) == _per_mole(b):
         why = "mass and amount of substance convert by the molar mass of the analyte, which is not known here"
     elif "[IU]" in {*dict(a.exponents), *dict(b.exponents)}:
         why = "international units are defined for each substance; an enzyme's IU is written U"
@@ -173,13 +199,21 @@ def _incommensurable(source: str, a: _Unit, target: str, b: _Unit) -> str:
     return f"unit {source!r} does not convert to {target!r}: {why}. Give the value in {target!r}."
 
 
+def _per_mole(unit: _Unit) -> tuple[object, ...]:
+    """The dimension, with mass read as amount of substance."""
+    return tuple(sorted(("mol" if base == "g" else base, power) for base, power in unit.exponents)), unit.annotations
+
+
 @lru_cache(maxsize=1024)
 def _parse(unit: str) -> _Unit | None:
     """Read a unit, or None; a unit is evaluated from left to right, as UCUM has it (§7)."""
     if not unit or len(unit) > _LONGEST or "\0" in unit:
         return None
     notes = [note for note in _NOTE.findall(unit) if note.lower() not in _MEANS_CELLS]
-    parts = re.split(r"([/.])", _NOTE.sub("\0", unit))
+    plain = _NOTE.sub("\0", unit)
+    if _DECIMAL.search(plain):
+        return None
+    parts = re.split(r"([/.])", plain)
     if parts[0] == "" and parts[1] == "/":
         parts[0] = "1"  # "/uL"
     factor, exponents = Fraction(1), dict[str, int]()

@@ -19,7 +19,7 @@ class PredictRequest(Frozen):
 
     patients: Annotated[tuple[PatientRecord, ...], Field(min_length=1, max_length=MAX_PATIENTS), FailFast()]
     """The patients; the same `patient_id` may occur more than once."""
-    horizons_days: Annotated[tuple[float, ...], Field(min_length=1, max_length=MAX_HORIZONS), FailFast()] | None = None
+    horizons_days: Annotated[tuple[float, ...], Field(min_length=1, max_length=MAX_HORIZONS)] | None = None
     """Days after the landmark, ascending, at most the last horizon of the endpoint; absent: the endpoint's horizons."""
 
 

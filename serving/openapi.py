@@ -59,7 +59,7 @@ def to_openapi_30(schema: JsonValue) -> JsonValue:
         return [to_openapi_30(part) for part in schema]
     if not isinstance(schema, dict):
         return schema
-    new = {key: to_openapi_30(value) for key, value in schema.items()}
+    new: Json = {key: to_openapi_30(value) for key, value in schema.items()}
     if "anyOf" in new and {"type": "null"} in new["anyOf"]:
         new["nullable"] = True
         new["anyOf"] = [part for part in new["anyOf"] if part != {"type": "null"}]

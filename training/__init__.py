@@ -1,9 +1,9 @@
 """The models, how they are fitted, how they are scored.
 
-    models/       plain torch and numpy: what serving needs to answer
-    artifact      the folder that holds one fitted risk model; written and read here
-    fit           one model on one set of patients (Lightning for the network)
-    splits        patient-grouped folds
-    crossval      repeated cross-validation: out-of-fold predictions
-    evaluation/   scores of those predictions, with intervals
+models/       plain torch and numpy: what serving needs to answer
+artifact      the folder that holds one fitted risk model; written and read here
+fit           one model on one set of patients (Lightning for the network)
+splits        patient-grouped folds
+crossval      repeated cross-validation: out-of-fold predictions
+evaluation/   scores of those predictions, with intervals
 """

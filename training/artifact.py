@@ -1,4 +1,4 @@
-"""The artifact: the folder that holds one fitted risk model and all that is needed to use it. Written and read here only.
+"""The artifact: the folder that holds one fitted risk model and all that is needed to use it. Read and written here.
 
     manifest.json         what the model is, what it was trained on, how good it was, and one worked example
     weights.safetensors   every array of the encoder and the predictor
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -116,7 +115,13 @@ def write_artifact(folder: Path, manifest: Manifest, arrays: Mapping[str, NDArra
 
     Returns:
         The manifest as written.
+
+    Raises:
+        SequelaError: Something that is no artifact stands in its place.
     """
+    if folder.exists() and not (folder / MANIFEST).is_file() and not (folder.is_dir() and not any(folder.iterdir())):
+        msg = f"{folder}: exists and is no artifact; choose another folder or remove it first"
+        raise SequelaError(msg)
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
@@ -125,12 +130,26 @@ def write_artifact(folder: Path, manifest: Manifest, arrays: Mapping[str, NDArra
         text = json.dumps(manifest.model_dump(mode="json"), indent=1, allow_nan=False)
         (beside / MANIFEST).write_text(text + "\n", encoding="utf-8")
         beside.chmod(0o755)
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(beside, folder)  # noqa: PTH105  (Path.replace refuses some directory targets)
+        _put(beside, folder)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return manifest
+
+
+def _put(beside: Path, folder: Path) -> None:
+    """Rename `beside` to `folder`; what stood there goes once its successor stands, and comes back if it does not."""
+    if not folder.exists():
+        beside.rename(folder)
+        return
+    former = Path(mkdtemp(prefix=f".{folder.name}-former-", dir=folder.parent)) / folder.name
+    folder.rename(former)
+    try:
+        beside.rename(folder)
+    except OSError:
+        former.rename(folder)
+        raise
+    finally:
+        shutil.rmtree(former.parent)
 
 
 def read_artifact(folder: Path) -> Artifact:
@@ -145,11 +164,10 @@ def read_artifact(folder: Path) -> Artifact:
     try:
         arrays = load_file(folder / WEIGHTS)
         model = _rebuild(manifest, arrays)
-        answer = answer_example(model, manifest.example.patient, manifest.example.times_days)
-    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        worst = _example_error(model, manifest.example)
+    except (SafetensorError, LookupError, TypeError, ValueError, AttributeError, RuntimeError, SequelaError) as error:
         msg = f"{folder}: the manifest does not fit the weights ({type(error).__name__}); export the model again"
         raise SequelaError(msg) from error
-    worst = float(np.abs(np.array(answer) - np.array(manifest.example.incidence)).max())
     if not worst <= EXAMPLE_TOLERANCE:
         msg = (
             f"{folder}: the model misses its own example by {worst:.2g}; a model must reproduce it to "
@@ -168,6 +186,16 @@ def answer_example(
     return tuple(tuple(map(float, row)) for row in values)
 
 
+def _example_error(model: FittedRiskModel, example: Example) -> float:
+    """Largest deviation of the model's answer from the example's."""
+    answer = np.array(answer_example(model, example.patient, example.times_days))
+    expected = np.array(example.incidence)
+    if not answer.size or answer.shape != expected.shape:
+        msg = "an example answers for every cause, at one time or more"
+        raise ValueError(msg)
+    return float(np.abs(answer - expected).max())
+
+
 def _rebuild(manifest: Manifest, arrays: Mapping[str, NDArray[Any]]) -> FittedRiskModel:
     def part(prefix: str) -> dict[str, NDArray[Any]]:
         return {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
@@ -181,18 +209,20 @@ def _rebuild(manifest: Manifest, arrays: Mapping[str, NDArray[Any]]) -> FittedRi
 def _read_manifest(path: Path) -> Manifest:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         msg = f"{path.parent}: no {MANIFEST}; an artifact is a folder that `sequela train` wrote"
         raise SequelaError(msg) from error
-    except (UnicodeDecodeError, json.JSONDecodeError, IsADirectoryError) as error:
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError, IsADirectoryError) as error:
         msg = f"{path}: not JSON; the artifact is damaged, copy it again"
         raise SequelaError(msg) from error
     found = content.get("format") if isinstance(content, dict) else None
     if found != FORMAT:
         msg = f"{path}: format = {found}; this version reads {FORMAT}. Install a version of Sequela that knows it"
         raise SequelaError(msg)
-    if content.get("model", {}).get("kind") not in PREDICTORS:
-        msg = f"{path}: model.kind = {content.get('model', {}).get('kind')}; known are {', '.join(PREDICTORS)}"
+    block = content.get("model")
+    kind = block.get("kind") if isinstance(block, dict) else None
+    if not isinstance(kind, str) or kind not in PREDICTORS:
+        msg = f"{path}: model.kind = {kind}; known are {', '.join(PREDICTORS)}. Install a Sequela that knows it"
         raise SequelaError(msg)
     try:
         return Manifest.model_validate(content)
@@ -208,7 +238,7 @@ def _verify_files(folder: Path, manifest: Manifest) -> None:
     for name in sorted(present - set(manifest.files)):
         msg = f"{folder / name}: not named in {MANIFEST}; an artifact holds nothing else. Remove it"
         raise SequelaError(msg)
-    for name, digest in manifest.files.items():
+    for name, digest in {WEIGHTS: "", **manifest.files}.items():
         if name not in present:
             msg = f"{folder / name}: missing; the artifact is damaged, copy it again"
             raise SequelaError(msg)

@@ -55,9 +55,7 @@ class MixtureConfig(Frozen):
     """One a member; absent: equal."""
 
 
-ModelConfig = Annotated[
-    AalenJohansenConfig | CoxConfig | NetworkConfig | MixtureConfig, Field(discriminator="kind")
-]
+ModelConfig = Annotated[AalenJohansenConfig | CoxConfig | NetworkConfig | MixtureConfig, Field(discriminator="kind")]
 
 
 class TrainerConfig(Frozen):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
+from features.errors import SequelaError
 from features.outcomes import Outcomes
 from training.config import NetworkConfig, TrainerConfig
 from training.models.network import HazardNetwork, NetworkSizes, PackedHazards, log_hazards
@@ -35,8 +36,17 @@ class BinnedOutcomes:
 
 
 def bin_edges(outcomes: Outcomes, n_bins: int) -> NDArray[np.float64]:
-    """(bins + 1,): 0, quantiles of the times of events of any cause, and the last of them."""
+    """(bins + 1,): 0, quantiles of the times of events of any cause, and the last of them.
+
+    Raises:
+        SequelaError: There is no event.
+    """
     times = outcomes.duration_days[outcomes.cause > 0]
+    if not len(times):
+        msg = (
+            "network: no event of any cause among the training patients; choose kind: aalen_johansen, or more patients"
+        )
+        raise SequelaError(msg)
     edges = np.unique(np.quantile(times, np.linspace(0, 1, n_bins + 1)[1:], method="higher"))
     return np.concatenate([[0.0], edges[edges > 0]])
 
@@ -44,8 +54,9 @@ def bin_edges(outcomes: Outcomes, n_bins: int) -> NDArray[np.float64]:
 def to_bins(outcomes: Outcomes, edges_days: NDArray[np.float64]) -> BinnedOutcomes:
     """Exposure and events by bin.
 
-    A bin (start, end] holds the events up to and including its end. Who is censored, or enters, within a bin is at risk
-    for the share of it that was observed: with a hazard constant in the bin, log P(no event) is that share of the bin's.
+    A bin (start, end] holds the events up to and including its end. Who is censored, or enters, within a bin is at
+    risk for the share of it that was observed: with a hazard constant in the bin, log P(no event) is that share of the
+    bin's.
     """
     n_bins = len(edges_days) - 1
     end = outcomes.duration_days[:, None]

@@ -17,7 +17,7 @@ def train(
 ) -> None:
     """Cross-validate a model, fit it on everyone, and track it: nested MLflow runs, predictions, scores, artifact.
 
-    Example: sequela train configs/run/network.yaml --set cohort=cohorts/mine --set endpoint=cohorts/mine/endpoints/x.yaml
+    Example: sequela train configs/run/cox.yaml configs/run/network.yaml --set cohort=cohorts/mine --set seed=1
     """
     from experiments.cli.output import progress_bars, stderr
     from experiments.config import load_run
@@ -81,10 +81,12 @@ def promote(
     home = Home.current()
     client = open_store(home)
     champion = (
-        registry.rollback(client, home, rollback) if rollback else registry.promote(client, home, find_run(client, run or ""))
+        registry.rollback(client, home, rollback)
+        if rollback
+        else registry.promote(client, home, find_run(client, run or ""))
     )
     stdout.print(
-        f"champion of {champion.endpoint}: version {champion.version}, run {champion.run_id}, served as {champion.bento_tag}",
+        f"champion of {champion.endpoint}: version {champion.version}, run {champion.run_id}, {champion.bento_tag}",
         highlight=False,
         soft_wrap=True,
     )

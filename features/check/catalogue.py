@@ -110,7 +110,7 @@ RULES: Mapping[str, Rule] = {
     # samples and cells
     "duplicate-sample": Rule("error", "The identifier was used in an earlier row.", "Keep one row for each sample."),
     "sample-without-cells": Rule(
-        "warning", "The sample has no cells in {cells}.", "Add its cells, if there are any; its patient is kept."
+        "warning", "The sample has no cells here.", "Add its cells, if there are any; its patient is kept."
     ),
     "cells-without-sample": Rule(
         "error", "{n} cells belong to a sample that the samples table does not have.", "Add the sample, with its day."
@@ -129,8 +129,10 @@ RULES: Mapping[str, Rule] = {
     "no-such-cause": Rule("error", "Nobody has this event{grade}.", "{near}Correct the endpoint, or choose another."),
     "grade-missing": Rule(
         "error",
-        "The endpoint counts {name} from grade {min_grade} on, and this one has no grade.",
+        "The endpoint counts {name} from grade {min_grade} on, and this event has no grade.",
         "Add the grade, or remove min_grade from the endpoint.",
     ),
-    "nobody-at-risk": Rule("error", "{why}", "Choose earlier landmark_days, or check the days of the events."),
+    "nobody-at-risk": Rule(
+        "error", "No patient is at risk at this landmark.", "Choose earlier landmark_days, or check the days."
+    ),
 }

@@ -54,7 +54,7 @@ class _StrictLoader(yaml.SafeLoader):
         for key_node, _ in node.value:
             if key_node.tag == "tag:yaml.org,2002:merge":
                 continue
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            key = self.construct_object(key_node, deep=True)
             if isinstance(key, Hashable) and key in seen:
                 context, problem = "while reading a mapping", f"found the key {key!r} twice"
                 raise yaml.constructor.ConstructorError(context, node.start_mark, problem, key_node.start_mark)
@@ -79,7 +79,7 @@ def read_document(path: Path, model: type[Model]) -> Model:
 def _load(path: Path) -> dict[str, Any]:
     try:
         text = path.read_bytes().decode("utf-8-sig")
-        content = yaml.load(text, Loader=_StrictLoader)  # noqa: S506: derived from the safe loader
+        content = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - derived from the safe loader
     except OSError as error:
         problem = Problem(None, f"the file cannot be read ({error.strerror}).", "Check the path and its permissions.")
         raise DocumentError(str(path), [problem], readable=False) from None
@@ -137,11 +137,11 @@ def _keys_at(model: type[BaseModel], location: Iterable[str | int]) -> set[str]:
     return {key for kind in here if _is_model(kind) for key in kind.model_fields}
 
 
-def _members(annotation: Any) -> tuple[Any, ...]:  # noqa: ANN401: annotations are of any kind
+def _members(annotation: Any) -> tuple[Any, ...]:  # noqa: ANN401 - annotations are of any kind
     """The members of an optional type, else the annotation itself."""
     members = get_args(annotation)
     return members if type(None) in members else (annotation,)
 
 
-def _is_model(kind: Any) -> bool:  # noqa: ANN401: annotations are of any kind
+def _is_model(kind: Any) -> bool:  # noqa: ANN401 - annotations are of any kind
     return isinstance(kind, type) and issubclass(kind, BaseModel)

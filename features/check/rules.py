@@ -37,11 +37,18 @@ def has_columns(table: Table, name: str, card: CohortCard, findings: Findings) -
     return not absent
 
 
+def empty_table(name: str) -> pd.DataFrame:
+    """The columns of a table that a cohort does not have."""
+    columns = (*TABLES[name], "grade") if name == "events" else TABLES[name]
+    numeric = {"follow_up_days", "day", "value", "grade"}
+    return pd.DataFrame({column: pd.Series(dtype=float if column in numeric else object) for column in columns})
+
+
 def patients_table(table: Table, card: CohortCard, findings: Findings) -> pd.DataFrame:
     """Check patients; columns as `Cohort.patients` documents."""
     ids = _identifiers(table, "patient_id", "duplicate-patient", findings)
     follow_up = table.numbers("follow_up_days", findings, required=True)
-    columns: dict[str, object] = {"patient_id": ids.values, "follow_up_days": follow_up}
+    columns: dict[str, object] = {"patient_id": ids.each, "follow_up_days": follow_up}
     if not len(table):
         findings.add("no-patients", table.file)
     _report("negative-duration", table, follow_up < 0, follow_up, findings, field="follow_up_days")
@@ -51,14 +58,14 @@ def patients_table(table: Table, card: CohortCard, findings: Findings) -> pd.Dat
         late = (entry >= follow_up) & (entry > 0)
         _report("entry-after-exit", table, late, entry, findings, field="entry_day")
     if "site" in table:
-        columns["site"] = table.text("site").values
+        columns["site"] = table.text("site").each
     for name, variable in card.variables.items():
         if name in table:
             columns[name] = _baseline(table, name, variable, findings)
     return pd.DataFrame(columns)
 
 
-def events_table(table: Table, follow_up: Mapping[str, float], findings: Findings) -> pd.DataFrame:
+def events_table(table: Table, follow_up: Mapping[str, float] | None, findings: Findings) -> pd.DataFrame:
     """Check events against each patient's days of follow-up; columns as `Cohort.events` documents."""
     ids = _known_patients(table, follow_up, findings)
     day = table.numbers("day", findings, required=True)
@@ -66,26 +73,26 @@ def events_table(table: Table, follow_up: Mapping[str, float], findings: Finding
     _report("event-name-missing", table, event.missing, None, findings, field="event")
     grade = table.numbers("grade", findings) if "grade" in table else np.full(len(table), np.nan)
     _report("bad-grade", table, ~np.isnan(grade) & ~np.isin(grade, GRADES), grade, findings, field="grade")
-    last = ids.mapped(follow_up)
+    last = ids.mapped(follow_up or {})
     _report("event-after-follow-up", table, day > last + _TOLERANCE_DAYS, day, findings, field="day")
     death = event.rows_of(event.levels == "death") & (day < last - _TOLERANCE_DAYS)
     _report("follow-up-after-death", table, death, day, findings, field="day")
-    return pd.DataFrame({"patient_id": ids.values, "day": day, "event": event.values, "grade": grade})
+    return pd.DataFrame({"patient_id": ids.each, "day": day, "event": event.each, "grade": grade})
 
 
-def samples_table(table: Table, follow_up: Mapping[str, float], findings: Findings) -> pd.DataFrame:
+def samples_table(table: Table, follow_up: Mapping[str, float] | None, findings: Findings) -> pd.DataFrame:
     """Check samples; columns as `Cohort.samples` documents."""
     samples = _identifiers(table, "sample_id", "duplicate-sample", findings)
     ids = _known_patients(table, follow_up, findings)
     day = table.numbers("day", findings, required=True)
     material = table.text("material")
     _report("missing-value", table, material.missing, None, findings, field="material")
-    columns = {"sample_id": samples.values, "patient_id": ids.values, "day": day, "material": material.values}
+    columns = {"sample_id": samples.each, "patient_id": ids.each, "day": day, "material": material.each}
     return pd.DataFrame(columns)
 
 
 def measurements_table(
-    table: Table, card: CohortCard, follow_up: Mapping[str, float], findings: Findings
+    table: Table, card: CohortCard, follow_up: Mapping[str, float] | None, findings: Findings
 ) -> pd.DataFrame:
     """Check measurements and bring them to the declared units; columns as `Cohort.measurements` documents."""
     ids = _known_patients(table, follow_up, findings)
@@ -101,7 +108,7 @@ def measurements_table(
             outside = (value < declared.range[0]) | (value > declared.range[1])
             outside &= variable.rows_of(variable.levels == name)
             _report("impossible-value", table, outside, value, findings, field="value", name=name)
-    columns = {"patient_id": ids.values, "day": day, "variable": variable.values, "value": value}
+    columns = {"patient_id": ids.each, "day": day, "variable": variable.each, "value": value}
     return pd.DataFrame(columns)[~empty].reset_index(drop=True)
 
 
@@ -133,13 +140,12 @@ def _in_declared_units(
         if given is None or given == declared:
             continue
         if not known(given):
-            details = {"of": f" of {name}", "near": remedy(given)}
-            findings.add("unknown-unit", table.file, row=row, field="unit", value=given, **details)
+            near = remedy(given)
+            findings.add("unknown-unit", table.file, row=row, field="unit", value=given, of=f" of {name}", near=near)
         elif same_dimension(given, declared):
             value[rows] = convert(value[rows], given, declared)
         elif known(declared):
-            details = {"declared": declared, "name": name}
-            findings.add("unit-mismatch", table.file, row=row, field="unit", value=given, **details)
+            findings.add("unit-mismatch", table.file, row=row, field="unit", value=given, declared=declared, name=name)
     return value
 
 
@@ -152,15 +158,17 @@ def _baseline(table: Table, name: str, variable: Variable, findings: Findings) -
     text = table.text(name)
     levels = variable.levels
     if levels is None:
-        return text.values
+        return text.each
     # Spreadsheets and data frames turn the levels 1, 2 of a column with gaps into 1.0, 2.0.
     whole = {f"{level}.0": level for level in levels} | {level: level for level in levels}
     text = Text(np.array([whole.get(level, level) for level in text.levels], dtype=object), text.code)
     severity: Severity = "error" if variable.kind == "ordinal" else "warning"
     for row, level in text.first_rows(table, lambda level: level not in levels):
-        details = {"levels": ", ".join(levels), "near": did_you_mean(level, levels)}
-        findings.add("unknown-level", table.file, row=row, field=name, value=level, severity=severity, **details)
-    return text.values
+        near, listed = did_you_mean(level, levels), ", ".join(levels)
+        findings.add(
+            "unknown-level", table.file, row=row, field=name, value=level, severity=severity, levels=listed, near=near
+        )
+    return text.each
 
 
 def _identifiers(table: Table, column: str, duplicate: str, findings: Findings) -> Text:
@@ -168,13 +176,15 @@ def _identifiers(table: Table, column: str, duplicate: str, findings: Findings) 
     ids = table.text(column)
     _report("missing-id", table, ids.missing, None, findings, field=column)
     again = pd.Series(ids.code).duplicated().to_numpy() & ~ids.missing
-    _report(duplicate, table, again, ids.values, findings, field=column)
+    _report(duplicate, table, again, ids.each, findings, field=column)
     return ids
 
 
-def _known_patients(table: Table, follow_up: Mapping[str, float], findings: Findings) -> Text:
+def _known_patients(table: Table, follow_up: Mapping[str, float] | None, findings: Findings) -> Text:
     ids = table.text("patient_id")
     _report("missing-id", table, ids.missing, None, findings, field="patient_id")
+    if follow_up is None:
+        return ids
     for row, patient in ids.first_rows(table, lambda level: level not in follow_up):
         findings.add("unknown-patient", table.file, row=row, field="patient_id", value=patient)
     return ids

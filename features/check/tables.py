@@ -38,7 +38,7 @@ class Text:
         return len(self.code)
 
     @property
-    def values(self) -> TextArray:
+    def each(self) -> TextArray:
         """(rows,): str, or None where missing."""
         return self.levels[self.code]
 
@@ -107,9 +107,14 @@ def _mask(values: pa.BooleanArray) -> NDArray[np.bool_]:
     return mask
 
 
+def table_files(folder: Path, name: str) -> list[Path]:
+    """The files of a table that there are: one, none, or one too many."""
+    return [path for suffix in (".csv", ".parquet") if (path := folder / f"{name}{suffix}").exists()]
+
+
 def read_table(folder: Path, name: str, findings: Findings) -> Table | None:
     """Read ``<name>.csv`` or ``<name>.parquet``; None when there is none, or when it cannot be read (a finding)."""
-    files = [folder / f"{name}{suffix}" for suffix in (".csv", ".parquet") if (folder / f"{name}{suffix}").exists()]
+    files = table_files(folder, name)
     if not files:
         return None
     if len(files) > 1:

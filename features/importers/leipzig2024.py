@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from features.check.documents import read_document
+from features.check import read_endpoint
 from features.cohort import write_cohort
 from features.errors import SequelaError
 from features.importers.delimited import Delimited, read_delimited
@@ -22,7 +22,7 @@ from features.importers.leipzig2024_cells import MARKERS, read_plasma_cells
 from features.importers.leipzig2024_measurements import VARIABLES, read_measurements
 from features.importers.leipzig2024_visits import Visits
 from features.patients import FloatArray
-from features.schema import CellsCard, CohortCard, Endpoint, Variable
+from features.schema import CellsCard, CohortCard, Variable
 
 CRS_DAY = 14.0
 """Day of CRS and ICANS, whose days are not published: by then they nearly always have begun."""
@@ -137,9 +137,7 @@ def import_leipzig2024(source: Path, folder: Path) -> None:
         cells=CellsCard(values="intensities", genes="markers"),
         notes=" ".join(_NOTES.split()) + f" Markers: {', '.join(MARKERS)}.",
     )
-    endpoints = {
-        name: read_document(ENDPOINTS / f"{name}.yaml", Endpoint) for name in ("leipzig_progression", "leipzig_crs2")
-    }
+    endpoints = {name: read_endpoint(ENDPOINTS / f"{name}.yaml") for name in ("leipzig_progression", "leipzig_crs2")}
     write_cohort(folder, card, tables, write_cells=cells.write, endpoints=endpoints)
 
 

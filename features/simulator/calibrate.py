@@ -175,12 +175,12 @@ def _turn(hazards: dict[str, Any], wanted: Targets, now: Targets) -> None:
     hazards["fatal_share"] *= wanted.infection_share_of_non_relapse_death / now.infection_share_of_non_relapse_death
 
 
-def main() -> None:
-    """Calibrate the default configuration and write its hazards and what they give as YAML."""
+def main(n_patients: int = 60_000, n_rounds: int = 25) -> None:
+    """Calibrate the default configuration; write its hazards, and what they give on other patients, as YAML."""
     config = load_simulator_config()
     rng = np.random.default_rng(20261123)
-    config = calibrate(config, Targets(), n_patients=60_000, n_rounds=25, rng=rng)
-    fresh = measure(config, draw_population(config, 60_000, rng))
+    config = calibrate(config, Targets(), n_patients=n_patients, n_rounds=n_rounds, rng=rng)
+    fresh = measure(config, draw_population(config, n_patients, rng))
     content = {"hazards": config.hazards.model_dump(mode="json"), "measured": fresh.model_dump(mode="json")}
     sys.stdout.write(yaml.safe_dump(content, sort_keys=False))
 

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import sparse
 
+from features.check import examine, read_endpoint
 from features.check.documents import read_document
-from features.cohort import Cohort, outcomes_at
+from features.cohort import Cohort, outcomes_at, to_patients
 from features.errors import SequelaError
 from features.schema import CohortCard, Endpoint
 from features.simulator import Clinic, SimulatorConfig, load_simulator_config, simulate, simulate_clinic, truth
@@ -28,8 +29,10 @@ from features.simulator.calibrate import (
     car_hematotox,
     expected_auc,
     hematotox_of,
+    main,
     measure,
 )
+from features.simulator.config import Hazards
 from features.simulator.course import patient_rates
 from features.simulator.hazards import cumulative_hazard, incidence, incidence_from, time_of
 from features.simulator.population import draw_population
@@ -265,12 +268,19 @@ def test_calibration_finds_its_way_back(config: SimulatorConfig) -> None:
     assert measure(found, population).progression_free_day_365["LBCL"] == pytest.approx(0.30, abs=0.01)
 
 
+def test_calibration_prints_what_the_configuration_needs(capsys: pytest.CaptureFixture[str]) -> None:
+    main(n_patients=300, n_rounds=1)
+    printed = yaml.safe_load(capsys.readouterr().out)
+    assert Hazards.model_validate(printed["hazards"])
+    assert Targets.model_validate(printed["measured"]).alive_lbcl_day_365 > 0.3
+
+
 @pytest.mark.parametrize(
     ("n_patients", "most_error"), [pytest.param(20_000, 0.008, id="20000"), pytest.param(100_000, 0.0035, id="100000")]
 )
 def test_hematotox_discriminates_as_published(config: SimulatorConfig, n_patients: int, most_error: float) -> None:
-    """AUC 0.73 to 0.75 for severe infection by day 90. Its standard error is 0.0075 with 20,000 patients, so that one seed
-    in six falls outside, and 0.0034 with 100,000."""
+    """AUC 0.73 to 0.75 for severe infection by day 90. Its standard error is 0.0075 with 20,000 patients, so that one
+    seed in six falls outside, and 0.0034 with 100,000."""
     clinic = simulate_clinic(config, n_patients, np.random.default_rng(7))
     auc, error = mann_whitney(hematotox_of(clinic.population), clinic.course.first_infection_day(3) <= 90)
     assert error < most_error
@@ -385,7 +395,9 @@ def test_fatal_infections_kill(config: SimulatorConfig, cohort: Cohort) -> None:
     assert len(fatal) > 300
     assert set(fatal.index) == set(deaths.index)
     lag = deaths[fatal.index] - fatal
-    assert lag.between(1, config.hazards.fatal_lag_days).all()
+    longest = config.hazards.fatal_lag_days
+    assert set(lag) == set(range(1, longest + 1))
+    assert lag.mean() == pytest.approx((1 + longest) / 2, abs=1.0)  # standard error 0.2
 
 
 def test_hazard_ratios_act_as_configured(config: SimulatorConfig, clinic: Clinic) -> None:
@@ -427,6 +439,14 @@ def test_folder_meets_the_contract(folder: Path) -> None:
     follow_up = patients.set_index("patient_id")["follow_up_days"]
     assert (measured["day"] <= measured["patient_id"].map(follow_up)).all()
     assert measured["day"].dtype == np.int64
+
+
+@pytest.mark.parametrize("name", ["severe_infection", "second_malignancy", "non_relapse_death"])
+def test_the_checks_of_cohort_folders_find_nothing(folder: Path, name: str) -> None:
+    examination = examine(folder, read_endpoint(CONFIGS / "endpoint" / f"{name}.yaml"))
+    assert examination.findings == ()
+    assert examination.cohort is not None
+    assert len(to_patients(examination.cohort)) == 200
 
 
 def test_samples_and_cells_agree(folder: Path, config: SimulatorConfig) -> None:
@@ -473,6 +493,24 @@ def test_cells_carry_the_true_composition(folder: Path, config: SimulatorConfig)
         measured = ratio[ratio.index.str.endswith(short)]
         correlation = np.corrcoef(measured, true[measured.index.str.split("-").str[0]])[0, 1]
         assert least < correlation < most, short
+
+
+def test_programs_follow_traits_within_a_cell_type(folder: Path, config: SimulatorConfig) -> None:
+    """In CD8 exhausted cells alone, whose number plays no part, patients with more dysfunction express more of it."""
+    of_clinic, *_ = np.random.SeedSequence(11).spawn(3)
+    traits = simulate_clinic(config, 200, np.random.default_rng(of_clinic)).population.traits
+    cells = ad.read_h5ad(folder / "cells.h5ad")
+    cells = cells[(cells.obs["cell_type"] == "CD8 exhausted").to_numpy()]
+    patient = cells.obs["sample_id"].str.slice(1, 5).astype(int).to_numpy() - 1
+    for program, trait in (("exhaustion", "dysfunction"), ("interferon", "activation"), ("proliferation", "fitness")):
+        genes = list(config.cells.programs[program])
+        counts = np.bincount(patient, weights=np.asarray(cells[:, genes].X.sum(axis=1)).ravel(), minlength=200)
+        depth = np.bincount(patient, weights=np.asarray(cells.X.sum(axis=1)).ravel(), minlength=200)
+        known = depth > 3000
+        slope = np.polyfit(traits[trait][known], np.log(counts[known] / depth[known]), 1)[0]
+        # A little less than configured, as the program is itself part of the depth.
+        expected = config.cells.program_loadings[program][trait]
+        assert 0.5 * expected < slope < 1.2 * expected, program
 
 
 def test_same_seed_same_bytes(folder: Path, tmp_path: Path) -> None:
@@ -596,11 +634,6 @@ def test_a_wrong_configuration_is_named(tmp_path: Path, key: str, value: object,
 def test_a_missing_configuration_is_named(tmp_path: Path) -> None:
     with pytest.raises(SequelaError, match=r"absent\.yaml: cannot be read as YAML"):
         load_simulator_config(tmp_path / "absent.yaml")
-
-
-@pytest.mark.parametrize("name", ["severe_infection", "second_malignancy", "non_relapse_death"])
-def test_endpoints(name: str) -> None:
-    assert endpoint(name).name == name
 
 
 def test_more_relapse_leaves_fewer_infections(clinic: Clinic) -> None:

@@ -127,6 +127,14 @@ def test_left_limit_and_value_differ_only_at_a_censoring() -> None:
     np.testing.assert_allclose(curve.before(days), [1, 1, 1, 0.5, 0.5, 0])
 
 
+def test_rounding_of_weights_leaves_no_one_behind() -> None:
+    given = Outcomes(np.array([2.0, 2.0, 2.0]), np.array([1, 0, 0]), CAUSES[:1])
+    weights = np.full(3, 0.1)
+    sets = risk_sets(given, weights)
+    assert sets.at_risk[0] - sets.events[0, 0] != sets.censored[0], "the example must leave rounding behind"
+    assert censoring_survival(given, weights).survival[0] == 0
+
+
 def test_incidence_before_first_and_after_last_step() -> None:
     given = Outcomes(np.array([2.0, 4.0]), np.array([1, 0]), CAUSES[:1])
     np.testing.assert_allclose(aalen_johansen(given).at(np.array([0.0, 1.9, 2.0, 99.0])), [[0, 0, 0.5, 0.5]])

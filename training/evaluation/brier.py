@@ -95,10 +95,8 @@ def integrate(
     values = np.concatenate([np.zeros_like(score[..., :1]), score], axis=-1) if times_days[0] > 0 else score
     right = np.clip(np.searchsorted(known, grid), 1, len(known) - 1)
     share = (grid - known[right - 1]) / (known[right] - known[right - 1])
-    # A time that is on the grid must not touch its neighbour, which may be NaN.
-    left_value = np.where(share == 1, 0.0, values[..., right - 1] * (1 - share))
-    right_value = np.where(share == 0, 0.0, values[..., right] * share)
-    mean: NDArray[np.float64] = np.trapezoid(left_value + right_value, grid, axis=-1) / (end - start)
+    on_grid = values[..., right - 1] * (1 - share) + values[..., right] * share
+    mean: NDArray[np.float64] = np.trapezoid(on_grid, grid, axis=-1) / (end - start)
     return mean
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -226,3 +226,28 @@ def _row(cause: str, horizon_days: float | None, metric: str, value: Interval) -
         "low": value.low,
         "high": value.high,
     }
+
+
+def mean_scores(repeats: Sequence[Scores]) -> Scores:
+    """Mean over repeats of a cross-validation on the same patients: of points, and of the bounds of intervals.
+
+    The mean of bounds is wider than an interval for the mean score would be: repeats share their patients.
+    """
+    if len(repeats) == 1:
+        return repeats[0]
+    causes = tuple(_mean_of([scores.causes[k] for scores in repeats], OVERALL) for k in range(len(repeats[0].causes)))
+    return replace(repeats[0], causes=causes)
+
+
+def _mean_of(parts: Sequence[CauseScores], overall: Sequence[str]) -> CauseScores:
+    horizons = tuple(
+        replace(at[0], **{name: _mean_interval([getattr(one, name) for one in at]) for name in AT_HORIZON})
+        for at in zip(*(part.horizons for part in parts), strict=True)
+    )
+    means = {name: _mean_interval([getattr(part, name) for part in parts]) for name in overall}
+    return replace(parts[0], horizons=horizons, **means)
+
+
+def _mean_interval(intervals: Sequence[Interval]) -> Interval:
+    values = np.array([(interval.point, interval.low, interval.high) for interval in intervals])
+    return Interval(*map(float, values.mean(axis=0)))

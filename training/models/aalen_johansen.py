@@ -61,9 +61,7 @@ class AalenJohansen:
         return cls(days, [arrays[f"times_{i}"] for i in n], [arrays[f"values_{i}"] for i in n])
 
 
-def _step(
-    times: NDArray[np.float64], values: NDArray[np.float64], at: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _step(times: NDArray[np.float64], values: NDArray[np.float64], at: NDArray[np.float64]) -> NDArray[np.float64]:
     """(causes, at): right-continuous step functions that start at 0."""
     padded = np.concatenate([np.zeros((len(values), 1)), values], axis=1)
     return padded[:, np.searchsorted(times, at, side="right")]

@@ -68,8 +68,13 @@ class _Risk:
         rank = self.rank.reshape(-1, *[1] * (values.ndim - 1))
         return sums - rank * tied[self.tie]
 
+    def value(self, beta: FloatArray) -> float:
+        """Log partial likelihood (Efron, JASA 1977;72:557)."""
+        s0 = self._at_risk(self._relative(beta))
+        return float((self.x[self.event_row] @ beta).sum() - np.log(s0).sum())
+
     def likelihood(self, beta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
-        """Log partial likelihood (Efron, JASA 1977;72:557), its gradient, and its negative Hessian."""
+        """Log partial likelihood, its gradient, and its negative Hessian."""
         relative = self._relative(beta)
         s0 = self._at_risk(relative)
         mean = self._at_risk(relative[:, None] * self.x) / s0[:, None]
@@ -80,7 +85,7 @@ class _Risk:
         return value, gradient, hessian
 
     def _exposure(self, per_event: FloatArray) -> FloatArray:
-        """(rows,): sum of `per_event` over the events at which the row was at risk, with Efron's share for its own tie."""
+        """(rows,): sum of `per_event` over the events at which the row was at risk, Efron's share for its own tie."""
         exposure = np.zeros(len(self.x))
         np.add.at(exposure, self.first, per_event)
         exposure = np.cumsum(exposure)
@@ -107,33 +112,35 @@ def _tail_sums(values: FloatArray) -> FloatArray:
     return sums
 
 
-def maximise(risk: _Risk, penalty: float, start: FloatArray | None = None) -> FloatArray:
-    """Coefficients that maximise log partial likelihood − penalty/2 · |β|², by Newton's method with step halving."""
+def maximise(risk: _Risk, penalty: float, start: FloatArray | None = None, *, tolerance: float = 1e-10) -> FloatArray:
+    """Coefficients that maximise log partial likelihood − penalty/2 · |β|², by Newton's method with step halving.
+
+    Stops when a step gains less than `tolerance` of the objective.
+    """
     beta = np.zeros(risk.x.shape[1]) if start is None else start
-    value, gradient, hessian = risk.likelihood(beta)
-    objective = value - penalty / 2 * float(beta @ beta)
     for _ in range(50):
+        value, gradient, hessian = risk.likelihood(beta)
+        objective = value - penalty / 2 * float(beta @ beta)
         step = np.linalg.solve(hessian + penalty * np.eye(len(beta)), gradient - penalty * beta)
         size = 1.0
         while size > 1e-4:
             trial = beta + size * step
-            value, gradient, hessian = risk.likelihood(trial)
-            improved = value - penalty / 2 * float(trial @ trial)
+            improved = risk.value(trial) - penalty / 2 * float(trial @ trial)
             if improved >= objective - 1e-10:
                 break
             size /= 2
-        gain, objective, beta = improved - objective, improved, trial
-        if gain < 1e-9 * max(1.0, abs(objective)):
+        beta = trial
+        if improved - objective < tolerance * max(1.0, abs(objective)):
             break
     return beta
 
 
-PENALTIES = tuple(float(p) for p in np.geomspace(0.1, 3000.0, 12))
+PENALTIES = tuple(float(p) for p in np.geomspace(1.0, 3000.0, 9))
 """Candidates for the ridge penalty, in units of the log partial likelihood of standardised features."""
 
 
 def choose_penalty(x: FloatArray, outcomes: Outcomes, cause: int, groups: NDArray[np.int64]) -> float:
-    """The penalty with the best cross-validated log partial likelihood (Verweij & van Houwelingen, Stat Med 1993;12:2305).
+    """The penalty with the best cross-validated partial likelihood (Verweij & van Houwelingen, Stat Med 1993;12:2305).
 
     Args:
         x: Features (rows, features).
@@ -150,8 +157,8 @@ def choose_penalty(x: FloatArray, outcomes: Outcomes, cause: int, groups: NDArra
             continue
         beta = np.zeros(x.shape[1])
         for i in reversed(range(len(PENALTIES))):  # from the strongest penalty on: each start is near its end
-            beta = maximise(part, PENALTIES[i], beta)
-            score[i] += whole.likelihood(beta)[0] - part.likelihood(beta)[0]
+            beta = maximise(part, PENALTIES[i], beta, tolerance=1e-5)
+            score[i] += whole.value(beta) - part.value(beta)
     return PENALTIES[int(score.argmax())]
 
 

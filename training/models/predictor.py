@@ -36,7 +36,7 @@ class Predictor(Protocol):
     def incidence(
         self, x: NDArray[np.float64], landmark_day: NDArray[np.float64], times_days: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Incidences (rows, causes, times) of encoded patients x (rows, features), each from its landmark day (rows,)."""
+        """Incidences (rows, causes, times) of encoded patients x (rows, features), from their landmark days (rows,)."""
         ...
 
     def state(self) -> tuple[Sizes, dict[str, NDArray[Any]]]:

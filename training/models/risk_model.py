@@ -25,9 +25,7 @@ class FittedRiskModel:
         """Cumulative incidences (patients, causes, times), counted from each patient's landmark day."""
         return self._incidence(self.encoder.transform(patients), patients, times_days)
 
-    def explain_input(
-        self, patients: Patients, times_days: NDArray[np.float64]
-    ) -> tuple[CumulativeIncidence, Encoded]:
+    def explain_input(self, patients: Patients, times_days: NDArray[np.float64]) -> tuple[CumulativeIncidence, Encoded]:
         """Incidences, and what was missing, impossible, unseen or outside the training range of each patient."""
         encoded = self.encoder.encode(patients)
         return self._incidence(encoded.x, patients, times_days), encoded

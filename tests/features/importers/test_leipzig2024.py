@@ -13,14 +13,12 @@ import pandas as pd
 import pytest
 import yaml
 
-from features.check import examine, read_cohort
-from features.check.documents import read_document
+from features.check import examine, read_cohort, read_endpoint
 from features.cohort import Cohort, outcomes_at
 from features.errors import SequelaError
 from features.importers import IMPORTERS
 from features.importers.leipzig2024_cells import MARKERS
 from features.importers.leipzig2024_visits import nominal_day, visit_name
-from features.schema import Endpoint
 
 ENDPOINTS = Path(__file__).parents[3] / "configs" / "endpoint"
 BASELINE_SOURCES = {
@@ -54,7 +52,7 @@ def clinic(source: Path) -> pd.DataFrame:
 
 
 def test_folder_is_sound(folder: Path) -> None:
-    assert [str(finding) for finding in examine(folder) if finding.severity == "error"] == []
+    assert examine(folder).findings == ()
 
 
 def test_events_are_the_published_ones(cohort: Cohort, clinic: pd.DataFrame) -> None:
@@ -71,15 +69,17 @@ def test_events_are_the_published_ones(cohort: Cohort, clinic: pd.DataFrame) -> 
     pd.testing.assert_series_equal(follow_up, clinic["os"].astype(float), check_names=False)
 
 
-def test_endpoints_are_the_configured_ones_and_count_right(folder: Path, cohort: Cohort) -> None:
+def test_endpoints_are_the_configured_ones_and_count_right(folder: Path, cohort: Cohort, clinic: pd.DataFrame) -> None:
     counts = {}
     for name in ("leipzig_progression", "leipzig_crs2"):
-        endpoint = read_document(ENDPOINTS / f"{name}.yaml", Endpoint)
-        assert read_document(folder / "endpoints" / f"{name}.yaml", Endpoint) == endpoint
+        endpoint = read_endpoint(ENDPOINTS / f"{name}.yaml")
+        assert read_endpoint(folder / "endpoints" / f"{name}.yaml") == endpoint
+        assert examine(folder, endpoint).findings == ()
         assert endpoint.landmark_days == (0.0,)
         counts[name] = outcomes_at(cohort, endpoint, 0.0)[1].counts()
     assert counts["leipzig_progression"] == {"censored": 31, "progression": 19, "death": 2}
-    assert counts["leipzig_crs2"] == {"censored": 36, "crs": 10, "death": 6}
+    deaths = ((clinic["death"] == 1) & (clinic["crs_grade"] != "Grade 2")).sum()
+    assert counts["leipzig_crs2"] == {"censored": 42 - deaths, "crs": 10, "death": deaths}
 
 
 def test_baseline_comes_only_from_what_was_known_by_day_0(cohort: Cohort, clinic: pd.DataFrame) -> None:
@@ -114,10 +114,19 @@ def test_baseline_values(cohort: Cohort, patient: str, name: str, value: float |
     assert cohort.patients.set_index("patient_id").loc[patient, name] == value
 
 
+def test_ordered_levels_go_from_low_to_high(cohort: Cohort) -> None:
+    levels = {name: variable.levels for name, variable in cohort.card.variables.items() if variable.kind == "ordinal"}
+    assert levels == {
+        "r_iss": ("I", "II", "III"),
+        "refractoriness": ("triple_class_exposed", "triple_class_refractory", "penta_refractory"),
+        "response_before_infusion": ("PD", "SD", "PR", "VGPR", "CR"),
+    }
+
+
 @pytest.mark.parametrize(
     ("patient", "variable", "day", "value"),
     [
-        ("Patient001", "crp", -4.0, 4.9),
+        ("Patient001", "crp", -5.0, 4.9),
         ("Patient001", "il6", 0.0, 37.4),
         ("Patient009", "cd3_count", -58.0, 595.0),
         ("Patient009", "cd3_pd1_percent", -58.0, 64.9),
@@ -237,8 +246,14 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
     "early end": (edit("clin_data.csv", cell(3, "pfs", "700")), r"row 5: pfs = '700'; without progression it equals"),
     "unknown product": (edit("clin_data.csv", cell(1, "Product", "X-cel")), r"row 3: Product = 'X-cel'; known are Ide"),
     "text in a number": (edit("immune_df.csv", cell(2, "CD4_abs", "many")), r"row 4: CD4_abs = 'many'; a number is"),
-    "twin patient": (edit("clin_data.csv", cell(1, "patient_id", "Patient001")), r"row 3: .*patients have one row each"),
-    "patient without crs": (edit("crs.csv", lambda table: table.iloc[1:]), r"crs\.csv: patient 'Patient001' .* missing"),
+    "twin patient": (
+        edit("clin_data.csv", cell(1, "patient_id", "Patient001")),
+        r"row 3: .* have one row each",
+    ),
+    "patient without crs": (
+        edit("crs.csv", lambda table: table.iloc[1:]),
+        r"crs\.csv: patient 'Patient001' .*missing",
+    ),
     "stranger in crs": (edit("crs.csv", cell(0, "patient_id", "Patient999")), r"row 2: patient_id = 'Patient999'"),
     "cells out of order": (edit(CELLS, cell(0, "nCount_RNA", "1")), r"must be the same cells in the same order"),
 }

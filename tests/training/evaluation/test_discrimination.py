@@ -102,7 +102,7 @@ def test_reversed_marker_and_order_of_rows(draw: Draw, seed: int, n: int) -> Non
 @given(seed=st.integers(0, 10_000))
 def test_resamples_are_repeated_rows(draw: Draw, seed: int) -> None:
     outcomes, times, incidence = draw(seed, 30)
-    counts = np.random.default_rng(seed).multinomial(30, np.full(30, 1 / 30), size=3)
+    counts = np.random.default_rng(seed).integers(0, 3, size=(3, 30))
     weights = scoring_weights(outcomes, times, resamples=counts.astype(float))
     aucs = auc(incidence, times, outcomes, weights)
     indices = concordance(incidence[..., -1], outcomes, times[-1], weights)
@@ -126,6 +126,13 @@ def test_other_causes_are_controls() -> None:
     found = auc(np.stack([risk, risk], axis=1)[:, :, None], np.array([5.0]), outcomes)
     # Infection: above the one event-free, below the one who died. Death: above both.
     np.testing.assert_allclose(found[:, 0], [0.5, 1.0])
+
+
+def test_event_on_the_last_day_of_follow_up_has_pairs() -> None:
+    # On day 2 one has the event and the two others end: G becomes 0, but they were followed longer than the event.
+    outcomes = Outcomes(np.array([1.0, 2.0, 2.0, 2.0]), np.array([0, 1, 0, 0]), ("infection",))
+    found = concordance(np.array([0.9, 0.5, 0.5, 0.1])[:, None], outcomes, 2.0)
+    np.testing.assert_allclose(found, [0.75])
 
 
 def test_without_cases_or_controls_it_is_not_defined() -> None:

@@ -1,0 +1,109 @@
+"""A small valid cohort folder, built with the real writers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse
+
+from features.anndata_io import write_cells
+from features.cohort import write_cohort
+from features.schema import CellsCard, CohortCard, Variable
+
+GENES = ("CD3E", "CD8A", "CD4", "GZMB", "PDCD1", "MKI67", "C1orf56", "HLA-DRA")
+CELLS_OF_SAMPLE = {"S1": 6, "S2": 9, "S3": 5}
+VARIABLES = {
+    "age": Variable(kind="numeric", unit="a", range=(18.0, 100.0)),
+    "ferritin": Variable(kind="numeric", unit="ng/mL", range=(0.0, 100_000.0)),
+    "neutrophils": Variable(kind="numeric", unit="10*9/L", range=(0.0, 100.0)),
+    "stage": Variable(kind="ordinal", levels=("1", "2", "3")),
+    "product": Variable(kind="categorical", levels=("axi-cel", "tisa-cel")),
+    "comment": Variable(kind="categorical"),
+}
+TABLES = {
+    "patients": pd.DataFrame(
+        {
+            "patient_id": ["P1", "P2", "P3", "P4"],
+            "follow_up_days": [400, 200.5, 90, 730],
+            "entry_day": [0, 5, None, 30],
+            "site": ["Leipzig", "Leipzig", "Bern", None],
+            "age": [61, 70.5, None, 44],
+            "stage": ["1", "3", "2", None],
+            "product": ["axi-cel", "tisa-cel", None, "axi-cel"],
+            "comment": ["first, of all", None, "none", "x"],
+        }
+    ),
+    "events": pd.DataFrame(
+        {
+            "patient_id": ["P1", "P2", "P3", "P4"],
+            "day": [35, 200.5, 60, -3],
+            "event": ["infection", "death", "infection", "crs"],
+            "grade": [3, None, 4, 1],
+            "detail": ["pneumonia", None, None, None],
+        }
+    ),
+    "measurements": pd.DataFrame(
+        {
+            "patient_id": ["P1", "P1", "P2", "P4"],
+            "day": [-2, 14, 0, 7],
+            "variable": ["ferritin", "neutrophils", "ferritin", "neutrophils"],
+            "value": [410, 1500, 0.5, 2.5],
+            "unit": ["ug/L", "/uL", "mg/L", None],
+        }
+    ),
+    "samples": pd.DataFrame(
+        {
+            "sample_id": ["S1", "S2", "S3"],
+            "patient_id": ["P1", "P1", "P4"],
+            "day": [0, 28, 0],
+            "material": ["infusion_product", "blood", "infusion_product"],
+            "assay": ["10x", "10x", "10x"],
+        }
+    ),
+}
+
+
+def random_counts(n_cells: int, n_genes: int, seed: int) -> scipy.sparse.csr_matrix:
+    """Raw counts with zeros, empty cells and silent genes among them."""
+    counts = np.random.default_rng(seed).poisson(0.7, size=(n_cells, n_genes)).astype(np.float32)
+    counts[:: max(2, n_cells // 2)] = 0
+    return scipy.sparse.csr_matrix(counts)
+
+
+def write_tiny_cells(folder: Path, suffix: str = ".h5ad") -> None:
+    sample = np.repeat(list(CELLS_OF_SAMPLE), list(CELLS_OF_SAMPLE.values()))
+    label = np.array(["CD8", "CD4", None, "NK"], dtype=object)[np.arange(len(sample)) % 4]
+    write_cells(folder / f"cells{suffix}", random_counts(len(sample), len(GENES), 0), GENES, sample, label)
+
+
+@pytest.fixture
+def cohort_card() -> CohortCard:
+    return CohortCard(
+        title="Tiny", citation="none", licence="CC0-1.0", provenance="simulated", variables=VARIABLES, cells=CellsCard()
+    )
+
+
+@pytest.fixture
+def tiny_cohort(tmp_path: Path, cohort_card: CohortCard) -> Path:
+    """A valid cohort folder with every table and cells: 4 patients, 3 samples, 20 cells, 8 genes."""
+    folder = tmp_path / "cohort"
+    write_cohort(folder, cohort_card, TABLES, write_cells=write_tiny_cells)
+    return folder
+
+
+@pytest.fixture
+def edit(tiny_cohort: Path) -> Callable[[str, Callable[[pd.DataFrame], object]], Path]:
+    """Change one table of the tiny cohort: takes its name and a function from its text to a table, or that changes it."""
+
+    def change(name: str, alter: Callable[[pd.DataFrame], object]) -> Path:
+        path = tiny_cohort / f"{name}.csv"
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        altered = alter(table)
+        (altered if isinstance(altered, pd.DataFrame) else table).to_csv(path, index=False)
+        return tiny_cohort
+
+    return change

@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import serving.answer
+from features.encoder import FeatureConfig
+from features.errors import InputError
+from features.request import PatientRecord
+from features.schema import CohortCard
+from serving.answer import answer, blocks, ignored
+from serving.card import model_card, worked_example
+from serving.messages import PredictAnswer, PredictRequest
+from training.artifact import Artifact, model_block
+from training.config import AalenJohansenConfig, TrainerConfig
+from training.fit import fit_risk_model
+from training.models.risk_model import FittedRiskModel
+
+
+def request_of(records: list[Any], **rest: Any) -> PredictRequest:
+    return PredictRequest.model_validate({"patients": records, **rest})
+
+
+def incidences(given: PredictAnswer) -> np.ndarray[Any, np.dtype[np.float64]]:
+    return np.array([list(prediction.incidence.values()) for prediction in given.predictions])
+
+
+def test_the_answer_is_that_of_the_model_that_was_fitted(cohort: Any, fitted: FittedRiskModel, artifact: Artifact) -> None:
+    times = [10.0, 90.0, 364.5]
+    given = answer(artifact, "sequela:x", request_of(cohort.records, horizons_days=times))
+    expected = fitted.predict_incidence(cohort.patients, np.array(times))
+    np.testing.assert_allclose(incidences(given), expected.values, rtol=0, atol=1e-6)
+    np.testing.assert_allclose([p.event_free for p in given.predictions], expected.event_free, rtol=0, atol=1e-6)
+    assert [p.patient_id for p in given.predictions] == list(cohort.patients.patient_id)
+    assert all(p.horizons_days == tuple(times) for p in given.predictions)
+
+
+def test_blocks_change_nothing(cohort: Any, artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = request_of(cohort.records)
+    whole = answer(artifact, "v", request)
+    monkeypatch.setattr(serving.answer, "BLOCK_SUMS", 200)
+    assert len(list(blocks(request.patients))) > len(cohort.records) / 4
+    assert answer(artifact, "v", request).model_dump(exclude={"predictions": {"__all__": {"incidence", "event_free"}}}) == (
+        whole.model_dump(exclude={"predictions": {"__all__": {"incidence", "event_free"}}})
+    )
+    np.testing.assert_allclose(incidences(answer(artifact, "v", request)), incidences(whole), rtol=0, atol=1e-6)
+
+
+def test_blocks_cover_every_patient_once_and_count_rows(cohort: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    records = request_of([{}] * 25).patients
+    monkeypatch.setattr(serving.answer, "BLOCK_ROWS", 10)
+    assert list(blocks(records)) == [(0, 10), (10, 20), (20, 25)]
+
+
+def test_a_fault_in_a_later_block_names_the_patient_of_the_request(
+    artifact: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving.answer, "BLOCK_ROWS", 2)
+    records = [{"baseline": {"age": 40.0}} for _ in range(6)]
+    records[5] = {"baseline": {"age": 4000.0}}
+    with pytest.raises(InputError, match=r"^patients\[5\]\.baseline\.age: is outside the possible range") as caught:
+        answer(artifact, "v", request_of(records))
+    assert "4000" not in str(caught.value)
+
+
+def test_units_are_converted(artifact: Artifact) -> None:
+    years, months = ({"baseline": {"age": {"value": v, "unit": u}}} for v, u in [(50.0, "a"), (600.0, "mo")])
+    given = incidences(answer(artifact, "v", request_of([{"baseline": {"age": 50.0}}, years, months])))
+    np.testing.assert_allclose(given[1:], given[:1].repeat(2, axis=0), atol=1e-12)
+
+
+def test_horizons_default_to_those_of_the_endpoint(artifact: Artifact) -> None:
+    given = answer(artifact, "v", request_of([{}]))
+    assert given.predictions[0].horizons_days == artifact.manifest.endpoint.horizons_days
+
+
+@pytest.mark.parametrize(
+    ("horizons", "place"),
+    [([0.0, 90.0], 0), ([-1.0], 0), ([90.0, 90.0], 1), ([180.0, 90.0], 1), ([90.0, 365.5], 1)],
+    ids=["zero", "negative", "twice", "descending", "beyond the last"],
+)
+def test_horizons_that_are_refused(artifact: Artifact, horizons: list[float], place: int) -> None:
+    with pytest.raises(InputError, match=rf"^horizons_days\[{place}\]: must ascend from above 0 to at most 365 days"):
+        answer(artifact, "v", request_of([{}], horizons_days=horizons))
+
+
+def test_the_landmark_must_be_one_of_the_endpoint(artifact: Artifact) -> None:
+    records = [{"landmark_day": 30.0}, {"landmark_day": 31.0}]
+    with pytest.raises(InputError, match=r"^patients\[1\]\.landmark_day: must be a landmark of .*: 0, 30$"):
+        answer(artifact, "v", request_of(records))
+
+
+def test_what_is_not_as_usual_is_said(artifact: Artifact) -> None:
+    record = {
+        "landmark_day": 0.0,
+        "baseline": {"age": 99.0, "product": "never-heard-of"},
+        "measurements": [{"variable": "ferritin", "day": -1.0, "value": 500.0}],
+    }
+    given = answer(artifact, "v", request_of([record])).predictions[0]
+    assert "ecog" in given.missing
+    assert "ferritin:last" not in given.missing
+    assert given.outside_training_range == ("age",)
+    assert given.unseen_levels == ("product",)
+    assert given.ignored == ()
+
+
+def test_nothing_after_the_landmark_enters(cohort: Any, artifact: Artifact) -> None:
+    record = next(r for r in cohort.records if r["landmark_day"] == 0.0 and len(r["samples"]) == 2)
+    later = deepcopy(record)
+    later["measurements"].append({"variable": "ferritin", "day": 0.5, "value": 9e5})
+    earlier = deepcopy(record)
+    earlier["samples"] = earlier["samples"][:1]
+    given = answer(artifact, "v", request_of([record, later, earlier]))
+    np.testing.assert_allclose(incidences(given)[1:], incidences(given)[:1].repeat(2, axis=0), atol=1e-12)
+    assert f"measurements[{len(record['measurements'])}]" in given.predictions[1].ignored
+    assert "samples[1]" in given.predictions[0].ignored
+
+
+def test_ignored_names_late_and_replaced_records() -> None:
+    def sample(material: str, day: float) -> dict[str, Any]:
+        return {"material": material, "day": day, "genes": ["A"], "indptr": [0, 0], "indices": [], "values": []}
+
+    record = PatientRecord.model_validate(
+        {
+            "landmark_day": 30.0,
+            "measurements": [{"variable": "x", "day": d, "value": 1.0} for d in (29.0, 30.0, 30.5)],
+            "samples": [sample("blood", 28), sample("blood", 7), sample("product", 0), sample("blood", 31)],
+        }
+    )
+    assert ignored(record) == ("measurements[2]", "samples[1]", "samples[3]")
+
+
+def test_of_two_samples_of_a_day_the_later_listed_enters_as_said(cohort: Any, artifact: Artifact) -> None:
+    record = deepcopy(next(r for r in cohort.records if r["landmark_day"] == 30.0 and len(r["samples"]) == 2))
+    first, second = deepcopy(record["samples"][0]), {**record["samples"][1], "material": "infusion_product", "day": 0.0}
+    both, only = {**record, "samples": [first, second]}, {**record, "samples": [second]}
+    given = answer(artifact, "v", request_of([both, only]))
+    assert given.predictions[0].ignored == (*given.predictions[1].ignored, "samples[0]")
+    np.testing.assert_allclose(incidences(given)[0], incidences(given)[1], atol=1e-12)
+
+
+def test_integers_beyond_64_bits_are_refused(artifact: Artifact) -> None:
+    sample = {"material": "blood", "day": 0, "genes": ["G0"], "indptr": [0, 1], "indices": [2**70], "values": [1.0]}
+    with pytest.raises(InputError, match=r"^patients\[0\]\.samples\[0\]\.indices: must be integers of 64 bits$"):
+        answer(artifact, "v", request_of([{"samples": [sample]}]))
+
+
+def test_labels_that_would_not_fit_in_memory_are_refused(artifact: Artifact) -> None:
+    n, genes = 3_000, ["G0", *(f"X{i}" for i in range(2_000))]
+    sample = {"material": "blood", "day": 0, "genes": genes, "indptr": [0] * (n + 1), "indices": [], "values": []}
+    sample["cell_types"] = [f"t{i}" for i in range(n)]
+    with pytest.raises(InputError, match=r"^patients\[0\]\.samples\[0\]\.cell_types: may hold at most 1,999 different"):
+        answer(artifact, "v", request_of([{"samples": [sample]}]))
+
+
+@pytest.fixture(scope="module")
+def without_cells(cohort: Any, card: CohortCard, artifact: Artifact) -> Artifact:
+    """The Aalen-Johansen model, fitted on the same patients without their cells."""
+    model = fit_risk_model(
+        replace(cohort.patients, samples=None),
+        cohort.outcomes,
+        card,
+        FeatureConfig(),
+        AalenJohansenConfig(),
+        TrainerConfig(accelerator="cpu"),
+        seed=1,
+    )
+    block, _ = model_block(model)
+    return Artifact(artifact.manifest.model_copy(update={"model": block}), model)
+
+
+def test_a_model_without_cells_refuses_samples(cohort: Any, without_cells: Artifact) -> None:
+    record = next(r for r in cohort.records if r["samples"])
+    with pytest.raises(InputError, match=r"^patients\[0\]\.samples\[0\]: this model uses no cells"):
+        answer(without_cells, "v", request_of([record]))
+    assert model_card(without_cells, "v").cells is None
+
+
+def test_the_card_says_what_the_model_takes(artifact: Artifact) -> None:
+    card = model_card(artifact, "sequela:v")
+    variables = {variable.name: variable for variable in card.variables}
+    assert variables["age"].given_as == ("baseline",)
+    assert (variables["age"].unit, variables["age"].range) == ("a", (18, 100))
+    assert variables["ferritin"].given_as == ("measurements",)
+    assert variables["ferritin"].loinc == "2276-4"
+    assert variables["ecog"].levels == ("0", "1", "2")
+    assert variables["product"].levels == ("axi-cel", "ide-cel", "tisa-cel")  # not declared: as seen in training
+    assert card.cells is not None
+    assert set(card.cells.materials) == {"blood", "infusion_product"}
+    assert card.cells.cell_types == ("CD4 T", "CD8 T", "monocyte")
+    assert card.training_cohort.provenance == "simulated"
+    assert card.causes == ("infection", "death")
+
+
+def test_the_worked_example_is_the_manifests(artifact: Artifact) -> None:
+    example = worked_example(artifact, "sequela:v")
+    assert example.answer == answer(artifact, "sequela:v", example.request)
+    stored = np.array(artifact.manifest.example.incidence)
+    np.testing.assert_allclose(incidences(example.answer)[0], stored, rtol=0, atol=1e-6)
+
+
+def test_an_example_that_the_service_would_refuse_is_no_example(artifact: Artifact) -> None:
+    example = artifact.manifest.example
+    odd = example.model_copy(update={"patient": example.patient.model_copy(update={"landmark_day": 7.0})})
+    manifest = artifact.manifest.model_copy(update={"example": odd})
+    with pytest.raises(InputError, match=r"landmark_day: must be a landmark"):
+        model_card(Artifact(manifest, artifact.model), "v")

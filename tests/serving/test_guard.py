@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from starlette.types import Message, Receive, Scope, Send
+
+from serving.guard import Guard
+
+LIMIT = 100
+
+
+def ask(messages: list[Message], headers: dict[str, str], method: str = "POST") -> tuple[int, dict[str, Any] | None]:
+    """Status and JSON of the answer; the app behind the guard answers 200 with what it received."""
+
+    async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+        first = await receive()
+        after = await receive() if messages else {"type": "none left"}
+        body = json.dumps({"received": first.get("body", b"").decode(), "then": after["type"]}).encode()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": body})
+
+    async def receive() -> Message:
+        return messages.pop(0)
+
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    scope = {"type": "http", "method": method, "path": "/v1/predict", "headers": raw}
+    asyncio.run(Guard(echo, LIMIT)(scope, receive, send))
+    body = b"".join(m.get("body", b"") for m in sent[1:])
+    return sent[0]["status"], json.loads(body) if body else None
+
+
+def chunks(*parts: bytes) -> list[Message]:
+    last = len(parts) - 1
+    body: list[Message] = [{"type": "http.request", "body": p, "more_body": i < last} for i, p in enumerate(parts)]
+    return [*body, {"type": "http.disconnect"}]
+
+
+@pytest.mark.parametrize(
+    "parts", [(b"x" * LIMIT,), (b"x" * 60, b"x" * 40), (b"", b"x" * LIMIT, b"")], ids=["one", "two", "three"]
+)
+def test_a_body_of_just_the_limit_passes_whole_and_disconnection_after_it(parts: tuple[bytes, ...]) -> None:
+    status, body = ask(chunks(*parts), {"content-type": "application/json; charset=utf-8"})
+    assert status == 200
+    assert body == {"received": "x" * LIMIT, "then": "http.disconnect"}
+
+
+@pytest.mark.parametrize(
+    ("messages", "headers"),
+    [
+        ([], {"content-length": str(LIMIT + 1)}),
+        ([], {"content-length": "9" * 40}),
+        (chunks(b"x" * 60, b"x" * 41), {"transfer-encoding": "chunked"}),
+        (chunks(b"x" * 101, b""), {"content-length": "5"}),
+    ],
+    ids=["declared", "declared absurdly", "chunked", "declared falsely"],
+)
+def test_a_larger_body_is_refused(messages: list[Message], headers: dict[str, str]) -> None:
+    status, body = ask(messages, headers)
+    assert status == 413
+    assert body is not None
+    assert body["field"] == "body"
+    assert body["rule"].startswith("must be at most 100 bytes")
+
+
+@pytest.mark.parametrize(
+    "media_type",
+    ["text/plain", "multipart/form-data; boundary=x", "application/vnd.bentoml+pickle", "application/x-www-form-urlencoded"],
+)
+def test_other_media_types_are_refused(media_type: str) -> None:
+    status, body = ask([], {"content-type": media_type})
+    assert status == 415
+    assert body == {
+        "error": "content-type: must be application/json",
+        "field": "content-type",
+        "rule": "must be application/json",
+    }
+
+
+def test_get_passes_untouched() -> None:
+    status, body = ask(chunks(b""), {"content-type": "text/plain"}, "GET")
+    assert status == 200
+    assert body == {"received": "", "then": "http.disconnect"}
+
+
+def test_a_client_that_leaves_is_not_waited_for() -> None:
+    messages: list[Message] = [{"type": "http.request", "body": b"x", "more_body": True}, {"type": "http.disconnect"}]
+    assert ask(messages, {})[1] == {"received": "", "then": "none left"}

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import jsonschema
+import pytest
+
+from serving.card import model_card
+from serving.messages import ErrorBody, PredictAnswer, PredictRequest
+from serving.openapi import document, to_openapi_30
+from training.artifact import Artifact
+
+Json = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def spec(artifact: Artifact) -> Json:
+    return document(model_card(artifact, "sequela:v"))
+
+
+def nodes(value: Any) -> Iterator[Json]:
+    if isinstance(value, dict):
+        yield value
+    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from nodes(part)
+
+
+def test_every_reference_resolves_and_stands_alone(spec: Json) -> None:
+    references = [node for node in nodes(spec) if "$ref" in node]
+    assert len(references) > 20
+    for node in references:
+        assert list(node) == ["$ref"]
+        assert node["$ref"].removeprefix("#/components/schemas/") in spec["components"]["schemas"]
+
+
+def test_schemas_speak_the_dialect_of_openapi_30(spec: Json) -> None:
+    for node in nodes(spec["components"]["schemas"]):
+        assert "const" not in node
+        assert "prefixItems" not in node
+        assert node.get("type") != "null"
+        assert not isinstance(node.get("exclusiveMinimum"), float)
+
+
+def test_every_field_of_a_message_is_documented(spec: Json) -> None:
+    schemas = spec["components"]["schemas"]
+    for name in ("PredictRequest", "Prediction", "ErrorBody"):
+        bare = [f for f, s in schemas[name]["properties"].items() if "description" not in s]
+        assert set(bare) <= {"patient_id", "time_unit"}, name
+
+
+def test_the_examples_fit_their_schemas(spec: Json) -> None:
+    post = spec["paths"]["/v1/predict"]["post"]
+    request = post["requestBody"]["content"]["application/json"]["example"]
+    PredictRequest.model_validate_json(json.dumps(request), strict=True)
+    answer = post["responses"]["200"]["content"]["application/json"]["example"]
+    PredictAnswer.model_validate_json(json.dumps(answer), strict=True)
+    schema = {"$ref": "#/components/schemas/PredictAnswer", "components": spec["components"]}
+    jsonschema.Draft4Validator(schema).validate(answer)
+    with pytest.raises(jsonschema.ValidationError, match="is a required property"):
+        jsonschema.Draft4Validator(schema).validate({"model": answer["model"]})
+
+
+def test_refusals_are_documented(spec: Json) -> None:
+    responses = spec["paths"]["/v1/predict"]["post"]["responses"]
+    assert set(responses) == {"200", "400", "413", "415", "503"}
+    assert set(spec["components"]["schemas"]["ErrorBody"]["properties"]) == set(ErrorBody.model_fields)
+
+
+def test_without_a_model_there_is_a_document_without_examples() -> None:
+    post = document(None)["paths"]["/v1/predict"]["post"]
+    assert "example" not in post["requestBody"]["content"]["application/json"]
+
+
+@pytest.mark.parametrize(
+    ("schema", "expected"),
+    [
+        ({"anyOf": [{"type": "string"}, {"type": "null"}]}, {"type": "string", "nullable": True}),
+        (
+            {"anyOf": [{"$ref": "#/a"}, {"type": "null"}], "default": None},
+            {"anyOf": [{"$ref": "#/a"}], "default": None, "nullable": True},
+        ),
+        ({"const": "days", "type": "string"}, {"enum": ["days"], "type": "string"}),
+        ({"$ref": "#/a", "description": "x"}, {"allOf": [{"$ref": "#/a"}], "description": "x"}),
+        (
+            {"type": "array", "prefixItems": [{"type": "number"}, {"type": "number"}]},
+            {"type": "array", "items": {"anyOf": [{"type": "number"}, {"type": "number"}]}},
+        ),
+    ],
+    ids=["optional", "optional reference", "constant", "described reference", "pair"],
+)
+def test_translation(schema: Json, expected: Json) -> None:
+    assert to_openapi_30(schema) == expected
