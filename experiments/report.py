@@ -30,7 +30,7 @@ def print_scores(name: str, scores: Mapping[float, Scores]) -> None:
     """Overall scores of a run, one row a landmark and cause."""
     table = Table(title=f"{name}: out-of-fold scores with 95 % intervals", title_justify="left", box=None)
     for column in ("landmark day", "cause", "IBS", "IPA %", "C"):
-        table.add_column(column, justify="left" if column == "cause" else "right")
+        table.add_column(column, justify="left" if column == "cause" else "right", no_wrap=True)
     for day, of_day in scores.items():
         for cause in of_day.causes:
             ibs, ipa = _of(cause.ibs, digits=4), _of(cause.ipa, percent=True)
@@ -42,9 +42,9 @@ def print_leaderboard(board: Leaderboard) -> None:
     """One leaderboard, best first."""
     title = f"{board.endpoint} on {board.cohort} ({board.provenance} patients); cause {board.cause}, first landmark"
     table = Table(title=title, title_justify="left", box=None)
-    columns = ("rank", "run", "model", "IBS", "IPA %", "C", "seconds", "run id")
+    columns = ("rank", "run", "IBS", "IPA %", "C", "seconds", "run id")
     for column in columns:
-        table.add_column(column, justify="left" if column in ("run", "model", "run id") else "right")
+        table.add_column(column, justify="left" if column in ("run", "run id") else "right", no_wrap=True)
     for _, row in board.table.iterrows():
 
         def score(metric: str, row: Mapping[str, float] = row, *, percent: bool = False, digits: int = 3) -> str:
@@ -54,7 +54,6 @@ def print_leaderboard(board: Leaderboard) -> None:
         table.add_row(
             str(row["rank"]),
             str(row["run"]),
-            str(row["model"]),
             score("ibs", digits=4),
             score("ipa", percent=True),
             score("c"),

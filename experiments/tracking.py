@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import platform
 import subprocess
 import sys
@@ -50,6 +51,7 @@ def open_store(home: Home) -> MlflowClient:
                     msg = f"{home.database}: MLflow cannot create its database: {done.stderr.strip()[-300:]}"
                     raise SequelaError(msg)
                 beside.rename(home.database)
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
     mlflow.set_tracking_uri(home.tracking_uri)
     return MlflowClient(home.tracking_uri)
 

@@ -24,7 +24,7 @@ names, a panel of human and mouse genes together stays below."""
 _ENSEMBL = re.compile(r"(?P<id>(?P<species>ENS[A-Z]*)G\d{11})(?:\.\d+)?(?P<copy>_PAR_Y)?", re.ASCII)
 _NOT_A_GENE = re.compile(r"ENS[A-Z]*[TPE]\d{11}(?:\.\d+)?", re.ASCII)  # transcripts, proteins, exons
 _FOREIGN_ID = re.compile(r"FBgn\d{7}|WBGene\d{8}|MGI:\d+|RGD:\d+", re.ASCII)
-_HUMAN = re.compile(r"C(?:\d{1,2}|X|Y)orf\d+[A-Z]*|[A-Z][A-Z0-9]*(?:[-./][A-Z0-9]+)*|7SK", re.ASCII)
+_HUMAN = re.compile(r"(?!H2-)(?:C(?:\d{1,2}|X|Y)orf\d+[A-Z]*|[A-Z][A-Z0-9]*(?:[-./][A-Z0-9]+)*|7SK)", re.ASCII)
 _RODENT = re.compile(r"(?:[A-Z][a-z0-9]*[a-z][A-Za-z0-9]*|mt-[A-Z]\w*|H2-\w+|\d+[A-Z]\d+Rik)(?:[-.]\w+)*", re.ASCII)
 _FISH = re.compile(r"[a-z][a-z0-9]*(?:[-.:][a-z0-9]+)*", re.ASCII)
 

@@ -63,17 +63,18 @@ class SampleFeatures:
         """Learn vocabulary and components from training patients; None when they have no sample by their landmark."""
         if patients.samples is None or not features:
             return None
-        names = sorted(set(patients.samples.material))
-        materials = tuple(name for name in names if (latest_samples(patients, name) >= 0).any())
+        latest = {name: latest_samples(patients, name) for name in sorted(set(patients.samples.material))}
+        materials = tuple(name for name, samples in latest.items() if (samples >= 0).any())
         if not materials:
             return None
         summary = patients.samples.summary
+        used = np.unique(np.concatenate([samples[samples >= 0] for samples in latest.values()]))
+        seen = (summary.n_cells[used] > 0).any(axis=0)  # a type that appears only after the landmark is not known yet
+        cell_types = tuple(name for name, known in zip(summary.cell_types, seen, strict=True) if known)
         chosen = PROGRAMS | dict(programs or {})
         usable = {name: genes for name, genes in chosen.items() if _n_shared(genes, summary.genes) >= MINIMUM_GENES}
         empty = np.zeros(0)
-        unfitted = cls(
-            tuple(features), materials, summary.cell_types, summary.genes, counts, usable, empty, empty, empty
-        )
+        unfitted = cls(tuple(features), materials, cell_types, summary.genes, counts, usable, empty, empty, empty)
         return unfitted._with_components(patients, n_components) if "pseudobulk" in features else unfitted
 
     def _with_components(self, patients: Patients, n_components: int) -> SampleFeatures:
@@ -154,7 +155,7 @@ class SampleFeatures:
             else:
                 bulk = summary.total / np.maximum(summary.n_cells, 1.0)[:, :, None]
             block[present] = np.where(summary.n_cells[:, :, None] >= MINIMUM_CELLS, bulk, np.nan)
-            blocks.append(block.reshape(len(patients), -1))
+            blocks.append(block.reshape(len(patients), len(self.cell_types) * len(self.genes)))
         return np.concatenate(blocks, axis=1)
 
     def state(self) -> tuple[dict[str, Any], dict[str, FloatArray]]:

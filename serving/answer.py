@@ -135,7 +135,10 @@ def _check_record(record: PatientRecord, place: str, endpoint: Endpoint) -> None
 
 
 def _check_sample(sample: SampleRecord, place: str) -> None:
-    """Refuse what would not fit in memory, or in 64 bits."""
+    """Refuse what says nothing, and what would not fit in memory or in 64 bits."""
+    field = f"{place}.values"
+    if not sample.values:
+        raise InputError(field, "must hold at least one value; leave out a sample in which nothing was measured")
     for name in ("indptr", "indices"):
         field = f"{place}.{name}"
         numbers: tuple[int, ...] = getattr(sample, name)

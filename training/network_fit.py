@@ -244,4 +244,7 @@ def _train(training: HazardTraining, batches: _Batches, config: NetworkConfig, t
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*IterableDataset.*__len__.*")
         warnings.filterwarnings("ignore", message=".*number of training batches.*log_every_n_steps.*")
-        trainer.fit(training, DataLoader(batches, batch_size=None))
+        # Lightning 2.6 on torch 2.13: only the libraries' authors can act on it.
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated", category=FutureWarning)
+        # The loader draws from a generator even when it shuffles nothing: a private one keeps the global one as it was.
+        trainer.fit(training, DataLoader(batches, batch_size=None, generator=torch.Generator()))

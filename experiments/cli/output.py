@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 Advance = Callable[[int, int], None]
 
 stderr = Console(stderr=True)
-stdout = Console()
+stdout = Console() if Console().is_terminal else Console(width=140)  # a pipe has no width of its own
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from features.cohort import write_cohort
 from features.errors import SequelaError
 from features.importers.delimited import Delimited, read_delimited
 from features.importers.leipzig2024_cells import MARKERS, read_plasma_cells
-from features.importers.leipzig2024_measurements import VARIABLES, read_measurements
+from features.importers.leipzig2024_measurements import AFTER_INFUSION_DAY, VARIABLES, read_measurements
 from features.importers.leipzig2024_visits import Visits
 from features.patients import FloatArray
 from features.schema import CellsCard, CohortCard, Variable
@@ -40,6 +40,8 @@ Days of blood samples are those of the flow-cytometry table where it has the vis
 leukapheresis the published time to infusion; a visit after infusion that is dated day 0 (041, day 7) has its nominal
 day. Samples before bispecific therapy are dated its first day, the latest they can be; where that is unknown (soluble
 BCMA of 040, 041 and 051) they are left out.
+IL-6 and procalcitonin of day 0 are dated day {AFTER_INFUSION_DAY:g}: only patients who went on to CRS have them, so
+they were taken for symptoms, after the infusion; dated day 0 they would tell a prediction from landmark 0 its outcome.
 Left out as well: CAR copies per ug DNA on day 100 (about 292 times the copies per 1000 cells, which are kept), flow
 values that are not numbers ("n.d.", "Teclistamab", where the drug disturbs the staining, "2 ???"), and the first of
 two T-cell tables of patient 044 for day 30, whose subsets do not add up to its T cells. The published number of

@@ -64,6 +64,12 @@ _INCONSISTENT_SUBSETS = frozenset({"Patient044_1_5"})
 """Rows of t_cells.csv whose subsets do not add up to the CD4 and CD8 cells that they are fractions of."""
 
 
+AFTER_INFUSION_DAY = 0.5
+"""Day given to IL-6 and procalcitonin of day 0. Only patients who went on to CRS have such values: they were taken for
+symptoms, hence after the infusion, and a prediction from day 0 must not see them."""
+_TAKEN_FOR_SYMPTOMS = frozenset({"il6", "PCT"})
+
+
 def _variables() -> dict[str, Variable]:
     def numeric(unit: str, **more: object) -> Variable:
         return Variable.model_validate({"kind": "numeric", "unit": unit, "range": (0, 1e9), **more})
@@ -115,6 +121,8 @@ def _daily(table: Delimited) -> list[pd.DataFrame]:
         match = _DAILY_COLUMN.fullmatch(column)
         if match:
             day = int(match["day"]) + int(match["hour"] or 0) / 24 + int(match["minute"] or 0) / 1440
+            if day == 0 and match["analyte"] in _TAKEN_FOR_SYMPTOMS:
+                day = AFTER_INFUSION_DAY
             parts.append(_part(patients, day, _DAILY[match["analyte"]], table.numbers(column)))
     return parts
 

@@ -107,3 +107,9 @@ def edit(tiny_cohort: Path) -> Callable[[str, Callable[[pd.DataFrame], object]],
         return tiny_cohort
 
     return change
+
+
+@pytest.fixture(name="write_tiny_cells")
+def _write_tiny_cells() -> Callable[..., None]:
+    """The function that writes the tiny cohort's cells into a folder, as .h5ad or .zarr."""
+    return write_tiny_cells

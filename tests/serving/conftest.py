@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -232,6 +232,12 @@ def free_port() -> int:
         return int(s.getsockname()[1])
 
 
+def bare_environment() -> dict[str, str]:
+    """The environment without what would decide for the server where it finds its code and its model."""
+    kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "BENTOML_HOME") and not k.startswith("SEQUELA")}
+    return kept | {"BENTOML_DO_NOT_TRACK": "true", "OMP_NUM_THREADS": "1"}
+
+
 @contextlib.contextmanager
 def serving(
     folder: Path,
@@ -245,8 +251,7 @@ def serving(
     """`bentoml serve TARGET` in a process group of its own, until /readyz answers `ready`; then its end."""
     port, log = free_port(), folder / f"server-{time.monotonic_ns()}.log"
     command = [python, "-m", "bentoml", "serve", target, "--host", "127.0.0.1", "--port", str(port)]
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH" and not k.startswith("SEQUELA")}
-    environment |= {"BENTOML_DO_NOT_TRACK": "true", "OMP_NUM_THREADS": "1", **env}
+    environment = bare_environment() | dict(env)
     with log.open("wb") as out:
         process = subprocess.Popen(
             command, cwd=cwd or folder, env=environment, stdout=out, stderr=out, start_new_session=True
@@ -291,8 +296,35 @@ def tag(artifact_dir: Path, store_home: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def server(store_home: Path, tag: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    env = {"BENTOML_HOME": str(store_home), "SEQUELA_MODEL": tag, "PYTHONPATH": str(REPOSITORY)}
-    env["SEQUELA_MAX_BODY_MIB"] = "2"
-    with serving(tmp_path_factory.mktemp("server"), "serving.service:RiskService", env) as running:
+def server_env() -> dict[str, str]:
+    """The environment of a server that runs this checkout."""
+    return bare_environment() | {"PYTHONPATH": str(REPOSITORY)}
+
+
+StartServer = Callable[..., contextlib.AbstractContextManager[Server]]
+
+
+@pytest.fixture(scope="session")
+def start_server(server_env: dict[str, str]) -> StartServer:
+    """``start_server(folder, env, ready=200)``: the service of this checkout, in a folder elsewhere."""
+
+    def start(folder: Path, env: Mapping[str, str], ready: int = 200) -> contextlib.AbstractContextManager[Server]:
+        return serving(folder, "serving.service:RiskService", server_env | dict(env), ready=ready)
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def serve_bento() -> StartServer:
+    """``serve_bento(folder, target, env, python=…)``: any target, any interpreter, in a folder elsewhere."""
+    return serving
+
+
+@pytest.fixture(scope="session")
+def server(
+    store_home: Path, tag: str, start_server: StartServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """The service, with a limit of 2 MiB a request."""
+    env = {"BENTOML_HOME": str(store_home), "SEQUELA_MODEL": tag, "SEQUELA_MAX_BODY_MIB": "2"}
+    with start_server(tmp_path_factory.mktemp("server"), env) as running:
         yield running

@@ -96,7 +96,7 @@ class Ward:
         )
 
     def with_another_future(self, rng: np.random.Generator) -> Ward:
-        """The same up to each landmark; afterwards other values, other days, other cells, and more of each."""
+        """The same up to each landmark; afterwards other values and days, and other cells, some of another type."""
         past = self.day <= self.landmark_day[self.row]
         n = len(self.patient_id)
         row = rng.integers(n, size=3 * n)
@@ -111,10 +111,11 @@ class Ward:
 
     def _bags_with_another_future(self, rng: np.random.Generator) -> tuple[tuple[int, float, str, CellBag], ...]:
         kept = [sample for sample in self.bags if sample[1] <= self.landmark_day[sample[0]]]
-        new = [
-            (row, float(self.landmark_day[row] + 1 + rng.integers(50)), MATERIALS[row % 2], random_bag(rng, 5.0))
-            for row in range(len(self.patient_id))
-        ]
+        new = []
+        for row, landmark in enumerate(self.landmark_day):
+            bag = random_bag(rng, 5.0)
+            bag.cell_type[:4] = "basophil"
+            new.append((row, float(landmark + 1 + rng.integers(50)), MATERIALS[row % 2], bag))
         return tuple(sorted(kept + new, key=lambda sample: sample[:2]))
 
 

@@ -127,7 +127,7 @@ def test_ordered_levels_go_from_low_to_high(cohort: Cohort) -> None:
     ("patient", "variable", "day", "value"),
     [
         ("Patient001", "crp", -5.0, 4.9),
-        ("Patient001", "il6", 0.0, 37.4),
+        ("Patient001", "il6", 0.5, 37.4),
         ("Patient009", "cd3_count", -58.0, 595.0),
         ("Patient009", "cd3_pd1_percent", -58.0, 64.9),
         ("Patient001", "car_copies", 8.0, 185.0),
@@ -162,6 +162,15 @@ def test_il6_of_one_day_keeps_its_hours(source: Path, cohort: Cohort) -> None:
     crs = pd.read_csv(source / "crs.csv")
     expected = {1 + hour / 24: crs[f"il6_d1-{hour:02d}00"].count() for hour in (0, 3, 8, 15, 18)}
     assert days.value_counts().to_dict() == expected
+
+
+def test_what_is_known_on_day_0_does_not_tell_who_will_have_crs(cohort: Cohort) -> None:
+    """No variable may have been measured by day 0 in CRS patients alone."""
+    crs = set(cohort.events.loc[cohort.events["event"] == "crs", "patient_id"])
+    known = cohort.measurements[cohort.measurements["day"] <= 0]
+    for variable, patients in known.groupby("variable")["patient_id"]:
+        assert set(patients) - crs, variable
+    assert not set(known["variable"]) & {"il6", "procalcitonin"}
 
 
 def test_units_are_declared_for_all_measurements(cohort: Cohort) -> None:

@@ -1,0 +1,377 @@
+"""Cohort folders: every rule has its finding, anything else never a traceback, and a sound folder is read as it is."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from importlib import util
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from features.check import MOST, examine, fingerprint, read_cohort, read_endpoint
+from features.check.catalogue import RULES
+from features.cohort import TABLES
+from features.errors import CohortError, SequelaError
+from features.schema import Endpoint
+
+_spec = util.spec_from_file_location("broken_cohorts", Path(__file__).with_name("broken_cohorts.py"))
+assert _spec is not None
+assert _spec.loader is not None
+_corpus = util.module_from_spec(_spec)
+sys.modules["broken_cohorts"] = _corpus
+_spec.loader.exec_module(_corpus)
+
+Edit = Callable[[str, Callable[[pd.DataFrame], object]], Path]
+
+
+def test_a_sound_folder_has_no_findings_and_typed_tables(tiny_cohort: Path) -> None:
+    examination = examine(tiny_cohort)
+    assert examination.findings == ()
+    cohort = examination.cohort
+    assert cohort is not None
+    assert cohort.cells == tiny_cohort / "cells.h5ad"
+    patients = cohort.patients
+    assert list(patients) == [
+        *("patient_id", "follow_up_days", "entry_day", "site"),
+        *("age", "stage", "product", "comment"),
+    ]
+    assert patients["patient_id"].tolist() == ["P1", "P2", "P3", "P4"]
+    assert patients["follow_up_days"].tolist() == [400.0, 200.5, 90.0, 730.0]
+    np.testing.assert_array_equal(patients["entry_day"], [0.0, 5.0, np.nan, 30.0])
+    np.testing.assert_array_equal(patients["age"], [61.0, 70.5, np.nan, 44.0])
+    assert patients["stage"].tolist() == ["1", "3", "2", None]
+    assert patients["product"].tolist() == ["axi-cel", "tisa-cel", None, "axi-cel"]
+    assert patients["comment"].tolist() == ["first, of all", None, "none", "x"]
+    assert list(cohort.events) == ["patient_id", "day", "event", "grade"]
+    np.testing.assert_array_equal(cohort.events["grade"], [3.0, np.nan, 4.0, 1.0])
+    assert cohort.measurements["value"].tolist() == [410.0, 1.5, 500.0, 2.5], "in the declared units"
+    assert list(cohort.measurements) == ["patient_id", "day", "variable", "value"]
+    assert list(cohort.samples) == ["sample_id", "patient_id", "day", "material"]
+    for table in (patients, cohort.events, cohort.measurements, cohort.samples):
+        assert set(table.dtypes) == {np.dtype(object), np.dtype(float)}
+
+
+@pytest.mark.parametrize("name", _corpus.BROKEN)
+def test_each_broken_folder_has_its_finding_and_no_other_error(tiny_cohort: Path, name: str) -> None:
+    broken = _corpus.BROKEN[name]
+    broken.apply(tiny_cohort)
+    examination = examine(tiny_cohort)
+    mine = [finding for finding in examination.findings if finding.code == broken.code]
+    assert mine, f"found {[str(finding) for finding in examination.findings]}"
+    finding = mine[0]
+    assert (finding.severity, finding.row, finding.field) == (broken.severity, broken.row, broken.field)
+    assert finding.file == (broken.file or str(tiny_cohort))
+    assert broken.says in str(finding)
+    assert finding.rule
+    assert finding.remedy
+    assert "{" not in finding.rule.replace("{genes", "").replace("{values", "")
+    assert {f.code for f in examination.errors} == ({broken.code} if broken.severity == "error" else set())
+    assert (examination.cohort is None) == (broken.severity == "error")
+
+
+def test_the_corpus_and_the_endpoint_tests_break_every_rule() -> None:
+    of_endpoints = {"no-such-cause", "grade-missing", "nobody-at-risk"}
+    assert {broken.code for broken in _corpus.BROKEN.values()} | of_endpoints | {"no-cells"} == set(RULES)
+
+
+def test_all_problems_are_found_at_once(tiny_cohort: Path) -> None:
+    names = ["patient-twice", "grade-six", "measured-unit-mismatch", "sample-of-nobody", "genes-of-a-mouse", "age-impossible"]
+    for name in names:
+        _corpus.BROKEN[name].apply(tiny_cohort)
+    found = [finding.code for finding in examine(tiny_cohort).findings]
+    assert found[-1] == "impossible-value", "errors come first"
+    assert {_corpus.BROKEN[name].code for name in names} <= set(found)
+    with pytest.raises(CohortError, match=r"error \[bad-grade\] events.csv row 6: grade = 6; A grade is a whole") as error:
+        read_cohort(tiny_cohort)
+    assert [finding.code for finding in error.value.findings] == found
+    assert "impossible-value" not in str(error.value), "a warning is no reason to fail"
+
+
+def test_a_rule_broken_often_is_listed_twenty_times_and_counted(edit: Edit) -> None:
+    rows = [{"patient_id": "P1", "day": "900", "event": "crs", "grade": "9", "detail": ""}] * 332
+    folder = edit("events", lambda table: pd.concat([table, pd.DataFrame(rows)]))
+    findings = examine(folder).findings
+    for code in ("event-after-follow-up", "bad-grade"):
+        of_code = [finding for finding in findings if finding.code == code]
+        assert [finding.row for finding in of_code] == [*range(6, 6 + MOST), None]
+        assert of_code[-1].rule == "And 312 more like these."
+
+
+def test_only_patients_are_required(tiny_cohort: Path) -> None:
+    for name in ("events.csv", "measurements.csv", "samples.csv", "cells.h5ad"):
+        (tiny_cohort / name).unlink()
+    examination = examine(tiny_cohort)
+    assert {finding.code for finding in examination.findings} == {"absent-variable", "absent-cells"}
+    cohort = examination.cohort
+    assert cohort is not None
+    assert cohort.cells is None
+    assert list(cohort.events) == ["patient_id", "day", "event", "grade"]
+    assert [len(table) for table in (cohort.events, cohort.measurements, cohort.samples)] == [0, 0, 0]
+    assert list(cohort.measurements) == ["patient_id", "day", "variable", "value"]
+
+
+def test_spreadsheet_habits_are_tolerated(tiny_cohort: Path) -> None:
+    plain = read_cohort(tiny_cohort)
+    for name in TABLES:
+        path = tiny_cohort / f"{name}.csv"
+        header, *lines = path.read_text().splitlines()
+        spaced = " , ".join(header.split(","))
+        path.write_bytes("\r\n".join(["\ufeff" + spaced + ",,", *(f"{line},," for line in lines), ",,,"]).encode())
+    for name in TABLES:  # the blank row above has too few values: make it as wide as the header
+        path = tiny_cohort / f"{name}.csv"
+        width = path.read_bytes().split(b"\r\n")[0].count(b",")
+        path.write_bytes(path.read_bytes().removesuffix(b",,,") + b"," * width + b"\r\n")
+    examination = examine(tiny_cohort)
+    assert examination.findings == ()
+    assert examination.cohort is not None
+    for name in TABLES:
+        pd.testing.assert_frame_equal(getattr(plain, name), getattr(examination.cohort, name))
+
+
+def test_parquet_tables_are_read_as_csv_ones(tiny_cohort: Path) -> None:
+    plain = read_cohort(tiny_cohort)
+    for name in TABLES:
+        table = pd.read_csv(tiny_cohort / f"{name}.csv")  # numbers, gaps and all: stage is 1.0, 3.0, 2.0, NaN
+        table.astype({"patient_id": "category"}).to_parquet(tiny_cohort / f"{name}.parquet")
+        (tiny_cohort / f"{name}.csv").unlink()
+    examination = examine(tiny_cohort)
+    assert examination.findings == ()
+    assert examination.cohort is not None
+    for name in TABLES:
+        pd.testing.assert_frame_equal(getattr(plain, name), getattr(examination.cohort, name))
+
+
+def test_levels_with_gaps_written_as_floats_are_the_declared_ones(edit: Edit) -> None:
+    folder = edit("patients", lambda table: table.__setitem__("stage", ["1.0", "3.0", "2.0", ""]))
+    assert read_cohort(folder).patients["stage"].tolist() == ["1", "3", "2", None]
+
+
+def test_whole_number_identifiers_match_between_csv_and_parquet(tiny_cohort: Path, edit: Edit) -> None:
+    number = {"P1": 1, "P2": 2, "P3": 3, "P4": 4}
+    for name in TABLES:
+        edit(name, lambda table: table.__setitem__("patient_id", table["patient_id"].map(number)))
+    table = pd.read_csv(tiny_cohort / "events.csv")
+    (tiny_cohort / "events.csv").unlink()
+    table.astype({"patient_id": float}).to_parquet(tiny_cohort / "events.parquet")
+    assert read_cohort(tiny_cohort).events["patient_id"].tolist() == ["1", "2", "3", "4"]
+
+
+# --- endpoints ---------------------------------------------------------------------------------------------------------
+
+
+def endpoint(**changes: object) -> Endpoint:
+    content = {
+        "name": "severe_infection",
+        "event": {"name": "infection", "min_grade": 3},
+        "competing": [{"name": "death"}],
+        "landmark_days": [0, 30],
+        "horizons_days": [90, 365],
+    }
+    return Endpoint.model_validate(content | changes)
+
+
+def test_a_fitting_endpoint_adds_no_finding(tiny_cohort: Path) -> None:
+    assert examine(tiny_cohort, endpoint()).findings == ()
+
+
+def test_an_event_nobody_has_is_an_error_and_a_competing_one_a_warning(tiny_cohort: Path) -> None:
+    changed = endpoint(event={"name": "infections"}, competing=[{"name": "death"}, {"name": "relapse"}])
+    first, second = examine(tiny_cohort, changed).findings
+    assert (first.code, first.severity, first.field, first.value) == ("no-such-cause", "error", "event.name", "infections")
+    assert first.file == "endpoint severe_infection"
+    assert "Did you mean infection?" in first.remedy
+    assert (second.severity, second.field, second.value) == ("warning", "competing.1.name", "relapse")
+    (finding,) = examine(tiny_cohort, endpoint(event={"name": "infection", "min_grade": 5})).findings
+    assert (finding.code, finding.rule) == ("no-such-cause", "Nobody has this event from grade 5 on.")
+
+
+def test_an_ungraded_event_under_a_minimal_grade_is_an_error(edit: Edit) -> None:
+    folder = edit("events", lambda table: table.__setitem__("grade", ["3", "", "", "1"]))
+    assert examine(folder).findings == ()
+    (finding,) = examine(folder, endpoint()).findings
+    assert (finding.code, finding.severity, finding.file, finding.row) == ("grade-missing", "error", "events.csv", 4)
+    assert "infection from grade 3 on" in finding.rule
+
+
+def test_a_landmark_beyond_everyone_is_an_error(tiny_cohort: Path) -> None:
+    (finding,) = examine(tiny_cohort, endpoint(landmark_days=[0, 800])).findings
+    assert (finding.code, finding.field, finding.value) == ("nobody-at-risk", "landmark_days", "800")
+
+
+def test_an_endpoint_is_read_and_its_faults_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "endpoint.yaml"
+    path.write_text("name: a\nevent: {name: infection}\nhorizons_days: [90]\n")
+    assert read_endpoint(path) == Endpoint.model_validate({"name": "a", "event": {"name": "infection"}, "horizons_days": [90]})
+    path.write_text("name: a\nevent: {nam: infection}\nhorizon_days: [90]\n")
+    with pytest.raises(SequelaError, match=r"endpoint.yaml: horizon_days: No such key. Did you mean horizons_days\?") as error:
+        read_endpoint(path)
+    assert "endpoint.yaml: event.nam: No such key. Did you mean name?" in str(error.value)
+    path.write_text("name: a\nevent: {name: infection}\nhorizons_days: [90, 30]\n")
+    with pytest.raises(SequelaError, match="horizons_days: Days must ascend without repetition"):
+        read_endpoint(path)
+    with pytest.raises(SequelaError, match=r"absent.yaml: the file cannot be read \(No such file"):
+        read_endpoint(tmp_path / "absent.yaml")
+
+
+# --- identity ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("file", ["cohort.yaml", "patients.csv", "events.csv", "samples.csv", "cells.h5ad"])
+def test_the_fingerprint_depends_on_every_byte_that_matters(tiny_cohort: Path, file: str) -> None:
+    before = fingerprint(tiny_cohort)
+    assert before == read_cohort(tiny_cohort).fingerprint
+    (tiny_cohort / "notes.txt").write_text("no data")
+    os.utime(tiny_cohort / file)
+    assert fingerprint(tiny_cohort) == before, "neither other files nor dates matter"
+    content = bytearray((tiny_cohort / file).read_bytes())
+    content[-1] ^= 1
+    (tiny_cohort / file).write_bytes(content)
+    assert fingerprint(tiny_cohort) != before
+
+
+def test_the_fingerprint_covers_a_zarr_store(tiny_cohort: Path, write_tiny_cells: Callable[..., None]) -> None:
+    (tiny_cohort / "cells.h5ad").unlink()
+    write_tiny_cells(tiny_cohort, ".zarr")
+    before = fingerprint(tiny_cohort)
+    chunk = tiny_cohort / "cells.zarr" / "X" / "data" / "c" / "0"
+    moved = chunk.with_name("1")
+    chunk.rename(moved)
+    assert fingerprint(tiny_cohort) != before, "names count"
+    moved.rename(chunk)
+    assert fingerprint(tiny_cohort) == before
+
+
+# --- robustness --------------------------------------------------------------------------------------------------------
+
+QUIET = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.fixture
+def clinical(tiny_cohort: Path) -> Path:
+    (tiny_cohort / "cells.h5ad").unlink()
+    return tiny_cohort
+
+
+@QUIET
+@given(data=st.data(), name=st.sampled_from([*(f"{name}.csv" for name in TABLES), "cohort.yaml"]))
+def test_corrupted_bytes_give_findings_and_nothing_else(clinical: Path, data: st.DataObject, name: str) -> None:
+    path = clinical / name
+    whole = path.read_bytes()
+    content = bytearray(whole)
+    for _ in range(data.draw(st.integers(1, 6))):
+        start = data.draw(st.integers(0, len(content)))
+        stop = data.draw(st.integers(start, min(len(content), start + 8)))
+        piece = st.binary(max_size=4) | st.sampled_from([b'"', b",", b"\n", b"\r", b"\0", b"\xff", b"'", b": ", b"- "])
+        content[start:stop] = data.draw(piece)
+    try:
+        path.write_bytes(content)
+        examination = examine(clinical)
+        assert (examination.cohort is None) == bool(examination.errors)
+    finally:
+        path.write_bytes(whole)
+
+
+CELL = st.sampled_from(["", "P1", "P2", "0", "-1", "3", "1e309", "nan", "inf", "infection", "ferritin", "mg/L", "NA", "x,y"])
+
+
+@QUIET
+@given(name=st.sampled_from(list(TABLES)), data=st.data())
+def test_any_table_gives_findings_and_nothing_else(clinical: Path, name: str, data: st.DataObject) -> None:
+    path = clinical / f"{name}.csv"
+    whole = path.read_bytes()
+    header = whole.decode().splitlines()[0].split(",")
+    row = st.fixed_dictionaries(dict.fromkeys(header, CELL | st.text(max_size=5)))
+    table = pd.DataFrame(data.draw(st.lists(row, max_size=6)), columns=header)
+    try:
+        table.to_csv(path, index=False)
+        csv = examine(clinical)
+        path.unlink()
+        table.to_parquet(path.with_suffix(".parquet"))
+        parquet = examine(clinical)
+    except UnicodeEncodeError:
+        return  # lone surrogates are no text that a file can hold
+    finally:
+        path.with_suffix(".parquet").unlink(missing_ok=True)
+        path.write_bytes(whole)
+    assert (csv.cohort is None) == bool(csv.errors)
+    assert (parquet.cohort is None) == bool(parquet.errors)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_corrupted_parquet_gives_findings_and_nothing_else(clinical: Path, data: st.DataObject) -> None:
+    path = clinical / "events.parquet"
+    pd.read_csv(clinical / "events.csv").to_parquet(path) if (clinical / "events.csv").exists() else None
+    (clinical / "events.csv").unlink(missing_ok=True)
+    whole = path.read_bytes()
+    content = bytearray(whole)
+    for place in data.draw(st.lists(st.integers(0, len(content) - 1), min_size=1, max_size=5)):
+        content[place] ^= data.draw(st.integers(1, 255))
+    try:
+        path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
+        examination = examine(clinical)
+        assert (examination.cohort is None) == bool(examination.errors)
+    finally:
+        path.write_bytes(whole)
+
+
+def test_a_registry_is_examined_in_seconds(clinical: Path) -> None:
+    n, per_patient = 10_000, 100
+    rng = np.random.default_rng(0)
+    ids = np.array([f"P{i:05d}" for i in range(n)])
+    patients = pd.DataFrame({"patient_id": ids, "follow_up_days": rng.integers(200, 900, n), "age": rng.integers(20, 80, n)})
+    patients.to_csv(clinical / "patients.csv", index=False)
+    rows = n * per_patient
+    measurements = pd.DataFrame(
+        {
+            "patient_id": np.repeat(ids, per_patient),
+            "day": np.tile(np.arange(per_patient), n),
+            "variable": np.where(np.arange(rows) % 2 == 0, "ferritin", "neutrophils"),
+            "value": rng.uniform(1, 90, rows).round(4),
+            "unit": np.where(np.arange(rows) % 2 == 0, "ug/L", "10*9/L"),
+        }
+    )
+    measurements.loc[rows - 1, "value"] = -5
+    measurements.to_csv(clinical / "measurements.csv", index=False)
+    for name in ("events.csv", "samples.csv"):
+        (clinical / name).unlink()
+    start = time.process_time()
+    examination = examine(clinical)
+    seconds = time.process_time() - start
+    assert [(f.code, f.row) for f in examination.findings if f.file == "measurements.csv"] == [("impossible-value", rows + 1)]
+    assert examination.cohort is not None
+    assert len(examination.cohort.measurements) == rows
+    assert seconds < 8, f"{seconds:.1f} s of CPU for a million measurements"
+
+
+def test_checking_a_clinical_cohort_imports_no_heavy_library(clinical: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from features.check import examine\n"
+        "assert examine(Path(sys.argv[1])).cohort is not None\n"
+        "print([m for m in ('anndata', 'h5py', 'zarr', 'scipy', 'torch', 'lightning', 'mlflow') if m in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code, clinical], capture_output=True, text=True, check=True, timeout=60)  # noqa: S603
+    assert result.stdout.strip() == "[]"
+
+
+def test_cells_of_nothing_are_refused(tiny_cohort: Path) -> None:
+    from features.anndata_io import write_cells
+
+    (tiny_cohort / "cells.h5ad").unlink()
+    write_cells(tiny_cohort / "cells.h5ad", np.zeros((0, 2), dtype=np.float32), ["CD3E", "CD4"], [])
+    (finding,) = examine(tiny_cohort).errors
+    assert (finding.code, finding.rule) == ("no-cells", "The file holds no cells.")
+
+
+def test_progress_is_reported_to_the_end(tiny_cohort: Path) -> None:
+    steps: list[tuple[int, int]] = []
+    examine(tiny_cohort, progress=lambda done, total: steps.append((done, total)))
+    assert steps[-1] == (20, 20)

@@ -1,0 +1,76 @@
+"""The Bento: built from this checkout, served where the project is not installed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from serving.store import publish
+from training.artifact import Artifact
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory, server_env: dict[str, str]) -> str:
+    """An interpreter with the libraries of this environment, and without the project."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True)
+    python = folder / "venv" / "bin" / "python"
+    own = sysconfig.get_path("purelib", vars={"base": str(folder / "venv"), "platbase": str(folder / "venv")})
+    # .pth files within a folder that a .pth file names are not read: an editable install does not come along.
+    (Path(own) / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    env = {k: v for k, v in server_env.items() if k != "PYTHONPATH"}
+    tried = subprocess.run([python, "-c", "import torch, features"], cwd=folder, env=env, capture_output=True, check=False)
+    assert b"No module named 'features'" in tried.stderr
+    return str(python)
+
+
+@pytest.fixture(scope="module")
+def bento(artifact_dir: Path, tmp_path_factory: pytest.TempPathFactory, server_env: dict[str, str]) -> tuple[Path, str, str]:
+    """BENTOML_HOME, the Bento's tag, and the tag of the model built into it. A later model lies in the store, too."""
+    home = tmp_path_factory.mktemp("bentos")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BENTOML_HOME", str(home))
+        model = publish(artifact_dir, {"registry_version": "7"})
+    env = server_env | {"BENTOML_HOME": str(home), "SEQUELA_MODEL": model}
+    command = [sys.executable, "-m", "bentoml", "build", "--output", "tag"]
+    built = subprocess.run(command, cwd=REPOSITORY, env=env, capture_output=True, text=True, timeout=120, check=False)
+    assert built.returncode == 0, built.stderr
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BENTOML_HOME", str(home))
+        publish(artifact_dir, {"registry_version": "8"})
+    return home, built.stdout.strip().removeprefix("__tag__:"), model
+
+
+def test_the_bento_holds_what_serving_needs_and_nothing_that_trains(bento: tuple[Path, str, str]) -> None:
+    home, tag, model = bento
+    folder = home / "bentos" / tag.replace(":", "/")
+    files = {str(p.relative_to(folder / "src")) for p in (folder / "src").rglob("*.py")}
+    assert {"serving/service.py", "features/request.py", "training/artifact.py", "training/models/cox.py"} <= files
+    assert not [f for f in files if f.startswith(("experiments", "tests", "training/evaluation"))]
+    assert "training/fit.py" not in files
+    assert model in (folder / "bento.yaml").read_text().replace("tag: ", "")
+    requirements = (folder / "env" / "python" / "requirements.txt").read_text()
+    assert {"numpy", "pydantic", "safetensors", "torch"} <= {line.split(">")[0] for line in requirements.splitlines()}
+    assert "lightning" not in requirements
+
+
+def test_the_bento_answers_where_the_project_is_not_installed(
+    bento: tuple[Path, str, str], elsewhere: str, serve_bento: Any, artifact: Artifact, tmp_path: Path
+) -> None:
+    home, tag, model = bento
+    with serve_bento(tmp_path, tag, {"BENTOML_HOME": str(home)}, python=elsewhere) as server, server.client() as client:
+        card = client.get("/v1/model").json()
+        response = client.post("/v1/predict", content=json.dumps(card["example"]["request"]))
+    assert response.status_code == 200
+    assert response.json()["model"]["version"] == model  # the one built in, not the latest of the store
+    incidence = response.json()["predictions"][0]["incidence"]
+    for expected, given in zip(artifact.manifest.example.incidence, incidence.values(), strict=True):
+        assert given == pytest.approx(expected, abs=1e-6)

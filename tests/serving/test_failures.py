@@ -1,0 +1,88 @@
+"""What happens when the model is missing, damaged, or fails."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import subprocess
+import sys
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from serving.messages import PredictRequest
+from serving.store import publish
+from training.artifact import WEIGHTS, Artifact
+
+SECRET = "SENTINEL-8841"
+
+
+@pytest.fixture
+def service_module() -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # BentoML's own, of pydantic's older hooks
+        return importlib.import_module("serving.service")
+
+
+def test_a_damaged_model_is_never_ready(
+    artifact_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start_server: Any
+) -> None:
+    monkeypatch.setenv("BENTOML_HOME", str(tmp_path / "home"))
+    tag = publish(artifact_dir, {})
+    weights = tmp_path / "home" / "models" / tag.replace(":", "/") / "artifact" / WEIGHTS
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(bytes(content))
+    with start_server(tmp_path, {"BENTOML_HOME": str(tmp_path / "home"), "SEQUELA_MODEL": tag}, ready=503) as server:
+        with server.client() as client:
+            answers = {
+                "predict": client.post("/v1/predict", json={"patients": [{}]}),
+                "card": client.get("/v1/model"),
+            }
+            assert client.get("/livez").status_code == 200
+            assert client.get("/docs.json").status_code == 200
+        for name, response in answers.items():
+            assert response.status_code == 503, name
+            assert response.json()["rule"] == "no model is ready; the server's log says why"
+        log = server.log.read_text()
+        assert f"Model {tag} is not served: " in log
+        assert "does not match its sha256" in log
+        assert "Traceback" not in log
+
+
+def test_a_model_that_is_not_in_the_store_ends_the_server(tmp_path: Path, server_env: dict[str, str]) -> None:
+    env = server_env | {"BENTOML_HOME": str(tmp_path), "SEQUELA_MODEL": "sequela:absent"}
+    command = [sys.executable, "-m", "bentoml", "serve", "serving.service:RiskService", "--port", "0"]
+    ended = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode != 0
+    assert "sequela:absent" in ended.stdout + ended.stderr
+
+
+class _Failing:
+    """A predictor that fails with a patient's value in its message, as numpy's conversions do."""
+
+    kind = "failing"
+
+    def incidence(self, *_: object) -> Any:
+        msg = f"could not convert string to float: {SECRET}"
+        raise ValueError(msg)
+
+
+def test_a_failing_answer_is_logged_without_its_message(
+    artifact: Artifact, service_module: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    service = object.__new__(service_module.RiskService.inner)  # as BentoML makes it, less reading the store
+    service.artifact = Artifact(artifact.manifest, replace(artifact.model, predictor=_Failing()))
+    service.version = "sequela:v"
+    request = PredictRequest.model_validate({"patients": [{"patient_id": SECRET}]})
+    logging.getLogger("bentoml.sequela").propagate = True
+    with caplog.at_level(logging.ERROR):
+        response = service.predict(request)
+    assert response.status_code == 500
+    assert SECRET.encode() not in response.body
+    assert "ValueError while predicting" in caplog.text
+    assert "test_failures.py" in caplog.text  # its place
+    assert SECRET not in caplog.text
