@@ -66,7 +66,7 @@ def rollback(client: MlflowClient, home: Home, endpoint: str) -> Champion:
     if now is None or before is None:
         msg = f"endpoint {endpoint}: no previous champion to go back to; promote another run first"
         raise SequelaError(msg)
-    tag = _publish(home, model_artifact(before.model_id), before.run_id, before.version)
+    tag = _publish(home, run_artifact(client, client.get_run(before.run_id)), before.run_id, before.version)
     client.set_model_version_tag(endpoint, before.version, TAG, tag)
     client.set_registered_model_alias(endpoint, PREVIOUS, now.version)
     client.set_registered_model_alias(endpoint, CHAMPION, before.version)

@@ -170,12 +170,13 @@ class Tracker:
             self.client.log_batch(self._child, metrics=self._losses[start : start + 900])
         self.client.log_batch(self._child, metrics=[seconds, rows], tags=[RunTag("fold", str(fold.number))])
         self.client.set_terminated(self._child)
-        self._child = ""
 
     @contextmanager
     def ends_truthfully(self) -> Iterator[None]:
-        """Set the run's status by how the block ends: finished, failed, or killed by a signal."""
-        self._child = ""
+        """Set the run's status by how the block ends: finished, failed, or killed by a signal.
+
+        Children that are still running end likewise, also those of an earlier process that could not say so.
+        """
         status = "FAILED"
         try:
             yield
@@ -184,8 +185,9 @@ class Tracker:
             status = "KILLED"
             raise
         finally:
-            if self._child:
-                self.client.set_terminated(self._child, status)
+            open_children = f"tags.`{PARENT}` = '{self.run_id}' and attributes.status = 'RUNNING'"
+            for child in self.client.search_runs([self.experiment_id], open_children):
+                self.client.set_terminated(child.info.run_id, status)
             self.client.set_terminated(self.run_id, status)
 
 

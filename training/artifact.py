@@ -129,6 +129,7 @@ def write_artifact(folder: Path, manifest: Manifest, arrays: Mapping[str, NDArra
         manifest = manifest.model_copy(update={"files": {WEIGHTS: _sha256(beside / WEIGHTS)}})
         text = json.dumps(manifest.model_dump(mode="json"), indent=1, allow_nan=False)
         (beside / MANIFEST).write_text(text + "\n", encoding="utf-8")
+        (beside / WEIGHTS).chmod(0o644)  # safetensors writes for the owner alone; serving may be another user
         beside.chmod(0o755)
         _put(beside, folder)
     finally:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.encoder import FeatureConfig, PatientEncoder
+from features.errors import SequelaError
 from features.outcomes import Outcomes
 from features.patients import Patients
 from features.schema import CohortCard
@@ -40,6 +41,9 @@ def fit_risk_model(
         trainer: Where Lightning trains.
         seed: Of everything random.
         listener: Told the losses of each epoch of a network.
+
+    Raises:
+        SequelaError: A network without any event to learn from, or a mixture with a wrong number of weights.
     """
     encoder = PatientEncoder.fit(patients, card, features)
     x = encoder.transform(patients)
@@ -65,5 +69,8 @@ def _fit_predictor(
         case NetworkConfig():
             return fit_network(x, outcomes, patients.patient_id, model, trainer, seed=seed, listener=listener)
         case MixtureConfig():
+            if model.weights is not None and len(model.weights) != len(model.members):
+                msg = f"model.weights: {len(model.weights)} for {len(model.members)} members; give one each, or none"
+                raise SequelaError(msg)
             members = [_fit_predictor(x, patients, outcomes, m, trainer, seed, listener) for m in model.members]
             return Mixture(members, model.weights or [1.0] * len(members))

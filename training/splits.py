@@ -24,18 +24,21 @@ class Fold:
 def patient_folds(
     patient_id: NDArray[np.object_], cause: NDArray[np.int64], *, n_folds: int, n_repeats: int, seed: int
 ) -> list[Fold]:
-    """Folds that keep all rows of a patient together, stratified by the patient's first cause.
+    """Folds that keep all rows of a patient together, stratified by the patient's cause.
 
-    The split depends on patient identifiers and the seed alone, not on the order of rows.
+    Where a patient's rows have several causes, the one with the lowest number counts, and censoring last. The order of
+    rows does not matter.
 
     Raises:
         SequelaError: There are fewer patients than folds.
     """
-    ids, first, patient = np.unique(patient_id.astype(str), return_index=True, return_inverse=True)
+    ids, patient = np.unique(patient_id.astype(str), return_inverse=True)
     if len(ids) < n_folds:
         msg = f"validation.folds = {n_folds}: only {len(ids)} patients are at risk; use at most as many folds"
         raise SequelaError(msg)
-    stratum = cause[first]
+    censored = np.iinfo(np.int64).max
+    stratum = np.full(len(ids), censored)
+    np.minimum.at(stratum, patient, np.where(cause > 0, cause, censored))
     folds = []
     for repeat in range(n_repeats):
         rng = np.random.default_rng([seed, repeat])

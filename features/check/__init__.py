@@ -156,7 +156,8 @@ def _read_tables(folder: Path, card: CohortCard, findings: Findings) -> tuple[di
     follow_up = None
     if "patients" in tables:
         patients = frames["patients"] = patients_table(tables["patients"], card, findings)
-        follow_up = dict(zip(patients["patient_id"], patients["follow_up_days"], strict=True))
+        once = patients.drop_duplicates("patient_id")
+        follow_up = dict(zip(once["patient_id"], once["follow_up_days"], strict=True))
     if "events" in tables:
         frames["events"] = events_table(tables["events"], follow_up, findings)
     if "measurements" in tables:

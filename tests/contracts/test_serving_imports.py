@@ -9,7 +9,19 @@ import sys
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-FORBIDDEN = ("lightning", "mlflow", "scanpy", "anndata", "h5py", "zarr", "matplotlib", "pandas", "scipy", "sklearn", "optuna")
+FORBIDDEN = (
+    "lightning",
+    "mlflow",
+    "scanpy",
+    "anndata",
+    "h5py",
+    "zarr",
+    "matplotlib",
+    "pandas",
+    "scipy",
+    "sklearn",
+    "optuna",
+)
 OURS = ("features", "training", "experiments", "serving")
 
 

@@ -91,7 +91,6 @@ def test_a_fold_resumed_after_a_kill_is_one_child_run(client: MlflowClient, trac
         again.fold_started(fold())
         again.epoch_ended(fold(), 0, 1.0, 1.1)
         again.fold_ended(fold(), np.zeros((2, 1, 1)))
-        tracker._child = ""
     (child,) = children(client, tracker)
     assert child.data.params == {"seed": "0"}
     assert child.data.metrics["loss/out_of_bag"] == pytest.approx(1.1)

@@ -133,18 +133,30 @@ BROKEN: dict[str, Broken] = {
         "bad-card", Y, None, replace(Y, "- axi-cel", "- yes"), "variables.product.levels.0", says="quotes"
     ),
     "range-reversed": Broken(
-        "bad-card", Y, None, replace(Y, "- 18.0\n    - 100.0", "- 100.0\n    - 18.0"), "variables.age", says="low < high"
+        "bad-card",
+        Y,
+        None,
+        replace(Y, "- 18.0\n    - 100.0", "- 100.0\n    - 18.0"),
+        "variables.age",
+        says="low < high",
     ),
     "variable-reserved": Broken(
-        "reserved-name", Y, None, replace(Y, "  comment:\n", "  follow_up_days:\n    kind: numeric\n  comment:\n"),
+        "reserved-name",
+        Y,
+        None,
+        replace(Y, "  comment:\n", "  follow_up_days:\n    kind: numeric\n  comment:\n"),
         "variables.follow_up_days",
     ),
     "unit-unknown": Broken(
         "unknown-unit", Y, None, replace(Y, "unit: 10*9/L", "unit: G/L"), "variables.neutrophils.unit", says="10*9/L?"
     ),
     "variable-absent": Broken(
-        "absent-variable", Y, None, replace(Y, "  comment:\n", "  crp:\n    kind: numeric\n  comment:\n"),
-        "variables.crp", "warning",
+        "absent-variable",
+        Y,
+        None,
+        replace(Y, "  comment:\n", "  crp:\n    kind: numeric\n  comment:\n"),
+        "variables.crp",
+        "warning",
     ),
     # any table
     "two-tables": Broken("ambiguous-file", E, None, write("events.parquet", b""), says="events.parquet"),
@@ -169,16 +181,23 @@ BROKEN: dict[str, Broken] = {
         "undeclared-column", P, 1, replace(P, ",comment", ",remark"), "remark", "warning", says="left out"
     ),
     "line-break": Broken("line-break", E, 6, append(E, 'P1,40,infection,3,"a\nb"'), "detail", "warning"),
-    "parquet-damaged": Broken("unreadable-table", "events.parquet", None, both(remove(E), write("events.parquet", b"PAR1x"))),
+    "parquet-damaged": Broken(
+        "unreadable-table", "events.parquet", None, both(remove(E), write("events.parquet", b"PAR1x"))
+    ),
     "parquet-nested": Broken(
-        "unreadable-column", "events.parquet", None,
-        as_parquet("events", lambda t: t.insert(0, "detail2", [[1], [2], [3], [4]])), "detail2",
+        "unreadable-column",
+        "events.parquet",
+        None,
+        as_parquet("events", lambda t: t.insert(0, "detail2", [[1], [2], [3], [4]])),
+        "detail2",
     ),
     "table-is-a-folder": Broken("unreadable-table", E, None, both(remove(E), lambda f: (f / E).mkdir())),
     # patients
     "patients-absent": Broken("no-patients", P, None, remove(P)),
     "patients-none": Broken(
-        "no-patients", P, None,
+        "no-patients",
+        P,
+        None,
         both(remove(E, M, S, C), lambda f: write(P, (f / P).read_bytes().splitlines(keepends=True)[0])(f)),
     ),
     "patient-twice": Broken("duplicate-patient", P, 6, append(P, "P2,100,,,50,1,axi-cel,"), "patient_id"),
@@ -191,7 +210,9 @@ BROKEN: dict[str, Broken] = {
     "entry-after-exit": Broken("entry-after-exit", P, 6, append(P, "P5,50,60,,50,1,axi-cel,"), "entry_day"),
     "entry-at-exit": Broken("entry-after-exit", P, 6, append(P, "P5,50,50,,50,1,axi-cel,"), "entry_day"),
     "decimal-comma": Broken("not-a-number", P, 6, append(P, 'P5,50,,,"61,5",1,axi-cel,'), "age", says="61,5"),
-    "age-impossible": Broken("impossible-value", P, 6, append(P, "P5,50,,,610,1,axi-cel,"), "age", "warning", "missing"),
+    "age-impossible": Broken(
+        "impossible-value", P, 6, append(P, "P5,50,,,610,1,axi-cel,"), "age", "warning", "missing"
+    ),
     "ordinal-level": Broken("unknown-level", P, 6, append(P, "P5,50,,,61,4,axi-cel,"), "stage", says="1, 2, 3"),
     "categorical-level": Broken(
         "unknown-level", P, 6, append(P, "P5,50,,,61,3,axicel,"), "product", "warning", "Did you mean axi-cel?"
@@ -233,7 +254,12 @@ BROKEN: dict[str, Broken] = {
         "sample-without-cells", C, None, append(S, "S9,P1,3,blood,"), "obs.sample_id", "warning", says="S9"
     ),
     "cells-without-sample": Broken(
-        "cells-without-sample", C, None, replace(S, "S3,P4,0,infusion_product,10x\n", ""), "obs.sample_id", says="5 cells"
+        "cells-without-sample",
+        C,
+        None,
+        replace(S, "S3,P4,0,infusion_product,10x\n", ""),
+        "obs.sample_id",
+        says="5 cells",
     ),
     "cells-without-samples-table": Broken("cells-without-sample", C, None, remove(S), "obs.sample_id", says="6 cells"),
     "cells-of-no-sample": Broken("missing-sample", C, None, lose_a_sample, "obs.sample_id", says="2 cells"),
@@ -242,20 +268,33 @@ BROKEN: dict[str, Broken] = {
     "cells-without-sample-id": Broken("missing-column", C, None, without_sample, "obs.sample_id"),
     "cells-twice": Broken("ambiguous-file", C, None, lambda f: (f / "cells.zarr").mkdir(), says="cells.zarr"),
     "cells-declared-only": Broken("absent-cells", Y, None, remove(C), "cells", "warning"),
-    "counts-negative": Broken("bad-counts", C, None, values(lambda x: x.__setitem__(3, -1)), says="-1"),
-    "counts-fractional": Broken(
-        "bad-counts", C, None, values(lambda x: np.log1p(x, out=x)), says="declare `cells: {values: intensities}`"
+    "counts-negative": Broken(
+        "bad-counts", C, None, values(lambda x: x.__setitem__(3, -1)), "X[1, HLA-DRA]", says="= -1"
     ),
-    "counts-not-finite": Broken("bad-counts", C, None, values(lambda x: x.__setitem__(3, np.nan)), says="1 values"),
+    "counts-fractional": Broken(
+        "bad-counts",
+        C,
+        None,
+        values(lambda x: np.log1p(x, out=x)),
+        "X[1, CD3E]",
+        says="declare `cells: {values: intensities}`",
+    ),
+    "counts-not-finite": Broken(
+        "bad-counts", C, None, values(lambda x: x.__setitem__(3, np.nan)), "X[1, HLA-DRA]", says="1 values"
+    ),
     "genes-of-a-mouse": Broken("foreign-genes", C, None, genes(MOUSE), "var", says="0% of 8 names are human"),
     "genes-are-numbers": Broken("foreign-genes", C, None, genes([str(i) for i in range(8)]), "var"),
     "mouse-ensembl": Broken("foreign-genes", C, None, genes([f"ENSMUSG{i:011d}" for i in range(8)]), "var"),
     "gene-twice": Broken("duplicate-gene", C, None, genes(["CD3E", *HUMAN]), "var", says="CD3E"),
     "gene-twice-by-version": Broken(
-        "duplicate-gene", C, None,
-        genes([f"ENSG{max(i, 1):011d}.{i}" for i in range(8)]), "var", says="ENSG00000000001",
+        "duplicate-gene",
+        C,
+        None,
+        genes([f"ENSG{max(i, 1):011d}.{i}" for i in range(8)]),
+        "var",
+        says="ENSG00000000001",
     ),
     "genes-mixed": Broken(
         "mixed-genes", C, None, genes([*HUMAN[:4], *(f"ENSG{i:011d}" for i in range(4))]), "var", "warning"
     ),
-}  # fmt: skip
+}

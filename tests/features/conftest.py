@@ -97,7 +97,7 @@ def tiny_cohort(tmp_path: Path, cohort_card: CohortCard) -> Path:
 
 @pytest.fixture
 def edit(tiny_cohort: Path) -> Callable[[str, Callable[[pd.DataFrame], object]], Path]:
-    """Change one table of the tiny cohort: takes its name and a function from its text to a table, or that changes it."""
+    """Change one table of the tiny cohort: takes its name, and a function that changes its text or gives a new one."""
 
     def change(name: str, alter: Callable[[pd.DataFrame], object]) -> Path:
         path = tiny_cohort / f"{name}.csv"

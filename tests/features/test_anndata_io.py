@@ -123,8 +123,7 @@ def test_a_file_is_not_overwritten_and_shapes_must_agree(tmp_path: Path) -> None
 
 def test_nothing_is_left_when_writing_fails(tmp_path: Path) -> None:
     extra = pd.DataFrame({"odd": [object()] * N_CELLS})
-    with pytest.raises(Exception, match="odd"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with pytest.raises(TypeError, match="odd"):
         write_cells(tmp_path / "cells.h5ad", counts(), GENES, ["a"] * N_CELLS, extra_obs=extra)
     assert list(tmp_path.iterdir()) == []
 
@@ -148,7 +147,7 @@ def assert_same(first: CellSummary, second: CellSummary) -> None:
 def test_summaries_agree_with_scanpy(tiny_cohort: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations inside scanpy's own imports
-        import scanpy  # noqa: PLC0415
+        import scanpy
 
         cells = anndata.read_h5ad(tiny_cohort / "cells.h5ad")
         raw = pd.DataFrame(cells.X.toarray(), index=cells.obs_names, columns=cells.var_names)
@@ -209,12 +208,13 @@ def test_flipped_bytes_give_cells_or_an_error_that_names_the_file(tmp_path: Path
     for place in data.draw(st.lists(st.integers(0, len(content) - 1), min_size=1, max_size=8)):
         content[place] ^= data.draw(st.integers(1, 255))
     damaged.write_bytes(content)
+    failure, bags = None, []
     try:
         bags = list(iter_bags(damaged))
     except CellFileError as error:
-        assert str(error).startswith("damaged.h5ad: ")
-    else:
-        assert all(len(bag.indices) == len(bag.values) == bag.indptr[-1] for _, bag in bags)
+        failure = str(error)
+    assert failure is None or failure.startswith("damaged.h5ad: ")
+    assert all(len(bag.indices) == len(bag.values) == bag.indptr[-1] for _, bag in bags)
 
 
 @pytest.mark.parametrize("part", ["data", "indices"])
@@ -222,7 +222,7 @@ def test_a_store_with_a_lost_piece_is_refused(tmp_path: Path, part: str) -> None
     path = tmp_path / "cells.zarr"
     write_cells(path, counts(), GENES, list(ORDERS["contiguous"]))
     (path / "X" / part / "c" / "0").unlink()
-    with pytest.raises(CellFileError, match="pieces of X are missing|an index is repeated"):
+    with pytest.raises(CellFileError, match=r"pieces of X are missing|an index is repeated"):
         list(iter_bags(path))
 
 
@@ -260,7 +260,7 @@ def test_each_contradiction_is_named(tmp_path: Path, damage: str) -> None:
 
 @pytest.mark.parametrize("name", ["cells.h5ad", "cells.zarr"])
 def test_an_absent_file_is_named(tmp_path: Path, name: str) -> None:
-    with pytest.raises(CellFileError, match=f"{name}: there is no such file. Check the path."):
+    with pytest.raises(CellFileError, match=rf"{name}: there is no such file\. Check the path\."):
         CellFile.open(tmp_path / name)
 
 

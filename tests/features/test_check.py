@@ -64,11 +64,10 @@ def test_each_broken_folder_has_its_finding_and_no_other_error(tiny_cohort: Path
     broken = _corpus.BROKEN[name]
     broken.apply(tiny_cohort)
     examination = examine(tiny_cohort)
-    mine = [finding for finding in examination.findings if finding.code == broken.code]
+    place = (broken.code, broken.severity, broken.file or str(tiny_cohort), broken.row, broken.field)
+    mine = [f for f in examination.findings if (f.code, f.severity, f.file, f.row, f.field) == place]
     assert mine, f"found {[str(finding) for finding in examination.findings]}"
     finding = mine[0]
-    assert (finding.severity, finding.row, finding.field) == (broken.severity, broken.row, broken.field)
-    assert finding.file == (broken.file or str(tiny_cohort))
     assert broken.says in str(finding)
     assert finding.rule
     assert finding.remedy
@@ -83,13 +82,22 @@ def test_the_corpus_and_the_endpoint_tests_break_every_rule() -> None:
 
 
 def test_all_problems_are_found_at_once(tiny_cohort: Path) -> None:
-    names = ["patient-twice", "grade-six", "measured-unit-mismatch", "sample-of-nobody", "genes-of-a-mouse", "age-impossible"]
+    names = [
+        "patient-twice",
+        "grade-six",
+        "measured-unit-mismatch",
+        "sample-twice",
+        "genes-of-a-mouse",
+        "age-impossible",
+    ]
     for name in names:
         _corpus.BROKEN[name].apply(tiny_cohort)
     found = [finding.code for finding in examine(tiny_cohort).findings]
     assert found[-1] == "impossible-value", "errors come first"
     assert {_corpus.BROKEN[name].code for name in names} <= set(found)
-    with pytest.raises(CohortError, match=r"error \[bad-grade\] events.csv row 6: grade = 6; A grade is a whole") as error:
+    with pytest.raises(
+        CohortError, match=r"error \[bad-grade\] events.csv row 6: grade = 6; A grade is a whole"
+    ) as error:
         read_cohort(tiny_cohort)
     assert [finding.code for finding in error.value.findings] == found
     assert "impossible-value" not in str(error.value), "a warning is no reason to fail"
@@ -164,7 +172,7 @@ def test_whole_number_identifiers_match_between_csv_and_parquet(tiny_cohort: Pat
     assert read_cohort(tiny_cohort).events["patient_id"].tolist() == ["1", "2", "3", "4"]
 
 
-# --- endpoints ---------------------------------------------------------------------------------------------------------
+# --- endpoints ------------------------------------------------------------------------------------
 
 
 def endpoint(**changes: object) -> Endpoint:
@@ -185,7 +193,12 @@ def test_a_fitting_endpoint_adds_no_finding(tiny_cohort: Path) -> None:
 def test_an_event_nobody_has_is_an_error_and_a_competing_one_a_warning(tiny_cohort: Path) -> None:
     changed = endpoint(event={"name": "infections"}, competing=[{"name": "death"}, {"name": "relapse"}])
     first, second = examine(tiny_cohort, changed).findings
-    assert (first.code, first.severity, first.field, first.value) == ("no-such-cause", "error", "event.name", "infections")
+    assert (first.code, first.severity, first.field, first.value) == (
+        "no-such-cause",
+        "error",
+        "event.name",
+        "infections",
+    )
     assert first.file == "endpoint severe_infection"
     assert "Did you mean infection?" in first.remedy
     assert (second.severity, second.field, second.value) == ("warning", "competing.1.name", "relapse")
@@ -209,9 +222,13 @@ def test_a_landmark_beyond_everyone_is_an_error(tiny_cohort: Path) -> None:
 def test_an_endpoint_is_read_and_its_faults_are_named(tmp_path: Path) -> None:
     path = tmp_path / "endpoint.yaml"
     path.write_text("name: a\nevent: {name: infection}\nhorizons_days: [90]\n")
-    assert read_endpoint(path) == Endpoint.model_validate({"name": "a", "event": {"name": "infection"}, "horizons_days": [90]})
+    assert read_endpoint(path) == Endpoint.model_validate(
+        {"name": "a", "event": {"name": "infection"}, "horizons_days": [90]}
+    )
     path.write_text("name: a\nevent: {nam: infection}\nhorizon_days: [90]\n")
-    with pytest.raises(SequelaError, match=r"endpoint.yaml: horizon_days: No such key. Did you mean horizons_days\?") as error:
+    with pytest.raises(
+        SequelaError, match=r"endpoint.yaml: horizon_days: No such key. Did you mean horizons_days\?"
+    ) as error:
         read_endpoint(path)
     assert "endpoint.yaml: event.nam: No such key. Did you mean name?" in str(error.value)
     path.write_text("name: a\nevent: {name: infection}\nhorizons_days: [90, 30]\n")
@@ -221,7 +238,7 @@ def test_an_endpoint_is_read_and_its_faults_are_named(tmp_path: Path) -> None:
         read_endpoint(tmp_path / "absent.yaml")
 
 
-# --- identity ----------------------------------------------------------------------------------------------------------
+# --- identity -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("file", ["cohort.yaml", "patients.csv", "events.csv", "samples.csv", "cells.h5ad"])
@@ -249,9 +266,9 @@ def test_the_fingerprint_covers_a_zarr_store(tiny_cohort: Path, write_tiny_cells
     assert fingerprint(tiny_cohort) == before
 
 
-# --- robustness --------------------------------------------------------------------------------------------------------
+# --- robustness -----------------------------------------------------------------------------------
 
-QUIET = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUIET = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture
@@ -279,7 +296,9 @@ def test_corrupted_bytes_give_findings_and_nothing_else(clinical: Path, data: st
         path.write_bytes(whole)
 
 
-CELL = st.sampled_from(["", "P1", "P2", "0", "-1", "3", "1e309", "nan", "inf", "infection", "ferritin", "mg/L", "NA", "x,y"])
+CELL = st.sampled_from(
+    ["", "P1", "P2", "0", "-1", "3", "1e309", "nan", "inf", "infection", "ferritin", "mg/L", "NA", "x,y"]
+)
 
 
 @QUIET
@@ -327,7 +346,9 @@ def test_a_registry_is_examined_in_seconds(clinical: Path) -> None:
     n, per_patient = 10_000, 100
     rng = np.random.default_rng(0)
     ids = np.array([f"P{i:05d}" for i in range(n)])
-    patients = pd.DataFrame({"patient_id": ids, "follow_up_days": rng.integers(200, 900, n), "age": rng.integers(20, 80, n)})
+    patients = pd.DataFrame(
+        {"patient_id": ids, "follow_up_days": rng.integers(200, 900, n), "age": rng.integers(20, 80, n)}
+    )
     patients.to_csv(clinical / "patients.csv", index=False)
     rows = n * per_patient
     measurements = pd.DataFrame(
@@ -346,7 +367,9 @@ def test_a_registry_is_examined_in_seconds(clinical: Path) -> None:
     start = time.process_time()
     examination = examine(clinical)
     seconds = time.process_time() - start
-    assert [(f.code, f.row) for f in examination.findings if f.file == "measurements.csv"] == [("impossible-value", rows + 1)]
+    assert [(f.code, f.row) for f in examination.findings if f.file == "measurements.csv"] == [
+        ("impossible-value", rows + 1)
+    ]
     assert examination.cohort is not None
     assert len(examination.cohort.measurements) == rows
     assert seconds < 8, f"{seconds:.1f} s of CPU for a million measurements"
@@ -358,7 +381,9 @@ def test_checking_a_clinical_cohort_imports_no_heavy_library(clinical: Path) -> 
         "assert examine(Path(sys.argv[1])).cohort is not None\n"
         "print([m for m in ('anndata', 'h5py', 'zarr', 'scipy', 'torch', 'lightning', 'mlflow') if m in sys.modules])"
     )
-    result = subprocess.run([sys.executable, "-c", code, clinical], capture_output=True, text=True, check=True, timeout=60)  # noqa: S603
+    result = subprocess.run(
+        [sys.executable, "-c", code, clinical], capture_output=True, text=True, check=True, timeout=60
+    )
     assert result.stdout.strip() == "[]"
 
 

@@ -44,7 +44,7 @@ def test_a_panel_is_human_by_share() -> None:
     human = [f"GENE{i}" for i in range(80)]
     mouse = [f"Gene{i}" for i in range(20)]
     assert panel(human + mouse).is_human
-    assert not panel(human + [*mouse, "Cd3e"]).is_human
+    assert not panel([*human, *mouse, "Cd3e"]).is_human
     assert panel(human + mouse).human_share == pytest.approx(0.8)
     assert str(panel(human + mouse)) == "80% of 100 names are human (80 human symbols, 20 foreign symbols)"
     assert not panel([]).is_human

@@ -11,7 +11,16 @@ from features.units import UnitError, convert, known, nearest, same_dimension
 
 # Each group measures one thing; the number is how much of the group's first unit one of this unit is.
 GROUPS: list[dict[str, float]] = [
-    {"10*3/uL": 1, "10*9/L": 1, "10^9/L": 1, "/uL": 1e-3, "{cells}/uL": 1e-3, "10*6/L": 1e-3, "10*6/uL": 1e3, "/L": 1e-9},
+    {
+        "10*3/uL": 1,
+        "10*9/L": 1,
+        "10^9/L": 1,
+        "/uL": 1e-3,
+        "{cells}/uL": 1e-3,
+        "10*6/L": 1e-3,
+        "10*6/uL": 1e3,
+        "/L": 1e-9,
+    },
     {"mg/dL": 1, "g/L": 100, "g/dL": 1000, "mg/L": 0.1, "mg/l": 0.1, "ug/mL": 0.1, "ng/mL": 1e-4}
     | {"ug/L": 1e-4, "pg/mL": 1e-7, "ng/L": 1e-7, "fg/uL": 1e-7, "ng/dL": 1e-6},
     {"U/L": 1, "kU/L": 1000, "U/mL": 1000, "ukat/L": 60, "umol/min/L": 1},

@@ -25,14 +25,22 @@ from features.patients import Measurements, Patients, Samples
 from features.request import PatientRecord
 from features.schema import CellsCard, CohortCard, Endpoint, EventRule, Variable
 from serving.store import publish
-from training.artifact import Artifact, Example, Manifest, TrainingCohort, answer_example, model_block, read_artifact, write_artifact
+from training.artifact import (
+    Artifact,
+    Example,
+    Manifest,
+    TrainingCohort,
+    answer_example,
+    model_block,
+    read_artifact,
+    write_artifact,
+)
 from training.config import CoxConfig, MixtureConfig, NetworkConfig, TrainerConfig
 from training.fit import fit_risk_model
 from training.models.risk_model import FittedRiskModel
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # BentoML's own, of pathspec's old pattern names
-    import bentoml.models
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 N = 160
@@ -234,7 +242,9 @@ def free_port() -> int:
 
 def bare_environment() -> dict[str, str]:
     """The environment without what would decide for the server where it finds its code and its model."""
-    kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "BENTOML_HOME") and not k.startswith("SEQUELA")}
+    kept = {
+        k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "BENTOML_HOME") and not k.startswith("SEQUELA")
+    }
     return kept | {"BENTOML_DO_NOT_TRACK": "true", "OMP_NUM_THREADS": "1"}
 
 

@@ -29,7 +29,9 @@ def incidences(given: PredictAnswer) -> np.ndarray[Any, np.dtype[np.float64]]:
     return np.array([list(prediction.incidence.values()) for prediction in given.predictions])
 
 
-def test_the_answer_is_that_of_the_model_that_was_fitted(cohort: Any, fitted: FittedRiskModel, artifact: Artifact) -> None:
+def test_the_answer_is_that_of_the_model_that_was_fitted(
+    cohort: Any, fitted: FittedRiskModel, artifact: Artifact
+) -> None:
     times = [10.0, 90.0, 364.5]
     given = answer(artifact, "sequela:x", request_of(cohort.records, horizons_days=times))
     expected = fitted.predict_incidence(cohort.patients, np.array(times))
@@ -44,9 +46,9 @@ def test_blocks_change_nothing(cohort: Any, artifact: Artifact, monkeypatch: pyt
     whole = answer(artifact, "v", request)
     monkeypatch.setattr(serving.answer, "BLOCK_SUMS", 200)
     assert len(list(blocks(request.patients))) > len(cohort.records) / 4
-    assert answer(artifact, "v", request).model_dump(exclude={"predictions": {"__all__": {"incidence", "event_free"}}}) == (
-        whole.model_dump(exclude={"predictions": {"__all__": {"incidence", "event_free"}}})
-    )
+    assert answer(artifact, "v", request).model_dump(
+        exclude={"predictions": {"__all__": {"incidence", "event_free"}}}
+    ) == (whole.model_dump(exclude={"predictions": {"__all__": {"incidence", "event_free"}}}))
     np.testing.assert_allclose(incidences(answer(artifact, "v", request)), incidences(whole), rtol=0, atol=1e-6)
 
 

@@ -17,7 +17,7 @@ from serving.messages import PredictRequest
 from serving.store import publish
 from training.artifact import WEIGHTS, Artifact
 
-SECRET = "SENTINEL-8841"
+SENTINEL = "SENTINEL-8841"
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ class _Failing:
     kind = "failing"
 
     def incidence(self, *_: object) -> Any:
-        msg = f"could not convert string to float: {SECRET}"
+        msg = f"could not convert string to float: {SENTINEL}"
         raise ValueError(msg)
 
 
@@ -77,12 +77,12 @@ def test_a_failing_answer_is_logged_without_its_message(
     service = object.__new__(service_module.RiskService.inner)  # as BentoML makes it, less reading the store
     service.artifact = Artifact(artifact.manifest, replace(artifact.model, predictor=_Failing()))
     service.version = "sequela:v"
-    request = PredictRequest.model_validate({"patients": [{"patient_id": SECRET}]})
+    request = PredictRequest.model_validate({"patients": [{"patient_id": SENTINEL}]})
     logging.getLogger("bentoml.sequela").propagate = True
     with caplog.at_level(logging.ERROR):
         response = service.predict(request)
     assert response.status_code == 500
-    assert SECRET.encode() not in response.body
+    assert SENTINEL.encode() not in response.body
     assert "ValueError while predicting" in caplog.text
     assert "test_failures.py" in caplog.text  # its place
-    assert SECRET not in caplog.text
+    assert SENTINEL not in caplog.text

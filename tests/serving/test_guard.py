@@ -72,7 +72,12 @@ def test_a_larger_body_is_refused(messages: list[Message], headers: dict[str, st
 
 @pytest.mark.parametrize(
     "media_type",
-    ["text/plain", "multipart/form-data; boundary=x", "application/vnd.bentoml+pickle", "application/x-www-form-urlencoded"],
+    [
+        "text/plain",
+        "multipart/form-data; boundary=x",
+        "application/vnd.bentoml+pickle",
+        "application/x-www-form-urlencoded",
+    ],
 )
 def test_other_media_types_are_refused(media_type: str) -> None:
     status, body = ask([], {"content-type": media_type})

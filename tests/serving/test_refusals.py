@@ -7,11 +7,12 @@ import pytest
 from features.errors import InputError
 from serving.refusals import LONGEST_FIELD, error_body, parse
 
-SECRET = "SENTINEL-8841"
+SENTINEL = "SENTINEL-8841"
+ANY_VALUE = 'must be a number, text, null, or {"value": number, "unit": text}'
 
 
 def refused(body: str | bytes) -> InputError:
-    with pytest.raises(InputError, match=".+: .+") as caught:
+    with pytest.raises(InputError, match=r"^[^:]+: .+") as caught:
         parse(body.encode() if isinstance(body, str) else body)
     return caught.value
 
@@ -29,24 +30,40 @@ def refused(body: str | bytes) -> InputError:
         ('{"qqqq": "SENTINEL-8841"}', "qqqq", "is not a field of a request"),
         ('{"patient_id": 8841}', "patient_id", "must be a valid string"),
         ('{"baseline": {"age": NaN}}', "baseline.age", "must be a finite number"),
-        ('{"baseline": {"age": true}}', "baseline.age", 'must be a number, text, null, or {"value": number, "unit": text}'),
-        ('{"baseline": {"age": [1]}}', "baseline.age", 'must be a number, text, null, or {"value": number, "unit": text}'),
+        ('{"baseline": {"age": true}}', "baseline.age", ANY_VALUE),
+        ('{"baseline": {"age": [1]}}', "baseline.age", ANY_VALUE),
         ('{"baseline": {"age": {"value": 3}}}', "baseline.age.unit", "is required"),
-        ('{"baseline": {"age": {"value": "SENTINEL-8841", "unit": "a"}}}', "baseline.age.value", "must be a valid number"),
+        (
+            '{"baseline": {"age": {"value": "SENTINEL-8841", "unit": "a"}}}',
+            "baseline.age.value",
+            "must be a valid number",
+        ),
         ('{"baseline": {"age": {"value": NaN, "unit": "a"}}}', "baseline.age.value", "must be a finite number"),
         ('{"baseline": {"age": {"value": 1, "unit": "a", "x": 1}}}', "baseline.age.x", "is not a field of a request"),
-        ('{"measurements": [{"variable": "x", "day": 1, "value": "SENTINEL-8841"}]}', "measurements[0].value", "must be a valid number"),
+        (
+            '{"measurements": [{"variable": "x", "day": 1, "value": "SENTINEL-8841"}]}',
+            "measurements[0].value",
+            "must be a valid number",
+        ),
         ('{"measurements": [{"variable": "x", "value": 1}]}', "measurements[0].day", "is required"),
         ('{"measurements": {"SENTINEL-8841": 1}}', "measurements", "must be a valid array"),
-        ('{"samples": [{"material": "b", "day": 0, "genes": ["A"], "indptr": [0, 0.5], "indices": [], "values": []}]}', "samples[0].indptr[1]", "must be a valid integer"),
-        ('{"samples": [{"material": "b", "day": 0, "genes": ["A"], "indptr": [0], "indices": [], "values": []}]}', "samples[0].indptr", "must have at least 2 items, not 1"),
+        (
+            '{"samples": [{"material": "b", "day": 0, "genes": ["A"], "indptr": [0, 0.5], "indices": []}]}',
+            "samples[0].indptr[1]",
+            "must be a valid integer",
+        ),
+        (
+            '{"samples": [{"material": "b", "day": 0, "genes": ["A"], "indptr": [0], "indices": [], "values": []}]}',
+            "samples[0].indptr",
+            "must have at least 2 items, not 1",
+        ),
         ('"SENTINEL-8841"', "", "must be an object"),
     ],
-)  # fmt: skip
+)
 def test_the_field_and_the_rule_are_named_and_the_value_is_not(patient: str, field: str, rule: str) -> None:
     error = refused(f'{{"patients": [{{}}, {patient}]}}')
     assert (error.field, error.rule) == (f"patients[1].{field}".rstrip("."), rule)
-    assert SECRET not in str(error)
+    assert SENTINEL not in str(error)
     assert error.__context__ is None  # pydantic's error would carry the input into any log
     assert error.__cause__ is None
 
@@ -62,18 +79,22 @@ def test_the_field_and_the_rule_are_named_and_the_value_is_not(patient: str, fie
         ('["SENTINEL-8841"]', "body", "must be an object"),
         ("{}", "patients", "is required"),
         ('{"patients": []}', "patients", "must have at least 1 item"),
-        ('{"patients": [{}], "horizon_days": [90]}', "horizon_days", "is not a field of a request. Did you mean horizons_days?"),
+        (
+            '{"patients": [{}], "horizon_days": [90]}',
+            "horizon_days",
+            "is not a field of a request. Did you mean horizons_days?",
+        ),
         ('{"patients": [{}], "horizons_days": []}', "horizons_days", "must have at least 1 item"),
         ('{"patients": [{}], "horizons_days": ["SENTINEL-8841"]}', "horizons_days[0]", "must be a valid number"),
         ('{"patients": [{}], "horizons_days": [Infinity]}', "horizons_days[0]", "must be a finite number"),
     ],
     ids=lambda value: value[:30] if isinstance(value, str) else None,
-)  # fmt: skip
+)
 def test_faults_of_the_whole_request(body: str | bytes, field: str, rule: str) -> None:
     error = refused(body)
     assert error.field == field
     assert error.rule.startswith(rule)
-    assert SECRET not in str(error)
+    assert SENTINEL not in str(error)
 
 
 def test_ten_thousand_patients_and_no_more() -> None:

@@ -20,8 +20,8 @@ from training.models.risk_model import FittedRiskModel
 
 Json = dict[str, Any]
 HORIZONS = [90.0, 180.0, 365.0]
-SECRET = "SENTINEL-8841"
-SECRET_NUMBER = 884172.0625
+SENTINEL = "SENTINEL-8841"
+SENTINEL_NUMBER = 884172.0625
 
 
 @pytest.fixture(scope="module")
@@ -104,8 +104,12 @@ GENES = [*(f"G{i}" for i in range(8)), "PDCD1", "HAVCR2", "LAG3", "TIGIT", "NOT-
 
 @st.composite
 def samples(draw: st.DrawFn) -> Json:
-    genes = draw(st.lists(st.sampled_from(GENES), min_size=1, max_size=6, unique=True).filter(lambda g: g != GENES[-1:]))
-    rows = draw(st.lists(st.lists(st.integers(0, len(genes) - 1), max_size=4, unique=True), min_size=1, max_size=8).filter(any))
+    genes = draw(
+        st.lists(st.sampled_from(GENES), min_size=1, max_size=6, unique=True).filter(lambda g: g != GENES[-1:])
+    )
+    rows = draw(
+        st.lists(st.lists(st.integers(0, len(genes) - 1), max_size=4, unique=True), min_size=1, max_size=8).filter(any)
+    )
     indices = [gene for row in rows for gene in row]
     sample: Json = {
         "material": draw(st.sampled_from(["blood", "infusion_product"])),
@@ -131,7 +135,12 @@ MEASUREMENTS = st.one_of(
         optional={"unit": st.sampled_from([None, "ng/mL", "ug/L"])},
     ),
     st.fixed_dictionaries(
-        {"variable": st.just("ferritin"), "day": st.integers(-10, 40), "value": st.floats(1, 900), "unit": st.just("ug/mL")}
+        {
+            "variable": st.just("ferritin"),
+            "day": st.integers(-10, 40),
+            "value": st.floats(1, 900),
+            "unit": st.just("ug/mL"),
+        }
     ),
 )
 BASELINE = st.fixed_dictionaries(
@@ -201,33 +210,33 @@ SOUND = {
 
 Spoil = tuple[str, Callable[[Json], object]]
 SPOILT: list[Spoil] = [
-    ("landmark_day", lambda r: r.update(landmark_day=SECRET_NUMBER)),
-    ("landmark_day", lambda r: r.update(landmark_day=SECRET)),
+    ("landmark_day", lambda r: r.update(landmark_day=SENTINEL_NUMBER)),
+    ("landmark_day", lambda r: r.update(landmark_day=SENTINEL)),
     ("landmark_day", lambda r: r.update(landmark_day=float("nan"))),
-    ("patient_id", lambda r: r.update(patient_id=SECRET_NUMBER)),
-    ("surprise", lambda r: r.update(surprise=SECRET)),
-    ("baseline", lambda r: r.update(baseline=[SECRET])),
-    ("baseline.age", lambda r: r["baseline"].update(age=SECRET)),
-    ("baseline.age", lambda r: r["baseline"].update(age=SECRET_NUMBER)),
+    ("patient_id", lambda r: r.update(patient_id=SENTINEL_NUMBER)),
+    ("surprise", lambda r: r.update(surprise=SENTINEL)),
+    ("baseline", lambda r: r.update(baseline=[SENTINEL])),
+    ("baseline.age", lambda r: r["baseline"].update(age=SENTINEL)),
+    ("baseline.age", lambda r: r["baseline"].update(age=SENTINEL_NUMBER)),
     ("baseline.age", lambda r: r["baseline"].update(age=float("inf"))),
-    ("baseline.age", lambda r: r["baseline"].update(age=[SECRET])),
-    ("baseline.age", lambda r: r["baseline"].update(age={"value": SECRET_NUMBER, "unit": "mo"})),
-    ("baseline.age.unit", lambda r: r["baseline"].update(age={"value": SECRET_NUMBER, "unit": "kg"})),
-    ("baseline.age.unit", lambda r: r["baseline"].update(age={"value": SECRET_NUMBER})),
-    ("baseline.age.value", lambda r: r["baseline"].update(age={"value": SECRET, "unit": "a"})),
-    ("baseline.ecog", lambda r: r["baseline"].update(ecog=SECRET)),
-    ("baseline.ecog", lambda r: r["baseline"].update(ecog=SECRET_NUMBER)),
-    ("baseline.unknown", lambda r: r["baseline"].update(unknown=SECRET_NUMBER)),
-    ("measurements[0].value", lambda r: r["measurements"][0].update(value=SECRET)),
-    ("measurements[0].value", lambda r: r["measurements"][0].update(value=-SECRET_NUMBER)),
+    ("baseline.age", lambda r: r["baseline"].update(age=[SENTINEL])),
+    ("baseline.age", lambda r: r["baseline"].update(age={"value": SENTINEL_NUMBER, "unit": "mo"})),
+    ("baseline.age.unit", lambda r: r["baseline"].update(age={"value": SENTINEL_NUMBER, "unit": "kg"})),
+    ("baseline.age.unit", lambda r: r["baseline"].update(age={"value": SENTINEL_NUMBER})),
+    ("baseline.age.value", lambda r: r["baseline"].update(age={"value": SENTINEL, "unit": "a"})),
+    ("baseline.ecog", lambda r: r["baseline"].update(ecog=SENTINEL)),
+    ("baseline.ecog", lambda r: r["baseline"].update(ecog=SENTINEL_NUMBER)),
+    ("baseline.unknown", lambda r: r["baseline"].update(unknown=SENTINEL_NUMBER)),
+    ("measurements[0].value", lambda r: r["measurements"][0].update(value=SENTINEL)),
+    ("measurements[0].value", lambda r: r["measurements"][0].update(value=-SENTINEL_NUMBER)),
     ("measurements[0].value", lambda r: r["measurements"][0].update(value=float("-inf"))),
-    ("measurements[0].day", lambda r: r["measurements"][0].update(day=SECRET)),
+    ("measurements[0].day", lambda r: r["measurements"][0].update(day=SENTINEL)),
     ("measurements[0].day", lambda r: r["measurements"][0].pop("day")),
-    ("measurements[0].variable", lambda r: r["measurements"][0].update(variable=SECRET)),
+    ("measurements[0].variable", lambda r: r["measurements"][0].update(variable=SENTINEL)),
     ("measurements[0].value.unit", lambda r: r["measurements"][0].update(unit="mmol/L")),
-    ("measurements[0].note", lambda r: r["measurements"][0].update(note=SECRET)),
-    ("samples[0].material", lambda r: r["samples"][0].update(material=SECRET)),
-    ("samples[0].genes", lambda r: r["samples"][0].update(genes=[SECRET, SECRET + "-2"])),
+    ("measurements[0].note", lambda r: r["measurements"][0].update(note=SENTINEL)),
+    ("samples[0].material", lambda r: r["samples"][0].update(material=SENTINEL)),
+    ("samples[0].genes", lambda r: r["samples"][0].update(genes=[SENTINEL, SENTINEL + "-2"])),
     ("samples[0].genes", lambda r: r["samples"][0].update(genes=["G0", "G0"])),
     ("samples[0].genes", lambda r: r["samples"][0].update(genes=[])),
     ("samples[0].indices", lambda r: r["samples"][0].update(indices=[0, 884172])),
@@ -235,11 +244,11 @@ SPOILT: list[Spoil] = [
     ("samples[0].indices", lambda r: r["samples"][0].update(indices=[0])),
     ("samples[0].indptr", lambda r: r["samples"][0].update(indptr=[0, 2, 1])),
     ("samples[0].indptr", lambda r: r["samples"][0].update(indptr=[0, 1, 884172])),
-    ("samples[0].values", lambda r: r["samples"][0].update(values=[1.0, -SECRET_NUMBER])),
+    ("samples[0].values", lambda r: r["samples"][0].update(values=[1.0, -SENTINEL_NUMBER])),
     ("samples[0].values", lambda r: r["samples"][0].update(indptr=[0, 0], indices=[], values=[])),
-    ("samples[0].values[1]", lambda r: r["samples"][0].update(values=[1.0, SECRET])),
+    ("samples[0].values[1]", lambda r: r["samples"][0].update(values=[1.0, SENTINEL])),
     ("samples[0].values[0]", lambda r: r["samples"][0].update(values=[float("nan"), 1.0])),
-    ("samples[0].cell_types", lambda r: r["samples"][0].update(cell_types=[SECRET])),
+    ("samples[0].cell_types", lambda r: r["samples"][0].update(cell_types=[SENTINEL])),
     ("samples[0].day", lambda r: r["samples"][0].update(day=None)),
 ]
 
@@ -285,12 +294,12 @@ def test_no_value_of_a_refused_request_reaches_the_log(
 
 @pytest.mark.parametrize(
     "body",
-    [f'{{"patients": [{{"patient_id": "{SECRET}" oops', f'["{SECRET}"]', f'"{SECRET}', SECRET, ""],
+    [f'{{"patients": [{{"patient_id": "{SENTINEL}" oops', f'["{SENTINEL}"]', f'"{SENTINEL}', SENTINEL, ""],
     ids=["broken", "array", "open", "bare", "empty"],
 )
 def test_what_is_not_a_request_is_refused(server: Any, client: httpx.Client, body: str) -> None:
     check_refusal(client.post("/v1/predict", content=body), "body")
-    assert SECRET not in server.log.read_text()
+    assert SENTINEL not in server.log.read_text()
 
 
 @pytest.mark.parametrize(
@@ -309,8 +318,8 @@ def test_faults_beside_the_patients(client: httpx.Client, rest: Json, field: str
 
 
 def test_nothing_of_answered_patients_is_logged_either(server: Any, client: httpx.Client) -> None:
-    assert predict(client, [{**SOUND, "patient_id": SECRET, "baseline": {"product": SECRET}}]).status_code == 200
-    assert SECRET not in server.log.read_text()
+    assert predict(client, [{**SOUND, "patient_id": SENTINEL, "baseline": {"product": SENTINEL}}]).status_code == 200
+    assert SENTINEL not in server.log.read_text()
     assert "8841" not in server.log.read_text()
 
 
@@ -349,6 +358,8 @@ def test_methods_and_paths_that_are_not_there(client: httpx.Client) -> None:
 
 def test_a_worker_stays_small(server: Any, client: httpx.Client, cohort: Any) -> None:
     assert predict(client, cohort.records).status_code == 200
-    workers = [p for p in psutil.Process(server.pid).children(recursive=True) if "_bentoml_impl" in " ".join(p.cmdline())]
+    workers = [
+        p for p in psutil.Process(server.pid).children(recursive=True) if "_bentoml_impl" in " ".join(p.cmdline())
+    ]
     assert workers
     assert max(p.memory_info().rss for p in workers) < 500 * 2**20

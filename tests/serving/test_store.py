@@ -83,7 +83,9 @@ def test_an_artifact_that_was_changed_is_refused_and_nothing_is_written(
     assert not list((home / "models").glob("sequela/*"))
 
 
-def test_two_homes_of_one_process_stay_apart(artifact_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_homes_of_one_process_stay_apart(
+    artifact_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("first", "second"):
         monkeypatch.setenv("BENTOML_HOME", str(tmp_path / name))
         tag = publish(artifact_dir, {})

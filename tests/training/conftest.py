@@ -244,7 +244,12 @@ def manifest_of() -> Callable[[FittedRiskModel], tuple[Manifest, dict[str, NDArr
             model=block,
             features=model.encoder.feature_names,
             training_cohort=TrainingCohort(
-                title=CARD.title, citation="none", provenance="simulated", fingerprint="0" * 64, n_patients=90, events={}
+                title=CARD.title,
+                citation="none",
+                provenance="simulated",
+                fingerprint="0" * 64,
+                n_patients=90,
+                events={},
             ),
             metrics={"auc": None, "brier": 0.2},
             run_id="0" * 32,

@@ -89,9 +89,7 @@ def test_a_patient_alone_gets_the_answer_it_gets_among_many(
 
 
 @every_model
-def test_more_patients_than_one_block_are_answered_alike(
-    kind: str, fitted: Fitted, ward: Callable[..., Any]
-) -> None:
+def test_more_patients_than_one_block_are_answered_alike(kind: str, fitted: Fitted, ward: Callable[..., Any]) -> None:
     """Cox and network take 256 rows at a time."""
     patients = ward(1, 20).patients()
     rows = np.random.default_rng(0).integers(20, size=700)
@@ -107,9 +105,7 @@ def test_no_patients_get_no_answers(kind: str, fitted: Fitted, ward: Callable[..
 
 
 @every_model
-def test_what_the_model_does_not_know_does_not_matter(
-    kind: str, fitted: Fitted, ward: Callable[..., Any]
-) -> None:
+def test_what_the_model_does_not_know_does_not_matter(kind: str, fitted: Fitted, ward: Callable[..., Any]) -> None:
     patients = ward(3, 8).patients()
     known = patients.measurements
     more = Measurements.from_columns(

@@ -219,7 +219,11 @@ def test_no_event_is_refused() -> None:
 
 
 def test_recovers_exponential_hazards() -> None:
-    """On 800 patients with two of three features noise: mean absolute error of the incidences below 0.035."""
+    """On 800 patients, two of three features noise: mean absolute error below 0.05.
+
+    Over five such studies it was 0.021 to 0.041; a Cox model, which is true here, errs by 0.015 to 0.031, and the same
+    incidence for everyone by 0.16.
+    """
     x, outcomes = exponential(1, 800)
     config = NetworkConfig(members=8, hidden=4, max_epochs=120, bins=12, learning_rate=0.02)
     network = fit_network(x, outcomes, ids(800), config, CPU, seed=0)
@@ -230,7 +234,7 @@ def test_recovers_exponential_hazards() -> None:
     truth = (rate / total)[:, :, None] * -np.expm1(-total[:, :, None] * at)
     error = np.abs(network.incidence(new, np.zeros(300), at) - truth).mean(axis=(0, 2))
     null = np.abs(truth.mean(axis=0) - truth).mean(axis=(0, 2))
-    assert error.max() < 0.035
+    assert error.max() < 0.05
     assert error[0] < null[0] / 3, "far closer than the same incidence for everyone"
 
 

@@ -137,6 +137,8 @@ def maximise(risk: _Risk, penalty: float, start: FloatArray | None = None, *, to
 
 PENALTIES = tuple(float(p) for p in np.geomspace(1.0, 3000.0, 9))
 """Candidates for the ridge penalty, in units of the log partial likelihood of standardised features."""
+FEWEST_EVENTS = 10
+"""With fewer events of a cause nothing can be chosen: the strongest penalty is taken."""
 
 
 def choose_penalty(x: FloatArray, outcomes: Outcomes, cause: int, groups: NDArray[np.int64]) -> float:
@@ -202,10 +204,13 @@ class CauseSpecificCox:
         penalties = []
         reduced, back = _reduce(x)
         for k in range(len(outcomes.causes)):
-            if not (outcomes.cause == k + 1).any():
-                penalties.append(PENALTIES[-1])
+            n_events = int((outcomes.cause == k + 1).sum())
+            chosen = PENALTIES[-1] if penalty is None else penalty
+            if penalty is None and n_events >= FEWEST_EVENTS:
+                chosen = choose_penalty(reduced, outcomes, k + 1, fold_of[patient])
+            if n_events == 0:
+                penalties.append(chosen)
                 continue
-            chosen = choose_penalty(reduced, outcomes, k + 1, fold_of[patient]) if penalty is None else penalty
             risk = _Risk.of(reduced, outcomes, k + 1)
             coefficients = maximise(risk, chosen)
             beta[k] = back @ coefficients

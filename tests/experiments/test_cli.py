@@ -1,0 +1,92 @@
+"""The command line as a user meets it: help, errors in one line, exit codes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from experiments.cli.app import app
+from experiments.home import CONFIGS, Home
+
+COMMANDS = [command.name for command in app.registered_commands]
+
+
+def sequela(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run the console script as a user would."""
+    script = Path(sys.executable).parent / "sequela"
+    return subprocess.run([script, *map(str, words)], capture_output=True, text=True, check=False, timeout=300)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_with_an_example(name: str) -> None:
+    done = sequela(name, "--help")
+    assert done.returncode == 0
+    assert f"sequela {name}" in done.stdout
+    assert "Example" in done.stdout
+
+
+def test_help_and_check_touch_no_heavy_library() -> None:
+    code = (
+        "import sys; from experiments.cli.app import app; import experiments.cli.output, features.check;"
+        "print([m for m in ('torch', 'lightning', 'mlflow', 'anndata', 'bentoml', 'matplotlib') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_check_says_everything_at_once_and_fails(cohort: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(cohort, broken)
+    lines = (broken / "patients.csv").read_text().splitlines()
+    lines.append(lines[1])
+    fields = lines[2].split(",")
+    lines[2] = ",".join([fields[0], "-3", *fields[2:]])
+    (broken / "patients.csv").write_text("\n".join(lines) + "\n")
+    done = sequela("check", broken, "--json")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    found = {(finding["code"], finding["row"]) for finding in json.loads(done.stdout)}
+    assert ("duplicate-patient", len(lines)) in found
+    assert ("negative-duration", 3) in found
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        pytest.param(["train", "absent.yaml"], "absent.yaml", id="no-run-file"),
+        pytest.param(["train", CONFIGS / "run" / "cox.yaml", "--set", "cohort=nowhere"], "nowhere", id="no-cohort"),
+        pytest.param(["leaderboard", "nothing"], "no such experiment", id="no-experiment"),
+        pytest.param(["promote", "nothing"], "no run has this id or name", id="no-run"),
+        pytest.param(["promote"], "name a run", id="nothing-to-promote"),
+        pytest.param(["serve"], "no champion", id="no-champion"),
+        pytest.param(["import", "nothing", "a", "b"], "no such importer", id="no-importer"),
+        pytest.param(["import", "leipzig2024", "a"], "takes SOURCE DIR", id="too-few-paths"),
+        pytest.param(["predict", "champion", "nowhere"], "no champion", id="no-model"),
+    ],
+)
+def test_errors_are_one_line_with_exit_code_1(home: Home, words: list[str | Path], message: str) -> None:
+    done = sequela(*words)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not any(home.runs.glob("*"))
+
+
+def test_simulate_refuses_to_overwrite(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "data.csv").write_text("precious")
+    done = sequela("simulate", tmp_path / "mine", "--patients", 100, "--cells-per-sample", 0)
+    assert done.returncode == 1
+    assert "not empty" in done.stderr
+    assert (tmp_path / "mine" / "data.csv").read_text() == "precious"
+
+
+def test_doctor_finds_this_installation_sound(home: Home) -> None:
+    done = sequela("doctor")
+    assert done.returncode == 0, done.stdout
+    assert "accelerator" in done.stdout

@@ -1,0 +1,88 @@
+"""Folds: patients stay whole, causes are spread, and the order of rows decides nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from features.errors import SequelaError
+from training.splits import patient_folds
+
+Rows = tuple[NDArray[np.object_], NDArray[np.int64]]
+
+
+@st.composite
+def rows(draw: st.DrawFn) -> Rows:
+    """Patients with one to three rows each; all rows of a patient have its cause."""
+    n = draw(st.integers(5, 25))
+    repeats = np.array(draw(st.lists(st.integers(1, 3), min_size=n, max_size=n)))
+    cause = np.array(draw(st.lists(st.integers(0, 2), min_size=n, max_size=n)))
+    patient = np.array([f"p{i}" for i in range(n)], dtype=object)
+    order = np.random.default_rng(draw(st.integers(0, 99))).permutation(repeats.sum())
+    return np.repeat(patient, repeats)[order], np.repeat(cause, repeats)[order]
+
+
+@given(rows(), st.integers(2, 5), st.integers(1, 3))
+def test_each_repeat_tests_every_row_once_and_keeps_patients_whole(case: Rows, n_folds: int, n_repeats: int) -> None:
+    patient, cause = case
+    folds = patient_folds(patient, cause, n_folds=n_folds, n_repeats=n_repeats, seed=0)
+    assert [fold.number for fold in folds] == list(range(n_folds * n_repeats))
+    for repeat in range(n_repeats):
+        tested = np.concatenate([fold.test for fold in folds if fold.repeat == repeat])
+        np.testing.assert_array_equal(np.sort(tested), np.arange(len(patient)))
+    for fold in folds:
+        np.testing.assert_array_equal(np.sort(np.concatenate([fold.train, fold.test])), np.arange(len(patient)))
+        assert not set(patient[fold.train]) & set(patient[fold.test])
+        assert len(fold.test) > 0
+
+
+@given(rows(), st.integers(2, 5))
+def test_causes_are_spread_evenly_over_folds(case: Rows, n_folds: int) -> None:
+    patient, cause = case
+    folds = patient_folds(patient, cause, n_folds=n_folds, n_repeats=1, seed=0)
+    tested = [dict(zip(patient[fold.test], cause[fold.test], strict=True)) for fold in folds]
+    sizes = [len(patients) for patients in tested]
+    assert max(sizes) - min(sizes) <= 1
+    for which in range(3):
+        n = [sum(c == which for c in patients.values()) for patients in tested]
+        assert max(n) - min(n) <= 1
+
+
+@given(rows(), st.integers(0, 50))
+def test_order_of_rows_does_not_matter(case: Rows, seed: int) -> None:
+    patient, cause = case
+    order = np.random.default_rng(seed).permutation(len(patient))
+    first = patient_folds(patient, cause, n_folds=3, n_repeats=2, seed=seed)
+    second = patient_folds(patient[order], cause[order], n_folds=3, n_repeats=2, seed=seed)
+    for a, b in zip(first, second, strict=True):
+        assert set(patient[a.test]) == set(patient[order][b.test])
+
+
+def test_order_of_rows_does_not_matter_when_causes_differ_between_landmarks() -> None:
+    """An endpoint's cause may differ by row; the patient still has one stratum."""
+    patient = np.array([f"p{i}" for i in range(12)] * 2, dtype=object)
+    cause = np.array([0, 1, 2] * 4 + [1, 0, 0] * 4)
+    order = np.arange(24)[::-1]
+    first = patient_folds(patient, cause, n_folds=3, n_repeats=1, seed=0)
+    second = patient_folds(patient[order], cause[order], n_folds=3, n_repeats=1, seed=0)
+    assert [set(patient[a.test]) for a in first] == [set(patient[order][b.test]) for b in second]
+
+
+def test_seeds_and_repeats_differ() -> None:
+    patient, cause = np.array([f"p{i}" for i in range(30)], dtype=object), np.arange(30) % 3
+
+    def tested(seed: int) -> list[tuple[int, ...]]:
+        return [tuple(fold.test) for fold in patient_folds(patient, cause, n_folds=5, n_repeats=2, seed=seed)]
+
+    assert tested(0) == tested(0)
+    assert tested(0) != tested(1)
+    assert tested(0)[:5] != tested(0)[5:]
+
+
+def test_fewer_patients_than_folds_are_refused() -> None:
+    patient = np.array(["a", "b", "a", "b"], dtype=object)
+    with pytest.raises(SequelaError, match=r"validation\.folds = 3: only 2 patients"):
+        patient_folds(patient, np.zeros(4, dtype=np.int64), n_folds=3, n_repeats=1, seed=0)
