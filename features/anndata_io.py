@@ -149,18 +149,18 @@ class CellFile:
         """Each sample with its cells, in the order of `samples`; cells keep their order within a sample.
 
         Args:
-            progress: Called with the cells done and the cells in all.
+            progress: Called with the cells done and the cells that have a sample.
 
         Raises:
             CellFileError: The file is damaged.
         """
-        done = 0
+        done, total = 0, int(np.count_nonzero(self.sample >= 0))
         samples = _guarded(self.path, by_sample(self.matrix, self.sample, len(self.samples)))
         for name, (rows, block) in zip(self.samples, samples, strict=True):
             yield name, self._bag(rows, block)
             done += len(rows)
             if progress is not None:
-                progress(done, self.n_cells)
+                progress(done, total)
 
     def _bag(self, rows: IntArray, block: Block) -> CellBag:
         """A bag of the cells `rows`, whose values are in `block`."""

@@ -118,12 +118,17 @@ def summarise(bag: CellBag, *, counts: bool) -> CellSummary:
         tuple(map(str, cell_types)),
         bag.genes,
         np.bincount(type_of_cell, minlength=shape[0])[None].astype(np.float64),
-        np.bincount(flat, weights=bag.values, minlength=size).reshape(1, *shape),
-        np.bincount(flat, weights=values, minlength=size).reshape(1, *shape),
+        _sums(flat, bag.values, size).reshape(1, *shape),
+        _sums(flat, values, size).reshape(1, *shape),
     )
+
+
+def _sums(group: NDArray[np.int64], values: NDArray[np.float64], n_groups: int) -> NDArray[np.float64]:
+    """(n_groups,): sums of values by group; `np.bincount` alone gives integers when there is no value."""
+    return np.bincount(group, weights=values, minlength=n_groups).astype(np.float64)
 
 
 def _scale(bag: CellBag, cell: NDArray[np.int64]) -> NDArray[np.float64]:
     """(cells,): factor that brings each cell to `TARGET_SUM`; cells without a count keep 0."""
-    totals = np.bincount(cell, weights=bag.values, minlength=len(bag))
+    totals = _sums(cell, bag.values, len(bag))
     return np.divide(TARGET_SUM, totals, out=np.zeros_like(totals), where=totals > 0)

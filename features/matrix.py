@@ -17,8 +17,8 @@ from features.errors import SequelaError
 
 BLOCK_VALUES = 1 << 20
 """Values read at a time: some 30 MB of working memory."""
-ROUND_VALUES = 1 << 24
-"""Values held at once when samples must be gathered from all over the matrix."""
+ROUND_VALUES = 1 << 23
+"""Values held at once when samples must be gathered from all over the matrix: some 800 MB of working memory."""
 _RUNS_PER_SAMPLE = 64  # with more pieces a sample than this, reading everything in order is faster
 
 

@@ -109,7 +109,7 @@ class SampleFeatures:
         if "pseudobulk" in self.features:
             bulk = self._pseudobulk(patients)
             centred = np.where(np.isfinite(bulk), (bulk - self.center) / self.scale, 0.0)
-            components = np.where(np.isfinite(bulk).any(axis=1)[:, None], centred @ self.components.T, np.nan)
+            components = np.where(np.isfinite(bulk).any(axis=1, keepdims=True), centred @ self.components.T, np.nan)
             columns |= {f"pseudobulk:pc{j + 1}": components[:, j] for j in range(components.shape[1])}
         return columns
 

@@ -5,15 +5,18 @@ Everything here ends in an `InputError`; the messages of pydantic are kept only 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from typing import Any, cast
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from features.errors import InputError
 from features.request import MeasurementRecord, PatientRecord, Quantity, SampleRecord
 from serving.messages import ErrorBody, PredictRequest
 
+Fault = Mapping[str, Any]
+"""One entry of pydantic's `ValidationError.errors()`."""
 LONGEST_FIELD = 200
 """Characters of a field's name that are said back: names come from outside."""
 _BRANCHES = ("float", "str", "Quantity")
@@ -44,7 +47,7 @@ def error_body(error: InputError) -> ErrorBody:
 
 def _refused(error: ValidationError) -> InputError:
     """The first fault, in our words."""
-    details = error.errors(include_input=False, include_url=False, include_context=True)
+    details = cast("list[Fault]", error.errors(include_input=False, include_url=False, include_context=True))
     first = details[0]
     if first["type"] == "json_invalid":
         return InputError("body", f"must be JSON: {first['ctx']['error']}")
@@ -62,7 +65,7 @@ def _split(loc: tuple[int | str, ...]) -> tuple[tuple[int | str, ...], tuple[int
     return loc, ()
 
 
-def _baseline_fault(where: tuple[int | str, ...], alternatives: list[ErrorDetails]) -> InputError:
+def _baseline_fault(where: tuple[int | str, ...], alternatives: Sequence[Fault]) -> InputError:
     """A baseline value may be several things; say what is wrong with the one that was most likely meant."""
     for fault in alternatives:
         within = _split(fault["loc"])[1][1:]
@@ -79,13 +82,13 @@ def _field(loc: tuple[int | str, ...]) -> str:
     return text.removeprefix(".")
 
 
-def _rule(fault: ErrorDetails) -> str:
+def _rule(fault: Fault) -> str:
     if fault["type"] == "extra_forbidden":
         near = get_close_matches(str(fault["loc"][-1])[:LONGEST_FIELD], _KNOWN, n=1)
         return "is not a field of a request" + (f". Did you mean {near[0]}?" if near else "")
     if fault["type"] == "missing":
         return "is required"
-    message = fault["msg"].replace(" after validation", "").replace("Tuple", "Array")
+    message = str(fault["msg"]).replace(" after validation", "").replace("Tuple", "Array")
     for subject in ("Input should ", "Array should ", "String should "):
         message = message.replace(subject, "should ")
     return message.replace("should ", "must ", 1)

@@ -81,6 +81,12 @@ class HazardTraining(pl.LightningModule):
     times are out of its bag and score it.
     """
 
+    x: Tensor
+    at_risk: Tensor
+    event: Tensor
+    weights: Tensor
+    best: Tensor
+
     def __init__(
         self,
         module: PackedHazards,
@@ -130,7 +136,7 @@ class HazardTraining(pl.LightningModule):
     def on_train_epoch_end(self) -> None:
         """Score every member and cause out of bag; keep what is better than before."""
         total = torch.zeros_like(self.best)
-        for rows in torch.arange(len(self.x), device=self.x.device).split(2048):
+        for rows in torch.split(torch.arange(len(self.x), device=self.x.device), 2048):
             out_of_bag = (self.weights[:, rows] == 0).float()
             total += torch.einsum("mnk,mn->mk", self.losses(rows), out_of_bag)
         score = total / (self.weights == 0).sum(dim=1, keepdim=True).clamp(min=1)

@@ -49,14 +49,15 @@ class Findings:
             field: Column or key.
             value: What was found there.
             severity: Where it differs from that of the rule.
-            details: What fills the braces of rule and remedy.
+            details: What fills the braces of rule and remedy; a function is called only if the finding is listed.
         """
         rule = RULES[code]
         kind = (code, severity or rule.severity, file)
         self._count[kind] += 1
         if self._count[kind] <= MOST:
             shown = None if value is None else shorten(str(value))
-            texts = (rule.rule.format(**details), rule.remedy.format(**details))
+            words = {name: detail() if callable(detail) else detail for name, detail in details.items()}
+            texts = (rule.rule.format(**words), rule.remedy.format(**words))
             self._listed.append(Finding(code, kind[1], file, row, field, shown, *texts))
 
     def add_rows(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -114,8 +115,9 @@ def measurements_table(
 
 def _measured_variables(table: Table, variable: Text, card: CohortCard, findings: Findings) -> None:
     _report("missing-value", table, variable.missing, None, findings, field="variable")
+    names = list(card.variables)
     for row, name in variable.first_rows(table, lambda level: level not in card.variables):
-        near = did_you_mean(name, list(card.variables))
+        near = partial(did_you_mean, name, names)
         findings.add("undeclared-variable", table.file, row=row, field="variable", value=name, near=near)
     numeric = {name for name, declared in card.variables.items() if declared.kind == "numeric"}
     for row, name in variable.first_rows(table, lambda level: level in card.variables and level not in numeric):
@@ -140,7 +142,7 @@ def _in_declared_units(
         if given is None or given == declared:
             continue
         if not known(given):
-            near = remedy(given)
+            near = partial(remedy, given)
             findings.add("unknown-unit", table.file, row=row, field="unit", value=given, of=f" of {name}", near=near)
         elif same_dimension(given, declared):
             value[rows] = convert(value[rows], given, declared)
@@ -164,7 +166,7 @@ def _baseline(table: Table, name: str, variable: Variable, findings: Findings) -
     text = Text(np.array([whole.get(level, level) for level in text.levels], dtype=object), text.code)
     severity: Severity = "error" if variable.kind == "ordinal" else "warning"
     for row, level in text.first_rows(table, lambda level: level not in levels):
-        near, listed = did_you_mean(level, levels), ", ".join(levels)
+        near, listed = partial(did_you_mean, level, levels), ", ".join(levels)
         findings.add(
             "unknown-level", table.file, row=row, field=name, value=level, severity=severity, levels=listed, near=near
         )

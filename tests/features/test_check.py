@@ -162,6 +162,13 @@ def test_levels_with_gaps_written_as_floats_are_the_declared_ones(edit: Edit) ->
     assert read_cohort(folder).patients["stage"].tolist() == ["1", "3", "2", None]
 
 
+def test_measurements_without_a_value_are_left_out(edit: Edit) -> None:
+    folder = edit("measurements", lambda table: table.__setitem__("value", ["410", "", "0.5", "NA"]))
+    measurements = read_cohort(folder).measurements
+    assert measurements["value"].tolist() == [410.0, 500.0]
+    assert measurements.index.tolist() == [0, 1]
+
+
 def test_whole_number_identifiers_match_between_csv_and_parquet(tiny_cohort: Path, edit: Edit) -> None:
     number = {"P1": 1, "P2": 2, "P3": 3, "P4": 4}
     for name in TABLES:

@@ -69,7 +69,9 @@ def test_measurements_do_not_depend_on_the_order_in_which_they_came(rows: list[R
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     first, second = measurements(rows), measurements(shuffled)
     for variable in (0, 1):
-        np.testing.assert_array_equal(first.value[first.variable == variable], second.value[second.variable == variable])
+        np.testing.assert_array_equal(
+            first.value[first.variable == variable], second.value[second.variable == variable]
+        )
 
 
 @given(records, picks)

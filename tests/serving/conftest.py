@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import signal
 import socket
@@ -41,6 +42,7 @@ from training.models.risk_model import FittedRiskModel
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # BentoML's own, of pathspec's old pattern names
+    importlib.import_module("bentoml.models")
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 N = 160

@@ -151,9 +151,15 @@ def test_integers_beyond_64_bits_are_refused(artifact: Artifact) -> None:
         answer(artifact, "v", request_of([{"samples": [sample]}]))
 
 
+def test_a_sample_without_a_value_is_refused(artifact: Artifact) -> None:
+    sample = {"material": "blood", "day": 0, "genes": ["G0"], "indptr": [0, 0], "indices": [], "values": []}
+    with pytest.raises(InputError, match=r"^patients\[0\]\.samples\[0\]\.values: must hold at least one value"):
+        answer(artifact, "v", request_of([{"samples": [sample]}]))
+
+
 def test_labels_that_would_not_fit_in_memory_are_refused(artifact: Artifact) -> None:
     n, genes = 3_000, ["G0", *(f"X{i}" for i in range(2_000))]
-    sample = {"material": "blood", "day": 0, "genes": genes, "indptr": [0] * (n + 1), "indices": [], "values": []}
+    sample = {"material": "blood", "day": 0, "genes": genes, "indptr": [0, *[1] * n], "indices": [0], "values": [1.0]}
     sample["cell_types"] = [f"t{i}" for i in range(n)]
     with pytest.raises(InputError, match=r"^patients\[0\]\.samples\[0\]\.cell_types: may hold at most 1,999 different"):
         answer(artifact, "v", request_of([{"samples": [sample]}]))

@@ -45,7 +45,8 @@ class AalenJohansen:
             [_step(t, v, times_days) for t, v in zip(self.times_days, self.values, strict=True)]
         )  # (landmarks, causes, times)
         nearest = np.abs(landmark_day[:, None] - self.landmark_days).argmin(axis=1)
-        return curves[nearest]
+        values: NDArray[np.float64] = curves[nearest]
+        return values
 
     def state(self) -> tuple[Sizes, dict[str, NDArray[Any]]]:
         """Landmark days, and a curve for each."""

@@ -24,7 +24,8 @@ class CumulativeIncidence:
     @property
     def event_free(self) -> NDArray[np.float64]:
         """(patients, times): probability of no event of any cause by each time."""
-        return np.clip(1.0 - self.values.sum(axis=1), 0.0, 1.0)
+        free: NDArray[np.float64] = np.clip(1.0 - self.values.sum(axis=1), 0.0, 1.0)
+        return free
 
     def check(self) -> CumulativeIncidence:
         """Return self.

@@ -34,7 +34,8 @@ class Mixture:
 
     def state(self) -> tuple[Sizes, dict[str, NDArray[Any]]]:
         """Kinds, sizes and weights; arrays of member i are named ``i/…``."""
-        sizes, arrays = [], {}
+        sizes: list[dict[str, Any]] = []
+        arrays: dict[str, NDArray[Any]] = {}
         for i, member in enumerate(self.members):
             member_sizes, member_arrays = member.state()
             sizes.append({"kind": member.kind, "sizes": member_sizes})

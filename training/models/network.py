@@ -81,7 +81,8 @@ class HazardNetwork:
     ) -> NDArray[np.float64]:
         """Incidences (rows, causes, times), in double precision; constant after the last bin."""
         del landmark_day  # a feature, where there are several
-        return self.member_incidence(x, times_days).mean(axis=0)
+        mean: NDArray[np.float64] = self.member_incidence(x, times_days).mean(axis=0)
+        return mean
 
     def member_incidence(self, x: NDArray[np.float64], times_days: NDArray[np.float64]) -> NDArray[np.float64]:
         """Incidences (members, rows, causes, times)."""
