@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import Field
 
+from features.documents import load_mapping, validate
 from features.encoder import FeatureConfig
 from features.errors import SequelaError
-from features.schema import Endpoint, Frozen
+from features.schema import Frozen
 from training.config import ModelConfig, TrainerConfig, ValidationConfig
-
-Model = TypeVar("Model", bound=BaseModel)
 
 
 class RunConfig(Frozen):
@@ -53,7 +51,7 @@ def load_run(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     Raises:
         SequelaError: The file cannot be read, or a key or value is wrong; names the key and the nearest valid one.
     """
-    content = load_yaml(path)
+    content = load_mapping(path)
     for key in PATHS:
         if isinstance(content.get(key), str):
             content[key] = str((path.parent / content[key]).resolve())
@@ -63,36 +61,7 @@ def load_run(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
         if isinstance(content.get(key), str):
             content[key] = str(Path(content[key]).resolve())
     content.setdefault("name", path.stem)
-    return validate(RunConfig, content, str(path))
-
-
-def load_endpoint(path: Path) -> Endpoint:
-    """Read an endpoint's YAML.
-
-    Raises:
-        SequelaError: As `load_run`.
-    """
-    return validate(Endpoint, load_yaml(path), str(path))
-
-
-def load_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML file that holds a mapping.
-
-    Raises:
-        SequelaError: It is absent, not YAML, or no mapping.
-    """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        msg = f"{path}: no such file"
-        raise SequelaError(msg) from error
-    except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
-        msg = f"{path}: not YAML: {' '.join(str(error).split())}"
-        raise SequelaError(msg) from error
-    if not isinstance(content, dict):
-        msg = f"{path}: must hold keys and values"
-        raise SequelaError(msg)
-    return content
+    return validate(content, RunConfig, path.name)
 
 
 def _apply(content: dict[str, Any], override: str) -> None:
@@ -117,31 +86,3 @@ def _apply(content: dict[str, Any], override: str) -> None:
             msg = f"--set {override}: {parent} holds a value, not a block"
             raise SequelaError(msg)
     block[last] = parsed
-
-
-def validate(model: type[Model], content: Mapping[str, Any], place: str) -> Model:
-    """Build a model from plain values.
-
-    Raises:
-        SequelaError: One line for each wrong key: place, key, rule, and the nearest valid key.
-    """
-    try:
-        return model.model_validate(content)
-    except ValidationError as error:
-        faults = [_explain(model, fault["loc"], fault["type"], fault["msg"]) for fault in error.errors()]
-        raise SequelaError("\n".join(f"{place}: {fault}" for fault in faults)) from error
-
-
-def _explain(model: type[BaseModel], location: Sequence[int | str], kind: str, message: str) -> str:
-    key = ".".join(map(str, location))
-    if kind != "extra_forbidden":
-        return f"{key}: {message}"
-    nearest = get_close_matches(str(location[-1]), _all_keys(model), n=1)
-    return f"{key}: no such key" + (f"; did you mean {nearest[0]}?" if nearest else "")
-
-
-def _all_keys(model: type[BaseModel]) -> list[str]:
-    """Every key that occurs anywhere in a model."""
-    schema = model.model_json_schema()
-    blocks = [schema, *schema.get("$defs", {}).values()]
-    return sorted({key for block in blocks for key in block.get("properties", {})})

@@ -2,9 +2,9 @@
 
 The path of a patient through this package, each step a module:
 
-    schema      what a cohort folder and an endpoint may say (pydantic)
-    cohort      a cohort folder read from disk          check   its findings, all at once
-    cells       the cells of a sample, and their summary    anndata_io   .h5ad and .zarr
+    schema      what a cohort folder and an endpoint may say (pydantic)      documents   YAML files, every fault named
+    check       a cohort folder read from disk: all findings at once         cohort      its typed tables
+    cells       the cells of a sample, and their summary    anndata_io   .h5ad and .zarr    matrix, genes   their parts
     patients    `Patients`: the columnar form in which training and serving hold patients
     outcomes    an endpoint applied to a cohort: durations and causes from a landmark
     encoder     `PatientEncoder`: what is fitted inside the fold; patients in, matrix out

@@ -4,7 +4,7 @@
     read_cohort    the cohort, or a `CohortError` with the findings
     read_endpoint  an endpoint from its YAML file
 
-catalogue holds every code with its rule and remedy; documents reads YAML, tables reads .csv and .parquet; rules and
+catalogue holds every code with its rule and remedy; tables reads .csv and .parquet; rules and
 cells hold the checks. anndata is not imported unless the folder has cells.
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 import pandas as pd
 
 from features.check.cells import check_cells, find_cells
-from features.check.documents import DocumentError, read_document
+from features.documents import DocumentError, read_document
 from features.check.findings import MOST, Findings, did_you_mean
 from features.check.rules import (
     empty_table,

@@ -47,7 +47,7 @@ def test_relative_paths_count_from_the_file_and_from_the_current_folder(
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        pytest.param("model.memebrs=8", r"memebrs.*did you mean members", id="misspelt-key"),
+        pytest.param("model.memebrs=8", r"memebrs.*Did you mean members", id="misspelt-key"),
         pytest.param("validation.folds=1", r"validation\.folds", id="out-of-range"),
         pytest.param("model={kind: coxx}", r"model", id="unknown-kind"),
         pytest.param("seed", r"must read key=value", id="no-value"),

@@ -8,9 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import scipy.sparse
 
-from features.anndata_io import write_cells
 from features.cohort import write_cohort
 from features.schema import CellsCard, CohortCard, Variable
 
@@ -67,17 +65,15 @@ TABLES = {
 }
 
 
-def random_counts(n_cells: int, n_genes: int, seed: int) -> scipy.sparse.csr_matrix:
-    """Raw counts with zeros, empty cells and silent genes among them."""
-    counts = np.random.default_rng(seed).poisson(0.7, size=(n_cells, n_genes)).astype(np.float32)
-    counts[:: max(2, n_cells // 2)] = 0
-    return scipy.sparse.csr_matrix(counts)
-
-
 def write_tiny_cells(folder: Path, suffix: str = ".h5ad") -> None:
+    """Raw counts of 20 cells, two of them without a count, some without a label."""
+    from features.anndata_io import write_cells  # here, because it takes a second that few tests need
+
     sample = np.repeat(list(CELLS_OF_SAMPLE), list(CELLS_OF_SAMPLE.values()))
     label = np.array(["CD8", "CD4", None, "NK"], dtype=object)[np.arange(len(sample)) % 4]
-    write_cells(folder / f"cells{suffix}", random_counts(len(sample), len(GENES), 0), GENES, sample, label)
+    counts = np.random.default_rng(0).poisson(0.7, size=(len(sample), len(GENES))).astype(np.float32)
+    counts[::10] = 0
+    write_cells(folder / f"cells{suffix}", counts, GENES, sample, label)
 
 
 @pytest.fixture
@@ -93,6 +89,13 @@ def tiny_cohort(tmp_path: Path, cohort_card: CohortCard) -> Path:
     folder = tmp_path / "cohort"
     write_cohort(folder, cohort_card, TABLES, write_cells=write_tiny_cells)
     return folder
+
+
+@pytest.fixture
+def clinical(tiny_cohort: Path) -> Path:
+    """The tiny cohort without its cells."""
+    (tiny_cohort / "cells.h5ad").unlink()
+    return tiny_cohort
 
 
 @pytest.fixture

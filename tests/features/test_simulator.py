@@ -17,7 +17,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import sparse
 
 from features.check import examine, read_endpoint
-from features.check.documents import read_document
+from features.documents import read_document
 from features.cohort import Cohort, outcomes_at, to_patients
 from features.errors import SequelaError
 from features.schema import CohortCard, Endpoint

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from training.models.aalen_johansen import AalenJohansen
 from training.models.cox import CauseSpecificCox
 from training.models.mixture import Mixture, rebuild
+from training.models.network import HazardNetwork, NetworkSizes, PackedHazards
+from training.models.predictor import Predictor
 
 AT = np.array([0.0, 10.0, 25.0, 100.0])
 NOBODY = np.zeros((3, 0)), np.zeros(3)
@@ -36,20 +38,27 @@ def test_it_is_the_weighted_mean_whatever_the_scale_of_weights(levels: list[floa
     np.testing.assert_allclose(values[:, 1, 2:], 0.1, atol=1e-12)
 
 
-def nested(members: Sequence[Mixture | AalenJohansen | CauseSpecificCox]) -> Mixture:
+def nested(members: Sequence[Predictor]) -> Mixture:
     return Mixture(members, [float(i + 1) for i in range(len(members))])
 
 
 def test_state_keeps_twelve_and_nested_members_apart() -> None:
     """Names of the arrays of member 1 begin as those of 10 and 11 do."""
     cox = CauseSpecificCox(np.ones((2, 0)), np.array([5.0]), np.array([[0.2], [0.1]]), [1.0, 1.0])
+    network = HazardNetwork(PackedHazards(NetworkSizes(2, 0, 2, 1, 1)), np.array([0.0, 50.0]))
     inner = nested([curve(0.5), cox])
-    mixture = nested([*[curve(i / 20) for i in range(10)], inner, cox])
+    mixture = nested([curve(0.1), network, *[curve(i / 20) for i in range(8)], inner, cox])
     sizes, arrays = mixture.state()
     again = rebuild("mixture", sizes, arrays)
     np.testing.assert_allclose(again.incidence(*NOBODY, AT), mixture.incidence(*NOBODY, AT), rtol=0, atol=1e-12)
     assert isinstance(again, Mixture)
-    assert [member.kind for member in again.members] == ["aalen_johansen"] * 10 + ["mixture", "cox"]
+    assert [member.kind for member in again.members] == [
+        "aalen_johansen",
+        "network",
+        *["aalen_johansen"] * 8,
+        "mixture",
+        "cox",
+    ]
 
 
 def test_unknown_member_is_refused() -> None:

@@ -68,15 +68,28 @@ def read_document(path: Path, model: type[Model]) -> Model:
     Raises:
         DocumentError: The file cannot be read, is not YAML, or breaks a rule of the model.
     """
-    content = _load(path)
+    return validate(load_mapping(path), model, path.name)
+
+
+def validate(content: dict[str, Any], model: type[Model], file: str) -> Model:
+    """Build a pydantic model from the content of a YAML file.
+
+    Raises:
+        DocumentError: The content breaks a rule of the model; every key concerned is named, with the nearest valid one.
+    """
     try:
         return model.model_validate(content)
     except ValidationError as error:
         problems = [_problem(model, dict(item)) for item in error.errors(include_url=False, include_input=False)]
-        raise DocumentError(path.name, problems, readable=True) from None
+        raise DocumentError(file, problems, readable=True) from None
 
 
-def _load(path: Path) -> dict[str, Any]:
+def load_mapping(path: Path) -> dict[str, Any]:
+    """Read a YAML file that holds ``key: value`` lines.
+
+    Raises:
+        DocumentError: The file cannot be read, is not YAML, or holds something else.
+    """
     try:
         text = path.read_bytes().decode("utf-8-sig")
         content = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - derived from the safe loader
