@@ -87,9 +87,7 @@ class SampleFeatures:
         deviation = np.where(observed, bulk - center, 0.0)
         spread = np.sqrt((deviation**2).sum(axis=0) / n)
         scale = np.where(spread > 1e-8, spread, np.inf)  # constant columns drop out
-        _, singular, right = np.linalg.svd(deviation / scale, full_matrices=False)
-        kept = right[: min(n_components, int((singular > 1e-8).sum()), max(1, len(bulk) // 10))]
-        kept = kept * np.sign(kept[np.arange(len(kept)), np.abs(kept).argmax(axis=1)])[:, None]  # SVD's sign is free
+        kept = principal_axes(deviation / scale, min(n_components, max(1, len(bulk) // 10)))
         return SampleFeatures(
             self.features, self.materials, self.cell_types, self.genes, self.counts, self.programs, center, scale, kept
         )
@@ -188,6 +186,22 @@ class SampleFeatures:
 
 def _n_shared(genes: Sequence[str], panel: Sequence[str]) -> int:
     return len(set(genes) & set(panel))
+
+
+def principal_axes(x: FloatArray, n_axes: int) -> FloatArray:
+    """The leading right singular vectors of x (rows, columns), at most `n_axes`, each with its largest entry positive.
+
+    They come from the smaller of the two Gram matrices: pseudobulks have far more columns than rows.
+    """
+    wide = x.shape[1] > x.shape[0]
+    values, vectors = np.linalg.eigh(x @ x.T if wide else x.T @ x)
+    leading = np.argsort(values)[::-1][:n_axes]
+    leading = leading[values[leading] > 1e-10 * max(float(values.max(initial=0.0)), 1e-300)]
+    axes = vectors[:, leading].T
+    if wide:
+        axes = axes @ x / np.sqrt(values[leading])[:, None]
+    sign = np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)])
+    return axes * sign[:, None]
 
 
 def _spread(values: FloatArray, present: IntArray, n_rows: int) -> FloatArray:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from features.errors import SequelaError
+from features.documents import read_document
 from features.schema import Frozen, Variable
 
 DEFAULT_CONFIG = Path(__file__).resolve().parents[2] / "configs" / "cohort" / "simulated.yaml"
@@ -289,12 +288,4 @@ def load_simulator_config(path: Path = DEFAULT_CONFIG) -> SimulatorConfig:
     Raises:
         SequelaError: The file is absent, is not YAML, or says something that does not hold.
     """
-    try:
-        return SimulatorConfig.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, yaml.YAMLError) as error:
-        msg = f"{path}: cannot be read as YAML ({error}); name a simulator configuration"
-        raise SequelaError(msg) from error
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        msg = f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; correct this key"
-        raise SequelaError(msg) from error
+    return read_document(path, SimulatorConfig)
