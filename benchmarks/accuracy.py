@@ -92,9 +92,11 @@ def first_endpoint(cohort: Path) -> Path:
     causes = spec["event"]["causes"]
     slug = str(causes[min(causes)]).lower()
     for path in sorted((cohort / "endpoints").glob("*.yaml")):
-        if yaml.safe_load(path.read_text(encoding="utf-8"))["event"]["name"] == slug.replace(" ", "_").replace("-", "_"):
+        if yaml.safe_load(path.read_text(encoding="utf-8"))["event"]["name"] == slug.replace(" ", "_").replace(
+            "-", "_"
+        ):
             return path
-    return sorted((cohort / "endpoints").glob("*.yaml"))[0]
+    return min((cohort / "endpoints").glob("*.yaml"))
 
 
 def compare(scores: pd.DataFrame) -> pd.DataFrame:
@@ -112,7 +114,7 @@ def page(comparison: pd.DataFrame, repeats: int) -> str:
     lines = [
         "# Accuracy on public tables",
         "",
-        f"Mean integrated Brier score (lower is better), {repeats} × 5-fold cross-validation, the same folds for all models.",
+        f"Integrated Brier score (lower is better), {repeats} × 5-fold cross-validation, the same folds for all.",
         f"Measured on {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, CPU;",
         "made by `make bench`. Intervals are in `accuracy.csv`.",
         "",

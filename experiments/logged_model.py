@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from mlflow.models import set_model
-from mlflow.pyfunc import PythonModel, PythonModelContext
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from features.request import PatientRecord, to_patients
 from training.artifact import read_artifact
 
 
-class LoggedRiskModel(PythonModel):  # type: ignore[misc]  # mlflow is untyped
+class LoggedRiskModel(PythonModel):
     """A column of patient records in JSON in; a column for each cause and horizon out."""
 
     def load_context(self, context: PythonModelContext) -> None:

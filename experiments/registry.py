@@ -66,11 +66,12 @@ def rollback(client: MlflowClient, home: Home, endpoint: str) -> Champion:
     if now is None or before is None:
         msg = f"endpoint {endpoint}: no previous champion to go back to; promote another run first"
         raise SequelaError(msg)
-    tag = _publish(home, run_artifact(client, client.get_run(before.run_id)), before.run_id, before.version)
+    run = client.get_run(str(before.run_id))
+    tag = _publish(home, run_artifact(client, run), run.info.run_id, before.version)
     client.set_model_version_tag(endpoint, before.version, TAG, tag)
     client.set_registered_model_alias(endpoint, PREVIOUS, now.version)
     client.set_registered_model_alias(endpoint, CHAMPION, before.version)
-    return Champion(endpoint, str(before.version), before.run_id, tag)
+    return Champion(endpoint, str(before.version), run.info.run_id, tag)
 
 
 def find_champion(client: MlflowClient, endpoint: str | None = None) -> Champion:
@@ -88,7 +89,7 @@ def find_champion(client: MlflowClient, endpoint: str | None = None) -> Champion
         msg = f"there are champions of {', '.join(name for name, _ in found)}; name one with --endpoint"
         raise SequelaError(msg)
     name, version = found[0]
-    return Champion(name, str(version.version), version.run_id, version.tags[TAG])
+    return Champion(name, str(version.version), str(version.run_id), version.tags[TAG])
 
 
 def champion_version(client: MlflowClient, endpoint: str) -> ModelVersion | None:

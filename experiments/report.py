@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from math import isfinite
+from typing import Any
 
 from rich.table import Table
 
@@ -45,19 +46,19 @@ def print_leaderboard(board: Leaderboard) -> None:
     columns = ("rank", "run", "IBS", "IPA %", "C", "seconds", "run id")
     for column in columns:
         table.add_column(column, justify="left" if column in ("run", "run id") else "right", no_wrap=True)
-    for _, row in board.table.iterrows():
-
-        def score(metric: str, row: Mapping[str, float] = row, *, percent: bool = False, digits: int = 3) -> str:
-            values = [row.get(f"{metric}{part}/{board.cause}", float("nan")) for part in ("", "_lo", "_hi")]
-            return _cell(*values, percent=percent, digits=digits)
-
+    for row in board.table.to_dict("records"):
         table.add_row(
             str(row["rank"]),
             str(row["run"]),
-            score("ibs", digits=4),
-            score("ipa", percent=True),
-            score("c"),
+            _score(row, "ibs", board.cause, digits=4),
+            _score(row, "ipa", board.cause, percent=True),
+            _score(row, "c", board.cause),
             f"{row['seconds']:.0f}",
             str(row["run_id"])[:8],
         )
     stdout.print(table)
+
+
+def _score(row: Mapping[Hashable, Any], metric: str, cause: str, *, percent: bool = False, digits: int = 3) -> str:
+    point, low, high = (float(row.get(f"{metric}{part}/{cause}", float("nan"))) for part in ("", "_lo", "_hi"))
+    return _cell(point, low, high, percent=percent, digits=digits)

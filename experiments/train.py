@@ -15,7 +15,7 @@ import pandas as pd
 import yaml
 from mlflow import MlflowClient
 from mlflow.models import ModelSignature
-from mlflow.types import ColSpec, DataType, Schema
+from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
 from experiments.config import RunConfig
 from experiments.crossval import OutOfFold, cross_validate, predictions_table, splits_record
@@ -225,7 +225,7 @@ def _log_model(run_id: str, manifest: Manifest, artifact: Path) -> None:
     """Log the artifact as a LoggedModel, from code, loadable with pickle forbidden."""
     code = Path(__file__).parent
     example = pd.DataFrame({"patient": [manifest.example.patient.model_dump_json()]})
-    outputs = [
+    outputs: list[ColSpec | TensorSpec] = [
         ColSpec(DataType.double, f"{cause}@{days:g}")
         for cause in manifest.endpoint.causes
         for days in manifest.endpoint.horizons_days

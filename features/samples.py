@@ -201,7 +201,8 @@ def principal_axes(x: FloatArray, n_axes: int) -> FloatArray:
     if wide:
         axes = axes @ x / np.sqrt(values[leading])[:, None]
     sign = np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)])
-    return axes * sign[:, None]
+    signed: FloatArray = axes * sign[:, None]
+    return signed
 
 
 def _spread(values: FloatArray, present: IntArray, n_rows: int) -> FloatArray:

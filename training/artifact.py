@@ -35,6 +35,7 @@ FORMAT = "sequela-artifact/1"
 WEIGHTS = "weights.safetensors"
 MANIFEST = "manifest.json"
 EXAMPLE_TOLERANCE = 1e-6
+NO_DIGEST = "0" * 64
 
 
 class Example(Frozen):
@@ -86,6 +87,8 @@ class Manifest(Frozen):
     example: Example
     files: dict[str, str]
     """sha256 of every other file of the folder."""
+    digest: str = NO_DIGEST
+    """sha256 of this file as it stands, with 64 zeros here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,14 +130,21 @@ def write_artifact(folder: Path, manifest: Manifest, arrays: Mapping[str, NDArra
     try:
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, beside / WEIGHTS)
         manifest = manifest.model_copy(update={"files": {WEIGHTS: _sha256(beside / WEIGHTS)}})
-        text = json.dumps(manifest.model_dump(mode="json"), indent=1, allow_nan=False)
-        (beside / MANIFEST).write_text(text + "\n", encoding="utf-8")
+        manifest = manifest.model_copy(update={"digest": NO_DIGEST})
+        text = json.dumps(manifest.model_dump(mode="json"), indent=1, allow_nan=False) + "\n"
+        manifest = manifest.model_copy(update={"digest": hashlib.sha256(text.encode()).hexdigest()})
+        (beside / MANIFEST).write_text(_with_digest(text, NO_DIGEST, manifest.digest), encoding="utf-8")
         (beside / WEIGHTS).chmod(0o644)  # safetensors writes for the owner alone; serving may be another user
         beside.chmod(0o755)
         _put(beside, folder)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return manifest
+
+
+def _with_digest(text: str, old: str, new: str) -> str:
+    """The manifest's text with another digest."""
+    return text.replace(f'"digest": "{old}"', f'"digest": "{new}"')
 
 
 def _put(beside: Path, folder: Path) -> None:
@@ -209,7 +219,8 @@ def _rebuild(manifest: Manifest, arrays: Mapping[str, NDArray[Any]]) -> FittedRi
 
 def _read_manifest(path: Path) -> Manifest:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_bytes().decode("utf-8")  # not read_text: it would mend line endings
+        content = json.loads(text)
     except (FileNotFoundError, NotADirectoryError) as error:
         msg = f"{path.parent}: no {MANIFEST}; an artifact is a folder that `sequela train` wrote"
         raise SequelaError(msg) from error
@@ -226,11 +237,15 @@ def _read_manifest(path: Path) -> Manifest:
         msg = f"{path}: model.kind = {kind}; known are {', '.join(PREDICTORS)}. Install a Sequela that knows it"
         raise SequelaError(msg)
     try:
-        return Manifest.model_validate(content)
+        manifest = Manifest.model_validate(content)
     except ValidationError as error:
         fault = error.errors(include_input=False, include_url=False)[0]
         msg = f"{path}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}; the manifest is damaged, copy it again"
         raise SequelaError(msg) from error
+    if hashlib.sha256(_with_digest(text, manifest.digest, NO_DIGEST).encode()).hexdigest() != manifest.digest:
+        msg = f"{path}: does not match its own digest; the file was changed, copy it again"
+        raise SequelaError(msg)
+    return manifest
 
 
 def _verify_files(folder: Path, manifest: Manifest) -> None:

@@ -18,7 +18,6 @@ from pathlib import Path
 import pandas as pd
 
 from features.check.cells import check_cells, find_cells
-from features.documents import DocumentError, read_document
 from features.check.findings import MOST, Findings, did_you_mean
 from features.check.rules import (
     empty_table,
@@ -30,6 +29,7 @@ from features.check.rules import (
 )
 from features.check.tables import Table, read_table, table_files
 from features.cohort import TABLES, Cohort, outcomes_at, qualifying
+from features.documents import DocumentError, read_document
 from features.errors import CohortError, Finding, SequelaError
 from features.schema import CellsCard, CohortCard, Endpoint
 from features.units import known, remedy

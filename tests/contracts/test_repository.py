@@ -32,7 +32,9 @@ def test_no_module_loads_pickles() -> None:
 
 
 def test_no_random_state_is_global() -> None:
-    seeded = re.compile(r"np\.random\.(seed|rand|randn|randint|permutation|shuffle|choice)\(|torch\.manual_seed\(|random\.seed\(")
+    seeded = re.compile(
+        r"np\.random\.(seed|rand|randn|randint|permutation|shuffle|choice)\(|torch\.manual_seed\(|random\.seed\("
+    )
     offenders = [
         str(path.relative_to(REPOSITORY))
         for package in PACKAGES

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from mlflow import MlflowClient
 
@@ -12,8 +13,6 @@ from experiments.log_items import Dataset, File, Metrics, Params, Table, Tags, f
 from experiments.tracking import PARENT, Tracker, experiment_id, find_run, open_store
 from features.errors import SequelaError
 from training.splits import Fold
-
-import numpy as np
 
 
 @pytest.fixture

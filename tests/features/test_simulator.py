@@ -17,8 +17,8 @@ from hypothesis.extra.numpy import arrays
 from scipy import sparse
 
 from features.check import examine, read_endpoint
-from features.documents import read_document
 from features.cohort import Cohort, outcomes_at, to_patients
+from features.documents import read_document
 from features.errors import SequelaError
 from features.schema import CohortCard, Endpoint
 from features.simulator import Clinic, SimulatorConfig, load_simulator_config, simulate, simulate_clinic, truth

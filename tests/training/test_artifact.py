@@ -44,7 +44,11 @@ def folder(written: Path, tmp_path: Path) -> Path:
 def edit(folder: Path, change: Callable[[Content], object]) -> None:
     content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     change(content)
-    (folder / MANIFEST).write_text(json.dumps(content), encoding="utf-8")
+    text = json.dumps(content)
+    if "digest" in content:  # sealed again, so that the checks behind the seal are reached
+        unsealed = text.replace(f'"digest": "{content["digest"]}"', f'"digest": "{"0" * 64}"')
+        text = text.replace(content["digest"], sha256(unsealed.encode()).hexdigest())
+    (folder / MANIFEST).write_text(text, encoding="utf-8")
 
 
 def edit_weights(folder: Path, change: Callable[[Content], object]) -> None:
@@ -60,7 +64,8 @@ def test_round_trip(written: Path, fitted: Callable[[str], FittedRiskModel], man
     manifest, arrays = manifest_of(fitted("mixture"))
     artifact = read_artifact(written)
     digest = sha256((written / WEIGHTS).read_bytes()).hexdigest()
-    assert artifact.manifest == manifest.model_copy(update={"files": {WEIGHTS: digest}})
+    seal = {"files": {WEIGHTS: digest}, "digest": artifact.manifest.digest}
+    assert artifact.manifest == manifest.model_copy(update=seal)
     assert {path.name for path in written.iterdir()} == {MANIFEST, WEIGHTS}
     again = load_file(written / WEIGHTS)
     assert set(again) == set(arrays)
@@ -90,6 +95,18 @@ def test_a_flipped_bit_in_the_weights_is_refused(data: st.DataObject, folder: Pa
     with pytest.raises(SequelaError, match=rf"{WEIGHTS}: does not match its sha256"):
         read_artifact(folder)
     (folder / WEIGHTS).write_bytes(content)
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_flipped_bit_in_the_manifest_is_refused(data: st.DataObject, folder: Path) -> None:
+    content = (folder / MANIFEST).read_bytes()
+    place = data.draw(st.integers(0, len(content) - 1))
+    flipped = bytes([content[place] ^ (1 << data.draw(st.integers(0, 7)))])
+    (folder / MANIFEST).write_bytes(content[:place] + flipped + content[place + 1 :])
+    with pytest.raises(SequelaError, match=str(folder)):
+        read_artifact(folder)
+    (folder / MANIFEST).write_bytes(content)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

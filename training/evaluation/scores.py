@@ -235,17 +235,19 @@ def mean_scores(repeats: Sequence[Scores]) -> Scores:
     """
     if len(repeats) == 1:
         return repeats[0]
-    causes = tuple(_mean_of([scores.causes[k] for scores in repeats], OVERALL) for k in range(len(repeats[0].causes)))
+    causes = tuple(_mean_of([scores.causes[k] for scores in repeats]) for k in range(len(repeats[0].causes)))
     return replace(repeats[0], causes=causes)
 
 
-def _mean_of(parts: Sequence[CauseScores], overall: Sequence[str]) -> CauseScores:
+def _mean_of(parts: Sequence[CauseScores]) -> CauseScores:
+    def mean(name: str) -> Interval:
+        return _mean_interval([getattr(part, name) for part in parts])
+
     horizons = tuple(
         replace(at[0], **{name: _mean_interval([getattr(one, name) for one in at]) for name in AT_HORIZON})
         for at in zip(*(part.horizons for part in parts), strict=True)
     )
-    means = {name: _mean_interval([getattr(part, name) for part in parts]) for name in overall}
-    return replace(parts[0], horizons=horizons, **means)
+    return CauseScores(parts[0].cause, mean("ibs"), mean("ipa"), mean("c"), horizons)
 
 
 def _mean_interval(intervals: Sequence[Interval]) -> Interval:
