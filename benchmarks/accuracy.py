@@ -19,6 +19,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from features.importers.spec import load_spec, slug
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 CONFIGS = REPOSITORY / "configs"
 RESULTS = Path(__file__).parent / "results"
@@ -86,17 +88,8 @@ def run_table(name: str, data: Path, store: Path, repeats: int) -> pd.DataFrame:
 
 def first_endpoint(cohort: Path) -> Path:
     """The endpoint of cause 1: its competing causes are all others, so one run scores every cause."""
-    import yaml
-
-    spec = yaml.safe_load((CONFIGS / "import" / f"{cohort.name}.yaml").read_text(encoding="utf-8"))
-    causes = spec["event"]["causes"]
-    slug = str(causes[min(causes)]).lower()
-    for path in sorted((cohort / "endpoints").glob("*.yaml")):
-        if yaml.safe_load(path.read_text(encoding="utf-8"))["event"]["name"] == slug.replace(" ", "_").replace(
-            "-", "_"
-        ):
-            return path
-    return min((cohort / "endpoints").glob("*.yaml"))
+    causes = load_spec(CONFIGS / "import" / f"{cohort.name}.yaml").event.causes
+    return cohort / "endpoints" / f"{slug(causes[min(causes)])}.yaml"
 
 
 def compare(scores: pd.DataFrame) -> pd.DataFrame:

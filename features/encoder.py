@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -10,7 +11,7 @@ from typing import Any
 from features.baseline import BaselineEncoder, impossible
 from features.landmark import Statistic, landmark_columns
 from features.patients import FloatArray, Patients
-from features.samples import SampleFeature, SampleFeatures
+from features.samples import PSEUDOBULK, SampleFeature, SampleFeatures
 from features.scaling import ColumnScaler
 from features.schema import CellsCard, CohortCard, Frozen, Variable
 
@@ -39,9 +40,10 @@ class Encoded:
     x: FloatArray
     """(rows, features)."""
     missing: tuple[tuple[str, ...], ...]
-    """For each row, the columns that were missing and were imputed."""
+    """For each row, what was missing and was imputed: ``baseline.ferritin``, ``measurements.crp``, ``samples.blood`` where
+    nothing is known of it, else the single feature, e.g. ``measurements.crp:slope``."""
     outside: tuple[tuple[str, ...], ...]
-    """For each row, the columns outside the central 99 % of the training rows."""
+    """For each row, the features outside the central 99 % of the training rows, e.g. ``baseline.age``."""
     impossible: tuple[tuple[str, ...], ...]
     """For each row, the variables with a value outside their plausible range, treated as missing."""
     unseen: tuple[tuple[str, ...], ...]
@@ -104,11 +106,32 @@ class PatientEncoder:
         missing, outside = self.scaler.report(columns)
         return Encoded(
             self.scaler.transform(columns),
-            missing,
-            outside,
+            tuple(map(self._condensed, missing)),
+            tuple(tuple(dict.fromkeys(map(self._place, names))) for names in outside),
             impossible(patients, self.variables)[1],
             self.baseline.unseen(patients),
         )
+
+    def _place(self, column: str) -> str:
+        """Where in a patient's record a column comes from."""
+        if column == "landmark_day":
+            return column
+        source, _, _ = column.partition(":")
+        if source in self.measured and ":" in column:
+            return f"measurements.{column}"
+        if self.samples is not None and source in (*self.samples.materials, PSEUDOBULK):
+            return f"samples.{column}"
+        return f"baseline.{column.partition('=')[0]}"
+
+    def _condensed(self, missing: Sequence[str]) -> tuple[str, ...]:
+        """Sources of which nothing is known by their own name, else the columns; pseudobulks go without saying."""
+        of_source = Counter(self._place(column.name).partition(":")[0] for column in self.scaler.kept)
+        gone = Counter(self._place(name).partition(":")[0] for name in missing)
+        named = []
+        for name in missing:
+            source = self._place(name).partition(":")[0]
+            named.append(source if gone[source] == of_source[source] else self._place(name))
+        return tuple(name for name in dict.fromkeys(named) if not name.startswith(f"samples.{PSEUDOBULK}"))
 
     def state(self) -> tuple[dict[str, Any], dict[str, FloatArray]]:
         """Plain JSON and named arrays that `from_state` rebuilds the encoder from."""

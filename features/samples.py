@@ -19,6 +19,8 @@ from features.programs import MINIMUM_GENES, PROGRAMS
 SampleFeature = Literal["composition", "pseudobulk", "programs"]
 PSEUDOCOUNT = 0.5
 """Cells added to each type before the log ratio, so that an absent type stays finite."""
+PSEUDOBULK = "pseudobulk"
+"""First part of the names of pseudobulk components, which come from all materials together."""
 MINIMUM_CELLS = 5
 """A pseudobulk of fewer cells counts as missing."""
 
@@ -108,7 +110,7 @@ class SampleFeatures:
             bulk = self._pseudobulk(patients)
             centred = np.where(np.isfinite(bulk), (bulk - self.center) / self.scale, 0.0)
             components = np.where(np.isfinite(bulk).any(axis=1, keepdims=True), centred @ self.components.T, np.nan)
-            columns |= {f"pseudobulk:pc{j + 1}": components[:, j] for j in range(components.shape[1])}
+            columns |= {f"{PSEUDOBULK}:pc{j + 1}": components[:, j] for j in range(components.shape[1])}
         return columns
 
     def _latest(self, patients: Patients, material: str) -> tuple[CellSummary, IntArray]:

@@ -50,7 +50,7 @@ class Prediction(Frozen):
     event_free: tuple[float, ...]
     """Probability that no cause has happened by each horizon."""
     missing: tuple[str, ...]
-    """Features that were missing and were imputed."""
+    """What was missing and was imputed, e.g. ``baseline.ferritin``, ``measurements.crp``, ``samples.blood``."""
     impossible: tuple[str, ...]
     """Variables with a value that cannot be, treated as missing."""
     outside_training_range: tuple[str, ...]

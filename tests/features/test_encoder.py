@@ -178,9 +178,11 @@ def test_report_says_what_was_unusual() -> None:
     encoded = ENCODER.encode(odd)
     assert set(encoded.impossible[0]) == {"age", "ferritin"}
     assert encoded.unseen == (("product",),)
-    assert "ferritin:last" in encoded.outside[0]
-    assert {"age", "stage", "pseudobulk:pc1"} <= set(encoded.missing[0])
-    assert "ferritin:last" not in encoded.missing[0]
+    assert "measurements.ferritin:last" in encoded.outside[0]
+    assert {"baseline.age", "baseline.stage"} <= set(encoded.missing[0])
+    assert not any(name.startswith("samples.pseudobulk") for name in encoded.missing[0])
+    assert "measurements.ferritin" not in encoded.missing[0]
+    assert len(encoded.missing[0]) == len(set(encoded.missing[0]))
 
 
 def test_impossible_values_are_encoded_as_missing() -> None:

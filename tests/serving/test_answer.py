@@ -103,9 +103,9 @@ def test_what_is_not_as_usual_is_said(artifact: Artifact) -> None:
         "measurements": [{"variable": "ferritin", "day": -1.0, "value": 500.0}],
     }
     given = answer(artifact, "v", request_of([record])).predictions[0]
-    assert "ecog" in given.missing
-    assert "ferritin:last" not in given.missing
-    assert given.outside_training_range == ("age",)
+    assert "baseline.ecog" in given.missing
+    assert "measurements.ferritin" not in given.missing
+    assert given.outside_training_range == ("baseline.age",)
     assert given.unseen_levels == ("product",)
     assert given.ignored == ()
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pytest
 
 from features.errors import SequelaError
 from serving.store import artifact_folder, publish, remove
-from training.artifact import MANIFEST, WEIGHTS, read_artifact
+from training.artifact import WEIGHTS, model_block, read_artifact, write_artifact
 
 
 @pytest.fixture
@@ -66,9 +65,8 @@ def test_a_damaged_stored_model_is_replaced(home: Path, artifact_dir: Path, dama
 
 def test_another_artifact_of_the_same_run_gets_another_tag(home: Path, artifact_dir: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
-    shutil.copytree(artifact_dir, other)
-    manifest = json.loads((other / MANIFEST).read_text())
-    (other / MANIFEST).write_text(json.dumps(manifest | {"name": "renamed"}))
+    artifact = read_artifact(artifact_dir)
+    write_artifact(other, artifact.manifest.model_copy(update={"name": "renamed"}), model_block(artifact.model)[1])
     assert publish(other, {}) != publish(artifact_dir, {})
 
 
