@@ -54,8 +54,9 @@ def incidence_figure(
     figure, axes = _axes(title, "days from the landmark", "cumulative incidence")
     observed = aalen_johansen(outcomes)
     times = np.concatenate([[0.0], times_days])
+    steps = np.union1d([0.0, times[-1]], observed.times_days[observed.times_days < times[-1]])
     for k, cause in enumerate(outcomes.causes):
-        axes.step(times, observed.at(times)[k], where="post", lw=1, alpha=0.55, color=_color(k))
+        axes.step(steps, observed.at(steps)[k], where="post", lw=1, alpha=0.55, color=_color(k))
         axes.plot(times, np.concatenate([[0.0], incidence[:, k].mean(axis=0)]), lw=1.6, color=_color(k), label=cause)
     axes.plot([], [], lw=1, color="black", alpha=0.55, label="observed (Aalen–Johansen)")
     axes.set_xlim(0, times[-1])

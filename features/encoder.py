@@ -40,7 +40,7 @@ class Encoded:
     x: FloatArray
     """(rows, features)."""
     missing: tuple[tuple[str, ...], ...]
-    """For each row, what was missing and was imputed: ``baseline.ferritin``, ``measurements.crp``, ``samples.blood`` where
+    """For each row, what was missing and was imputed: ``baseline.ferritin``, ``measurements.crp``, ``samples.blood`` if
     nothing is known of it, else the single feature, e.g. ``measurements.crp:slope``."""
     outside: tuple[tuple[str, ...], ...]
     """For each row, the features outside the central 99 % of the training rows, e.g. ``baseline.age``."""

@@ -1,0 +1,97 @@
+"""Bad cohorts through the command line: a clear finding, exit code 1, no traceback, nothing written."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import anndata
+import pandas as pd
+import pytest
+
+from experiments.home import CONFIGS, Home
+
+SEQUELA = Path(sys.executable).parent / "sequela"
+ENDPOINT = CONFIGS / "endpoint" / "severe_infection.yaml"
+
+
+def table(name: str, change: Callable[[pd.DataFrame], pd.DataFrame]) -> Callable[[Path], None]:
+    """A change to one table of a cohort."""
+
+    def spoil(cohort: Path) -> None:
+        path = cohort / f"{name}.csv"
+        change(pd.read_csv(path)).to_csv(path, index=False)
+
+    return spoil
+
+
+def with_value(column: str, value: object) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    """The table with another value in its first row."""
+
+    def change(frame: pd.DataFrame) -> pd.DataFrame:
+        frame[column] = frame[column].astype(object)
+        frame.loc[0, column] = value
+        return frame
+
+    return change
+
+
+def truncate_cells(cohort: Path) -> None:
+    content = (cohort / "cells.h5ad").read_bytes()
+    (cohort / "cells.h5ad").write_bytes(content[: len(content) // 2])
+
+
+def mouse_genes(cohort: Path) -> None:
+    cells = anndata.read_h5ad(cohort / "cells.h5ad")
+    cells.var_names = cells.var_names.str.capitalize()
+    cells.write_h5ad(cohort / "cells.h5ad")
+
+
+CASES = {
+    "truncated .h5ad": (truncate_cells, "unreadable-cells", "cells.h5ad"),
+    "a patient twice": (table("patients", lambda t: pd.concat([t, t[:1]])), "duplicate-patient", "patients.csv"),
+    "negative duration": (table("patients", with_value("follow_up_days", -5)), "negative-duration", "patients.csv"),
+    "event after follow-up": (table("events", with_value("day", 99_999)), "event-after-follow-up", "events.csv"),
+    "unknown unit": (table("measurements", with_value("unit", "furlong")), "unknown-unit", "measurements.csv"),
+    "mouse genes": (mouse_genes, "foreign-genes", "cells.h5ad"),
+    "empty cohort": (table("patients", lambda t: t[:0]), "no-patients", "patients.csv"),
+    "a cause nobody has": (
+        table("events", lambda t: t[t["event"] != "infection"]),
+        "no-such-cause",
+        "endpoint severe_infection",
+    ),
+}
+
+
+@pytest.fixture
+def copy(cohort: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(cohort, tmp_path / "cohort"))
+
+
+@pytest.mark.parametrize(("spoil", "code", "file"), CASES.values(), ids=CASES)
+def test_check_names_what_is_wrong(spoil: Callable[[Path], None], code: str, file: str, copy: Path) -> None:
+    spoil(copy)
+    words = [SEQUELA, "check", copy, "--endpoint", ENDPOINT, "--json"]
+    done = subprocess.run([*map(str, words)], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    errors = [finding for finding in json.loads(done.stdout) if finding["severity"] == "error"]
+    assert (code, file) in {(finding["code"], finding["file"]) for finding in errors}
+    assert all(finding["rule"] and finding["remedy"] for finding in errors)
+
+
+@pytest.mark.parametrize("case", ["truncated .h5ad", "a cause nobody has"])
+def test_train_refuses_and_writes_nothing(case: str, copy: Path, home: Home) -> None:
+    spoil, code, _ = CASES[case]
+    spoil(copy)
+    words = [SEQUELA, "train", CONFIGS / "run" / "cox.yaml", "--set", f"cohort={copy}"]
+    done = subprocess.run([*map(str, words)], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert code in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not home.runs.exists()
+    assert not home.mlflow_artifacts.exists()
