@@ -27,7 +27,7 @@ class Leaderboard:
 
 
 def leaderboards(client: MlflowClient, experiment: str, *, every_run: bool = False) -> list[Leaderboard]:
-    """One leaderboard for each endpoint and cohort of an experiment: only those runs can be compared.
+    """One leaderboard for each definition of an endpoint and cohort of an experiment: only those can be compared.
 
     Runs are ranked by the integrated Brier score of the event of interest from the first landmark.
 
@@ -49,12 +49,14 @@ def leaderboards(client: MlflowClient, experiment: str, *, every_run: bool = Fal
     if not parents:
         msg = f"experiment {experiment}: no finished run; `sequela train RUN.yaml` makes one"
         raise SequelaError(msg)
-    groups: dict[tuple[str, str], list[Run]] = {}
+    groups: dict[tuple[str, str, str], list[Run]] = {}
     for run in sorted(parents, key=lambda r: -r.info.start_time):
-        group = groups.setdefault((run.data.tags["sequela.endpoint"], run.data.tags["sequela.cohort"]), [])
+        tags = run.data.tags
+        key = (tags["sequela.endpoint"], tags["sequela.endpoint_digest"], tags["sequela.cohort"])
+        group = groups.setdefault(key, [])
         if every_run or run.info.run_name not in {other.info.run_name for other in group}:
             group.append(run)
-    return [_board(endpoint, runs) for (endpoint, _), runs in groups.items()]
+    return [_board(endpoint, runs) for (endpoint, _, _), runs in groups.items()]
 
 
 def _board(endpoint: str, runs: list[Run]) -> Leaderboard:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import isfinite
@@ -85,6 +86,7 @@ def run_description(config: RunConfig, rows: TrainingRows) -> Iterator[LogItem]:
         {
             "sequela.model": config.model.kind,
             "sequela.endpoint": rows.endpoint.name,
+            "sequela.endpoint_digest": hashlib.sha256(rows.endpoint.model_dump_json().encode()).hexdigest()[:12],
             "sequela.cause": rows.endpoint.event.name,
             "sequela.provenance": card.provenance,
             "sequela.cohort": rows.cohort.fingerprint,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,11 +14,17 @@ from numpy.typing import NDArray
 from experiments.data import Progress, all_patients
 from experiments.home import Home
 from features.check import read_cohort
+from features.cohort import Cohort, outcomes_at
+from features.encoder import PatientEncoder
 from features.errors import SequelaError
 from features.patients import Patients
-from features.schema import Variable
-from features.units import convert
+from features.request import requested_horizons
+from features.schema import CellsCard, Endpoint, Variable
+from features.units import UnitError, convert
 from training.artifact import Artifact, read_artifact
+
+MINIMUM_PANEL = 0.5
+"""Smallest share of the model's genes that a cohort's cells must have."""
 
 
 def predict_cohort(
@@ -32,16 +39,19 @@ def predict_cohort(
 
     Args:
         artifact: The model.
-        cohort_folder: Outcomes may be absent.
+        cohort_folder: Events may be absent.
         landmark_day: One of the endpoint's; default the first.
         horizons_days: Default the endpoint's.
         progress: Told how many samples of how many were read.
 
     Returns:
-        patient_id, landmark_day, cause, horizon_days, incidence; one row a patient, cause and horizon.
+        patient_id, landmark_day, cause, horizon_days, incidence, at_risk (whether the patient was followed beyond the
+        landmark without an event of the endpoint), n_missing (sources imputed), n_outside_range (features outside the
+        training range); one row a patient, cause and horizon.
 
     Raises:
-        SequelaError: The cohort has findings, or the model was not trained for the landmark.
+        SequelaError: The cohort has findings or does not fit the model, or the model was not trained for the landmark
+            or a horizon.
     """
     endpoint = artifact.manifest.endpoint
     day = endpoint.landmark_days[0] if landmark_day is None else landmark_day
@@ -49,21 +59,61 @@ def predict_cohort(
         known = ", ".join(f"{d:g}" for d in endpoint.landmark_days)
         msg = f"--landmark-day {day:g}: this model predicts from day {known}"
         raise SequelaError(msg)
+    times: NDArray[np.float64] = np.array(requested_horizons(horizons_days, endpoint))
     cohort = read_cohort(cohort_folder)
     patients = all_patients(cohort, cells=artifact.model.encoder.samples is not None, progress=progress)
-    patients = in_units_of(artifact.model.encoder.variables, patients, cohort.card.variables)
-    times: NDArray[np.float64] = np.array(horizons_days or endpoint.horizons_days, dtype=float)
-    values = artifact.model.predict_incidence(patients.at_landmark(day), times).values
-    n_patients, n_causes, n_times = values.shape
+    require_fit(artifact.model.encoder, cohort, patients)
+    patients = in_units_of(artifact.model.encoder.variables, patients, cohort.card.variables).at_landmark(day)
+    incidence, encoded = artifact.model.explain_input(patients, times)
+    n_patients, n_causes, n_times = incidence.values.shape
+    per_patient = n_causes * n_times
     return pd.DataFrame(
         {
-            "patient_id": np.repeat(patients.patient_id, n_causes * n_times),
+            "patient_id": np.repeat(patients.patient_id, per_patient),
             "landmark_day": day,
             "cause": np.tile(np.repeat(np.array(endpoint.causes, dtype=object), n_times), n_patients),
             "horizon_days": np.tile(times, n_patients * n_causes),
-            "incidence": values.reshape(-1),
+            "incidence": incidence.values.reshape(-1),
+            "at_risk": np.repeat(at_risk(cohort, endpoint, day), per_patient),
+            "n_missing": np.repeat([len(names) for names in encoded.missing], per_patient),
+            "n_outside_range": np.repeat([len(names) for names in encoded.outside], per_patient),
         }
     )
+
+
+def at_risk(cohort: Cohort, endpoint: Endpoint, landmark_day: float) -> NDArray[np.bool_]:
+    """(patients,): who is at risk from the landmark."""
+    mask = np.zeros(len(cohort.patients), dtype=bool)
+    with suppress(SequelaError):  # nobody is
+        mask[outcomes_at(cohort, endpoint, landmark_day)[0]] = True
+    return mask
+
+
+def require_fit(encoder: PatientEncoder, cohort: Cohort, patients: Patients) -> None:
+    """Refuse a cohort about which the model can say nothing.
+
+    Raises:
+        SequelaError: The cohort shares no variable with the model; or its cells are measured otherwise, of other
+            materials, or share too few of the model's genes.
+    """
+    have = {*patients.baseline, *patients.measurements.names}
+    if encoder.variables and not have & set(encoder.variables):
+        msg = f"{cohort.folder}: none of the model's variables is there, e.g. {', '.join(list(encoder.variables)[:5])}"
+        raise SequelaError(msg + "; name them in cohort.yaml as the model does")
+    if encoder.samples is None or patients.samples is None:
+        return
+    model, cells = encoder.samples, cohort.card.cells or CellsCard()
+    if (cells.values == "counts") != model.counts:
+        wanted = "counts" if model.counts else "intensities"
+        msg = f"{cohort.folder}: cells.values = {cells.values}; the model was trained on {wanted}"
+        raise SequelaError(msg + ", correct cohort.yaml or give such cells")
+    if not set(patients.samples.material) & set(model.materials):
+        msg = f"{cohort.folder}: samples.material knows none of {', '.join(model.materials)}; name materials likewise"
+        raise SequelaError(msg)
+    shared = len(set(patients.samples.summary.genes) & set(model.genes)) / len(model.genes)
+    if shared < MINIMUM_PANEL:
+        msg = f"{cohort.folder}: the cells have {shared:.0%} of the model's {len(model.genes)} genes"
+        raise SequelaError(msg + f"; at least {MINIMUM_PANEL:.0%} are needed, absent ones count as not expressed")
 
 
 def in_units_of(model: Mapping[str, Variable], patients: Patients, cohort: Mapping[str, Variable]) -> Patients:
@@ -86,11 +136,15 @@ def in_units_of(model: Mapping[str, Variable], patients: Patients, cohort: Mappi
             raise SequelaError(msg)
         if variable.kind != "numeric" or declared.unit == variable.unit:
             continue
-        if name in baseline:
-            baseline[name] = convert(baseline[name].astype(float), declared.unit, variable.unit)
-        if name in measured.names:
-            rows = measured.variable == measured.names.index(name)
-            value[rows] = convert(value[rows], declared.unit, variable.unit)
+        try:
+            if name in baseline:
+                baseline[name] = convert(baseline[name].astype(float), declared.unit, variable.unit)
+            if name in measured.names:
+                rows = measured.variable == measured.names.index(name)
+                value[rows] = convert(value[rows], declared.unit, variable.unit)
+        except UnitError as error:
+            msg = f"cohort.yaml: variables.{name}.unit: {error}"
+            raise SequelaError(msg) from error
     return replace(patients, baseline=baseline, measurements=replace(measured, value=value))
 
 

@@ -47,6 +47,21 @@ def experiments_url(address: str, experiment: str) -> str:
     return f"{address}/#/experiments/{experiment}/runs?workflowType=machine_learning"
 
 
+def require_free(host: str, port: int) -> None:
+    """Make sure that nobody listens at an address.
+
+    Raises:
+        SequelaError: Somebody does, or the address is not ours.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            msg = f"{host}:{port}: cannot listen there ({error.strerror}); choose another --port"
+            raise SequelaError(msg) from error
+
+
 def free_port() -> int:
     """A port of the loopback interface that nobody listens on now."""
     with socket.socket() as probe:

@@ -220,7 +220,7 @@ def git_state() -> tuple[str, bool]:
 
 
 def find_run(client: MlflowClient, reference: str) -> Run:
-    """The parent run with an id, the beginning of an id, or a name (the latest of that name).
+    """The parent run with an id, the beginning of an id, or a name (of several the latest finished one).
 
     Raises:
         SequelaError: There is none, or a beginning fits several.
@@ -228,8 +228,11 @@ def find_run(client: MlflowClient, reference: str) -> Run:
     experiments = [e.experiment_id for e in client.search_experiments()]
     runs = [r for r in client.search_runs(experiments, max_results=5000) if PARENT not in r.data.tags]
     named = [run for run in runs if run.info.run_name == reference]
+    if len({run.data.tags.get("sequela.endpoint") for run in named}) > 1:
+        msg = f"run {reference}: runs of this name study different endpoints; give the id"
+        raise SequelaError(msg + "; `sequela leaderboard EXPERIMENT` lists them")
     if named:
-        return max(named, key=lambda run: run.info.start_time)
+        return max(named, key=lambda run: (run.info.status == "FINISHED", run.info.start_time))
     begun = [run for run in runs if run.info.run_id.startswith(reference)] if len(reference) >= 4 else []
     if len(begun) == 1:
         return begun[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -16,9 +17,10 @@ import yaml
 from mlflow import MlflowClient
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+from numpy.typing import NDArray
 
 from experiments.config import RunConfig
-from experiments.crossval import OutOfFold, cross_validate, predictions_table, splits_record
+from experiments.crossval import OutOfFold, cross_validate, folds_of, predictions_table, splits_record
 from experiments.data import TrainingRows, load_rows
 from experiments.example import example_patient
 from experiments.figures import calibration_figure, incidence_figure
@@ -70,16 +72,16 @@ def train(config: RunConfig, home: Home, progress: Progress, *, resume: bool = F
     """
     endpoint = read_endpoint(config.endpoint)
     rows = load_rows(config.cohort, endpoint, cells=bool(config.features.cells), progress=progress.cells)
+    folds_of(rows, config)  # too few patients for the folds is said before anything is written
     client = open_store(home)
     tracker, folder = _resumed(client, home, config, rows) if resume else _started(client, home, config, rows)
-    with tracker.ends_truthfully():
+    with tracker.ends_truthfully(), _record_of(folder):
         out_of_fold = cross_validate(rows, config, folder / "folds", tracker, progress.folds)
         scores = score(rows, out_of_fold, config)
         manifest = _fit_final(rows, config, scores, tracker.run_id, folder / ARTIFACT)
         _write_report(rows, out_of_fold, scores, config, folder / "report")
         tracker.log(_result(scores, folder))
         _log_model(tracker.run_id, manifest, folder / ARTIFACT)
-        _mark(folder, status="finished")
     return RunResult(tracker.run_id, tracker.experiment_id, folder, scores)
 
 
@@ -115,6 +117,18 @@ def _resumed(client: MlflowClient, home: Home, config: RunConfig, rows: Training
     return Tracker.resume(client, record["run_id"]), home.runs / record["run_id"]
 
 
+@contextmanager
+def _record_of(folder: Path) -> Iterator[None]:
+    """Write into run.json how the block ends; a killed process leaves it ``running``."""
+    _mark(folder, status="running")
+    try:
+        yield
+    except BaseException:
+        _mark(folder, status="failed")
+        raise
+    _mark(folder, status="finished")
+
+
 def _mark(folder: Path, **values: str | float) -> None:
     """Update run.json, beside and then renamed."""
     path = folder / RUN_FILE
@@ -125,10 +139,14 @@ def _mark(folder: Path, **values: str | float) -> None:
 
 
 def score(rows: TrainingRows, out_of_fold: OutOfFold, config: RunConfig) -> dict[float, Scores]:
-    """Score each landmark's out-of-fold predictions, averaged over repeats of the cross-validation."""
+    """Score each landmark's out-of-fold predictions, averaged over repeats of the cross-validation.
+
+    Patients who came under observation after the landmark train, but are not scored: censoring weights are not defined
+    for them.
+    """
     by_day: dict[float, Scores] = {}
     for day in rows.endpoint.landmark_days:
-        of_day = np.flatnonzero(rows.patients.landmark_day == day)
+        of_day = np.flatnonzero((rows.patients.landmark_day == day) & observed_from_landmark(rows.outcomes))
         repeats = [
             evaluate(
                 incidence[of_day],
@@ -143,6 +161,11 @@ def score(rows: TrainingRows, out_of_fold: OutOfFold, config: RunConfig) -> dict
         ]
         by_day[day] = mean_scores(repeats)
     return by_day
+
+
+def observed_from_landmark(outcomes: Outcomes) -> NDArray[np.bool_]:
+    """(rows,): whether a row was under observation from its landmark on."""
+    return np.ones(len(outcomes), dtype=bool) if outcomes.entry_days is None else outcomes.entry_days <= 0
 
 
 def _fit_final(

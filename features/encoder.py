@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
 
 from features.baseline import BaselineEncoder, impossible
+from features.errors import SequelaError
 from features.landmark import Statistic, landmark_columns
 from features.patients import FloatArray, Patients
 from features.samples import PSEUDOBULK, SampleFeature, SampleFeatures
@@ -163,5 +165,14 @@ class PatientEncoder:
 
 
 def _matching(names: Mapping[str, object] | Sequence[str], patterns: Sequence[str]) -> list[str]:
-    """The names that match any pattern, in their own order."""
+    """The names that match any pattern, in their own order.
+
+    Raises:
+        SequelaError: A pattern other than ``*`` matches none: it is misspelt, or the cohort lacks the variable.
+    """
+    for pattern in patterns:
+        if pattern != "*" and not any(fnmatchcase(name, pattern) for name in names):
+            near = get_close_matches(pattern, list(names), n=1)
+            msg = f"features: no variable matches {pattern}" + (f"; did you mean {near[0]}?" if near else "")
+            raise SequelaError(msg)
     return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]

@@ -12,11 +12,15 @@ from features.cells import UNLABELLED, CellBag, CellSummary, summarise
 from features.encoder import PatientEncoder
 from features.errors import InputError, SequelaError
 from features.patients import FloatArray, IntArray, Measurements, Patients, Samples, TextArray
-from features.schema import Frozen, Variable
+from features.schema import Endpoint, Frozen, Variable
 from features.units import UnitError, convert
 
 MAX_VALUES = 20_000_000
 """Largest number of non-zero values in one sample's cells."""
+
+
+MAX_COUNT = 10_000_000
+"""Largest believable count of one gene in one cell."""
 
 
 class Quantity(Frozen):
@@ -60,7 +64,7 @@ class SampleRecord(Frozen):
 class PatientRecord(Frozen):
     """One patient seen from one landmark day. What is absent is imputed, and the answer says so."""
 
-    patient_id: str = "patient"
+    patient_id: Annotated[str, Field(min_length=1, max_length=200)] = "patient"
     """Echoed in the answer; use a pseudonym."""
     landmark_day: float = 0.0
     """Days since infusion from which the prediction looks ahead."""
@@ -90,6 +94,24 @@ def to_patients(records: Sequence[PatientRecord], encoder: PatientEncoder) -> Pa
         _measurements(records, encoder),
         _samples(records, encoder),
     )
+
+
+def requested_horizons(horizons_days: Sequence[float] | None, endpoint: Endpoint) -> tuple[float, ...]:
+    """The horizons asked for, or the endpoint's.
+
+    Raises:
+        InputError: They do not ascend from above 0, or go beyond the last horizon of the endpoint.
+    """
+    if horizons_days is None:
+        return endpoint.horizons_days
+    last = endpoint.horizons_days[-1]
+    before = 0.0
+    for i, day in enumerate(horizons_days):
+        if not before < day <= last:
+            rule = f"must ascend from above 0 to at most {last:g} days, the last horizon the model was trained for"
+            raise InputError(f"horizons_days[{i}]", rule)
+        before = day
+    return tuple(horizons_days)
 
 
 def _checked_baseline(record: PatientRecord, place: str, encoder: PatientEncoder) -> dict[str, float | str | None]:
@@ -196,6 +218,8 @@ def _summary(sample: SampleRecord, field: str, encoder: PatientEncoder) -> CellS
     if not set(sample.genes) & set(encoder.samples.genes):
         raise InputError(f"{field}.genes", f"none is in the model's panel, e.g. {_some(encoder.samples.genes)}")
     bag = _bag(sample, field)
+    if encoder.samples.counts and ((bag.values != np.floor(bag.values)) | (bag.values > MAX_COUNT)).any():
+        raise InputError(f"{field}.values", f"must be raw counts: whole numbers up to {MAX_COUNT:,}")
     try:
         return summarise(bag, counts=encoder.samples.counts)
     except SequelaError as error:

@@ -130,6 +130,7 @@ class SampleFeatures:
             return {}
         log_share = np.log(summary.n_cells[:, labelled] + PSEUDOCOUNT)
         ratio = log_share - log_share.mean(axis=1, keepdims=True)
+        ratio[summary.n_cells[:, labelled].sum(axis=1) == 0] = np.nan  # no labelled cell says nothing about shares
         return {self.cell_types[i]: ratio[:, j] for j, i in enumerate(labelled)}
 
     def _program_scores(self, summary: CellSummary) -> dict[str, FloatArray]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.errors import InputError
-from features.request import PatientRecord, SampleRecord, to_patients
+from features.request import PatientRecord, SampleRecord, requested_horizons, to_patients
 from features.schema import Endpoint
 from serving.messages import PredictAnswer, Prediction, PredictRequest, ServedModel
 from training.artifact import Artifact, Manifest
@@ -33,7 +33,7 @@ def answer(artifact: Artifact, version: str, request: PredictRequest) -> Predict
         InputError: A landmark, a horizon, or a patient's field breaks a rule; names the field, never the value.
     """
     endpoint = artifact.manifest.endpoint
-    times = _times(request.horizons_days, endpoint)
+    times = requested_horizons(request.horizons_days, endpoint)
     for i, record in enumerate(request.patients):
         _check_record(record, f"patients[{i}]", endpoint)
     predictions: list[Prediction] = []
@@ -100,7 +100,7 @@ def _predict(
             horizons_days=times,
             incidence=dict(zip(incidence.causes, map(_floats, incidence.values[i]), strict=True)),
             event_free=_floats(event_free[i]),
-            missing=encoded.missing[i],
+            missing=(*encoded.missing[i], *_absent_genes(record, artifact)),
             impossible=encoded.impossible[i],
             outside_training_range=encoded.outside[i],
             unseen_levels=encoded.unseen[i],
@@ -110,19 +110,13 @@ def _predict(
     ]
 
 
-def _times(horizons_days: tuple[float, ...] | None, endpoint: Endpoint) -> tuple[float, ...]:
-    """The horizons asked for, or the endpoint's."""
-    if horizons_days is None:
-        return endpoint.horizons_days
-    last = endpoint.horizons_days[-1]
-    before = 0.0
-    for i, day in enumerate(horizons_days):
-        if not before < day <= last:
-            rule = f"must ascend from above 0 to at most {last:g} days, the last horizon the model was trained for"
-            place = f"horizons_days[{i}]"
-            raise InputError(place, rule)
-        before = day
-    return horizons_days
+def _absent_genes(record: PatientRecord, artifact: Artifact) -> Iterator[str]:
+    """For each sample without some genes of the model's panel, how many: they count as not expressed."""
+    panel = artifact.model.encoder.samples.genes if artifact.model.encoder.samples else ()
+    for j, sample in enumerate(record.samples):
+        n_absent = len(set(panel) - set(sample.genes))
+        if n_absent:
+            yield f"samples[{j}].genes: {n_absent} of {len(panel)}"
 
 
 def _check_record(record: PatientRecord, place: str, endpoint: Endpoint) -> None:

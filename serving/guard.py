@@ -9,6 +9,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from serving.messages import ErrorBody
 
 JSON = "application/json"
+POLICY = (
+    b"default-src 'self'; style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline'; img-src 'self' data:"
+)
 
 
 def refusal(status: int, body: ErrorBody) -> Response:
@@ -29,7 +32,11 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer it."""
-        if scope["type"] != "http" or scope["method"] not in ("POST", "PUT", "PATCH"):
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        send = _confined(send)
+        if scope["method"] not in ("POST", "PUT", "PATCH"):
             await self.app(scope, receive, send)
             return
         refused = self._refused_by_headers(Headers(scope=scope))
@@ -69,6 +76,18 @@ class Guard:
             parts.append(part)
             if not message.get("more_body", False):
                 return b"".join(parts)
+
+
+def _confined(send: Send) -> Send:
+    """A `send` that forbids pages to load anything from elsewhere: BentoML's page would report its visitors."""
+
+    async def confined(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = [*message.get("headers", []), (b"content-security-policy", POLICY)]
+            message = {**message, "headers": headers}
+        await send(message)
+
+    return confined
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

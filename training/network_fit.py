@@ -69,6 +69,9 @@ def to_bins(outcomes: Outcomes, edges_days: NDArray[np.float64]) -> BinnedOutcom
     observed[rows, bin_of] = 1.0
     if outcomes.entry_days is not None:
         observed = np.clip(observed - np.clip((outcomes.entry_days[:, None] - edges_days[:-1]) / width, 0.0, 1.0), 0, 1)
+        observed[rows, bin_of] = (
+            1.0  # entry within the event's own bin: taken as at its start, or P(none) could reach 0
+        )
     event = np.zeros((len(outcomes), len(outcomes.causes), n_bins))
     event[rows, outcomes.cause[rows] - 1, bin_of] = 1.0
     return BinnedOutcomes(torch.as_tensor(observed, dtype=torch.float32), torch.as_tensor(event, dtype=torch.float32))

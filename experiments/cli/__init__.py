@@ -20,6 +20,10 @@ def main() -> None:
     except SequelaError as error:
         sys.stderr.write(f"sequela: {error}\n")
         sys.exit(1)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        sys.stderr.write(f"sequela: {place}{error.strerror or error}; check the path, its permissions and free space\n")
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.stderr.write("sequela: interrupted\n")
         sys.exit(130)

@@ -94,7 +94,7 @@ def promote(
 
 def predict(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="An artifact folder, a run, or champion[:ENDPOINT].")],
-    cohort: Annotated[Path, typer.Argument(metavar="COHORT", help="A cohort folder; outcomes may be absent.")],
+    cohort: Annotated[Path, typer.Argument(metavar="COHORT", help="A cohort folder; events may be absent.")],
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write .csv or .parquet instead of CSV to stdout.")
     ] = None,

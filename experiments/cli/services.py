@@ -37,9 +37,10 @@ def serve(
     """
     from experiments import registry
     from experiments.home import Home
-    from experiments.services import serve_command
+    from experiments.services import require_free, serve_command
     from experiments.tracking import open_store
 
+    require_free(host, port)
     home = Home.current()
     champion = registry.find_champion(open_store(home), endpoint)
     command, environment = serve_command(home, champion.bento_tag, host, port)
@@ -56,9 +57,10 @@ def ui(
     Example: sequela ui --port 5000
     """
     from experiments.home import Home
-    from experiments.services import experiments_url, ui_command
+    from experiments.services import experiments_url, require_free, ui_command
     from experiments.tracking import open_store
 
+    require_free(host, port)
     home = Home.current()
     client = open_store(home)
     for experiment in client.search_experiments():

@@ -195,9 +195,14 @@ def _check_endpoint(cohort: Cohort, endpoint: Endpoint, events: Table | None, fi
             )
     for day in endpoint.landmark_days:
         try:
-            outcomes_at(cohort, endpoint, day)
+            _, outcomes = outcomes_at(cohort, endpoint, day)
         except SequelaError:
             findings.add("nobody-at-risk", f"endpoint {endpoint.name}", field="landmark_days", value=f"{day:g}")
+            continue
+        last = endpoint.horizons_days[-1]
+        if outcomes.duration_days.max() < last:
+            place, shown = f"endpoint {endpoint.name}", f"{last:g}"
+            findings.add("horizon-beyond-follow-up", place, field="horizons_days", value=shown, day=f"{day:g}")
 
 
 __all__ = ["MOST", "Examination", "examine", "fingerprint", "read_cohort", "read_endpoint"]

@@ -132,6 +132,11 @@ RULES: Mapping[str, Rule] = {
         "The endpoint counts {name} from grade {min_grade} on, and this event has no grade.",
         "Add the grade, or remove min_grade from the endpoint.",
     ),
+    "horizon-beyond-follow-up": Rule(
+        "warning",
+        "Nobody is followed for so long after landmark day {day}.",
+        "Scores at this horizon will be undefined; shorten horizons_days.",
+    ),
     "nobody-at-risk": Rule(
         "error", "No patient is at risk at this landmark.", "Choose earlier landmark_days, or check the days."
     ),

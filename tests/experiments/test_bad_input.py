@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -95,3 +96,70 @@ def test_train_refuses_and_writes_nothing(case: str, copy: Path, home: Home) -> 
     assert "Traceback" not in done.stderr
     assert not home.runs.exists()
     assert not home.mlflow_artifacts.exists()
+
+
+@pytest.fixture(scope="module")
+def artifact(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Cox model trained on the small cohort."""
+    home = tmp_path_factory.mktemp("home")
+    words = [SEQUELA, "train", CONFIGS / "run" / "cox.yaml", "--set", f"cohort={cohort}"]
+    words += ["--set", "validation={folds: 3, bootstrap: 20}", "--set", "model={kind: cox, penalty: 50}"]
+    environment = os.environ | {"SEQUELA_HOME": str(home)}
+    subprocess.run([*map(str, words)], env=environment, capture_output=True, check=True)
+    (folder,) = (home / "runs").iterdir()
+    return folder / "artifact"
+
+
+def rename_materials(cohort: Path) -> None:
+    table("samples", lambda t: t.assign(material="plasma"))(cohort)
+
+
+def declare_intensities(cohort: Path) -> None:
+    text = (cohort / "cohort.yaml").read_text()
+    (cohort / "cohort.yaml").write_text(text.replace("cells: {}", "cells: {values: intensities}"))
+
+
+@pytest.mark.parametrize(
+    ("words", "spoil", "message"),
+    [
+        pytest.param(["--horizon-days", "365", "--horizon-days", "90"], None, "must ascend", id="descending"),
+        pytest.param(["--horizon-days", "9999"], None, "at most 365 days", id="beyond"),
+        pytest.param(["--landmark-day", "7"], None, "predicts from day 0, 30", id="landmark"),
+        pytest.param([], rename_materials, "samples.material knows none of", id="materials"),
+        pytest.param([], declare_intensities, "the model was trained on counts", id="intensities"),
+    ],
+)
+def test_predict_refuses_what_the_model_cannot_answer(
+    words: list[str], spoil: Callable[[Path], None] | None, message: str, artifact: Path, copy: Path
+) -> None:
+    if spoil is not None:
+        spoil(copy)
+    done = subprocess.run([SEQUELA, "predict", artifact, copy, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert done.stdout == ""
+
+
+def test_predict_tells_who_is_not_at_risk(artifact: Path, copy: Path, tmp_path: Path) -> None:
+    out = tmp_path / "risks.csv"
+    words = [SEQUELA, "predict", artifact, copy, "--landmark-day", "30", "--out", out]
+    subprocess.run([*map(str, words)], capture_output=True, check=True)
+    risks = pd.read_csv(out).groupby("patient_id")["at_risk"].first()
+    events, patients = pd.read_csv(copy / "events.csv"), pd.read_csv(copy / "patients.csv")
+    relapsed = set(events[(events["event"] == "relapse") & (events["day"] <= 30)]["patient_id"])
+    assert relapsed
+    assert not risks[sorted(relapsed)].any()
+    assert risks.sum() < len(patients)
+
+
+def test_patients_observed_later_train_but_are_not_scored(copy: Path, home: Home) -> None:
+    late = [i % 3 == 0 for i in range(150)]
+    table("patients", lambda t: t.assign(entry_day=[5 if x else 0 for x in late]))(copy)
+    table("patients", lambda t: t.assign(follow_up_days=t["follow_up_days"].clip(lower=6)))(copy)
+    words = [SEQUELA, "train", CONFIGS / "run" / "cox.yaml", "--set", f"cohort={copy}", "--set", "model.penalty=50"]
+    words += ["--set", "validation={folds: 3, bootstrap: 20}"]
+    done = subprocess.run([*map(str, words)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (folder,) = home.runs.iterdir()
+    predictions = pd.read_parquet(folder / "report" / "oof_predictions.parquet")
+    assert predictions["patient_id"].nunique() > 100

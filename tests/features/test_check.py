@@ -73,7 +73,7 @@ def test_each_broken_folder_has_its_finding_and_no_other_error(tiny_cohort: Path
 
 
 def test_the_corpus_and_the_endpoint_tests_break_every_rule() -> None:
-    of_endpoints = {"no-such-cause", "grade-missing", "nobody-at-risk"}
+    of_endpoints = {"no-such-cause", "grade-missing", "nobody-at-risk", "horizon-beyond-follow-up"}
     assert {broken.code for broken in _corpus.BROKEN.values()} | of_endpoints | {"no-cells"} == set(RULES)
 
 
@@ -220,6 +220,11 @@ def test_an_ungraded_event_under_a_minimal_grade_is_an_error(edit: Edit) -> None
 def test_a_landmark_beyond_everyone_is_an_error(tiny_cohort: Path) -> None:
     (finding,) = examine(tiny_cohort, endpoint(landmark_days=[0, 800])).findings
     assert (finding.code, finding.field, finding.value) == ("nobody-at-risk", "landmark_days", "800")
+
+
+def test_a_horizon_beyond_all_follow_up_is_a_warning(tiny_cohort: Path) -> None:
+    (finding,) = examine(tiny_cohort, endpoint(landmark_days=[0], horizons_days=[90, 40_000])).findings
+    assert (finding.code, finding.severity, finding.value) == ("horizon-beyond-follow-up", "warning", "40000")
 
 
 def test_an_endpoint_is_read_and_its_faults_are_named(tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ from features.cells import UNLABELLED, CellBag, CellSummary, summarise
 from features.encoder import FeatureConfig, PatientEncoder
 from features.errors import InputError
 from features.patients import Measurements, Patients, Samples
-from features.request import PatientRecord, to_patients
-from features.schema import CellsCard, CohortCard, Variable
+from features.request import PatientRecord, requested_horizons, to_patients
+from features.schema import CellsCard, CohortCard, Endpoint, Variable
 
 GENES = ("CD3E", "PDCD1", "LAG3")
 CARD = CohortCard(
@@ -270,7 +270,8 @@ FAULTS: dict[str, tuple[dict[str, Any], str, str]] = {
         "samples[0].cell_types",
         "must be one for each of the 3 cells",
     ),
-    "negative count": (sample(values=[4, -SENTINEL, 7]), "samples[0].values", "every raw count at least 0"),
+    "half a count": (sample(values=[4, SENTINEL, 7]), "samples[0].values", "must be raw counts: whole numbers"),
+    "negative count": (sample(values=[4, -3, 7]), "samples[0].values", "every raw count at least 0"),
 }
 
 
@@ -298,7 +299,16 @@ def test_every_input_error_of_the_module_is_tested_here() -> None:
     with open(request_module.__file__, encoding="utf-8") as source:  # noqa: PTH123
         lines = [i for i, line in enumerate(source, start=1) if line.lstrip().startswith("raise InputError(")]
     unreached = [line for line in lines if line not in reached]
-    assert len(unreached) <= 2, f"lines {unreached} of request.py: MAX_VALUES, and a guard for the type checker"
+    assert len(unreached) <= 3, f"lines {unreached} of request.py: MAX_VALUES, horizons, a guard for the type checker"
+
+
+@pytest.mark.parametrize("days", [[0.0], [-1.0], [90, 30], [400], [float("nan")]], ids=str)
+def test_horizons_that_no_model_was_trained_for_are_refused(days: list[float]) -> None:
+    endpoint = Endpoint.model_validate({"name": "a", "event": {"name": "b"}, "horizons_days": [90, 365]})
+    with pytest.raises(InputError, match="must ascend from above 0 to at most 365 days"):
+        requested_horizons(days, endpoint)
+    assert requested_horizons(None, endpoint) == (90, 365)
+    assert requested_horizons([10, 365], endpoint) == (10, 365)
 
 
 def test_too_many_values_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,7 +117,7 @@ def samples(draw: st.DrawFn) -> Json:
         "genes": genes,
         "indptr": np.cumsum([0, *map(len, rows)]).tolist(),
         "indices": indices,
-        "values": draw(st.lists(st.floats(0, 1e9), min_size=len(indices), max_size=len(indices))),
+        "values": draw(st.lists(st.integers(0, 10_000_000), min_size=len(indices), max_size=len(indices))),
     }
     if draw(st.booleans()):
         labels = st.sampled_from(["CD4 T", "CD8 T", "monocyte", "unheard of"])
@@ -157,7 +157,7 @@ BASELINE = st.fixed_dictionaries(
 RECORDS = st.fixed_dictionaries(
     {},
     optional={
-        "patient_id": st.text(max_size=20),
+        "patient_id": st.text(min_size=1, max_size=20),
         "landmark_day": st.sampled_from([0, 30, 0.0, 30.0]),
         "baseline": BASELINE,
         "measurements": st.lists(MEASUREMENTS, max_size=6),

@@ -168,8 +168,12 @@ def test_missing_everything_still_answers(kind: str, fitted: Fitted) -> None:
     answer, encoded = model.explain_input(stranger, TIMES)
     assert np.isfinite(answer.values).all()
     assert 0 < answer.values[0, 0, -1] < 1
-    kept = {column.name for column in model.encoder.scaler.kept}
-    assert set(encoded.missing[0]) == kept - {"landmark_day"}
+    encoder = model.encoder
+    kept = {column.name for column in encoder.scaler.kept}
+    sources = {f"baseline.{name}" for name in encoder.baseline.names if any(c.split("=")[0] == name for c in kept)}
+    sources |= {f"measurements.{name}" for name in encoder.measured if any(c.startswith(f"{name}:") for c in kept)}
+    sources |= {"samples.blood", "samples.infusion_product"}
+    assert set(encoded.missing[0]) == sources
 
 
 @every_model

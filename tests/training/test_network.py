@@ -115,6 +115,7 @@ def slow_bins(outcomes: Outcomes, edges: FloatArray) -> tuple[FloatArray, FloatA
             at_risk[i, j] = max(0.0, last - max(start, min(entry, stop))) / (stop - start) if last > start else 0.0
             if happened:
                 event[i, cause - 1, j] = 1.0
+                at_risk[i, j] = 1.0  # also for who entered within that bin
     return at_risk, event
 
 
