@@ -1,5 +1,5 @@
 # Everything runs in .venv, made from the pinned constraints by the first command that needs it.
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed

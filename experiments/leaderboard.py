@@ -52,7 +52,7 @@ def leaderboards(client: MlflowClient, experiment: str, *, every_run: bool = Fal
     groups: dict[tuple[str, str, str], list[Run]] = {}
     for run in sorted(parents, key=lambda r: -r.info.start_time):
         tags = run.data.tags
-        key = (tags["sequela.endpoint"], tags["sequela.endpoint_digest"], tags["sequela.cohort"])
+        key = (tags["sequela.endpoint"], tags.get("sequela.endpoint_digest", ""), tags["sequela.cohort"])
         group = groups.setdefault(key, [])
         if every_run or run.info.run_name not in {other.info.run_name for other in group}:
             group.append(run)

@@ -219,7 +219,7 @@ def git_state() -> tuple[str, bool]:
     return commit or "unknown", bool(commit and ask("status", "--porcelain"))
 
 
-def find_run(client: MlflowClient, reference: str) -> Run:
+def find_run(client: MlflowClient, reference: str, endpoint: str | None = None) -> Run:
     """The parent run with an id, the beginning of an id, or a name (of several the latest finished one).
 
     Raises:
@@ -227,9 +227,11 @@ def find_run(client: MlflowClient, reference: str) -> Run:
     """
     experiments = [e.experiment_id for e in client.search_experiments()]
     runs = [r for r in client.search_runs(experiments, max_results=5000) if PARENT not in r.data.tags]
+    if endpoint is not None:
+        runs = [run for run in runs if run.data.tags.get("sequela.endpoint") == endpoint]
     named = [run for run in runs if run.info.run_name == reference]
     if len({run.data.tags.get("sequela.endpoint") for run in named}) > 1:
-        msg = f"run {reference}: runs of this name study different endpoints; give the id"
+        msg = f"run {reference}: runs of this name study different endpoints; give the id, or --endpoint"
         raise SequelaError(msg + "; `sequela leaderboard EXPERIMENT` lists them")
     if named:
         return max(named, key=lambda run: (run.info.status == "FINISHED", run.info.start_time))

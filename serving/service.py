@@ -21,7 +21,6 @@ import bentoml
 import torch
 from bentoml.models import BentoModel
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -71,18 +70,7 @@ async def _openapi_page(request: Request) -> Response:
     return JSONResponse(document(request.app.state.card))
 
 
-async def _no_page(request: Request, error: Exception) -> Response:
-    """What Starlette refuses (no such path, another method), as JSON like every other refusal."""
-    del request
-    status = error.status_code if isinstance(error, HTTPException) else 404
-    rule = "no such path" if status == 404 else "the method does not fit the path"
-    return refusal(status, ErrorBody(error=f"path: {rule}; /docs.json lists all", field="path", rule=rule))
-
-
-PAGES = Starlette(
-    routes=[Route("/v1/model", _card_page), Route("/docs.json", _openapi_page)],
-    exception_handlers={404: _no_page, 405: _no_page},
-)
+PAGES = Starlette(routes=[Route("/v1/model", _card_page), Route("/docs.json", _openapi_page)])
 PAGES.state.card = None
 
 

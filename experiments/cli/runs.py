@@ -59,6 +59,9 @@ def leaderboard(
 
 def promote(
     run: Annotated[str | None, typer.Argument(metavar="RUN", help="Name, id, or beginning of the id of a run.")] = None,
+    endpoint: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Whose run is meant, where runs of several have one name.")
+    ] = None,
     rollback: Annotated[
         str | None, typer.Option(metavar="ENDPOINT", help="Instead, put back this endpoint's previous champion.")
     ] = None,
@@ -83,7 +86,7 @@ def promote(
     champion = (
         registry.rollback(client, home, rollback)
         if rollback
-        else registry.promote(client, home, find_run(client, run or ""))
+        else registry.promote(client, home, find_run(client, run or "", endpoint))
     )
     stdout.print(
         f"champion of {champion.endpoint}: version {champion.version}, run {champion.run_id}, {champion.bento_tag}",

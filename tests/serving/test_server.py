@@ -363,3 +363,10 @@ def test_a_worker_stays_small(server: Any, client: httpx.Client, cohort: Any) ->
     ]
     assert workers
     assert max(p.memory_info().rss for p in workers) < 500 * 2**20
+
+
+def test_no_page_may_load_anything_from_elsewhere(client: httpx.Client) -> None:
+    """BentoML's own page names a tag manager: the policy keeps browsers from calling it."""
+    policy = client.get("/").headers["content-security-policy"]
+    assert "default-src 'self'" in policy
+    assert "http" not in policy
