@@ -13,7 +13,6 @@ from pathlib import Path
 import mlflow
 import numpy as np
 import pandas as pd
-import yaml
 from mlflow import MlflowClient
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
@@ -28,6 +27,7 @@ from experiments.home import Home
 from experiments.log_items import File, LogItem, Metrics, Table, headline_metrics, run_description
 from experiments.tracking import Tracker, experiment_id, git_state, open_store
 from features.check import read_endpoint
+from features.cohort import write_yaml
 from features.errors import SequelaError
 from features.outcomes import Outcomes
 from training.artifact import Example, Manifest, TrainingCohort, answer_example, model_block, write_artifact
@@ -92,7 +92,7 @@ def _started(client: MlflowClient, home: Home, config: RunConfig, rows: Training
     folder.mkdir(parents=True)
     identity = {"run_id": tracker.run_id, "config": config.digest(), "cohort": rows.cohort.fingerprint}
     _mark(folder, **identity, status="running", started=time.time())
-    (folder / "config.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), "utf-8")
+    write_yaml(folder / "config.yaml", config.model_dump(mode="json"))
     tracker.log(run_description(config, rows))
     tracker.log([File(folder / "config.yaml")])
     return tracker, folder
@@ -214,7 +214,7 @@ def _write_report(
     folder.mkdir(exist_ok=True)
     predictions_table(rows, out_of_fold).to_parquet(folder / "oof_predictions.parquet", index=False)
     (folder / "splits.json").write_text(json.dumps(splits_record(rows, out_of_fold), indent=1), "utf-8")
-    (folder / "run.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), "utf-8")
+    write_yaml(folder / "run.yaml", config.model_dump(mode="json"))
     scores_table(scores).to_csv(folder / "scores.csv", index=False)
     _draw(rows, out_of_fold, config, folder)
 

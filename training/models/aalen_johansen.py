@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.outcomes import Outcomes
-from training.models.nonparametric import aalen_johansen
+from training.models.nonparametric import aalen_johansen, steps_at
 from training.models.predictor import Arrays, Sizes
 
 
@@ -42,7 +42,10 @@ class AalenJohansen:
         """Incidences (rows, causes, times) of the nearest landmark's curve; `x` is not looked at."""
         del x
         curves = np.stack(
-            [_step(t, v, times_days) for t, v in zip(self.times_days, self.values, strict=True)]
+            [
+                steps_at(t, v, times_days, before_first=0.0, side="right")
+                for t, v in zip(self.times_days, self.values, strict=True)
+            ]
         )  # (landmarks, causes, times)
         nearest = np.abs(landmark_day[:, None] - self.landmark_days).argmin(axis=1)
         values: NDArray[np.float64] = curves[nearest]
@@ -60,9 +63,3 @@ class AalenJohansen:
         days = sizes["landmark_days"]
         n = range(len(days))
         return cls(days, [arrays[f"times_{i}"] for i in n], [arrays[f"values_{i}"] for i in n])
-
-
-def _step(times: NDArray[np.float64], values: NDArray[np.float64], at: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(causes, at): right-continuous step functions that start at 0."""
-    padded = np.concatenate([np.zeros((len(values), 1)), values], axis=1)
-    return padded[:, np.searchsorted(times, at, side="right")]

@@ -42,7 +42,7 @@ class StepIncidence:
 
     def at(self, times_days: NDArray[np.float64]) -> NDArray[np.float64]:
         """Incidences (..., causes, times) by any times; 0 before the first step, constant after the last one."""
-        return _steps(self.times_days, self.incidence, times_days, before_first=0.0, side="right")
+        return steps_at(self.times_days, self.incidence, times_days, before_first=0.0, side="right")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +56,11 @@ class StepSurvival:
 
     def at(self, times_days: NDArray[np.float64]) -> NDArray[np.float64]:
         """P(time > t), shape (..., times)."""
-        return _steps(self.times_days, self.survival, times_days, before_first=1.0, side="right")
+        return steps_at(self.times_days, self.survival, times_days, before_first=1.0, side="right")
 
     def before(self, times_days: NDArray[np.float64]) -> NDArray[np.float64]:
         """The left limit P(time ≥ t), shape (..., times)."""
-        return _steps(self.times_days, self.survival, times_days, before_first=1.0, side="left")
+        return steps_at(self.times_days, self.survival, times_days, before_first=1.0, side="left")
 
 
 def aalen_johansen(outcomes: Outcomes, weights: NDArray[np.float64] | None = None) -> StepIncidence:
@@ -171,7 +171,7 @@ def _share(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.
     return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
 
 
-def _steps(
+def steps_at(
     steps_days: NDArray[np.float64],
     values: NDArray[np.float64],
     times_days: NDArray[np.float64],
