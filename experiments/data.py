@@ -58,6 +58,6 @@ def all_patients(cohort: Cohort, *, cells: bool, progress: Progress | None = Non
     """All patients of a cohort, one row each, with their cells summarised if wanted and present."""
     if not cells or cohort.cells is None:
         return to_patients(cohort)
-    from features.anndata_io import summarise_samples  # anndata takes seconds to import
+    from features.cells.anndata_io import summarise_samples  # anndata takes seconds to import
 
     return to_patients(cohort, summarise_samples(cohort, progress))

@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from features.cells import CellBag, CellSummary
+from features.cells.bag import CellBag
+from features.cells.summary import CellSummary
 from features.errors import SequelaError
 from features.outcomes import Outcomes
 from features.patients import FloatArray, IntArray, Measurements, Patients, Samples, TextArray
@@ -67,8 +68,8 @@ def to_patients(cohort: Cohort, summary: Mapping[str, CellSummary] | None = None
 
     Args:
         cohort: The cohort.
-        summary: Summary of each sample's cells by sample_id (`features.anndata_io.summarise_samples`); samples that are
-            not in it are left out.
+        summary: Summary of each sample's cells by sample_id (`features.cells.anndata_io.summarise_samples`); samples
+            that are not in it are left out.
     """
     ids = cohort.patients["patient_id"].to_numpy(dtype=object)
     row_of = pd.Series(np.arange(len(ids)), index=ids)

@@ -10,10 +10,10 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from features.baseline import BaselineEncoder, impossible
+from features.cells.samples import PSEUDOBULK, SampleFeature, SampleFeatures
 from features.errors import SequelaError
 from features.landmark import Statistic, landmark_columns
 from features.patients import FloatArray, Patients
-from features.samples import PSEUDOBULK, SampleFeature, SampleFeatures
 from features.scaling import ColumnScaler
 from features.schema import CellsCard, CohortCard, Frozen, Variable
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from features.cells import CellSummary
+from features.cells.summary import CellSummary
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

@@ -8,7 +8,8 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from features.cells import UNLABELLED, CellBag, CellSummary, summarise
+from features.cells.bag import UNLABELLED, CellBag
+from features.cells.summary import CellSummary, summarise
 from features.encoder import PatientEncoder
 from features.errors import InputError, SequelaError
 from features.patients import FloatArray, IntArray, Measurements, Patients, Samples, TextArray

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from features.cells.genes import MINIMUM_HUMAN, canonical, panel
 from features.check.findings import Findings
-from features.genes import MINIMUM_HUMAN, canonical, panel
 from features.schema import CellsCard
 
 if TYPE_CHECKING:
-    from features.anndata_io import CellFile
+    from features.cells.anndata_io import CellFile
 
 Progress = Callable[[int, int], None]
 NAMES = ("cells.h5ad", "cells.zarr")
@@ -41,7 +41,7 @@ def check_cells(
         findings: Where findings go.
         progress: Called with the blocks done and the blocks in all.
     """
-    from features.anndata_io import CellFile, CellFileError
+    from features.cells.anndata_io import CellFile, CellFileError
 
     try:
         with CellFile.open(path) as cells:

@@ -46,7 +46,7 @@ class _Cells:
 
     def write(self, folder: Path) -> None:
         """Write cells.h5ad, the cells of a sample together."""
-        from features.anndata_io import write_cells  # noqa: PLC0415: anndata is slow to import
+        from features.cells.anndata_io import write_cells  # noqa: PLC0415: anndata is slow to import
 
         labels = self.obs["cart_celltype"].to_numpy(dtype=object)
         extra = self.obs[["timepoint", "pct_mt", "n_counts_total"]]

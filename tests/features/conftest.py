@@ -67,7 +67,7 @@ TABLES = {
 
 def write_tiny_cells(folder: Path, suffix: str = ".h5ad") -> None:
     """Raw counts of 20 cells, two of them without a count, some without a label."""
-    from features.anndata_io import write_cells  # here, because it takes a second that few tests need
+    from features.cells.anndata_io import write_cells  # here, because it takes a second that few tests need
 
     sample = np.repeat(list(CELLS_OF_SAMPLE), list(CELLS_OF_SAMPLE.values()))
     label = np.array(["CD8", "CD4", None, "NK"], dtype=object)[np.arange(len(sample)) % 4]

@@ -275,7 +275,7 @@ def test_the_fingerprint_covers_a_zarr_store(tiny_cohort: Path, write_tiny_cells
 
 
 def test_cells_of_nothing_are_refused(tiny_cohort: Path) -> None:
-    from features.anndata_io import write_cells
+    from features.cells.anndata_io import write_cells
 
     (tiny_cohort / "cells.h5ad").unlink()
     write_cells(tiny_cohort / "cells.h5ad", np.zeros((0, 2), dtype=np.float32), ["CD3E", "CD4"], [])

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from features.cells import CellSummary
+from features.cells.summary import CellSummary
 from features.cohort import Cohort, new_folder, to_patients, write_cohort
 from features.errors import SequelaError
 from features.schema import CohortCard, Endpoint, EventRule, Variable

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from features.cells import CellSummary
+from features.cells.summary import CellSummary
 from features.encoder import FeatureConfig, PatientEncoder
 from features.patients import Measurements, Patients, Samples
 from features.schema import CellsCard, CohortCard, Variable

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.cells import CellSummary
+from features.cells.summary import CellSummary
 from features.patients import Measurements, Patients, Samples, gather
 
 Record = tuple[int, int, float, float]

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from features import request as request_module
-from features.cells import UNLABELLED, CellBag, CellSummary, summarise
+from features.cells.bag import UNLABELLED, CellBag
+from features.cells.summary import CellSummary, summarise
 from features.encoder import FeatureConfig, PatientEncoder
 from features.errors import InputError
 from features.patients import Measurements, Patients, Samples

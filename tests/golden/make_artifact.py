@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from features.cells import CellBag, CellSummary, summarise
+from features.cells.bag import CellBag
+from features.cells.summary import CellSummary, summarise
 from features.encoder import FeatureConfig
 from features.outcomes import Outcomes
 from features.patients import Measurements, Patients, Samples

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from features.cells import CellBag, CellSummary, summarise
+from features.cells.bag import CellBag
+from features.cells.summary import CellSummary, summarise
 from features.encoder import FeatureConfig
 from features.outcomes import Outcomes
 from features.patients import Measurements, Patients, Samples

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 from scipy.sparse import csr_matrix
 
-from features.anndata_io import iter_bags
-from features.cells import UNLABELLED
+from features.cells.anndata_io import iter_bags
+from features.cells.bag import UNLABELLED
 from features.check import examine, read_cohort
 from features.cohort import Cohort
 from features.errors import SequelaError

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import gmean
 
-from features.cells import UNLABELLED, CellSummary
+from features.cells.bag import UNLABELLED
+from features.cells.programs import PROGRAMS
+from features.cells.samples import MINIMUM_CELLS, PSEUDOCOUNT, SampleFeature, SampleFeatures, latest_samples
+from features.cells.summary import CellSummary
 from features.patients import Measurements, Patients, Samples
-from features.programs import PROGRAMS
-from features.samples import MINIMUM_CELLS, PSEUDOCOUNT, SampleFeature, SampleFeatures, latest_samples
 
 GENES = ("PDCD1", "HAVCR2", "LAG3", "TIGIT", "ACTB", "CCR7")
 TYPES = ("CD4 T", "CD8 T", UNLABELLED)

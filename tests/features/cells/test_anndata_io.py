@@ -17,9 +17,10 @@ import zarr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import features.matrix
-from features.anndata_io import CellFile, CellFileError, iter_bags, summarise_samples, write_cells
-from features.cells import UNLABELLED, CellBag, CellSummary
+import features.cells.matrix
+from features.cells.anndata_io import CellFile, CellFileError, iter_bags, summarise_samples, write_cells
+from features.cells.bag import UNLABELLED, CellBag
+from features.cells.summary import CellSummary
 from features.check import read_cohort
 
 N_CELLS, N_GENES = 60, 11
@@ -68,9 +69,9 @@ ORDERS["orphans"] = np.where(np.arange(N_CELLS) % 5 == 0, None, ORDERS["scattere
 def test_every_layout_gives_each_sample_its_cells(
     tmp_path: Path, suffix: str, layout: str, order: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(features.matrix, "BLOCK_VALUES", 50)  # many blocks
-    monkeypatch.setattr(features.matrix, "ROUND_VALUES", 150)  # several rounds
-    monkeypatch.setattr(features.matrix, "_RUNS_PER_SAMPLE", 4)  # scattered samples are gathered
+    monkeypatch.setattr(features.cells.matrix, "BLOCK_VALUES", 50)  # many blocks
+    monkeypatch.setattr(features.cells.matrix, "ROUND_VALUES", 150)  # several rounds
+    monkeypatch.setattr(features.cells.matrix, "_RUNS_PER_SAMPLE", 4)  # scattered samples are gathered
     sample, values = ORDERS[order], counts()
     label = np.where(np.arange(N_CELLS) % 3 == 0, None, "T cell")
     path = store(tmp_path / f"cells{suffix}", LAYOUTS[layout](values), list(sample), list(label))

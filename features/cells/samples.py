@@ -12,9 +12,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from features.cells import UNLABELLED, CellSummary
+from features.cells.bag import UNLABELLED
+from features.cells.programs import MINIMUM_GENES, PROGRAMS
+from features.cells.summary import CellSummary
 from features.patients import FloatArray, IntArray, Patients
-from features.programs import MINIMUM_GENES, PROGRAMS
 
 SampleFeature = Literal["composition", "pseudobulk", "programs"]
 PSEUDOCOUNT = 0.5

@@ -7,7 +7,7 @@ from pathlib import Path
 import h5py
 import pytest
 
-from features.genes import canonical, name_kind, panel
+from features.cells.genes import canonical, name_kind, panel
 
 
 @pytest.mark.parametrize(

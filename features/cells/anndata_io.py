@@ -24,11 +24,12 @@ import scipy.sparse
 import zarr
 from numpy.typing import ArrayLike, NDArray
 
-from features.cells import UNLABELLED, CellBag, CellSummary, summarise
+from features.cells.bag import UNLABELLED, CellBag
+from features.cells.genes import canonical
+from features.cells.matrix import Block, Compressed, CscMatrix, CsrMatrix, DenseMatrix, Matrix, by_sample
+from features.cells.summary import CellSummary, summarise
 from features.cohort import Cohort
 from features.errors import SequelaError
-from features.genes import canonical
-from features.matrix import Block, Compressed, CscMatrix, CsrMatrix, DenseMatrix, Matrix, by_sample
 from features.patients import IntArray, TextArray
 from features.schema import CellsCard
 
@@ -184,7 +185,7 @@ def iter_bags(path: Path, progress: Progress | None = None) -> Iterator[tuple[st
 def summarise_samples(cohort: Cohort, progress: Progress | None = None) -> dict[str, CellSummary]:
     """Summaries of the cells of each sample of a cohort, by sample_id; samples without cells are not in it.
 
-    Gene names are canonical (`features.genes.canonical`); names of markers are kept.
+    Gene names are canonical (`features.cells.genes.canonical`); names of markers are kept.
 
     Args:
         cohort: The cohort.

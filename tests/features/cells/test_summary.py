@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from features.cells import UNLABELLED, CellBag, CellSummary, summarise
+from features.cells.bag import UNLABELLED, CellBag
+from features.cells.summary import CellSummary, summarise
 from features.errors import SequelaError
 
 TYPES = ("B", "T", UNLABELLED)

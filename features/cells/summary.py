@@ -1,4 +1,4 @@
-"""The cells of a sample, and the summary that patient features are made of.
+"""The summary of the cells of a sample, of which patient features are made.
 
 A summary keeps sums over cells by cell type, so that composition, pseudobulk and program scores follow from it and
 no model ever needs the cells twice. Nothing here is fitted.
@@ -12,30 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from features.cells.bag import CellBag
 from features.errors import SequelaError
 
 TARGET_SUM = 1e4
 """Counts per cell after library-size normalisation, scanpy's customary `target_sum`."""
-UNLABELLED = "unlabelled"
-"""Cell type of cells that carry no label."""
-
-
-@dataclass(frozen=True, slots=True)
-class CellBag:
-    """All cells of one sample: a sparse matrix (cells, genes) in CSR form."""
-
-    genes: tuple[str, ...]
-    indptr: NDArray[np.int64]
-    """(cells + 1,): values of cell i are ``indptr[i]:indptr[i + 1]``."""
-    indices: NDArray[np.int64]
-    """(values,): gene of each value."""
-    values: NDArray[np.float64]
-    """(values,): raw counts or declared intensities."""
-    cell_type: NDArray[np.object_]
-    """(cells,): label of each cell, `UNLABELLED` where there is none."""
-
-    def __len__(self) -> int:
-        return len(self.indptr) - 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""From cells on disk to the numbers that describe a sample."""
