@@ -63,6 +63,75 @@ class Measurements:
 
 
 @dataclass(frozen=True, slots=True)
+class Events:
+    """What has happened to each patient, stored contiguously by patient and by day within a patient."""
+
+    offsets: IntArray
+    """(rows + 1,): events of row i are ``offsets[i]:offsets[i + 1]``."""
+    event: IntArray
+    """(events,): index into `names`."""
+    day: FloatArray
+    """(events,): days since infusion, ascending within a row."""
+    grade: FloatArray
+    """(events,): NaN where not graded."""
+    names: tuple[str, ...]
+
+    @classmethod
+    def empty(cls, n_rows: int) -> Events:
+        """No event for `n_rows` patients."""
+        zero = np.zeros(0)
+        return cls(np.zeros(n_rows + 1, dtype=np.int64), np.zeros(0, dtype=np.int64), zero, zero, ())
+
+    @classmethod
+    def from_columns(
+        cls, n_rows: int, row: IntArray, names: Sequence[str], event: IntArray, day: FloatArray, grade: FloatArray
+    ) -> Events:
+        """Sort columns of events, each with the patient's row, into the contiguous form."""
+        order = np.lexsort((grade, event, day, row))
+        offsets = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=n_rows))]).astype(np.int64)
+        return cls(offsets, event[order], day[order], grade[order], tuple(names))
+
+    @property
+    def row(self) -> IntArray:
+        """(events,): the row each event belongs to."""
+        return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
+
+    def take(self, rows: IntArray) -> Events:
+        """The events of `rows`, which may repeat."""
+        picked, offsets = gather(self.offsets, rows)
+        return Events(offsets, self.event[picked], self.day[picked], self.grade[picked], self.names)
+
+
+@dataclass(frozen=True, slots=True)
+class Clones:
+    """Clones found in each sample, stored contiguously by sample: T-cell receptors or sites of vector integration."""
+
+    offsets: IntArray
+    """(samples + 1,): clones of sample i are ``offsets[i]:offsets[i + 1]``."""
+    locus: TextArray
+    """(clones,): ``tcr`` or ``integration``."""
+    clone: TextArray
+    """(clones,): identity within a patient, e.g. a clonotype or ``chr17+7669662``."""
+    abundance: FloatArray
+    """(clones,): cells, or distinct fragments, of the clone in the sample; above 0."""
+    near_oncogene: FloatArray
+    """(clones,): 1 where an integration site lies near an oncogene, 0 where not, NaN where it was not looked at."""
+
+    @classmethod
+    def empty(cls, n_samples: int) -> Clones:
+        """No clone in `n_samples` samples."""
+        none = np.zeros(0, dtype=object)
+        return cls(np.zeros(n_samples + 1, dtype=np.int64), none, none, np.zeros(0), np.zeros(0))
+
+    def take(self, samples: IntArray) -> Clones:
+        """The clones of `samples`, which may repeat."""
+        picked, offsets = gather(self.offsets, samples)
+        return Clones(
+            offsets, self.locus[picked], self.clone[picked], self.abundance[picked], self.near_oncogene[picked]
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Samples:
     """Samples with the summaries of their cells, stored contiguously by patient and by day within a patient."""
 
