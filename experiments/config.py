@@ -13,7 +13,7 @@ import yaml
 from pydantic import Field
 
 from features.documents import load_mapping, validate
-from features.encoder import FeatureConfig
+from features.config import FeatureConfig
 from features.errors import SequelaError
 from features.schema import Frozen
 from training.config import ModelConfig, TrainerConfig, ValidationConfig

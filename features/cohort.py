@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +16,10 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from features.cells.bag import CellBag
-from features.cells.summary import CellSummary
+from features.cells.summary import MeasuredCells
 from features.errors import SequelaError
 from features.outcomes import Outcomes
-from features.patients import FloatArray, IntArray, Measurements, Patients, Samples, TextArray
+from features.patients import Clones, Events, FloatArray, IntArray, Measurements, Patients, Samples, TextArray
 from features.schema import CohortCard, Endpoint, EventRule, Variable
 
 TABLES: Mapping[str, tuple[str, ...]] = {
@@ -28,6 +27,7 @@ TABLES: Mapping[str, tuple[str, ...]] = {
     "events": ("patient_id", "day", "event"),
     "measurements": ("patient_id", "day", "variable", "value"),
     "samples": ("sample_id", "patient_id", "day", "material"),
+    "clones": ("sample_id", "locus", "clone", "abundance"),
 }
 """Required columns of each table of a cohort folder."""
 OPTIONAL_COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -35,6 +35,7 @@ OPTIONAL_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "events": ("grade", "detail"),
     "measurements": ("unit",),
     "samples": ("assay",),
+    "clones": ("near_oncogene",),
 }
 
 
@@ -52,6 +53,8 @@ class Cohort:
     """patient_id, day, variable, value in the declared unit."""
     samples: pd.DataFrame
     """sample_id, patient_id, day, material."""
+    clones: pd.DataFrame
+    """sample_id, locus (``tcr`` or ``integration``), clone, abundance, near_oncogene (1, 0, or NaN for unknown)."""
     cells: Path | None
     """cells.h5ad or cells.zarr."""
     fingerprint: str
@@ -63,29 +66,18 @@ class Cohort:
         return {name: variable for name, variable in self.card.variables.items() if name in self.patients.columns}
 
 
-def to_patients(cohort: Cohort, summary: Mapping[str, CellSummary] | None = None) -> Patients:
+def to_patients(cohort: Cohort, cells: MeasuredCells | None = None) -> Patients:
     """All patients of a cohort, one row each, seen from day 0.
 
     Args:
         cohort: The cohort.
-        summary: Summary of each sample's cells by sample_id (`features.cells.anndata_io.summarise_samples`); samples
-            that are not in it are left out.
+        cells: The cells of its samples (`features.cells.store`); samples with neither cells nor clones are left out.
     """
     ids = cohort.patients["patient_id"].to_numpy(dtype=object)
     row_of = pd.Series(np.arange(len(ids)), index=ids)
     baseline = {name: _column(cohort.patients[name], variable) for name, variable in cohort.baseline_variables.items()}
-    table = cohort.measurements
-    names, code = np.unique(table["variable"].to_numpy(dtype=str), return_inverse=True)
-    measurements = Measurements.from_columns(
-        len(ids),
-        row_of[table["patient_id"]].to_numpy(dtype=np.int64),
-        [str(name) for name in names],
-        code.astype(np.int64),
-        table["day"].to_numpy(dtype=float),
-        table["value"].to_numpy(dtype=float),
-    )
-    samples = _samples(cohort.samples, row_of, summary) if summary else None
-    return Patients(ids, np.zeros(len(ids)), baseline, measurements, samples)
+    samples = _samples(cohort, row_of, cells or MeasuredCells.of({}, counts=True))
+    return Patients(ids, np.zeros(len(ids)), baseline, _measurements(cohort, row_of), samples, _events(cohort, row_of))
 
 
 def _column(values: pd.Series, variable: Variable) -> FloatArray | TextArray:
@@ -94,19 +86,70 @@ def _column(values: pd.Series, variable: Variable) -> FloatArray | TextArray:
     return values.astype(object).where(values.notna(), None).to_numpy(dtype=object)
 
 
-def _samples(table: pd.DataFrame, row_of: pd.Series, summary: Mapping[str, CellSummary]) -> Samples:
-    """The samples that have a summary, ordered by patient and day."""
-    table = table[table["sample_id"].isin(list(summary))]
+def _measurements(cohort: Cohort, row_of: pd.Series) -> Measurements:
+    table = cohort.measurements
+    names, code = np.unique(table["variable"].to_numpy(dtype=str), return_inverse=True)
+    return Measurements.from_columns(
+        len(row_of),
+        row_of[table["patient_id"]].to_numpy(dtype=np.int64),
+        [str(name) for name in names],
+        code.astype(np.int64),
+        table["day"].to_numpy(dtype=float),
+        table["value"].to_numpy(dtype=float),
+    )
+
+
+def _events(cohort: Cohort, row_of: pd.Series) -> Events:
+    table = cohort.events
+    names, code = np.unique(table["event"].to_numpy(dtype=str), return_inverse=True)
+    return Events.from_columns(
+        len(row_of),
+        row_of[table["patient_id"]].to_numpy(dtype=np.int64),
+        [str(name) for name in names],
+        code.astype(np.int64),
+        table["day"].to_numpy(dtype=float),
+        table["grade"].to_numpy(dtype=float),
+    )
+
+
+def _samples(cohort: Cohort, row_of: pd.Series, cells: MeasuredCells) -> Samples | None:
+    """The samples that have cells or clones, ordered by patient and day; None when there is none."""
+    table = cohort.samples
+    table = table[table["sample_id"].isin({*cells.sample_id, *cohort.clones["sample_id"]})]
+    if table.empty:
+        return None
     row = row_of[table["patient_id"]].to_numpy(dtype=np.int64)
     name = table["sample_id"].to_numpy(dtype=str)
     table = table.iloc[np.lexsort((name, table["day"].to_numpy(dtype=float), row))]
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=len(row_of)))]).astype(np.int64)
+    ids = list(table["sample_id"])
+    place = {sample: i for i, sample in enumerate(cells.sample_id)}
+    with_cells = np.array([place.get(sample, -1) for sample in ids], dtype=np.int64)
     return Samples(
-        offsets,
+        np.concatenate([[0], np.cumsum(np.bincount(row, minlength=len(row_of)))]).astype(np.int64),
         table["sample_id"].to_numpy(dtype=object),
         table["day"].to_numpy(dtype=float),
         table["material"].to_numpy(dtype=object),
-        CellSummary.concatenate([summary[sample] for sample in table["sample_id"]]),
+        cells.summary.take(with_cells),
+        _clones(cohort.clones, ids),
+        cells.bags.take(with_cells),
+    )
+
+
+def _clones(table: pd.DataFrame, sample_ids: Sequence[str]) -> Clones | None:
+    """The clones of the given samples, in that order; None when the cohort has none."""
+    if table.empty:
+        return None
+    place = pd.Series(np.arange(len(sample_ids)), index=list(sample_ids))
+    table = table[table["sample_id"].isin(place.index)]
+    sample = place[table["sample_id"]].to_numpy(dtype=np.int64)
+    order = np.lexsort((table["clone"].to_numpy(dtype=str), table["locus"].to_numpy(dtype=str), sample))
+    table = table.iloc[order]
+    return Clones(
+        np.concatenate([[0], np.cumsum(np.bincount(sample, minlength=len(sample_ids)))]).astype(np.int64),
+        table["locus"].to_numpy(dtype=object),
+        table["clone"].to_numpy(dtype=object),
+        table["abundance"].to_numpy(dtype=float),
+        table["near_oncogene"].to_numpy(dtype=float),
     )
 
 
@@ -200,7 +243,7 @@ def write_cohort(
     Args:
         folder: Where; must be absent or empty.
         card: The content of cohort.yaml.
-        tables: ``patients`` and any of ``events``, ``measurements``, ``samples``.
+        tables: ``patients`` and any of ``events``, ``measurements``, ``samples``, ``clones``.
         write_cells: Called with the unfinished folder to write cells.h5ad or cells.zarr in it.
         endpoints: Written to ``endpoints/<name>.yaml``.
 
@@ -225,4 +268,4 @@ def write_yaml(path: Path, content: object) -> None:
     path.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120), encoding="utf-8")
 
 
-__all__ = ["TABLES", "CellBag", "Cohort", "new_folder", "outcomes_at", "to_patients", "write_cohort", "write_yaml"]
+__all__ = ["TABLES", "Cohort", "new_folder", "outcomes_at", "to_patients", "write_cohort", "write_yaml"]

@@ -4,35 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from difflib import get_close_matches
-from fnmatch import fnmatchcase
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from features.baseline import BaselineEncoder, impossible
-from features.cells.samples import PSEUDOBULK, SampleFeature, SampleFeatures
-from features.errors import SequelaError
+from features.cells.samples import PSEUDOBULK, SampleFeatures
+from features.config import FeatureConfig
+from features.derived import DerivedFeatures, matching
 from features.landmark import Statistic, landmark_columns
 from features.patients import FloatArray, Patients
 from features.scaling import ColumnScaler
-from features.schema import CellsCard, CohortCard, Frozen, Variable
-
-
-class FeatureConfig(Frozen):
-    """Which features a model sees. Names of variables are patterns: ``*`` is all, ``cd4_*`` those that begin so."""
-
-    baseline: tuple[str, ...] = ("*",)
-    """Baseline variables."""
-    measurements: tuple[str, ...] = ("*",)
-    """Repeatedly measured variables."""
-    statistics: tuple[Statistic, ...] = ("last", "age", "slope", "min", "max")
-    """What is computed from each measured variable up to the landmark."""
-    cells: tuple[SampleFeature, ...] = ("composition", "pseudobulk", "programs")
-    """What is computed from the cells of each material's latest sample."""
-    pseudobulk_components: int = 8
-    """Principal components kept of the cell-type pseudobulks, at most a tenth of the training patients."""
-    minimum_observed: float = 0.1
-    """A column observed in a smaller share of the training rows is left out."""
+from features.schema import CellsCard, CohortCard, Variable
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +36,7 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class PatientEncoder:
-    """Baseline, measurements and samples to one standardised matrix. Fitted on the patients of a training fold only."""
+    """Clinic, history and samples to one standardised matrix. Fitted on the patients of a training fold only."""
 
     variables: Mapping[str, Variable]
     """What the cohort declared of every variable in use."""
@@ -63,12 +45,14 @@ class PatientEncoder:
     statistics: tuple[Statistic, ...]
     samples: SampleFeatures | None
     scaler: ColumnScaler
+    derived: DerivedFeatures = field(default_factory=DerivedFeatures)
+    """What is computed from variables and events beyond each variable's own columns."""
 
     @classmethod
     def fit(cls, patients: Patients, card: CohortCard, config: FeatureConfig) -> PatientEncoder:
         """Learn levels, components, imputation and scale from training patients."""
-        baseline = BaselineEncoder.fit(patients, card.variables, _matching(patients.baseline, config.baseline))
-        measured = tuple(_matching(patients.measurements.names, config.measurements))
+        baseline = BaselineEncoder.fit(patients, card.variables, matching(patients.baseline, config.baseline))
+        measured = tuple(matching(patients.measurements.names, config.measurements))
         cells = card.cells or CellsCard()
         samples = SampleFeatures.fit(
             patients,
@@ -76,17 +60,34 @@ class PatientEncoder:
             config.pseudobulk_components,
             counts=cells.values == "counts",
             programs=cells.programs,
+            n_variable_genes=config.variable_genes,
         )
-        used = {name: card.variables[name] for name in dict.fromkeys((*baseline.names, *measured))}
-        unscaled = cls(used, baseline, measured, config.statistics, samples, ColumnScaler.empty())
-        columns = unscaled.columns(patients)
-        scaler = ColumnScaler.fit(columns, minimum_observed=config.minimum_observed)
-        return cls(used, baseline, measured, config.statistics, samples, scaler)
+        derived = DerivedFeatures.fit(patients, card.variables, config)
+        used = (*baseline.names, *measured, *derived.baseline_inputs, *derived.measured_inputs)
+        variables = {name: card.variables[name] for name in dict.fromkeys(used)}
+        unscaled = cls(variables, baseline, measured, config.statistics, samples, ColumnScaler.empty(), derived)
+        scaler = ColumnScaler.fit(unscaled.columns(patients), minimum_observed=config.minimum_observed)
+        return replace(unscaled, scaler=scaler)
 
     @property
     def feature_names(self) -> tuple[str, ...]:
         """Names of the columns of the matrix."""
         return self.scaler.output_names
+
+    @property
+    def baseline_inputs(self) -> tuple[str, ...]:
+        """Baseline variables that a patient may bring."""
+        return tuple(dict.fromkeys((*self.baseline.names, *self.derived.baseline_inputs)))
+
+    @property
+    def measured_inputs(self) -> tuple[str, ...]:
+        """Repeatedly measured variables that a patient may bring."""
+        return tuple(dict.fromkeys((*self.measured, *self.derived.measured_inputs)))
+
+    @property
+    def events(self) -> tuple[str, ...]:
+        """Events that a patient may bring."""
+        return self.derived.events
 
     def columns(self, patients: Patients) -> dict[str, FloatArray]:
         """Unscaled columns (rows,) by name, NaN where missing; nothing after the landmark enters."""
@@ -94,6 +95,7 @@ class PatientEncoder:
         columns = {"landmark_day": patients.landmark_day}
         columns |= self.baseline.columns(patients)
         columns |= landmark_columns(patients, self.measured, self.statistics)
+        columns |= self.derived.columns(patients, self.variables)
         if self.samples is not None:
             columns |= self.samples.columns(patients)
         return columns
@@ -118,22 +120,29 @@ class PatientEncoder:
         """Where in a patient's record a column comes from."""
         if column == "landmark_day":
             return column
+        derived = self.derived.place(column)
+        if derived is not None:
+            return derived
         source, _, _ = column.partition(":")
-        if source in self.measured and ":" in column:
+        if source in self.measured_inputs and ":" in column:
             return f"measurements.{column}"
         if self.samples is not None and source in (*self.samples.materials, PSEUDOBULK):
             return f"samples.{column}"
         return f"baseline.{column.partition('=')[0]}"
 
     def _condensed(self, missing: Sequence[str]) -> tuple[str, ...]:
-        """Sources of which nothing is known by their own name, else the columns; pseudobulks go without saying."""
+        """Sources of which nothing is known by their own name, else the columns.
+
+        Pseudobulks go without saying, and what has not happened is not missing.
+        """
         of_source = Counter(self._place(column.name).partition(":")[0] for column in self.scaler.kept)
         gone = Counter(self._place(name).partition(":")[0] for name in missing)
         named = []
         for name in missing:
             source = self._place(name).partition(":")[0]
             named.append(source if gone[source] == of_source[source] else self._place(name))
-        return tuple(name for name in dict.fromkeys(named) if not name.startswith(f"samples.{PSEUDOBULK}"))
+        unsaid = (f"samples.{PSEUDOBULK}", "events.")
+        return tuple(name for name in dict.fromkeys(named) if not name.startswith(unsaid))
 
     def state(self) -> tuple[dict[str, Any], dict[str, FloatArray]]:
         """Plain JSON and named arrays that `from_state` rebuilds the encoder from."""
@@ -143,6 +152,7 @@ class PatientEncoder:
             "measured": list(self.measured),
             "statistics": list(self.statistics),
             "scaler": self.scaler.state(),
+            "derived": self.derived.state(),
             "samples": None,
         }
         if self.samples is None:
@@ -161,18 +171,5 @@ class PatientEncoder:
             tuple(sizes["statistics"]),
             None if samples is None else SampleFeatures.from_state(samples, arrays),
             ColumnScaler.from_state(sizes["scaler"]),
+            DerivedFeatures.from_state(sizes.get("derived", {})),
         )
-
-
-def _matching(names: Mapping[str, object] | Sequence[str], patterns: Sequence[str]) -> list[str]:
-    """The names that match any pattern, in their own order.
-
-    Raises:
-        SequelaError: A pattern other than ``*`` matches none: it is misspelt, or the cohort lacks the variable.
-    """
-    for pattern in patterns:
-        if pattern != "*" and not any(fnmatchcase(name, pattern) for name in names):
-            near = get_close_matches(pattern, list(names), n=1)
-            msg = f"features: no variable matches {pattern}" + (f"; did you mean {near[0]}?" if near else "")
-            raise SequelaError(msg)
-    return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from features.cells.bag import Bags
 from features.cells.summary import CellSummary
 
 FloatArray = NDArray[np.float64]
@@ -141,7 +142,10 @@ class Samples:
     day: FloatArray
     material: TextArray
     summary: CellSummary
-    """Summaries of all cells, one row a sample, in the same order."""
+    """Summaries of all cells, one a sample, in the same order; a sample without cells has no group."""
+    clones: Clones | None = field(default=None)
+    bags: Bags | None = field(default=None)
+    """The cells themselves, for features that look at single cells."""
 
     @property
     def row(self) -> IntArray:
@@ -152,7 +156,13 @@ class Samples:
         """The samples of `rows`, which may repeat."""
         picked, offsets = gather(self.offsets, rows)
         return Samples(
-            offsets, self.sample_id[picked], self.day[picked], self.material[picked], self.summary.take(picked)
+            offsets,
+            self.sample_id[picked],
+            self.day[picked],
+            self.material[picked],
+            self.summary.take(picked),
+            None if self.clones is None else self.clones.take(picked),
+            None if self.bags is None else self.bags.take(picked),
         )
 
 
@@ -179,6 +189,12 @@ class Patients:
     baseline: Mapping[str, FloatArray | TextArray]
     measurements: Measurements
     samples: Samples | None = field(default=None)
+    events: Events = field(default_factory=lambda: Events.empty(0))
+    """What has happened to them; empty for no row in particular where nothing is known."""
+
+    def __post_init__(self) -> None:
+        if len(self.events.offsets) == 1 and len(self):
+            object.__setattr__(self, "events", Events.empty(len(self)))
 
     def __len__(self) -> int:
         return len(self.patient_id)
@@ -191,6 +207,7 @@ class Patients:
             {name: values[rows] for name, values in self.baseline.items()},
             self.measurements.take(rows),
             None if self.samples is None else self.samples.take(rows),
+            self.events.take(rows),
         )
 
     def at_landmark(self, day: float | FloatArray) -> Patients:

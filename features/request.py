@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from features.cells.bag import UNLABELLED, CellBag
+from features.analytes import analyte_of, convert_analyte
+from features.cells.bag import UNLABELLED, Bags, CellBag
 from features.cells.summary import CellSummary, summarise
 from features.encoder import PatientEncoder
 from features.errors import InputError, SequelaError
-from features.patients import FloatArray, IntArray, Measurements, Patients, Samples, TextArray
+from features.patients import Clones, Events, FloatArray, IntArray, Measurements, Patients, Samples, TextArray
 from features.schema import Endpoint, Frozen, Variable
-from features.units import UnitError, convert
+from features.units import UnitError
 
 MAX_VALUES = 20_000_000
 """Largest number of non-zero values in one sample's cells."""
@@ -43,23 +44,59 @@ class MeasurementRecord(Frozen):
     """UCUM; absent: the unit the model was trained in."""
 
 
+class EventRecord(Frozen):
+    """One event that has happened to the patient."""
+
+    event: str
+    """As named in the training cohort, e.g. ``infection``."""
+    day: float
+    """Days since infusion; events after the landmark are not used."""
+    grade: Annotated[int, Field(ge=1, le=5)] | None = None
+
+
+class CloneRecord(Frozen):
+    """One clone of a sample: a T-cell receptor, or a site of vector integration."""
+
+    locus: Literal["tcr", "integration"]
+    clone: Annotated[str, Field(min_length=1, max_length=200)]
+    """Its identity within the sample."""
+    abundance: Annotated[float, Field(gt=0)]
+    """Cells, or distinct fragments, of the clone."""
+    near_oncogene: bool | None = None
+
+
 class SampleRecord(Frozen):
-    """The cells of one sample, as a sparse matrix (cells, genes) in CSR form."""
+    """One sample: its cells as a sparse matrix (cells, genes) in CSR form, its clones, or both."""
 
     material: str
     """For example ``infusion_product`` or ``blood``."""
     day: float
     """Days since infusion."""
-    genes: Annotated[tuple[str, ...], Field(min_length=1)]
-    """Gene symbols or Ensembl ids, as in the training cohort."""
-    indptr: Annotated[tuple[int, ...], Field(min_length=2)]
+    genes: tuple[str, ...] = ()
+    """Gene symbols or Ensembl ids; empty when only clones were measured."""
+    indptr: tuple[int, ...] = (0,)
     """(cells + 1,): values of cell i are ``indptr[i]:indptr[i + 1]``."""
-    indices: tuple[int, ...]
+    indices: tuple[int, ...] = ()
     """(values,): position in `genes` of each value."""
-    values: tuple[float, ...]
+    values: tuple[float, ...] = ()
     """(values,): raw counts, or intensities where the model was trained on intensities."""
     cell_types: tuple[str, ...] | None = None
     """(cells,): label of each cell."""
+    clones: tuple[CloneRecord, ...] = ()
+    """Clones of the sample, each once."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> SampleRecord:
+        if self.genes and len(self.indptr) < 2:
+            msg = "indptr holds one number more than there are cells, and there must be a cell where genes are given"
+            raise ValueError(msg)
+        if not self.genes and (len(self.indptr) > 1 or self.indices or self.values or not self.clones):
+            msg = "genes must not be empty, unless only clones are given"
+            raise ValueError(msg)
+        if len({(clone.locus, clone.clone) for clone in self.clones}) < len(self.clones):
+            msg = "clones must name a clone once; add its abundances up"
+            raise ValueError(msg)
+        return self
 
 
 class PatientRecord(Frozen):
@@ -74,7 +111,9 @@ class PatientRecord(Frozen):
     measurements: tuple[MeasurementRecord, ...] = ()
     """Repeated measurements; those after the landmark are not used."""
     samples: tuple[SampleRecord, ...] = ()
-    """Samples with their cells; those after the landmark are not used."""
+    """Samples with their cells or clones; those after the landmark are not used."""
+    events: tuple[EventRecord, ...] = ()
+    """What has happened so far; those after the landmark are not used."""
 
 
 def to_patients(records: Sequence[PatientRecord], encoder: PatientEncoder) -> Patients:
@@ -86,7 +125,7 @@ def to_patients(records: Sequence[PatientRecord], encoder: PatientEncoder) -> Pa
     checked = [_checked_baseline(record, f"patients[{i}]", encoder) for i, record in enumerate(records)]
     baseline = {
         name: _column(encoder.variables[name], [values.get(name) for values in checked])
-        for name in encoder.baseline.names
+        for name in encoder.baseline_inputs
     }
     return Patients(
         _texts([record.patient_id for record in records]),
@@ -94,6 +133,7 @@ def to_patients(records: Sequence[PatientRecord], encoder: PatientEncoder) -> Pa
         baseline,
         _measurements(records, encoder),
         _samples(records, encoder),
+        _events(records, encoder),
     )
 
 
@@ -119,23 +159,23 @@ def _checked_baseline(record: PatientRecord, place: str, encoder: PatientEncoder
     known: dict[str, float | str | None] = {}
     for name, value in record.baseline.items():
         field = f"{place}.baseline.{name}"
-        if name not in encoder.baseline.names:
-            raise InputError(field, f"is no baseline variable of this model; it knows {_some(encoder.baseline.names)}")
+        if name not in encoder.baseline_inputs:
+            raise InputError(field, f"is no baseline variable of this model; it knows {_some(encoder.baseline_inputs)}")
         variable = encoder.variables[name]
         if value is None:
             known[name] = None
         elif variable.kind == "numeric":
-            known[name] = _number(value, variable, field)
+            known[name] = _number(value, name, variable, field)
         else:
             known[name] = _level(value, variable, field)
     return known
 
 
-def _number(value: float | str | Quantity, variable: Variable, field: str) -> float:
+def _number(value: float | str | Quantity, name: str, variable: Variable, field: str) -> float:
     """The value in the model's unit."""
     if isinstance(value, str):
         raise InputError(field, f"is text; the variable is numeric, in {variable.unit}")
-    number = _converted(value.value, value.unit, variable, field) if isinstance(value, Quantity) else value
+    number = _converted(value.value, value.unit, name, variable, field) if isinstance(value, Quantity) else value
     if not np.isfinite(number):
         raise InputError(field, f"is too large once it is in {variable.unit}; check its unit")
     low, high = variable.range or (-np.inf, np.inf)
@@ -144,9 +184,9 @@ def _number(value: float | str | Quantity, variable: Variable, field: str) -> fl
     return number
 
 
-def _converted(value: float, unit: str, variable: Variable, field: str) -> float:
+def _converted(value: float, unit: str, name: str, variable: Variable, field: str) -> float:
     try:
-        return float(convert(value, unit, variable.unit))
+        return float(convert_analyte(value, unit, variable.unit, analyte_of(name, variable)))
     except UnitError as error:
         raise InputError(f"{field}.unit", str(error)) from error
 
@@ -166,7 +206,7 @@ def _column(variable: Variable, values: list[float | str | None]) -> FloatArray 
 
 
 def _measurements(records: Sequence[PatientRecord], encoder: PatientEncoder) -> Measurements:
-    place = {name: i for i, name in enumerate(encoder.measured)}
+    place = {name: i for i, name in enumerate(encoder.measured_inputs)}
     rows: list[int] = []
     variables: list[int] = []
     days: list[float] = []
@@ -175,30 +215,54 @@ def _measurements(records: Sequence[PatientRecord], encoder: PatientEncoder) -> 
         for j, measurement in enumerate(record.measurements):
             field = f"patients[{i}].measurements[{j}]"
             if measurement.variable not in place:
-                known = _some(encoder.measured) or "none"
+                known = _some(encoder.measured_inputs) or "none"
                 raise InputError(f"{field}.variable", f"is not measured in this model; it knows {known}")
             variable = encoder.variables[measurement.variable]
             quantity = Quantity(value=measurement.value, unit=measurement.unit or variable.unit)
             rows.append(i)
             variables.append(place[measurement.variable])
             days.append(measurement.day)
-            values.append(_number(quantity, variable, f"{field}.value"))
+            values.append(_number(quantity, measurement.variable, variable, f"{field}.value"))
     ints: list[IntArray] = [np.array(rows, dtype=np.int64), np.array(variables, dtype=np.int64)]
     day, value = np.array(days, dtype=float), np.array(values, dtype=float)
-    return Measurements.from_columns(len(records), ints[0], encoder.measured, ints[1], day, value)
+    return Measurements.from_columns(len(records), ints[0], encoder.measured_inputs, ints[1], day, value)
+
+
+def _events(records: Sequence[PatientRecord], encoder: PatientEncoder) -> Events:
+    place = {name: i for i, name in enumerate(encoder.events)}
+    rows: list[int] = []
+    found: list[EventRecord] = []
+    for i, record in enumerate(records):
+        for j, event in enumerate(record.events):
+            if event.event not in place:
+                known = _some(encoder.events) or "none"
+                rule = f"is no event this model counts; it counts {known}"
+                raise InputError(f"patients[{i}].events[{j}].event", rule)
+            rows.append(i)
+            found.append(event)
+    return Events.from_columns(
+        len(records),
+        np.array(rows, dtype=np.int64),
+        encoder.events,
+        np.array([place[event.event] for event in found], dtype=np.int64),
+        np.array([event.day for event in found], dtype=float),
+        np.array([np.nan if event.grade is None else event.grade for event in found], dtype=float),
+    )
 
 
 def _samples(records: Sequence[PatientRecord], encoder: PatientEncoder) -> Samples | None:
     """All samples of the request, summarised, ordered by patient and day."""
-    rows, samples, summaries = [], [], []
+    rows: list[int] = []
+    samples: list[SampleRecord] = []
+    bags: list[CellBag | None] = []
+    summaries: list[CellSummary] = []
     for i, record in enumerate(records):
         for j, sample in sorted(enumerate(record.samples), key=lambda numbered: numbered[1].day):
-            field = f"patients[{i}].samples[{j}]"
-            if encoder.samples is None:
-                raise InputError(field, "this model uses no cells; leave samples out")
+            bag, summary = _cells(sample, f"patients[{i}].samples[{j}]", encoder)
             rows.append(i)
             samples.append(sample)
-            summaries.append(_summary(sample, field, encoder))
+            bags.append(bag)
+            summaries.append(summary)
     if not samples:
         return None
     offsets = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(records)))]).astype(np.int64)
@@ -208,23 +272,41 @@ def _samples(records: Sequence[PatientRecord], encoder: PatientEncoder) -> Sampl
         np.array([sample.day for sample in samples], dtype=float),
         _texts([sample.material for sample in samples]),
         CellSummary.concatenate(summaries),
+        _clones(samples),
+        Bags.of(bags),
     )
 
 
-def _summary(sample: SampleRecord, field: str, encoder: PatientEncoder) -> CellSummary:
+def _cells(sample: SampleRecord, field: str, encoder: PatientEncoder) -> tuple[CellBag | None, CellSummary]:
+    """The cells of a sample, processed as those of training were, and their summary."""
     if encoder.samples is None:
         raise InputError(field, "this model uses no cells; leave samples out")
     if sample.material not in encoder.samples.materials:
         raise InputError(f"{field}.material", f"is unknown; the model knows {_some(encoder.samples.materials)}")
-    if not set(sample.genes) & set(encoder.samples.genes):
-        raise InputError(f"{field}.genes", f"none is in the model's panel, e.g. {_some(encoder.samples.genes)}")
+    if not sample.genes:
+        return None, CellSummary.of_no_cells(1)
     bag = _bag(sample, field)
     if encoder.samples.counts and ((bag.values != np.floor(bag.values)) | (bag.values > MAX_COUNT)).any():
         raise InputError(f"{field}.values", f"must be raw counts: whole numbers up to {MAX_COUNT:,}")
+    if not set(bag.genes) & set(encoder.samples.genes):
+        raise InputError(f"{field}.genes", f"none is in the model's panel, e.g. {_some(encoder.samples.genes)}")
     try:
-        return summarise(bag, counts=encoder.samples.counts)
+        return bag, summarise(bag, counts=encoder.samples.counts)
     except SequelaError as error:
         raise InputError(f"{field}.values", str(error)) from error
+
+
+def _clones(samples: Sequence[SampleRecord]) -> Clones:
+    """The clones of all samples."""
+    found = [clone for sample in samples for clone in sample.clones]
+    near = [np.nan if clone.near_oncogene is None else float(clone.near_oncogene) for clone in found]
+    return Clones(
+        np.concatenate([[0], np.cumsum([len(sample.clones) for sample in samples])]).astype(np.int64),
+        _texts([clone.locus for clone in found]),
+        _texts([clone.clone for clone in found]),
+        np.array([clone.abundance for clone in found], dtype=float),
+        np.array(near, dtype=float),
+    )
 
 
 def _bag(sample: SampleRecord, field: str) -> CellBag:

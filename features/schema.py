@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from features.analytes import ANALYTES, nearest_analyte
+
 
 class Frozen(BaseModel):
     """Base of every configuration model: immutable, no unknown keys, docstrings become descriptions."""
@@ -27,7 +29,17 @@ class Variable(Frozen):
     levels: tuple[str, ...] | None = None
     """Ordered levels of an ordinal variable, or all known levels of a categorical one."""
     loinc: str | None = None
+    analyte: str | None = None
+    """Which analyte of `features.analytes` a numeric variable is, where neither its LOINC code nor its name says so."""
     description: str = ""
+
+    @field_validator("analyte")
+    @classmethod
+    def _known_analyte(cls, analyte: str | None) -> str | None:
+        if analyte is not None and analyte not in ANALYTES:
+            msg = f"no analyte has the name {analyte[:64]!r}; {nearest_analyte(analyte)}"
+            raise ValueError(msg)
+        return analyte
 
     @model_validator(mode="after")
     def _levels_and_range(self) -> Variable:
@@ -36,6 +48,9 @@ class Variable(Frozen):
             raise ValueError(msg)
         if self.kind == "numeric" and self.levels:
             msg = "a numeric variable has no levels"
+            raise ValueError(msg)
+        if self.kind != "numeric" and self.analyte is not None:
+            msg = "only a numeric variable is an analyte"
             raise ValueError(msg)
         if self.levels and len(set(self.levels)) != len(self.levels):
             msg = "levels must differ from one another"

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from fractions import Fraction
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
 from features.errors import SequelaError
 
@@ -25,10 +25,14 @@ if TYPE_CHECKING:
 
 
 class UnitError(SequelaError):
-    """A unit that is not known, or two units that measure different things."""
+    """A unit that is not known, or two units that measure different things; `why` is the reason of the latter alone."""
+
+    def __init__(self, message: str, why: str = "") -> None:
+        super().__init__(message)
+        self.why = why
 
 
-class _Unit(NamedTuple):
+class Unit(NamedTuple):
     """A parsed unit: ``1 unit = factor`` in base symbols."""
 
     factor: Fraction
@@ -61,10 +65,16 @@ _ATOMS: Mapping[str, tuple[Fraction, Mapping[str, int]]] = {
     "mo": (_DAY * Fraction("30.4375"), {"s": 1}),
     "a": (_DAY * Fraction("365.25"), {"s": 1}),
     "Cel": (Fraction(1), {"Cel": 1}),
+    "[degF]": (Fraction(1), {"[degF]": 1}),
     "%": (Fraction(1, 100), {}),
     "[ppth]": (Fraction(1, 1000), {}),
     "[ppm]": (Fraction(1, 1_000_000), {}),
     "[pH]": (Fraction(1), {"[pH]": 1}),
+}
+_CELSIUS: Mapping[str, tuple[Fraction, Fraction]] = {
+    # UCUM's special units on non-ratio scales: degrees Celsius of the zero, and of one step.
+    "Cel": (Fraction(0), Fraction(1)),
+    "[degF]": (Fraction(-160, 9), Fraction(5, 9)),
 }
 _METRIC = frozenset({"m", "s", "g", "mol", "L", "l", "U", "kat", "Pa", "m[Hg]", "[IU]", "[iU]", "eq", "osm", "Gy"})
 _LARGE = frozenset({"U", "[IU]", "[iU]"})
@@ -89,52 +99,34 @@ _COMMON = (
     *("Cel", "mm[Hg]", "mL/min", "mL/min/{1.73_m2}", "ug/mL{FEU}", "mg/L{FEU}", "ug/mL{DDU}"),
     *("{copies}/ug", "{copies}/mL", "{copies}/1000.{cells}", "{score}", "{ratio}"),
 )
-_SPELLINGS = {
-    spelling: unit
-    for unit, spellings in {
-        "a": ("years", "year", "yr", "yrs", "y"),
-        "mo": ("months", "month"),
-        "wk": ("weeks", "week", "w"),
-        "d": ("days", "day"),
-        "h": ("hours", "hour", "hr"),
-        "min": ("minutes", "mins"),
-        "10*9/L": ("g/l", "giga/l", "10e9/l", "x10^9/l", "x10e9/l", "109/l"),  # G/L is written for giga a litre
-        "10*3/uL": ("k/ul", "k/cumm", "thou/ul", "10e3/ul", "x10^3/ul", "x10e3/ul", "103/ul", "k/mm3"),
-        "/uL": ("/mm3", "/cumm"),
-        "{cells}/uL": ("cells/ul", "cells/mm3"),
-        "U/L": ("iu/l", "units/l"),
-        "[IU]/mL": ("iu/ml",),
-        "Cel": ("c", "degc", "°c", "celsius"),
-        "mm[Hg]": ("mmhg",),
-        "%": ("percent", "pct"),
-        "1": ("fraction", "none", "ratio", "no unit"),
-        "{copies}/ug": ("copies/ug",),
-        "{copies}/mL": ("copies/ml",),
-        "m": ("meters",),
-        "kg": ("kilograms", "kgs"),
-        "ug/mL": ("mcg/ml",),
-        "ug/L": ("mcg/l",),
-        "g/dL": ("gm/dl",),
-        "mg/dL": ("mg/100ml", "mg%"),
-        "/min": ("bpm",),
-        "mg/L{FEU}": ("mg/l feu",),
-        "ug/mL{FEU}": ("ug/ml feu",),
-    }.items()
-    for spelling in spellings
-}
+_SPELLED = (
+    *(("a", "years", "year", "yr", "yrs", "y"), ("mo", "months", "month"), ("wk", "weeks", "week", "w")),
+    *(("d", "days", "day"), ("h", "hours", "hour", "hr"), ("min", "minutes", "mins"), ("/min", "bpm")),
+    ("10*9/L", "g/l", "giga/l", "10e9/l", "x10^9/l", "x10e9/l", "109/l"),  # G/L is written for giga a litre
+    ("10*3/uL", "k/ul", "k/cumm", "thou/ul", "10e3/ul", "x10^3/ul", "x10e3/ul", "103/ul", "k/mm3"),
+    *(("/uL", "/mm3", "/cumm"), ("{cells}/uL", "cells/ul", "cells/mm3")),
+    *(("U/L", "iu/l", "units/l"), ("[IU]/mL", "iu/ml"), ("mm[Hg]", "mmhg")),
+    *(("Cel", "c", "degc", "°c", "celsius"), ("[degF]", "f", "degf", "°f", "fahrenheit")),
+    *(("%", "percent", "pct"), ("1", "fraction", "none", "ratio", "no unit")),
+    *(("{copies}/ug", "copies/ug"), ("{copies}/mL", "copies/ml")),
+    *(("m", "meters"), ("kg", "kilograms", "kgs"), ("ug/mL", "mcg/ml"), ("ug/L", "mcg/l")),
+    *(("g/dL", "gm/dl"), ("mg/dL", "mg/100ml", "mg%"), ("meq/L", "meq/l")),
+    *(("mg/L{FEU}", "mg/l feu"), ("ug/mL{FEU}", "ug/ml feu"), ("mg/L{DDU}", "mg/l ddu"), ("ug/mL{DDU}", "ug/ml ddu")),
+)
+_SPELLINGS = {spelling: unit for unit, *spellings in _SPELLED for spelling in spellings}
 """What people write, in small letters."""
 
 
 def known(unit: str) -> bool:
     """Whether the unit can be read."""
-    return _parse(unit) is not None
+    return parse(unit) is not None
 
 
 def same_dimension(first: str, second: str) -> bool:
     """Whether a value in one unit has a value in the other."""
-    if first == second:
+    if first == second or {first, second} <= _CELSIUS.keys():
         return True
-    a, b = _parse(first), _parse(second)
+    a, b = parse(first), parse(second)
     return a is not None and b is not None and a[1:] == b[1:]
 
 
@@ -148,15 +140,30 @@ def convert(value: Value, source: str, target: str) -> Value:
     """
     if source == target:
         return value
-    a, b = _read(source), _read(target)
+    if source in _CELSIUS and target in _CELSIUS:
+        return _temperature(value, source, target)
+    a, b = read(source), read(target)
     if a[1:] != b[1:]:
-        raise UnitError(_incommensurable(source, a, target, b))
-    factor = a.factor / b.factor
+        why = _WHY_NOT[reason(a, b)]
+        raise UnitError(refusal(source, target, why), why)
+    return scaled(value, a.factor / b.factor)
+
+
+def scaled(value: Value, factor: Fraction) -> Value:
+    """A value times a rational factor that is rounded once."""
     if factor == 1:
         return value
     if factor.numerator == 1:
         return value / float(factor.denominator)  # dividing by 1000 is exact where multiplying by 0.001 is not
     return value * float(factor)
+
+
+def _temperature(value: Value, source: str, target: str) -> Value:
+    """A temperature on another scale."""
+    (zero, step), (zero_to, step_to) = _CELSIUS[source], _CELSIUS[target]
+    if source == "[degF]":  # 98.6 - 32 before the factor keeps 37 exact
+        return scaled(value + float((zero - zero_to) / step), step / step_to)
+    return scaled(value, step / step_to) + float((zero - zero_to) / step_to)
 
 
 def nearest(unit: str) -> str | None:
@@ -179,34 +186,56 @@ def remedy(unit: str) -> str:
     return f"Did you mean {near}?" if near else "Write it in UCUM, e.g. mg/dL, 10*9/L, U/L, a (years), 1 (no unit)."
 
 
-def _read(unit: str) -> _Unit:
-    parsed = _parse(unit)
+def read(unit: str) -> Unit:
+    """The parsed unit.
+
+    Raises:
+        UnitError: It is not known.
+    """
+    parsed = parse(unit)
     if parsed is None:
         msg = f"unit {unit[:_LONGEST]!r} is not a UCUM unit known here. {remedy(unit)}"
         raise UnitError(msg)
     return parsed
 
 
-def _incommensurable(source: str, a: _Unit, target: str, b: _Unit) -> str:
+Reason = Literal["annotation", "molar mass", "international unit", "dimension"]
+_WHY_NOT: Mapping[Reason, str] = {
+    "annotation": "their annotations differ, and an annotation is part of what is measured",
+    "molar mass": "mass and amount of substance convert by the molar mass of the analyte, which is not known here",
+    "international unit": "international units are defined for each substance; an enzyme's IU is written U",
+    "dimension": "they measure different things",
+}
+
+
+def reason(a: Unit, b: Unit) -> Reason:
+    """What keeps two units of different dimension apart."""
     if a.annotations != b.annotations and a.exponents == b.exponents:
-        why = "their annotations differ, and an annotation is part of what is measured"
-    elif _per_mole(a) == _per_mole(b):
-        why = "mass and amount of substance convert by the molar mass of the analyte, which is not known here"
-    elif "[IU]" in {*dict(a.exponents), *dict(b.exponents)}:
-        why = "international units are defined for each substance; an enzyme's IU is written U"
-    else:
-        why = "they measure different things"
+        return "annotation"
+    if _per_mole(a) == _per_mole(b):
+        return "molar mass"
+    if "[IU]" in {*dict(a.exponents), *dict(b.exponents)}:
+        return "international unit"
+    return "dimension"
+
+
+def refusal(source: str, target: str, why: str) -> str:
+    """The message that two units do not convert."""
     return f"unit {source!r} does not convert to {target!r}: {why}. Give the value in {target!r}."
 
 
-def _per_mole(unit: _Unit) -> tuple[object, ...]:
-    """The dimension, with mass read as amount of substance."""
-    return tuple(sorted(("mol" if base == "g" else base, power) for base, power in unit.exponents)), unit.annotations
+def _per_mole(unit: Unit) -> tuple[object, ...]:
+    """The dimension, with mass and equivalents read as amount of substance."""
+    amount = ("g", "eq")
+    return tuple(sorted(("mol" if base in amount else base, power) for base, power in unit.exponents)), unit.annotations
 
 
 @lru_cache(maxsize=1024)
-def _parse(unit: str) -> _Unit | None:
-    """Read a unit, or None; a unit is evaluated from left to right, as UCUM has it (§7)."""
+def parse(unit: str) -> Unit | None:
+    """A unit as factor, dimension and annotations, or None when it is not known.
+
+    A unit is evaluated from left to right, as UCUM has it (§7).
+    """
     if not unit or len(unit) > _LONGEST or "\0" in unit:
         return None
     notes = [note for note in _NOTE.findall(unit) if note.lower() not in _MEANS_CELLS]
@@ -228,7 +257,7 @@ def _parse(unit: str) -> _Unit | None:
     if not Fraction(1, 10**60) < factor < 10**60:
         return None
     kept = tuple(sorted((base, power) for base, power in exponents.items() if power))
-    return _Unit(factor, kept, tuple(sorted(notes)))
+    return Unit(factor, kept, tuple(sorted(notes)))
 
 
 def _term(text: str) -> tuple[Fraction, dict[str, int]] | None:

@@ -52,9 +52,9 @@ def worked_example(artifact: Artifact, version: str) -> WorkedExample:
 def _variable(name: str, encoder: PatientEncoder) -> VariableCard:
     variable = encoder.variables[name]
     places: list[Literal["baseline", "measurements"]] = []
-    if name in encoder.baseline.names:
+    if name in encoder.baseline_inputs:
         places.append("baseline")
-    if name in encoder.measured:
+    if name in encoder.measured_inputs:
         places.append("measurements")
     return VariableCard(
         name=name,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from features.encoder import FeatureConfig, PatientEncoder
+from features.config import FeatureConfig
+from features.encoder import PatientEncoder
 from features.errors import SequelaError
 from features.outcomes import Outcomes
 from features.patients import Patients

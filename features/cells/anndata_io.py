@@ -26,7 +26,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from features.cells.bag import UNLABELLED, CellBag
 from features.cells.genes import canonical
-from features.cells.matrix import Block, Compressed, CscMatrix, CsrMatrix, DenseMatrix, Matrix, by_sample
+from features.cells.matrix import (
+    Block,
+    Compressed,
+    CscMatrix,
+    CsrMatrix,
+    DenseMatrix,
+    Matrix,
+    Rows,
+)
+from features.cells.matrix_samples import SampleRows, by_sample, lies_together
 from features.cells.summary import CellSummary, summarise
 from features.cohort import Cohort
 from features.errors import SequelaError
@@ -156,20 +165,38 @@ class CellFile:
             CellFileError: The file is damaged.
         """
         done, total = 0, int(np.count_nonzero(self.sample >= 0))
-        samples = _guarded(self.path, by_sample(self.matrix, self.sample, len(self.samples)))
-        for name, (rows, block) in zip(self.samples, samples, strict=True):
-            yield name, self._bag(rows, block)
-            done += len(rows)
+        for sample in self.sample_rows():
+            yield self.samples[sample.number], self._bag(sample)
+            done += len(sample.cells)
             if progress is not None:
                 progress(done, total)
 
-    def _bag(self, rows: IntArray, block: Block) -> CellBag:
-        """A bag of the cells `rows`, whose values are in `block`."""
-        cell = np.searchsorted(rows, block.cell)
-        block = block.ordered(np.lexsort((block.gene, cell)))
-        indptr = np.concatenate([[0], np.cumsum(np.bincount(cell, minlength=len(rows)))]).astype(np.int64)
-        labels = self.cell_types[self.cell_type[rows]]
-        return CellBag(self.genes, indptr, block.gene, block.value, labels)
+    def sample_rows(self, wanted: Sequence[int] | None = None) -> Iterator[SampleRows]:
+        """The cells of samples as they are stored, some at a time, so that a large sample is never held whole.
+
+        Args:
+            wanted: Numbers of samples, ascending; all if None.
+
+        Raises:
+            CellFileError: The file is damaged.
+        """
+        for found in _guarded(self.path, by_sample(self.matrix, self.sample, len(self.samples), wanted)):
+            yield SampleRows(found.number, found.cells, _guarded(self.path, found.parts))
+
+    @property
+    def lies_together(self) -> bool:
+        """Whether any sample can be read without reading the others."""
+        return lies_together(self.matrix, self.sample, len(self.samples))
+
+    def labels(self, cells: IntArray) -> TextArray:
+        """(cells,): cell types, `UNLABELLED` where there is none."""
+        return self.cell_types[self.cell_type[cells]]
+
+    def _bag(self, sample: SampleRows) -> CellBag:
+        """A bag of the cells of a sample."""
+        rows = Rows.joined(list(sample.parts))
+        values = rows.values.astype(np.float64)
+        return CellBag(self.genes, rows.indptr, rows.indices.astype(np.int64), values, self.labels(sample.cells))
 
 
 def iter_bags(path: Path, progress: Progress | None = None) -> Iterator[tuple[str, CellBag]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,3 +28,32 @@ class CellBag:
 
     def __len__(self) -> int:
         return len(self.indptr) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Bags:
+    """The cells of samples, each read when it is asked for."""
+
+    read: Callable[[int], CellBag]
+    """Reads one of the stored samples by its number."""
+    sample: NDArray[np.int64]
+    """(samples,): number of each sample in the store."""
+
+    @classmethod
+    def of(cls, bags: Sequence[CellBag | None]) -> Bags:
+        """Bags that are in memory already; None for samples without cells, which nobody asks for."""
+        held = list(bags)
+        return cls(lambda i: held[i] or _NO_CELLS, np.arange(len(held)))
+
+    def __len__(self) -> int:
+        return len(self.sample)
+
+    def __getitem__(self, i: int) -> CellBag:
+        return self.read(int(self.sample[i])) if self.sample[i] >= 0 else _NO_CELLS
+
+    def take(self, samples: NDArray[np.int64]) -> Bags:
+        """The given samples, in that order; samples may repeat, and -1 gives a sample without cells."""
+        return Bags(self.read, np.where(samples >= 0, np.append(self.sample, -1)[samples], -1))
+
+
+_NO_CELLS = CellBag((), np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros(0), np.zeros(0, dtype=object))

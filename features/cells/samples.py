@@ -1,57 +1,66 @@
 """Sample features: what the latest sample of each material says, up to the landmark.
 
-Composition, program scores and pseudobulk follow from the `CellSummary`; only the pseudobulk's principal components
-are fitted, inside the fold.
+Composition, program scores, pseudobulks and the share of CAR-positive cells follow from the `CellSummary`, clonality
+from the clones; vocabulary, variable genes and components are fitted, inside the fold.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from features.cells.bag import UNLABELLED
 from features.cells.programs import MINIMUM_GENES, PROGRAMS
-from features.cells.summary import CellSummary
-from features.patients import FloatArray, IntArray, Patients
+from features.cells.pseudobulk import PseudobulkComponents, columns_named, log_pseudobulk
+from features.cells.summary import AlignedSums
+from features.cells.variable_genes import variable_genes
+from features.clonality import clonality_columns
+from features.patients import Clones, FloatArray, IntArray, Patients, Samples
 
-SampleFeature = Literal["composition", "pseudobulk", "programs"]
+SampleFeature = Literal["composition", "pseudobulk", "programs", "car_positive", "clonality"]
 PSEUDOCOUNT = 0.5
 """Cells added to each type before the log ratio, so that an absent type stays finite."""
 PSEUDOBULK = "pseudobulk"
 """First part of the names of pseudobulk components, which come from all materials together."""
-MINIMUM_CELLS = 5
-"""A pseudobulk of fewer cells counts as missing."""
 
 
-def latest_samples(patients: Patients, material: str) -> IntArray:
-    """(rows,): index of each row's latest sample of a material with day ≤ its landmark day, or −1."""
+def latest_samples(patients: Patients, material: str, usable: NDArray[np.bool_] | None = None) -> IntArray:
+    """(rows,): index of each row's latest sample of a material with day ≤ its landmark day, or −1.
+
+    Args:
+        patients: The rows.
+        material: The material.
+        usable: (samples,): samples that count at all; None: all.
+    """
     latest = np.full(len(patients), -1, dtype=np.int64)
-    if patients.samples is not None:
-        row = patients.samples.row
-        usable = (patients.samples.material == material) & (patients.samples.day <= patients.landmark_day[row])
-        latest[row[usable]] = np.flatnonzero(usable)  # samples ascend by day: the last assignment wins
+    samples = patients.samples
+    if samples is not None:
+        row = samples.row
+        known = (samples.material == material) & (samples.day <= patients.landmark_day[row])
+        known &= True if usable is None else usable
+        latest[row[known]] = np.flatnonzero(known)  # samples ascend by day: the last assignment wins
     return latest
 
 
 @dataclass(frozen=True, slots=True)
 class SampleFeatures:
-    """Composition, program scores and pseudobulk components of samples; the fitted part is the components."""
+    """Features of the latest sample of each material; the fitted part is vocabulary, variable genes and components."""
 
     features: tuple[SampleFeature, ...]
     materials: tuple[str, ...]
     cell_types: tuple[str, ...]
     genes: tuple[str, ...]
+    """The panel: all genes measured in training."""
     counts: bool
     """Whether sums are of raw counts (else of intensities)."""
     programs: Mapping[str, tuple[str, ...]]
-    center: FloatArray
-    """(pseudobulk columns,): training means, which also fill in missing pseudobulks."""
-    scale: FloatArray
-    components: FloatArray
-    """(components, pseudobulk columns)."""
+    variable_genes: tuple[str, ...]
+    """The genes whose pseudobulks enter the components."""
+    pseudobulk: PseudobulkComponents | None = field(default=None)
 
     @classmethod
     def fit(
@@ -62,102 +71,100 @@ class SampleFeatures:
         *,
         counts: bool,
         programs: Mapping[str, tuple[str, ...]] | None = None,
+        n_variable_genes: int = 2000,
     ) -> SampleFeatures | None:
-        """Learn vocabulary and components from training patients; None when they have no sample by their landmark."""
-        if patients.samples is None or not features:
+        """Learn from training patients; None when they have no sample by their landmark."""
+        samples = patients.samples
+        if samples is None or not features:
             return None
-        latest = {name: latest_samples(patients, name) for name in sorted(set(patients.samples.material))}
-        materials = tuple(name for name, samples in latest.items() if (samples >= 0).any())
+        latest = {name: latest_samples(patients, name) for name in sorted(set(samples.material))}
+        materials = tuple(name for name, found in latest.items() if (found >= 0).any())
         if not materials:
             return None
-        summary = patients.samples.summary
-        used = np.unique(np.concatenate([samples[samples >= 0] for samples in latest.values()]))
-        seen = (summary.n_cells[used] > 0).any(axis=0)  # a type that appears only after the landmark is not known yet
-        cell_types = tuple(name for name, known in zip(summary.cell_types, seen, strict=True) if known)
+        known = [latest_samples(patients, name, _has_cells(samples)) for name in materials]
+        used = np.unique(np.concatenate([found[found >= 0] for found in known]))
+        summary = samples.summary.take(used)
+        seen = summary.cells_by_type.sum(axis=0) > 0  # a type that appears only after the landmark is not known yet
+        cell_types = tuple(name for name, is_seen in zip(summary.cell_types, seen, strict=True) if is_seen)
         chosen = PROGRAMS | dict(programs or {})
         usable = {name: genes for name, genes in chosen.items() if _n_shared(genes, summary.genes) >= MINIMUM_GENES}
-        empty = np.zeros(0)
-        unfitted = cls(tuple(features), materials, cell_types, summary.genes, counts, usable, empty, empty, empty)
-        return unfitted._with_components(patients, n_components) if "pseudobulk" in features else unfitted
-
-    def _with_components(self, patients: Patients, n_components: int) -> SampleFeatures:
-        """Fit the principal components of the pseudobulks (singular value decomposition of standardised columns)."""
-        bulk = self._pseudobulk(patients)
-        bulk = bulk[np.isfinite(bulk).any(axis=1)]
-        observed = np.isfinite(bulk)
-        n = np.maximum(observed.sum(axis=0), 1)
-        center = np.where(observed, bulk, 0.0).sum(axis=0) / n
-        deviation = np.where(observed, bulk - center, 0.0)
-        spread = np.sqrt((deviation**2).sum(axis=0) / n)
-        scale = np.where(spread > 1e-8, spread, np.inf)  # constant columns drop out
-        kept = principal_axes(deviation / scale, min(n_components, max(1, len(bulk) // 10)))
-        return SampleFeatures(
-            self.features, self.materials, self.cell_types, self.genes, self.counts, self.programs, center, scale, kept
-        )
+        variable = tuple(summary.genes[i] for i in variable_genes(summary, n_variable_genes, counts=counts))
+        unfitted = cls(tuple(features), materials, cell_types, summary.genes, counts, usable, variable)
+        if "pseudobulk" not in features:
+            return unfitted
+        components = PseudobulkComponents.fit(unfitted.pseudobulks(patients), n_components)
+        return replace(unfitted, pseudobulk=components)
 
     def columns(self, patients: Patients) -> dict[str, FloatArray]:
         """Columns of shape (rows,) by name; NaN where a row has no sample of the material by its landmark."""
         columns: dict[str, FloatArray] = {}
-        n = len(patients)
         for material in self.materials:
-            summary, present = self._latest(patients, material)
+            found, sums, rows = self._latest(patients, material, self._program_genes)
+            named: dict[str, FloatArray] = {}
             if "composition" in self.features:
-                shares = self._composition(summary)
-                columns |= {f"{material}:clr({name})": _spread(v, present, n) for name, v in shares.items()}
+                named |= {f"clr({name})": values for name, values in self._composition(sums).items()}
             if "programs" in self.features:
-                scores = self._program_scores(summary)
-                columns |= {f"{material}:{name}": _spread(v, present, n) for name, v in scores.items()}
-        if "pseudobulk" in self.features:
-            bulk = self._pseudobulk(patients)
-            centred = np.where(np.isfinite(bulk), (bulk - self.center) / self.scale, 0.0)
-            components = np.where(np.isfinite(bulk).any(axis=1, keepdims=True), centred @ self.components.T, np.nan)
-            columns |= {f"{PSEUDOBULK}:pc{j + 1}": components[:, j] for j in range(components.shape[1])}
+                named |= self._program_scores(sums)
+            if "car_positive" in self.features:
+                named |= {"car_positive": _car_positive(patients.samples, found)}
+            columns |= {f"{material}:{name}": _spread(v, rows, len(patients)) for name, v in named.items()}
+            if "clonality" in self.features:
+                columns |= _clonality(patients, material)
+        if self.pseudobulk is not None:
+            components = self.pseudobulk.transform(self.pseudobulks(patients))
+            columns |= columns_named(f"{PSEUDOBULK}:pc", components)
         return columns
 
-    def _latest(self, patients: Patients, material: str) -> tuple[CellSummary, IntArray]:
-        """The latest summaries of a material over our vocabulary, and the rows that have one."""
-        latest = latest_samples(patients, material)
-        present = np.flatnonzero(latest >= 0)
-        if patients.samples is None:
-            none = np.zeros((0, len(self.cell_types), len(self.genes)))
-            return CellSummary(self.cell_types, self.genes, none[:, :, 0], none, none), present
-        summary = patients.samples.summary.take(latest[present])
-        return summary.aligned(self.cell_types, self.genes), present
+    @property
+    def _program_genes(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(gene for genes in self.programs.values() for gene in genes))
 
-    def _composition(self, summary: CellSummary) -> dict[str, FloatArray]:
+    def _latest(
+        self, patients: Patients, material: str, genes: Sequence[str]
+    ) -> tuple[IntArray, AlignedSums, IntArray]:
+        """The latest samples of a material that have cells, their sums over our vocabulary, and their rows."""
+        samples = patients.samples
+        if samples is None:
+            empty = np.zeros((0, len(self.cell_types), len(genes)))
+            flat = empty.sum(axis=2)
+            none = np.zeros(0, dtype=np.int64)
+            return none, AlignedSums(self.cell_types, tuple(genes), flat, empty, empty, flat, flat), none
+        latest = latest_samples(patients, material, _has_cells(samples))
+        rows = np.flatnonzero(latest >= 0)
+        sums = samples.summary.take(latest[rows]).aligned(self.cell_types, genes, self.genes)
+        return latest[rows], sums, rows
+
+    def _composition(self, sums: AlignedSums) -> dict[str, FloatArray]:
         """Centred log ratios of the shares of cell types (Aitchison, J R Stat Soc B 1982;44:139)."""
         labelled = [i for i, name in enumerate(self.cell_types) if name != UNLABELLED]
         if len(labelled) < 2:
             return {}
-        log_share = np.log(summary.n_cells[:, labelled] + PSEUDOCOUNT)
+        log_share = np.log(sums.n_cells[:, labelled] + PSEUDOCOUNT)
         ratio = log_share - log_share.mean(axis=1, keepdims=True)
-        ratio[summary.n_cells[:, labelled].sum(axis=1) == 0] = np.nan  # no labelled cell says nothing about shares
+        ratio[sums.n_cells[:, labelled].sum(axis=1) == 0] = np.nan  # no labelled cell says nothing about shares
         return {self.cell_types[i]: ratio[:, j] for j, i in enumerate(labelled)}
 
-    def _program_scores(self, summary: CellSummary) -> dict[str, FloatArray]:
-        """Mean log-normalised expression of a program's genes, less that of the whole panel."""
-        cells = np.maximum(summary.n_cells.sum(axis=1), 1.0)
-        mean = summary.lognorm.sum(axis=1) / cells[:, None]
-        place = {gene: i for i, gene in enumerate(self.genes)}
-        background = mean.mean(axis=1)
+    def _program_scores(self, sums: AlignedSums) -> dict[str, FloatArray]:
+        """Mean log-normalised expression of a program's genes that are on the panel, less that of the whole panel."""
+        cells = np.maximum(sums.n_cells.sum(axis=1), 1.0)
+        mean = sums.lognorm.sum(axis=1) / cells[:, None]
+        background = sums.level.sum(axis=1) / cells / max(len(self.genes), 1)
+        place = {gene: i for i, gene in enumerate(sums.genes)}
+        panel = set(self.genes)
         return {
-            name: mean[:, [place[gene] for gene in genes if gene in place]].mean(axis=1) - background
+            name: mean[:, [place[gene] for gene in genes if gene in panel]].mean(axis=1) - background
             for name, genes in self.programs.items()
         }
 
-    def _pseudobulk(self, patients: Patients) -> FloatArray:
-        """(rows, materials · types · genes): log1p counts per million of summed counts, or mean intensities."""
+    def pseudobulks(self, patients: Patients) -> FloatArray:
+        """(rows, materials · types · variable genes): see `log_pseudobulk`; NaN where there is no sample."""
+        width = len(self.cell_types) * len(self.variable_genes)
         blocks = []
         for material in self.materials:
-            summary, present = self._latest(patients, material)
-            block = np.full((len(patients), len(self.cell_types), len(self.genes)), np.nan)
-            if self.counts:
-                depth = summary.total.sum(axis=2, keepdims=True)
-                bulk = np.log1p(1e6 * summary.total / np.maximum(depth, 1.0))
-            else:
-                bulk = summary.total / np.maximum(summary.n_cells, 1.0)[:, :, None]
-            block[present] = np.where(summary.n_cells[:, :, None] >= MINIMUM_CELLS, bulk, np.nan)
-            blocks.append(block.reshape(len(patients), len(self.cell_types) * len(self.genes)))
+            _, sums, rows = self._latest(patients, material, self.variable_genes)
+            block = np.full((len(patients), width), np.nan)
+            block[rows] = log_pseudobulk(sums, counts=self.counts)
+            blocks.append(block)
         return np.concatenate(blocks, axis=1)
 
     def state(self) -> tuple[dict[str, Any], dict[str, FloatArray]]:
@@ -169,12 +176,13 @@ class SampleFeatures:
             "genes": list(self.genes),
             "counts": self.counts,
             "programs": {name: list(genes) for name, genes in self.programs.items()},
+            "variable_genes": list(self.variable_genes),
         }
-        return sizes, {"center": self.center, "scale": self.scale, "components": self.components}
+        return sizes, {} if self.pseudobulk is None else self.pseudobulk.state()
 
     @classmethod
     def from_state(cls, sizes: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> SampleFeatures:
-        """Rebuild what `state` described."""
+        """Rebuild what `state` described; artifacts of the first format name no variable genes and use all."""
         return cls(
             tuple(sizes["features"]),
             tuple(sizes["materials"]),
@@ -182,35 +190,45 @@ class SampleFeatures:
             tuple(sizes["genes"]),
             sizes["counts"],
             {name: tuple(genes) for name, genes in sizes["programs"].items()},
-            arrays["center"],
-            arrays["scale"],
-            arrays["components"],
+            tuple(sizes.get("variable_genes", sizes["genes"])),
+            PseudobulkComponents.from_state(arrays) if "pseudobulk" in sizes["features"] else None,
         )
+
+
+def _has_cells(samples: Samples) -> NDArray[np.bool_]:
+    """(samples,): whether cells of the sample were measured."""
+    return np.diff(samples.summary.offsets) > 0
+
+
+def _car_positive(samples: Samples | None, found: IntArray) -> FloatArray:
+    """Log odds of the share of CAR-positive cells, with `PSEUDOCOUNT` cells on either side."""
+    if samples is None:
+        return np.zeros(0)
+    summary = samples.summary.take(found)
+    n_cells = summary.cells_by_type.sum(axis=1)
+    positive = summary.number("car_positive_share") * n_cells
+    odds: FloatArray = np.log((positive + PSEUDOCOUNT) / (n_cells - positive + PSEUDOCOUNT))
+    return odds
+
+
+def _clonality(patients: Patients, material: str) -> dict[str, FloatArray]:
+    """Clonality of each row's latest sample of the material that has clones."""
+    samples = patients.samples
+    rows, clones = np.zeros(0, dtype=np.int64), Clones.empty(0)
+    if samples is not None and samples.clones is not None:
+        latest = latest_samples(patients, material, np.diff(samples.clones.offsets) > 0)
+        rows = np.flatnonzero(latest >= 0)
+        clones = samples.clones.take(latest[rows])
+    values = clonality_columns(clones, len(rows))
+    return {f"{material}:{name}": _spread(column, rows, len(patients)) for name, column in values.items()}
 
 
 def _n_shared(genes: Sequence[str], panel: Sequence[str]) -> int:
     return len(set(genes) & set(panel))
 
 
-def principal_axes(x: FloatArray, n_axes: int) -> FloatArray:
-    """The leading right singular vectors of x (rows, columns), at most `n_axes`, each with its largest entry positive.
-
-    They come from the smaller of the two Gram matrices: pseudobulks have far more columns than rows.
-    """
-    wide = x.shape[1] > x.shape[0]
-    values, vectors = np.linalg.eigh(x @ x.T if wide else x.T @ x)
-    leading = np.argsort(values)[::-1][:n_axes]
-    leading = leading[values[leading] > 1e-10 * max(float(values.max(initial=0.0)), 1e-300)]
-    axes = vectors[:, leading].T
-    if wide:
-        axes = axes @ x / np.sqrt(values[leading])[:, None]
-    sign = np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)])
-    signed: FloatArray = axes * sign[:, None]
-    return signed
-
-
-def _spread(values: FloatArray, present: IntArray, n_rows: int) -> FloatArray:
-    """(n_rows,): `values` at the rows `present`, NaN elsewhere."""
+def _spread(values: FloatArray, rows: IntArray, n_rows: int) -> FloatArray:
+    """(n_rows,): `values` at the given rows, NaN elsewhere."""
     column = np.full(n_rows, np.nan)
-    column[present] = values
+    column[rows] = values
     return column

@@ -18,6 +18,7 @@ from pathlib import Path
 import pandas as pd
 
 from features.check.cells import check_cells, find_cells
+from features.check.clones import clones_table
 from features.check.findings import MOST, Findings, did_you_mean
 from features.check.rules import (
     empty_table,
@@ -164,6 +165,9 @@ def _read_tables(folder: Path, card: CohortCard, findings: Findings) -> tuple[di
         frames["measurements"] = measurements_table(tables["measurements"], card, follow_up, findings)
     if "samples" in tables:
         frames["samples"] = samples_table(tables["samples"], follow_up, findings)
+    if "clones" in tables:
+        samples = set(frames["samples"]["sample_id"]) if "samples" in frames else None
+        frames["clones"] = clones_table(tables["clones"], samples, findings)
     if {"patients", "measurements"} <= frames.keys():
         given = {*frames["patients"].columns, *frames["measurements"]["variable"]}
         for name in sorted(card.variables.keys() - given):

@@ -104,7 +104,9 @@ RULES: Mapping[str, Rule] = {
         "Declare it numeric and code its values, or give it once, as a column of patients.",
     ),
     "unit-mismatch": Rule(
-        "error", "It does not convert to {declared}, the declared unit of {name}.", "Give the values in {declared}."
+        "error",
+        "It does not convert to {declared}, the declared unit of {name}: {why}.",
+        "{near}Give the values in {declared}.",
     ),
     "empty-measurement": Rule("warning", "A measurement without a value is left out.", "Remove the row."),
     # samples and cells
@@ -115,6 +117,13 @@ RULES: Mapping[str, Rule] = {
     "cells-without-sample": Rule(
         "error", "{n} cells belong to a sample that the samples table does not have.", "Add the sample, with its day."
     ),
+    "unknown-sample": Rule(
+        "error", "The sample is not in the samples table.", "Add the sample, or correct the identifier."
+    ),
+    "unknown-locus": Rule("error", "Loci known here are {known}.", "Write one of them; leave out others."),
+    "bad-abundance": Rule("error", "The abundance of a clone is above 0.", "Correct it, or leave the clone out."),
+    "duplicate-clone": Rule("error", "The clone stands in the sample already.", "Add its abundances up in one row."),
+    "bad-flag": Rule("error", "The value is 1, 0, or empty when unknown.", "Correct it."),
     "absent-cells": Rule(
         "warning", "cells are declared, and there is no cells.h5ad or cells.zarr.", "Add the file, or remove the key."
     ),

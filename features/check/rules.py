@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from features.analytes import analyte_of, convert_analyte
 from features.check.findings import Findings, did_you_mean
 from features.check.tables import Table, Text
 from features.cohort import OPTIONAL_COLUMNS, TABLES
 from features.errors import Severity
 from features.patients import FloatArray, TextArray
 from features.schema import CohortCard, Variable
-from features.units import convert, known, remedy, same_dimension
+from features.units import UnitError, known, remedy
 
 Mask = NDArray[np.bool_]
 GRADES = (1, 2, 3, 4, 5)
@@ -40,8 +41,9 @@ def has_columns(table: Table, name: str, card: CohortCard, findings: Findings) -
 
 def empty_table(name: str) -> pd.DataFrame:
     """The columns of a table that a cohort does not have."""
-    columns = (*TABLES[name], "grade") if name == "events" else TABLES[name]
-    numeric = {"follow_up_days", "day", "value", "grade"}
+    extra = {"events": ("grade",), "clones": ("near_oncogene",)}
+    columns = (*TABLES[name], *extra.get(name, ()))
+    numeric = {"follow_up_days", "day", "value", "grade", "abundance", "near_oncogene"}
     return pd.DataFrame({column: pd.Series(dtype=float if column in numeric else object) for column in columns})
 
 
@@ -137,17 +139,28 @@ def _in_declared_units(
     value = value.copy()
     for rows in np.split(order, starts[1:]):
         name, given = variable.levels[variable.code[rows[0]]], unit.levels[unit.code[rows[0]]]
-        declared = card.variables[name].unit if name in card.variables else given
-        row = int(table.rows[rows[0]])
-        if given is None or given == declared:
+        if given is None or name not in card.variables or given == card.variables[name].unit:
             continue
-        if not known(given):
-            near = partial(remedy, given)
-            findings.add("unknown-unit", table.file, row=row, field="unit", value=given, of=f" of {name}", near=near)
-        elif same_dimension(given, declared):
-            value[rows] = convert(value[rows], given, declared)
-        elif known(declared):
-            findings.add("unit-mismatch", table.file, row=row, field="unit", value=given, declared=declared, name=name)
+        value[rows] = _in_declared_unit(table, int(table.rows[rows[0]]), value[rows], given, name, card, findings)
+    return value
+
+
+def _in_declared_unit(
+    table: Table, row: int, value: FloatArray, given: str, name: str, card: CohortCard, findings: Findings
+) -> FloatArray:
+    """Values of one variable in its declared unit, or as they are when a finding says that they do not convert."""
+    variable = card.variables[name]
+    if not known(given):
+        near = partial(remedy, given)
+        findings.add("unknown-unit", table.file, row=row, field="unit", value=given, of=f" of {name}", near=near)
+    elif known(variable.unit):  # an unknown one is a finding of cohort.yaml
+        analyte = analyte_of(name, variable)
+        try:
+            return convert_analyte(value, given, variable.unit, analyte)
+        except UnitError as error:
+            hint = "" if analyte else "Declare which analyte it is (analyte: …), if it is one known here. "
+            details = {"declared": variable.unit, "name": name, "why": error.why, "near": hint}
+            findings.add("unit-mismatch", table.file, row=row, field="unit", value=given, severity=None, **details)
     return value
 
 

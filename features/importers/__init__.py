@@ -72,6 +72,24 @@ IMPORTERS: Mapping[str, Importer] = MappingProxyType(
                 "folder with carpall_hvg3000_counts.h5ad",
                 "features.importers.carpall2023:import_carpall2023",
             ),
+            Importer(
+                "upenn_cart19",
+                "209 patients after CD19 CAR-T cells: relapse by type in children, kinetics, integration sites",
+                "folder of the authors' tables as CSV, and integration_sites.parquet",
+                "features.importers.upenn_cart19:import_upenn_cart19",
+            ),
+            Importer(
+                "prince",
+                "108 patients with pancreatic cancer (not CAR-T): repeated cytometry and Olink, progression, death",
+                "folder of the trial's tables as CSV",
+                "features.importers.prince:import_prince",
+            ),
+            Importer(
+                "haradhvala2022",
+                "32 lymphoma patients after axi-cel or tisa-cel: clinic and response, with cells where downloaded",
+                "folder with patients.csv and, where there are any, samples of GEO GSE197268",
+                "features.importers.haradhvala2022:import_haradhvala2022",
+            ),
         )
     }
 )

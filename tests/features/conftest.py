@@ -62,6 +62,15 @@ TABLES = {
             "assay": ["10x", "10x", "10x"],
         }
     ),
+    "clones": pd.DataFrame(
+        {
+            "sample_id": ["S1", "S1", "S2", "S2"],
+            "locus": ["tcr", "tcr", "tcr", "integration"],
+            "clone": ["CASSF", "CASSL", "CASSF", "chr17+7669662"],
+            "abundance": [2, 1, 4, 12.5],
+            "near_oncogene": [None, None, None, 1],
+        }
+    ),
 }
 
 

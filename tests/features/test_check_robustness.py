@@ -103,7 +103,7 @@ def test_a_registry_is_examined_in_seconds(clinical: Path) -> None:
     )
     measurements.loc[rows - 1, "value"] = -5
     measurements.to_csv(clinical / "measurements.csv", index=False)
-    for name in ("events.csv", "samples.csv"):
+    for name in ("events.csv", "samples.csv", "clones.csv"):
         (clinical / name).unlink()
     start = time.process_time()
     examination = examine(clinical)

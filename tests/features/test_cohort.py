@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from summaries import dense_summary
 
-from features.cells.summary import CellSummary
+from features.cells.bag import Bags
+from features.cells.summary import CellSummary, MeasuredCells
 from features.cohort import Cohort, new_folder, to_patients, write_cohort
 from features.errors import SequelaError
 from features.schema import CohortCard, Endpoint, EventRule, Variable
@@ -56,13 +58,30 @@ SAMPLES = pd.DataFrame(
 )
 
 
-def cohort(measurements: pd.DataFrame = MEASUREMENTS, samples: pd.DataFrame = SAMPLES) -> Cohort:
-    return Cohort(Path("nowhere"), CARD, PATIENTS, EVENTS, measurements, samples, None, "0" * 64)
+CLONES = pd.DataFrame(
+    {
+        "sample_id": ["s2", "s0", "s0"],
+        "locus": ["integration", "tcr", "tcr"],
+        "clone": ["chr1+5", "CAS", "CAT"],
+        "abundance": [3.0, 1.0, 2.0],
+        "near_oncogene": [1.0, math.nan, math.nan],
+    }
+)
+
+
+def cohort(
+    measurements: pd.DataFrame = MEASUREMENTS, samples: pd.DataFrame = SAMPLES, clones: pd.DataFrame = CLONES[:0]
+) -> Cohort:
+    return Cohort(Path("nowhere"), CARD, PATIENTS, EVENTS, measurements, samples, clones, None, "0" * 64)
 
 
 def summary(n_cells: float, *types: str) -> CellSummary:
     shape = (1, len(types), 1)
-    return CellSummary(types, ("CD3E",), np.full(shape[:2], n_cells), np.zeros(shape), np.zeros(shape))
+    return dense_summary(types, ("CD3E",), np.full(shape[:2], n_cells), np.zeros(shape), np.zeros(shape))
+
+
+def measured(summaries: dict[str, CellSummary]) -> MeasuredCells:
+    return MeasuredCells(tuple(summaries), CellSummary.concatenate(list(summaries.values())), Bags.of([None] * 5))
 
 
 def test_baseline_columns_by_kind() -> None:
@@ -77,19 +96,19 @@ def test_baseline_columns_by_kind() -> None:
 
 
 def test_measurements_follow_their_patient_by_day() -> None:
-    measured = to_patients(cohort()).measurements
-    assert measured.names == ("crp", "ferritin")
-    assert measured.row.tolist() == [0, 0, 1, 1, 1]
-    assert measured.day.tolist() == [0.0, 1.0, -2.0, 7.0, 7.0]
-    rows = [(measured.names[v], value) for v, value in zip(measured.variable, measured.value, strict=True)]
+    values = to_patients(cohort()).measurements
+    assert values.names == ("crp", "ferritin")
+    assert values.row.tolist() == [0, 0, 1, 1, 1]
+    assert values.day.tolist() == [0.0, 1.0, -2.0, 7.0, 7.0]
+    rows = [(values.names[v], value) for v, value in zip(values.variable, values.value, strict=True)]
     assert rows[1:] == [("crp", 8.0), ("ferritin", 200.0), ("crp", 9.0), ("ferritin", 700.0)]
     assert math.isnan(rows[0][1])
 
 
 def test_order_of_tables_does_not_matter() -> None:
     summaries = {f"s{i}": summary(i + 1.0, "T") for i in range(5)}
-    first = to_patients(cohort(), summaries)
-    second = to_patients(cohort(MEASUREMENTS[::-1], SAMPLES[::-1]), summaries)
+    first = to_patients(cohort(), measured(summaries))
+    second = to_patients(cohort(MEASUREMENTS[::-1], SAMPLES[::-1]), measured(summaries))
     assert first.samples is not None
     assert second.samples is not None
     assert first.samples.sample_id.tolist() == second.samples.sample_id.tolist()
@@ -99,18 +118,37 @@ def test_order_of_tables_does_not_matter() -> None:
 def test_samples_follow_their_patient_by_day_with_their_summary() -> None:
     """Those without a summary are left out; two of one day follow their identifiers."""
     summaries = {"s4": summary(4, "T"), "s1": summary(1, "B", "T"), "s2": summary(2, "T"), "s3": summary(3, "B")}
-    samples = to_patients(cohort(), summaries).samples
+    samples = to_patients(cohort(), measured(summaries)).samples
     assert samples is not None
     assert samples.sample_id.tolist() == ["s3", "s1", "s2", "s4"]
     assert samples.row.tolist() == [0, 2, 2, 2]
     assert samples.day.tolist() == [-5.0, -5.0, 14.0, 14.0]
     assert samples.material.tolist() == ["product", "product", "blood", "blood"]
     assert samples.summary.cell_types == ("B", "T")
-    assert samples.summary.n_cells.tolist() == [[3, 0], [1, 1], [0, 2], [0, 4]]
+    assert samples.summary.cells_by_type.tolist() == [[3, 0], [1, 1], [0, 2], [0, 4]]
+
+
+def test_samples_with_clones_alone_are_kept() -> None:
+    samples = to_patients(cohort(clones=CLONES), measured({"s3": summary(3, "B")})).samples
+    assert samples is not None
+    assert samples.sample_id.tolist() == ["s3", "s0", "s2"]
+    assert samples.summary.cells_by_type.tolist() == [[3], [0], [0]]
+    assert samples.clones is not None
+    assert samples.clones.offsets.tolist() == [0, 0, 2, 3]
+    assert samples.clones.clone.tolist() == ["CAS", "CAT", "chr1+5"]
+    taken = samples.take(np.array([2, 1]))
+    assert taken.clones is not None
+    assert taken.clones.clone.tolist() == ["chr1+5", "CAS", "CAT"][: len(taken.clones.clone)]
+
+
+def test_events_follow_their_patient_by_day() -> None:
+    events = to_patients(cohort()).events
+    assert events.names == ("infection",)
+    assert (events.row.tolist(), events.day.tolist(), events.grade.tolist()) == ([1], [3.0], [3.0])
 
 
 def test_a_clinic_without_measurements_or_samples() -> None:
-    patients = to_patients(cohort(MEASUREMENTS[:0], SAMPLES[:0]), {})
+    patients = to_patients(cohort(MEASUREMENTS[:0], SAMPLES[:0]))
     assert len(patients.measurements.value) == 0
     assert patients.measurements.offsets.tolist() == [0, 0, 0, 0]
     assert patients.samples is None

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from summaries import dense_summary
 
-from features.cells.summary import CellSummary
-from features.encoder import FeatureConfig, PatientEncoder
+from features.config import FeatureConfig
+from features.encoder import PatientEncoder
 from features.patients import Measurements, Patients, Samples
 from features.schema import CellsCard, CohortCard, Variable
 
@@ -55,7 +56,7 @@ def cohort(seed: int, n: int) -> Patients:
         np.array([f"s{i}" for i in range(n)], dtype=object),
         rng.choice([-5.0, 28.0], n, p=[0.8, 0.2]),
         np.full(n, "product", dtype=object),
-        CellSummary(("CD4 T", "CD8 T"), GENES, n_cells, total, np.log1p(total) * n_cells[:, :, None]),
+        dense_summary(("CD4 T", "CD8 T"), GENES, n_cells, total, np.log1p(total) * n_cells[:, :, None]),
     )
     baseline = {
         "age": np.where(rng.random(n) < 0.2, np.nan, rng.normal(60, 9, n)),
@@ -77,7 +78,7 @@ def spoilt(patients: Patients, rows: NDArray[np.int64]) -> Patients:
     of_rows = at[measured.row]
     assert patients.samples is not None
     summary = patients.samples.summary
-    of_samples = at[patients.samples.row]
+    of_groups = np.repeat(at[patients.samples.row], np.diff(summary.offsets))
     baseline: dict[str, Any] = {
         "age": np.where(at, 119.0, patients.baseline["age"].astype(float)),
         "stage": np.where(at, "III", patients.baseline["stage"]),
@@ -92,8 +93,8 @@ def spoilt(patients: Patients, rows: NDArray[np.int64]) -> Patients:
             patients.samples,
             summary=replace(
                 summary,
-                n_cells=np.where(of_samples[:, None], 1e4, summary.n_cells),
-                total=np.where(of_samples[:, None, None], np.arange(4.0) * 1e3, summary.total),
+                n_cells=np.where(of_groups, 1e4, summary.n_cells),
+                total=np.where(of_groups[:, None], np.arange(4.0) * 1e3, summary.total),
             ),
         ),
     )

@@ -34,7 +34,7 @@ def cohort(follow_up: dict[str, float], events: list[Event], entry: dict[str, fl
         patients["entry_day"] = patients["entry_day"].astype(float)
     table = pd.DataFrame(events, columns=["patient_id", "day", "event", "grade"]).astype({"day": float, "grade": float})
     empty = pd.DataFrame()
-    return Cohort(Path("nowhere"), CARD, patients, table, empty, empty, None, "0" * 64)
+    return Cohort(Path("nowhere"), CARD, patients, table, empty, empty, empty, None, "0" * 64)
 
 
 def of_one(

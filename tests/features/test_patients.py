@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from summaries import dense_summary
 
-from features.cells.summary import CellSummary
 from features.patients import Measurements, Patients, Samples, gather
 
 Record = tuple[int, int, float, float]
@@ -36,7 +36,7 @@ def of_row(measured: Measurements, row: int) -> list[tuple[int, float, float]]:
 
 def patients() -> Patients:
     """Four rows; rows 0 and 2 have two samples and one."""
-    summary = CellSummary(("T",), ("CD3E",), np.array([[1.0], [2.0], [3.0]]), *np.arange(6.0).reshape(2, 3, 1, 1))
+    summary = dense_summary(("T",), ("CD3E",), np.array([[1.0], [2.0], [3.0]]), *np.arange(6.0).reshape(2, 3, 1, 1))
     samples = Samples(
         np.array([0, 2, 2, 3, 3]),
         np.array(["a", "b", "c"], dtype=object),
@@ -111,7 +111,7 @@ def test_taken_patients_carry_everything_and_may_repeat() -> None:
     assert taken.samples is not None
     assert taken.samples.sample_id.tolist() == ["c", "a", "b", "c"]
     assert taken.samples.row.tolist() == [0, 1, 1, 2]
-    assert taken.samples.summary.n_cells[:, 0].tolist() == [3.0, 1.0, 2.0, 3.0]
+    assert taken.samples.summary.cells_by_type[:, 0].tolist() == [3.0, 1.0, 2.0, 3.0]
 
 
 @pytest.mark.parametrize("n", [0, 1], ids=["nobody", "one without samples"])

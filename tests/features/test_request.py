@@ -14,7 +14,8 @@ from pydantic import ValidationError
 from features import request as request_module
 from features.cells.bag import UNLABELLED, CellBag
 from features.cells.summary import CellSummary, summarise
-from features.encoder import FeatureConfig, PatientEncoder
+from features.config import FeatureConfig
+from features.encoder import PatientEncoder
 from features.errors import InputError
 from features.patients import Measurements, Patients, Samples
 from features.request import PatientRecord, requested_horizons, to_patients
@@ -159,7 +160,8 @@ def test_samples_are_ordered_by_day_within_patients() -> None:
     assert served is not None
     assert served.offsets.tolist() == [0, 2, 2, 3]
     assert served.day.tolist() == [-5.0, 20.0, -5.0]
-    assert served.summary.total.sum(axis=(1, 2)).tolist() == [3.0, 13.0, 3.0]
+    sums = served.summary.aligned(("B", "T"), GENES)
+    assert sums.total.sum(axis=(1, 2)).tolist() == [3.0, 13.0, 3.0]
 
 
 def test_cells_are_summarised_by_type() -> None:

@@ -63,7 +63,7 @@ def cohort(config: SimulatorConfig, clinic: Clinic) -> Cohort:
     card = CohortCard(title="", citation="", licence="", provenance="simulated", variables=config.variables)
     empty = pd.DataFrame()
     patients, events = patients_table(config, clinic, rng), events_table(config, clinic, rng)
-    return Cohort(Path(), card, patients, events.astype({"grade": float}), empty, empty, None, "")
+    return Cohort(Path(), card, patients, events.astype({"grade": float}), empty, empty, empty, None, "")
 
 
 @pytest.fixture(scope="module")

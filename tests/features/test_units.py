@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from importlib.resources import files
+from itertools import product
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ucumvert import PintUcumRegistry
 
+from features import units
 from features.units import UnitError, convert, known, nearest, same_dimension
 
 # Each group measures one thing; the number is how much of the group's first unit one of this unit is.
@@ -37,6 +44,7 @@ GROUPS: list[dict[str, float]] = [
     {"ug/mL{FEU}": 1, "mg/L{FEU}": 1, "ng/mL{FEU}": 1e-3},
     {"mL/min/{1.73_m2}": 1, "L/min/{1.73_m2}": 1000},
     {"Cel": 1},
+    {"eq": 1, "meq": 1e-3},
     {"10*6/kg": 1, "{cells}/kg": 1e-6},
 ]
 ALL_UNITS = sorted({unit for group in GROUPS for unit in group})
@@ -78,6 +86,71 @@ def test_only_units_of_one_group_convert(a: str, b: str) -> None:
     if not together:
         with pytest.raises(UnitError, match="does not convert to"):
             convert(1.0, a, b)
+
+
+@pytest.mark.parametrize(
+    ("fahrenheit", "celsius"), [(98.6, 37.0), (32.0, 0.0), (212.0, 100.0), (-40.0, -40.0), (100.4, 38.0)], ids=str
+)
+def test_temperatures_have_a_zero_of_their_own(fahrenheit: float, celsius: float) -> None:
+    assert convert(fahrenheit, "[degF]", "Cel") == pytest.approx(celsius, abs=1e-14)
+    assert convert(celsius, "Cel", "[degF]") == pytest.approx(fahrenheit, abs=1e-13)
+    np.testing.assert_array_equal(convert(np.array([212.0, np.nan]), "[degF]", "Cel"), [100.0, np.nan])
+    assert same_dimension("[degF]", "Cel")
+    assert not same_dimension("[degF]/min", "Cel/min"), "a step of one scale is no step of the other"
+
+
+# --- an independent implementation ----------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def registry() -> Any:
+    return PintUcumRegistry()
+
+
+def every_unit() -> list[str]:
+    """Whatever the tables of units.py know: atoms with each prefix, and every common unit."""
+    prefixed = [prefix + atom for prefix in units._PREFIXES for atom in units._METRIC if known(prefix + atom)]
+    return sorted({*units._ATOMS, *prefixed, *units._COMMON, *ALL_UNITS} - {"Cel", "[degF]"})
+
+
+def told_apart(unit: str) -> list[str]:
+    """What ucumvert drops and we keep: annotations, and that IU, equivalents and osmoles are neither 1 nor mol."""
+    return sorted(text.lower() for text in re.findall(r"\{(?!cells\})[^}]*\}|\[[Ii]U\]|eq$|osm$", unit))
+
+
+def quantity_of(unit: str, registry: Any) -> Any:
+    """One of a unit, as ucumvert reads it; it takes an annotation alone, which is 1 (UCUM §12), for a name."""
+    read = registry.from_ucum(f"1{unit}" if unit.startswith("{") else unit)
+    return registry.Quantity(read, "") if isinstance(read, float) else read.to_base_units()
+
+
+def test_factors_agree_with_ucumvert(registry: Any) -> None:
+    """Every pair of units of one dimension, to 1e-12; ucumvert takes a column of mercury from pint, not from UCUM."""
+    essence = (files("ucumvert") / "vendor" / "ucum-essence.xml").read_text(encoding="ascii")
+    mercury = re.search(r'Code="m\[Hg\]".*?Unit="kPa" UNIT="KPAL" value="([0-9.]+)"', essence, re.DOTALL)
+    assert mercury is not None
+    correction = float(mercury[1]) / registry.from_ucum("m[Hg]").to("kPa").magnitude
+    assert correction == pytest.approx(1, abs=3e-6)
+    ours = every_unit()
+    assert len(ours) > 200
+    base = {unit: quantity_of(unit, registry) for unit in ours if unit != "[pH]"}  # which no other unit measures
+    n_pairs = 0
+    for a, b in product(base, base):
+        one_dimension = base[a].units == base[b].units and told_apart(a) == told_apart(b)
+        assert same_dimension(a, b) == one_dimension, (a, b)
+        if one_dimension:
+            n_pairs += 1
+            expected = base[a].magnitude / base[b].magnitude
+            expected *= correction ** (("[Hg]" in a) - ("[Hg]" in b))
+            assert convert(1.0, a, b) == pytest.approx(expected, rel=1e-12), (a, b)
+    assert n_pairs > 2500
+
+
+@pytest.mark.parametrize(("source", "target"), [("Cel", "[degF]"), ("[degF]", "Cel")], ids=str)
+def test_temperatures_agree_with_ucumvert(source: str, target: str, registry: Any) -> None:
+    for value in (-40.0, 0.0, 36.6, 39.4, 104.0):
+        expected = registry.Quantity(value, registry.from_ucum(source).units).to(registry.from_ucum(target).units)
+        assert convert(value, source, target) == pytest.approx(expected.magnitude, rel=1e-12, abs=1e-12)
 
 
 def test_arrays_keep_shape_and_missing_values() -> None:
@@ -127,6 +200,9 @@ def test_incommensurable_units_say_why(source: str, target: str, reason: str) ->
         ("cells/uL", "{cells}/uL"),
         ("mmHg", "mm[Hg]"),
         ("°C", "Cel"),
+        ("°F", "[degF]"),
+        ("mEq/L", "meq/L"),
+        ("ng/mL FEU", "ug/mL{FEU}"),
         ("ug/mL FEU", "ug/mL{FEU}"),
     ],
 )

@@ -14,7 +14,7 @@ import numpy as np
 
 from features.cells.bag import CellBag
 from features.cells.summary import CellSummary, summarise
-from features.encoder import FeatureConfig
+from features.config import FeatureConfig
 from features.outcomes import Outcomes
 from features.patients import Measurements, Patients, Samples
 from features.request import MeasurementRecord, PatientRecord, SampleRecord

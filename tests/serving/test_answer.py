@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import serving.answer
-from features.encoder import FeatureConfig
+from features.config import FeatureConfig
 from features.errors import InputError
 from features.request import PatientRecord
 from features.schema import CohortCard

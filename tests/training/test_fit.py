@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from features.encoder import FeatureConfig
+from features.config import FeatureConfig
 from features.errors import SequelaError
 from features.outcomes import Outcomes
 from features.schema import CohortCard, Variable

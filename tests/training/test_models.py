@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from features.encoder import FeatureConfig
+from features.config import FeatureConfig
 from features.patients import Measurements, Patients
 from training.artifact import read_artifact, write_artifact
 from training.models.incidence import CumulativeIncidence

@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import features.cells.matrix
+import features.cells.matrix_samples
 from features.cells.anndata_io import CellFile, CellFileError, iter_bags, summarise_samples, write_cells
 from features.cells.bag import UNLABELLED, CellBag
 from features.cells.summary import CellSummary
@@ -70,8 +71,8 @@ def test_every_layout_gives_each_sample_its_cells(
     tmp_path: Path, suffix: str, layout: str, order: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(features.cells.matrix, "BLOCK_VALUES", 50)  # many blocks
-    monkeypatch.setattr(features.cells.matrix, "ROUND_VALUES", 150)  # several rounds
-    monkeypatch.setattr(features.cells.matrix, "_RUNS_PER_SAMPLE", 4)  # scattered samples are gathered
+    monkeypatch.setattr(features.cells.matrix_samples, "ROUND_VALUES", 150)  # several rounds
+    monkeypatch.setattr(features.cells.matrix_samples, "_RUNS_PER_SAMPLE", 4)  # scattered samples are gathered
     sample, values = ORDERS[order], counts()
     label = np.where(np.arange(N_CELLS) % 3 == 0, None, "T cell")
     path = store(tmp_path / f"cells{suffix}", LAYOUTS[layout](values), list(sample), list(label))
@@ -163,9 +164,9 @@ def test_summaries_agree_with_scanpy(tiny_cohort: Path) -> None:
     n_compared = 0
     for sample, summary in summarise_samples(read_cohort(tiny_cohort)).items():
         for i, cell_type in enumerate(summary.cell_types):
-            assert summary.n_cells[0, i] == sizes[sample, cell_type]
-            np.testing.assert_allclose(summary.total[0, i], totals.loc[(sample, cell_type)], rtol=1e-6)
-            np.testing.assert_allclose(summary.lognorm[0, i], logs.loc[(sample, cell_type)], rtol=1e-5)
+            assert summary.n_cells[i] == sizes[sample, cell_type]
+            np.testing.assert_allclose(summary.total[i], totals.loc[(sample, cell_type)], rtol=1e-6)
+            np.testing.assert_allclose(summary.lognorm[i], logs.loc[(sample, cell_type)], rtol=1e-5)
             n_compared += 1
     assert n_compared == len(sizes)
 
@@ -187,7 +188,7 @@ def test_gene_versions_are_stripped_and_marker_names_kept(tmp_path: Path, tiny_c
     write_cells(tiny_cohort / "cells.h5ad", values, markers, sample)
     summary = summarise_samples(read_cohort(tiny_cohort))["S2"]
     assert summary.genes == tuple(markers)
-    np.testing.assert_allclose(summary.total[0, 0], values[20:40].sum(axis=0, dtype=float), rtol=1e-6)
+    np.testing.assert_allclose(summary.total[0], values[20:40].sum(axis=0, dtype=float), rtol=1e-6)
     np.testing.assert_array_equal(summary.lognorm, summary.total)
 
 

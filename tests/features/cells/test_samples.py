@@ -11,11 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import gmean
+from summaries import dense_summary
 
 from features.cells.bag import UNLABELLED
 from features.cells.programs import PROGRAMS
-from features.cells.samples import MINIMUM_CELLS, PSEUDOCOUNT, SampleFeature, SampleFeatures, latest_samples
-from features.cells.summary import CellSummary
+from features.cells.pseudobulk import MINIMUM_CELLS
+from features.cells.samples import PSEUDOCOUNT, SampleFeature, SampleFeatures, latest_samples
+from features.cells.summary import AlignedSums, CellSummary
 from features.patients import Measurements, Patients, Samples
 
 GENES = ("PDCD1", "HAVCR2", "LAG3", "TIGIT", "ACTB", "CCR7")
@@ -27,7 +29,7 @@ def summaries(seed: int, n: int, n_types: int = 3) -> CellSummary:
     rng = np.random.default_rng(seed)
     n_cells = rng.integers(MINIMUM_CELLS, 40, (n, n_types)).astype(float)
     total = rng.poisson(rng.gamma(2.0, 20.0, (n, 1, len(GENES))), (n, n_types, len(GENES))).astype(float)
-    return CellSummary(TYPES[:n_types], GENES, n_cells, total, rng.gamma(2.0, 5.0, total.shape))
+    return dense_summary(TYPES[:n_types], GENES, n_cells, total, rng.gamma(2.0, 5.0, total.shape))
 
 
 def patients(summary: CellSummary, row: list[int], day: list[float], material: list[str], n: int) -> Patients:
@@ -46,6 +48,15 @@ def one_each(summary: CellSummary) -> Patients:
     """One sample of one material on day −5 for each patient."""
     n = len(summary)
     return patients(summary, list(range(n)), [-5.0] * n, ["product"] * n, n)
+
+
+def dense(summary: CellSummary) -> AlignedSums:
+    return summary.aligned(summary.cell_types, summary.genes)
+
+
+def axes(fitted: SampleFeatures) -> NDArray[np.float64]:
+    assert fitted.pseudobulk is not None
+    return fitted.pseudobulk.components
 
 
 def fit(who: Patients, *features: SampleFeature, n_components: int = 2, counts: bool = True) -> SampleFeatures:
@@ -83,7 +94,7 @@ def test_composition_is_the_centred_log_ratio() -> None:
     """Against the geometric mean; unlabelled cells are no part of it."""
     summary = summaries(1, 6)
     columns = fit(one_each(summary), "composition").columns(one_each(summary))
-    shares = summary.n_cells[:, :2] + PSEUDOCOUNT
+    shares = summary.cells_by_type[:, :2] + PSEUDOCOUNT
     expected = np.log(shares / gmean(shares, axis=1)[:, None])
     assert list(columns) == ["product:clr(CD4 T)", "product:clr(CD8 T)"]
     np.testing.assert_allclose(np.column_stack(list(columns.values())), expected, atol=1e-12)
@@ -100,7 +111,7 @@ def test_program_scores_are_means_above_the_panel() -> None:
     columns = fit(one_each(summary), "programs").columns(one_each(summary))
     assert set(columns) == {"product:exhaustion"}, "of the other programs fewer than three genes are here"
     for i in range(5):
-        mean = summary.lognorm[i].sum(axis=0) / summary.n_cells[i].sum()
+        mean = dense(summary).lognorm[i].sum(axis=0) / summary.cells_by_type[i].sum()
         shared = [GENES.index(gene) for gene in PROGRAMS["exhaustion"] if gene in GENES]
         assert len(shared) == 4
         assert columns["product:exhaustion"][i] == pytest.approx(mean[shared].mean() - mean.mean(), abs=1e-12)
@@ -117,16 +128,16 @@ def test_programs_of_the_study_are_scored_beside_the_built_in_ones() -> None:
 @pytest.mark.parametrize("counts", [True, False], ids=["counts", "intensities"])
 def test_pseudobulk_is_log_counts_per_million_or_the_mean_intensity(counts: bool) -> None:
     summary = summaries(3, 4)
-    summary.n_cells[0, 1] = MINIMUM_CELLS - 1
-    bulk = fit(one_each(summary), "pseudobulk", counts=counts)._pseudobulk(one_each(summary))
+    summary.n_cells[1] = MINIMUM_CELLS - 1
+    bulk = fit(one_each(summary), "pseudobulk", counts=counts).pseudobulks(one_each(summary))
     bulk = bulk.reshape(4, len(TYPES), len(GENES))
     for i in range(4):
         for j in range(len(TYPES)):
             if (i, j) == (0, 1):
                 assert np.isnan(bulk[i, j]).all(), "too few cells"
                 continue
-            total = summary.total[i, j]
-            expected = np.log1p(total / total.sum() * 1e6) if counts else total / summary.n_cells[i, j]
+            total = dense(summary).total[i, j]
+            expected = np.log1p(total / total.sum() * 1e6) if counts else total / summary.cells_by_type[i, j]
             np.testing.assert_allclose(bulk[i, j], expected, rtol=1e-12)
 
 
@@ -138,7 +149,7 @@ def test_components_are_principal_components() -> None:
     """Uncorrelated, in order of variance, and explaining what the covariance's eigenvectors explain."""
     who = one_each(summaries(4, 40))
     fitted = fit(who, "pseudobulk", n_components=3)
-    bulk = fitted._pseudobulk(who)
+    bulk = fitted.pseudobulks(who)
     standard = (bulk - bulk.mean(axis=0)) / bulk.std(axis=0)
     eigenvalues, vectors = np.linalg.eigh(np.cov(standard.T, bias=True))
     found = scores(fitted, who)
@@ -151,36 +162,36 @@ def test_sign_of_components_is_fixed() -> None:
     """The largest loading is positive, whatever the decomposition returned and in whatever order patients came."""
     who = one_each(summaries(4, 40))
     fitted = fit(who, "pseudobulk", n_components=3)
-    largest = np.take_along_axis(fitted.components, np.abs(fitted.components).argmax(axis=1)[:, None], axis=1)
+    largest = np.take_along_axis(axes(fitted), np.abs(axes(fitted)).argmax(axis=1)[:, None], axis=1)
     assert (largest > 0).all()
     order = np.random.default_rng(0).permutation(40)
     again = fit(who.take(order), "pseudobulk", n_components=3)
-    np.testing.assert_allclose(again.components, fitted.components, atol=1e-9)
+    np.testing.assert_allclose(axes(again), axes(fitted), atol=1e-9)
 
 
 @pytest.mark.parametrize(
     ("n", "asked", "kept"), [(9, 8, 1), (40, 8, 4), (40, 2, 2)], ids=["few patients", "a tenth", "as asked"]
 )
 def test_at_most_a_tenth_of_the_patients_as_components(n: int, asked: int, kept: int) -> None:
-    assert len(fit(one_each(summaries(5, n)), "pseudobulk", n_components=asked).components) == kept
+    assert len(axes(fit(one_each(summaries(5, n)), "pseudobulk", n_components=asked))) == kept
 
 
 def test_constant_pseudobulks_have_no_component() -> None:
     summary = summaries(5, 30)
-    same = replace(summary, total=np.broadcast_to(summary.total[:1], summary.total.shape).copy())
-    assert fit(one_each(same), "pseudobulk").components.shape == (0, len(TYPES) * len(GENES))
+    same = replace(summary, total=np.tile(summary.total[: len(TYPES)], (30, 1)))
+    assert axes(fit(one_each(same), "pseudobulk")).shape == (0, len(TYPES) * len(GENES))
 
 
 def test_a_missing_pseudobulk_is_the_mean_one_unless_all_are_missing() -> None:
     who = one_each(summaries(6, 30))
     fitted = fit(who, "pseudobulk")
     new = summaries(7, 2)
-    new.n_cells[0] = [50, 0, 0]
-    new.n_cells[1] = MINIMUM_CELLS - 1
+    new.n_cells[:] = [50, 0, 0, *[MINIMUM_CELLS - 1] * 3]
     found = scores(fitted, one_each(new))
-    standard = ((fitted._pseudobulk(one_each(new)) - fitted.center) / fitted.scale)[0]
+    assert fitted.pseudobulk is not None
+    standard = ((fitted.pseudobulks(one_each(new)) - fitted.pseudobulk.center) / fitted.pseudobulk.scale)[0]
     assert np.isnan(standard).sum() == 2 * len(GENES)
-    np.testing.assert_allclose(found[0], fitted.components @ np.nan_to_num(standard), atol=1e-9)
+    np.testing.assert_allclose(found[0], axes(fitted) @ np.nan_to_num(standard), atol=1e-9)
     assert np.isnan(found[1]).all()
 
 
@@ -193,7 +204,7 @@ def test_only_materials_taken_by_the_landmark_are_features() -> None:
 
 def test_a_type_seen_only_after_the_landmark_is_not_known() -> None:
     summary = summaries(8, 4)
-    summary.n_cells[[0, 2], 1] = 0
+    summary.n_cells[[1, 7]] = 0
     who = patients(summary, [0, 0, 1, 1], [-5.0, 28.0, -5.0, 28.0], ["product"] * 4, 2)
     assert fit(who).cell_types == ("CD4 T", UNLABELLED)
     assert fit(who.at_landmark(30.0)).cell_types == TYPES
@@ -218,12 +229,13 @@ def test_unknown_types_and_genes_of_new_samples_are_left_out() -> None:
     who = one_each(summaries(10, 30))
     fitted = fit(who)
     known = summaries(11, 2)
-    more = CellSummary(
+    sums = dense(known)
+    more = dense_summary(
         ("NK", *TYPES),
         (*GENES, "XIST"),
-        np.concatenate([np.full((2, 1), 99.0), known.n_cells], axis=1),
-        np.pad(known.total, ((0, 0), (1, 0), (0, 1)), constant_values=77.0),
-        np.pad(known.lognorm, ((0, 0), (1, 0), (0, 1)), constant_values=77.0),
+        np.concatenate([np.full((2, 1), 99.0), sums.n_cells], axis=1),
+        np.pad(sums.total, ((0, 0), (1, 0), (0, 1)), constant_values=77.0),
+        np.pad(sums.lognorm, ((0, 0), (1, 0), (0, 1)), constant_values=77.0),
     )
     expected = fitted.columns(one_each(known))
     for name, column in fitted.columns(one_each(more)).items():

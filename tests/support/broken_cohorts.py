@@ -109,6 +109,7 @@ def as_parquet(name: str, change: Callable[[pd.DataFrame], object]) -> Callable[
 
 
 P, E, M, S, Y, C = "patients.csv", "events.csv", "measurements.csv", "samples.csv", "cohort.yaml", "cells.h5ad"
+K = "clones.csv"
 MOUSE = ["Cd3e", "Cd8a", "Cd4", "Gzmb", "Pdcd1", "Mki67", "H2-K1", "mt-Co1"]
 HUMAN = ["CD3E", "CD8A", "CD4", "GZMB", "PDCD1", "MKI67", "C1orf56"]
 
@@ -198,7 +199,7 @@ BROKEN: dict[str, Broken] = {
         "no-patients",
         P,
         None,
-        both(remove(E, M, S, C), lambda f: write(P, (f / P).read_bytes().splitlines(keepends=True)[0])(f)),
+        both(remove(E, M, S, K, C), lambda f: write(P, (f / P).read_bytes().splitlines(keepends=True)[0])(f)),
     ),
     "patient-twice": Broken("duplicate-patient", P, 6, append(P, "P2,100,,,50,1,axi-cel,"), "patient_id"),
     "patient-without-id": Broken("missing-id", P, 6, append(P, " ,100,,,50,1,axi-cel,"), "patient_id"),
@@ -245,6 +246,13 @@ BROKEN: dict[str, Broken] = {
         "unknown-unit", M, 6, append(M, "P1,1,ferritin,3,microg/l"), "unit", says="not a UCUM unit known here"
     ),
     "measured-unit-mismatch": Broken("unit-mismatch", M, 6, append(M, "P1,1,ferritin,3,pmol/L"), "unit", says="ng/mL"),
+    # clones
+    "clone-of-no-sample": Broken("unknown-sample", K, 6, append(K, "S9,tcr,CASS,1,"), "sample_id"),
+    "clone-without-name": Broken("missing-id", K, 6, append(K, "S1,tcr,,1,"), "clone"),
+    "clone-of-a-strange-locus": Broken("unknown-locus", K, 6, append(K, "S1,bcr,CASS,1,"), "locus"),
+    "clone-of-no-cell": Broken("bad-abundance", K, 6, append(K, "S1,tcr,CASS,0,"), "abundance"),
+    "clone-twice": Broken("duplicate-clone", K, 6, append(K, "S1,tcr,CASSF,3,"), "clone"),
+    "clone-half-near-an-oncogene": Broken("bad-flag", K, 6, append(K, "S1,tcr,CASS,1,0.5"), "near_oncogene"),
     # samples and cells
     "sample-twice": Broken("duplicate-sample", S, 5, append(S, "S1,P1,3,blood,"), "sample_id"),
     "sample-without-id": Broken("missing-id", S, 5, append(S, ",P1,3,blood,"), "sample_id"),
@@ -261,7 +269,7 @@ BROKEN: dict[str, Broken] = {
         "obs.sample_id",
         says="5 cells",
     ),
-    "cells-without-samples-table": Broken("cells-without-sample", C, None, remove(S), "obs.sample_id", says="6 cells"),
+    "cells-without-samples-table": Broken("cells-without-sample", C, None, remove(S, K), "obs.sample_id", says="6 cells"),
     "cells-of-no-sample": Broken("missing-sample", C, None, lose_a_sample, "obs.sample_id", says="2 cells"),
     "cells-truncated": Broken("unreadable-cells", C, None, truncate, says="copy or write it again"),
     "cells-are-text": Broken("unreadable-cells", C, None, write(C, b"not HDF5")),

@@ -1,0 +1,166 @@
+"""Features that several variables or events make together: thresholds, scores, grades, history, an InflaMix mixture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from typing import Any
+
+from features.analytes import find
+from features.config import FeatureConfig, Grade
+from features.errors import SequelaError
+from features.history import history_columns
+from features.landmark import Thresholds, landmark_columns
+from features.patients import FloatArray, Patients
+from features.schema import Variable
+from features.scores import SCORES, score_columns
+from features.scores.icaht import icaht_columns
+from features.scores.inflamix import LABS, InflaMix, Lab
+from features.scores.score import Score
+from features.scores.thrombocytopenia import t_icaht_columns
+
+GRADED: Mapping[Grade, str] = {"icaht": "anc", "t_icaht": "platelets"}
+"""The analyte whose daily counts a grade is read from."""
+_EVENT = "prior "
+_INFLAMIX = "inflamix"
+
+
+@dataclass(frozen=True, slots=True)
+class DerivedFeatures:
+    """What is computed beyond each variable's own columns; the mixture is fitted, the rest only chosen."""
+
+    baseline_inputs: tuple[str, ...] = ()
+    """Baseline variables that scores take."""
+    measured_inputs: tuple[str, ...] = ()
+    """Measured variables that scores, grades and thresholds take."""
+    scores: tuple[str, ...] = ()
+    grades: Mapping[str, str] = field(default_factory=dict)
+    """Measured variable of each grade."""
+    thresholds: Mapping[str, Thresholds] = field(default_factory=dict)
+    events: tuple[str, ...] = ()
+    recent_days: float = 30.0
+    inflamix: InflaMix | None = None
+
+    @classmethod
+    def fit(cls, patients: Patients, variables: Mapping[str, Variable], config: FeatureConfig) -> DerivedFeatures:
+        """Choose inputs from what the training patients have, and fit the mixture.
+
+        Raises:
+            SequelaError: A score, grade or threshold names what the cohort does not have.
+        """
+        at_baseline = {name: variables[name] for name in patients.baseline}
+        measured = {name: variables[name] for name in patients.measurements.names if name in variables}
+        grades = {grade: _graded(grade, measured) for grade in config.grades}
+        for name in config.thresholds:
+            matching(list(measured), [name])
+        scored = [(score, name) for score in _scores(config.scores) for name in (*score.inputs, *score.coded)]
+        mixture = InflaMix.fit(patients, variables, _labs(variables), seed=0) if config.inflamix else None
+        labs = () if mixture is None else mixture.variables
+        from_baseline = [score.variable_of(name, at_baseline) for score, name in scored]
+        from_measured = [score.variable_of(name, measured) for score, name in scored]
+        return cls(
+            _unique((*from_baseline, *(lab for lab in labs if lab in at_baseline))),
+            _unique((*from_measured, *grades.values(), *config.thresholds, *(lab for lab in labs if lab in measured))),
+            config.scores,
+            grades,
+            config.thresholds,
+            tuple(matching(patients.events.names, config.events)),
+            config.recent_days,
+            mixture,
+        )
+
+    def columns(self, patients: Patients, variables: Mapping[str, Variable]) -> dict[str, FloatArray]:
+        """Columns (rows,) by name, NaN where missing; nothing after the landmark enters."""
+        columns = landmark_columns(patients, (), (), self.thresholds)
+        columns |= score_columns(patients, variables, self.scores)
+        for grade, name in self.grades.items():
+            of_grade = icaht_columns if grade == "icaht" else t_icaht_columns
+            columns |= of_grade(patients, name, unit=variables[name].unit)
+        history = history_columns(patients.landmark_day, patients.events, self.events, (self.recent_days,))
+        columns |= {f"{_EVENT}{name}": values for name, values in history.items()}
+        if self.inflamix is not None:
+            columns |= self.inflamix.columns(patients)
+        return columns
+
+    def place(self, column: str) -> str | None:
+        """Where in a patient's record a column comes from; None for columns of a variable."""
+        if column.startswith(_EVENT):
+            return f"events.{column.removeprefix(_EVENT)}"
+        if column in self.scores or column == _INFLAMIX:
+            return f"scores.{column}"
+        return None
+
+    def state(self) -> dict[str, Any]:
+        """Plain JSON that `from_state` rebuilds the features from."""
+        return {
+            "baseline_inputs": list(self.baseline_inputs),
+            "measured_inputs": list(self.measured_inputs),
+            "scores": list(self.scores),
+            "grades": dict(self.grades),
+            "thresholds": {name: limits.model_dump(mode="json") for name, limits in self.thresholds.items()},
+            "events": list(self.events),
+            "recent_days": self.recent_days,
+            "inflamix": None if self.inflamix is None else self.inflamix.state(),
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> DerivedFeatures:
+        """Rebuild what `state` described; artifacts of the first format describe nothing."""
+        if not state:
+            return cls()
+        return cls(
+            tuple(state["baseline_inputs"]),
+            tuple(state["measured_inputs"]),
+            tuple(state["scores"]),
+            dict(state["grades"]),
+            {name: Thresholds.model_validate(limits) for name, limits in state["thresholds"].items()},
+            tuple(state["events"]),
+            state["recent_days"],
+            None if state["inflamix"] is None else InflaMix.from_state(state["inflamix"]),
+        )
+
+
+def _scores(names: Sequence[str]) -> Iterator[Score]:
+    """The scores meant; those unknown are named when they are computed."""
+    for name in names:
+        base = name.partition(":")[0]
+        if base in SCORES:
+            yield SCORES[base]
+
+
+def _labs(variables: Mapping[str, Variable]) -> dict[Lab, str]:
+    """What the cohort calls the laboratory values of InflaMix that it has."""
+    found = {lab: find({"hemoglobin": "haemoglobin"}.get(lab, lab), variables) for lab in LABS}
+    return {lab: name for lab, name in found.items() if name is not None}
+
+
+def _graded(grade: Grade, measured: Mapping[str, Variable]) -> str:
+    """The measured variable that a grade is read from."""
+    name = find(GRADED[grade], measured)
+    if name is None:
+        msg = (
+            f"features.grades: {grade} needs repeated counts of {GRADED[grade]}, and no measured variable is that. "
+            "Declare it in cohort.yaml under this name or with its LOINC code, or leave the grade out."
+        )
+        raise SequelaError(msg)
+    return name
+
+
+def _unique(names: Sequence[str | None]) -> tuple[str, ...]:
+    return tuple(name for name in dict.fromkeys(names) if name is not None)
+
+
+def matching(names: Mapping[str, object] | Sequence[str], patterns: Sequence[str]) -> list[str]:
+    """The names that match any pattern, in their own order.
+
+    Raises:
+        SequelaError: A pattern other than ``*`` matches none: it is misspelt, or the cohort lacks the variable.
+    """
+    for pattern in patterns:
+        if pattern != "*" and not any(fnmatchcase(name, pattern) for name in names):
+            near = get_close_matches(pattern, list(names), n=1)
+            msg = f"features: no variable matches {pattern}" + (f"; did you mean {near[0]}?" if near else "")
+            raise SequelaError(msg)
+    return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
