@@ -12,8 +12,8 @@ from typing import Any
 import yaml
 from pydantic import Field
 
-from features.documents import load_mapping, validate
 from features.config import FeatureConfig
+from features.documents import load_mapping, validate
 from features.errors import SequelaError
 from features.schema import Frozen
 from training.config import ModelConfig, TrainerConfig, ValidationConfig

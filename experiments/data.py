@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from features.cells.processing import CellProcessing, CellProcessor
 from features.check import examine
 from features.cohort import Cohort, outcomes_at, to_patients
+from features.config import FeatureConfig
 from features.errors import CohortError, SequelaError
 from features.outcomes import Outcomes
 from features.patients import Patients
-from features.schema import Endpoint
+from features.schema import CellsCard, Endpoint
+
+if TYPE_CHECKING:
+    from features.cells.store import CellStore
 
 Progress = Callable[[int, int], None]
 
@@ -29,9 +35,16 @@ class TrainingRows:
 
 
 def load_rows(
-    cohort_folder: Path, endpoint: Endpoint, *, cells: bool, progress: Progress | None = None
+    cohort_folder: Path, endpoint: Endpoint, features: FeatureConfig, store: Path, *, progress: Progress | None = None
 ) -> TrainingRows:
-    """Read a cohort, summarise its cells where they are wanted, and apply the endpoint at each landmark.
+    """Read a cohort, take its cells from the feature store where they are wanted, and apply the endpoint.
+
+    Args:
+        cohort_folder: The cohort folder.
+        endpoint: Applied at each of its landmarks.
+        features: Whether cells are wanted, and how they are processed.
+        store: Folder of the feature stores; one is built there when there is none for these cells.
+        progress: Told how many cells of how many were stored.
 
     Raises:
         SequelaError: The cohort has findings, or nobody is at risk at a landmark, or nobody has the event.
@@ -40,7 +53,8 @@ def load_rows(
     if examination.cohort is None:
         raise CohortError(examination.findings)
     cohort = examination.cohort
-    patients = all_patients(cohort, cells=cells, progress=progress)
+    processing = features.processing if features.cells else None
+    patients = all_patients(cohort, processing, store, progress=progress)
     rows, days, outcomes = [], [], []
     for day in endpoint.landmark_days:
         at_risk, from_day = outcomes_at(cohort, endpoint, day)
@@ -54,10 +68,39 @@ def load_rows(
     return TrainingRows(cohort, endpoint, stacked, Outcomes.concatenate(outcomes))
 
 
-def all_patients(cohort: Cohort, *, cells: bool, progress: Progress | None = None) -> Patients:
-    """All patients of a cohort, one row each, with their cells summarised if wanted and present."""
-    if not cells or cohort.cells is None:
+def all_patients(
+    cohort: Cohort,
+    processing: CellProcessing | CellProcessor | None,
+    store: Path,
+    *,
+    progress: Progress | None = None,
+) -> Patients:
+    """All patients of a cohort, one row each, with their cells from the feature store if wanted and present."""
+    if processing is None or cohort.cells is None:
         return to_patients(cohort)
-    from features.cells.anndata_io import summarise_samples  # anndata takes seconds to import
+    return to_patients(cohort, stored_cells(cohort, processing, store, progress=progress).measured())
 
-    return to_patients(cohort, summarise_samples(cohort, progress))
+
+def stored_cells(
+    cohort: Cohort,
+    processing: CellProcessing | CellProcessor,
+    store: Path,
+    *,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> CellStore:
+    """The feature store of a cohort's cells under some processing, built if there is none.
+
+    Raises:
+        SequelaError: The cohort has no cells, or they cannot be read, processed or stored.
+    """
+    if cohort.cells is None:
+        msg = f"{cohort.folder}: the cohort has no cells; add cells.h5ad or cells.zarr, or leave features.cells empty"
+        raise SequelaError(msg)
+    from features.cells.store import build  # builds with anndata, which takes seconds to import
+
+    card = cohort.card.cells or CellsCard()
+    if isinstance(processing, CellProcessing):
+        processing = CellProcessor(processing.resolved(), counts=card.values == "counts")
+    key = CellProcessing.model_validate(processing.state()[0]["config"])  # names no path of this machine
+    return build(cohort.cells, store, card, key, processing, workers=workers, progress=progress)

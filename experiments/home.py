@@ -42,6 +42,11 @@ class Home:
         return self.folder / "runs"
 
     @property
+    def features(self) -> Path:
+        """Feature stores: cells and the sums over them, one folder for each file of cells and processing."""
+        return self.folder / "features"
+
+    @property
     def cohorts(self) -> Path:
         """Cohorts made by `sequela demo`."""
         return self.folder / "cohorts"

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from experiments.data import Progress, all_patients
 from experiments.home import Home
+from features.cells.processing import CellProcessing
 from features.check import read_cohort
 from features.cohort import Cohort, outcomes_at
 from features.encoder import PatientEncoder
@@ -30,6 +31,7 @@ MINIMUM_PANEL = 0.5
 def predict_cohort(
     artifact: Artifact,
     cohort_folder: Path,
+    store: Path,
     *,
     landmark_day: float | None = None,
     horizons_days: tuple[float, ...] | None = None,
@@ -40,6 +42,7 @@ def predict_cohort(
     Args:
         artifact: The model.
         cohort_folder: Events may be absent.
+        store: Folder of the feature stores.
         landmark_day: One of the endpoint's; default the first.
         horizons_days: Default the endpoint's.
         progress: Told how many samples of how many were read.
@@ -61,9 +64,11 @@ def predict_cohort(
         raise SequelaError(msg)
     times: NDArray[np.float64] = np.array(requested_horizons(horizons_days, endpoint))
     cohort = read_cohort(cohort_folder)
-    patients = all_patients(cohort, cells=artifact.model.encoder.samples is not None, progress=progress)
-    require_fit(artifact.model.encoder, cohort, patients)
-    patients = in_units_of(artifact.model.encoder.variables, patients, cohort.card.variables).at_landmark(day)
+    encoder = artifact.model.encoder
+    processing = None if encoder.samples is None else encoder.processor or CellProcessing()
+    patients = all_patients(cohort, processing, store, progress=progress)
+    require_fit(encoder, cohort, patients)
+    patients = in_units_of(encoder.variables, patients, cohort.card.variables).at_landmark(day)
     incidence, encoded = artifact.model.explain_input(patients, times)
     n_patients, n_causes, n_times = incidence.values.shape
     per_patient = n_causes * n_times

@@ -71,7 +71,7 @@ def train(config: RunConfig, home: Home, progress: Progress, *, resume: bool = F
         SequelaError: The cohort or the configuration cannot be used, or there is nothing to resume.
     """
     endpoint = read_endpoint(config.endpoint)
-    rows = load_rows(config.cohort, endpoint, cells=bool(config.features.cells), progress=progress.cells)
+    rows = load_rows(config.cohort, endpoint, config.features, home.features, progress=progress.cells)
     folds_of(rows, config)  # too few patients for the folds is said before anything is written
     client = open_store(home)
     tracker, folder = _resumed(client, home, config, rows) if resume else _started(client, home, config, rows)

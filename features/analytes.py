@@ -159,7 +159,7 @@ def analyte_called(name: str) -> Analyte:
 def nearest_analyte(name: str) -> str:
     """What may have been meant by an unknown name of an analyte."""
     found = get_close_matches(_plain(name[:64]), list(_BY_NAME), n=1)
-    return f"did you mean {_BY_NAME[found[0]]}?" if found else f"known here are {', '.join(ANALYTES)}"
+    return f"the nearest is {_BY_NAME[found[0]]}" if found else f"known here are {', '.join(ANALYTES)}"
 
 
 def analyte_of(name: str, variable: Variable) -> str | None:

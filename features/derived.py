@@ -52,7 +52,7 @@ class DerivedFeatures:
         """
         at_baseline = {name: variables[name] for name in patients.baseline}
         measured = {name: variables[name] for name in patients.measurements.names if name in variables}
-        grades = {grade: _graded(grade, measured) for grade in config.grades}
+        grades: dict[str, str] = {grade: _graded(grade, measured) for grade in config.grades}
         for name in config.thresholds:
             matching(list(measured), [name])
         scored = [(score, name) for score in _scores(config.scores) for name in (*score.inputs, *score.coded)]

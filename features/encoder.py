@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from features.baseline import BaselineEncoder, impossible
+from features.cells.processing import CellProcessor
 from features.cells.samples import PSEUDOBULK, SampleFeatures
 from features.config import FeatureConfig
 from features.derived import DerivedFeatures, matching
@@ -15,6 +16,8 @@ from features.landmark import Statistic, landmark_columns
 from features.patients import FloatArray, Patients
 from features.scaling import ColumnScaler
 from features.schema import CellsCard, CohortCard, Variable
+
+_PROCESSING = "processing."
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,8 @@ class PatientEncoder:
     scaler: ColumnScaler
     derived: DerivedFeatures = field(default_factory=DerivedFeatures)
     """What is computed from variables and events beyond each variable's own columns."""
+    processor: CellProcessor | None = None
+    """How cells were processed before they came here; None in artifacts of the first format."""
 
     @classmethod
     def fit(cls, patients: Patients, card: CohortCard, config: FeatureConfig) -> PatientEncoder:
@@ -61,13 +66,15 @@ class PatientEncoder:
             counts=cells.values == "counts",
             programs=cells.programs,
             n_variable_genes=config.variable_genes,
+            human_genes=cells.genes == "genes",
         )
         derived = DerivedFeatures.fit(patients, card.variables, config)
         used = (*baseline.names, *measured, *derived.baseline_inputs, *derived.measured_inputs)
         variables = {name: card.variables[name] for name in dict.fromkeys(used)}
         unscaled = cls(variables, baseline, measured, config.statistics, samples, ColumnScaler.empty(), derived)
         scaler = ColumnScaler.fit(unscaled.columns(patients), minimum_observed=config.minimum_observed)
-        return replace(unscaled, scaler=scaler)
+        processor = None if samples is None else CellProcessor(config.processing, counts=cells.values == "counts")
+        return replace(unscaled, scaler=scaler, processor=processor)
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -158,12 +165,16 @@ class PatientEncoder:
         if self.samples is None:
             return sizes, {}
         sizes["samples"], arrays = self.samples.state()
+        if self.processor is not None:
+            sizes["processing"], of_processing = self.processor.state()
+            arrays |= {f"{_PROCESSING}{name}": array for name, array in of_processing.items()}
         return sizes, arrays
 
     @classmethod
     def from_state(cls, sizes: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> PatientEncoder:
         """Rebuild what `state` described."""
-        samples = sizes["samples"]
+        samples, processing = sizes["samples"], sizes.get("processing")
+        of_processing = {n.removeprefix(_PROCESSING): a for n, a in arrays.items() if n.startswith(_PROCESSING)}
         return cls(
             {name: Variable.model_validate(variable) for name, variable in sizes["variables"].items()},
             BaselineEncoder.from_state(sizes["baseline"]),
@@ -172,4 +183,5 @@ class PatientEncoder:
             None if samples is None else SampleFeatures.from_state(samples, arrays),
             ColumnScaler.from_state(sizes["scaler"]),
             DerivedFeatures.from_state(sizes.get("derived", {})),
+            None if processing is None else CellProcessor.from_state(processing, of_processing),
         )

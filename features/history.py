@@ -48,7 +48,7 @@ def history_columns(
         recent = of[day > landmark[of] - window]
         label = np.format_float_positional(window, trim="-")
         tables[f"count_{label}d"] = np.bincount(recent, minlength=size).astype(float)
-    tables["since"] = landmark - _largest(size, of, day)
+    tables["since"] = landmark - _largest(size, of, day) + 0.0  # + 0.0: no negative zero
     tables["grade"] = np.where(number > 0, _largest(size, of, events.grade[at]), 0.0)
     by_name = {what: table.reshape(len(names), len(landmark_day)) for what, table in tables.items()}
     return {f"{name}:{what}": table[i] for i, name in enumerate(names) for what, table in by_name.items()}

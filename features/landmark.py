@@ -163,7 +163,8 @@ def _columns(
             table = area_between(course, *window) if window else _SUMMARIES[statistic](series, course)
             if statistic == "age":
                 table = np.tile(landmark_day, len(names)) - table
-            table = np.where(np.isfinite(table), table, np.nan).reshape(len(names), len(landmark_day))
+            table = np.where(np.isfinite(table), table + 0.0, np.nan)  # + 0.0: no negative zero
+            table = table.reshape(len(names), len(landmark_day))
             columns |= {f"{name}:{statistic}": table[names.index(name)] for name in variables}
         for name, limits in thresholds.items():
             own = course.variable(names.index(name), len(landmark_day))

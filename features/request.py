@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from features.analytes import analyte_of, convert_analyte
 from features.cells.bag import UNLABELLED, Bags, CellBag
+from features.cells.genes import resolve
 from features.cells.summary import CellSummary, summarise
 from features.encoder import PatientEncoder
 from features.errors import InputError, SequelaError
@@ -288,10 +289,18 @@ def _cells(sample: SampleRecord, field: str, encoder: PatientEncoder) -> tuple[C
     bag = _bag(sample, field)
     if encoder.samples.counts and ((bag.values != np.floor(bag.values)) | (bag.values > MAX_COUNT)).any():
         raise InputError(f"{field}.values", f"must be raw counts: whole numbers up to {MAX_COUNT:,}")
-    if not set(bag.genes) & set(encoder.samples.genes):
-        raise InputError(f"{field}.genes", f"none is in the model's panel, e.g. {_some(encoder.samples.genes)}")
+    if encoder.samples.human_genes:
+        bag = bag.renamed(resolve(bag.genes).canonical)
+    share = len(set(bag.genes) & set(encoder.samples.genes)) / len(encoder.samples.genes)
+    minimum = 0.0 if encoder.processor is None else encoder.processor.config.minimum_overlap
+    if share == 0 or share < minimum:
+        rule = f"hold {share:.0%} of the model's genes, e.g. {_some(encoder.samples.genes)}; at least {minimum:.0%}"
+        raise InputError(f"{field}.genes", f"{rule} are needed, and absent ones count as not expressed")
     try:
-        return bag, summarise(bag, counts=encoder.samples.counts)
+        numbers = None
+        if encoder.processor is not None:
+            bag, numbers = encoder.processor(bag)
+        return bag, summarise(bag, counts=encoder.samples.counts, numbers=numbers)
     except SequelaError as error:
         raise InputError(f"{field}.values", str(error)) from error
 

@@ -137,4 +137,4 @@ def below(course: Series, sign: float, limit: float, landmark: FloatArray) -> tu
     here, after = under[left], under[left] + 1
     share = (limit - value[here]) / (value[after] - value[here])
     moment[left] += share * (course.day[after] - course.day[here])
-    return days, np.maximum(landmark - course.filled(course.of[under], moment), 0.0)
+    return days, np.maximum(landmark - course.filled(course.of[under], moment), 0.0) + 0.0

@@ -161,8 +161,6 @@ def scaled(value: Value, factor: Fraction) -> Value:
 def _temperature(value: Value, source: str, target: str) -> Value:
     """A temperature on another scale."""
     (zero, step), (zero_to, step_to) = _CELSIUS[source], _CELSIUS[target]
-    if source == "[degF]":  # 98.6 - 32 before the factor keeps 37 exact
-        return scaled(value + float((zero - zero_to) / step), step / step_to)
     return scaled(value, step / step_to) + float((zero - zero_to) / step_to)
 
 

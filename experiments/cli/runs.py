@@ -114,11 +114,17 @@ def predict(
     from experiments.home import Home
     from experiments.predict import predict_cohort, resolve_model, write_predictions
 
-    artifact = resolve_model(model, Home.current())
+    home = Home.current()
+    artifact = resolve_model(model, home)
     horizons = tuple(horizon_days) if horizon_days else None
     with progress_bars() as bar:
         table = predict_cohort(
-            artifact, cohort, landmark_day=landmark_day, horizons_days=horizons, progress=bar("samples")
+            artifact,
+            cohort,
+            home.features,
+            landmark_day=landmark_day,
+            horizons_days=horizons,
+            progress=bar("storing cells"),
         )
     if out is None:
         typer.echo(table.to_csv(index=False), nl=False)

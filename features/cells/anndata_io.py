@@ -1,6 +1,6 @@
 """Cells on disk: AnnData files (.h5ad) and stores (.zarr), read one sample at a time and never loaded whole.
 
-The only module that imports anndata, h5py and zarr; whoever needs cells imports it when the need arises. The layout is
+With `anndata_layout` the only module that imports anndata, h5py and zarr; whoever needs cells imports it when the need arises. The layout is
 AnnData's on-disk format (anndata.readthedocs.io, "On-disk format"), the names are ours: obs.sample_id, obs.cell_type.
 """
 
@@ -10,11 +10,10 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Self
 
 import anndata
 import h5py
@@ -24,65 +23,18 @@ import scipy.sparse
 import zarr
 from numpy.typing import ArrayLike, NDArray
 
+from features.cells.anndata_layout import CellFileError as CellFileError
+from features.cells.anndata_layout import close_root, guarded, open_root, read_labels, read_matrix, reading
 from features.cells.bag import UNLABELLED, CellBag
 from features.cells.genes import canonical
-from features.cells.matrix import (
-    Block,
-    Compressed,
-    CscMatrix,
-    CsrMatrix,
-    DenseMatrix,
-    Matrix,
-    Rows,
-)
+from features.cells.matrix import Block, Matrix, Rows
 from features.cells.matrix_samples import SampleRows, by_sample, lies_together
 from features.cells.summary import CellSummary, summarise
 from features.cohort import Cohort
-from features.errors import SequelaError
 from features.patients import IntArray, TextArray
 from features.schema import CellsCard
 
 Progress = Callable[[int, int], None]
-Item = TypeVar("Item")
-
-
-class CellFileError(SequelaError):
-    """A file of cells that cannot be used.
-
-    Args:
-        path: The file.
-        rule: What is wrong with it.
-        remedy: What to do.
-        code: Code of the finding it makes.
-    """
-
-    def __init__(self, path: Path, rule: str, remedy: str, code: str = "unreadable-cells") -> None:
-        super().__init__(f"{path.name}: {rule}. {remedy}")
-        self.rule, self.remedy, self.code = rule, remedy, code
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Whatever a library makes of a damaged file becomes one error that names the file."""
-    try:
-        yield
-    except CellFileError:
-        raise
-    except Exception as error:
-        text = " ".join(str(error).split())[:160] or type(error).__name__
-        remedy = "It may be cut short: copy or write it again, with anndata 0.8 or newer."
-        raise CellFileError(path, text, remedy) from error
-
-
-def _guarded(path: Path, items: Iterator[Item]) -> Iterator[Item]:
-    """The same items; an error in making one of them names the file."""
-    end = object()
-    while True:
-        with _reading(path):
-            item = next(items, end)
-        if item is end:
-            return
-        yield cast("Item", item)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,19 +62,19 @@ class CellFile:
         Raises:
             CellFileError: The file is absent, damaged, no AnnData, or has no obs.sample_id.
         """
-        with _reading(path):
-            root = _open(path)
+        with reading(path):
+            root = open_root(path)
             try:
-                sample, samples = _labels(root["obs"], "sample_id", path)
-                cell_type, cell_types = _labels(root["obs"], "cell_type", path, required=False)
+                sample, samples = read_labels(root["obs"], "sample_id", path)
+                cell_type, cell_types = read_labels(root["obs"], "cell_type", path, required=False)
                 var: Any = root["var"]
                 genes = tuple(map(str, anndata.io.read_elem(var[var.attrs["_index"]])))
-                matrix = _matrix(root["X"], path)
+                matrix = read_matrix(root["X"], path)
                 if matrix.shape != (len(sample), len(genes)) or len(cell_type) not in (0, len(sample)):
                     rule = f"X has shape {matrix.shape}, obs {len(sample)} rows and var {len(genes)}"
                     raise CellFileError(path, rule, "Write the file again.")
             except BaseException:
-                _close(root)
+                close_root(root)
                 raise
         if not len(cell_type):
             cell_type = np.full(len(sample), -1)
@@ -136,7 +88,7 @@ class CellFile:
 
     def close(self) -> None:
         """Close the file."""
-        _close(self._root)
+        close_root(self._root)
 
     def __enter__(self) -> Self:
         return self
@@ -150,7 +102,7 @@ class CellFile:
         Raises:
             CellFileError: The file is damaged.
         """
-        for done, total, block in _guarded(self.path, self.matrix.blocks()):
+        for done, total, block in guarded(self.path, self.matrix.blocks()):
             yield block
             if progress is not None:
                 progress(done, total)
@@ -180,8 +132,8 @@ class CellFile:
         Raises:
             CellFileError: The file is damaged.
         """
-        for found in _guarded(self.path, by_sample(self.matrix, self.sample, len(self.samples), wanted)):
-            yield SampleRows(found.number, found.cells, _guarded(self.path, found.parts))
+        for found in guarded(self.path, by_sample(self.matrix, self.sample, len(self.samples), wanted)):
+            yield SampleRows(found.number, found.cells, guarded(self.path, found.parts))
 
     @property
     def lies_together(self) -> bool:
@@ -287,52 +239,3 @@ def _write(cells: anndata.AnnData, path: Path) -> None:
         # anndata consolidates the metadata of zarr 3, which zarr warns other software about
         warnings.filterwarnings("ignore", message="Consolidated metadata")
         cells.write_zarr(path)
-
-
-def _open(path: Path) -> h5py.File | zarr.Group:
-    if not path.exists():
-        raise CellFileError(path, "there is no such file", "Check the path.")
-    if path.suffix == ".zarr":
-        return zarr.open_group(path, mode="r")
-    return h5py.File(path, mode="r")
-
-
-def _close(root: h5py.File | zarr.Group) -> None:
-    if isinstance(root, h5py.File):
-        root.close()
-    else:
-        root.store.close()
-
-
-def _labels(obs: Any, name: str, path: Path, *, required: bool = True) -> tuple[IntArray, tuple[str, ...]]:  # noqa: ANN401
-    """A column of obs as codes (-1 for missing) and labels in the order of their first cell."""
-    if name not in obs:
-        if required:
-            remedy = f"Add obs.{name}: the samples.csv row each cell belongs to."
-            raise CellFileError(path, f"obs.{name} is missing", remedy, "missing-column")
-        return np.zeros(0, dtype=np.int64), ()
-    codes, labels = pd.factorize(pd.Series(anndata.io.read_elem(obs[name])))
-    trimmed, names = pd.factorize(np.array([str(label).strip() for label in labels], dtype=object))
-    return np.append(trimmed, -1)[codes].astype(np.int64), tuple(names)
-
-
-def _matrix(stored: Any, path: Path) -> Matrix:  # noqa: ANN401 - HDF5 or zarr
-    if hasattr(stored, "shape"):
-        if len(stored.shape) != 2:
-            raise CellFileError(path, f"X has {len(stored.shape)} axes", "X is (cells, genes).")
-        return DenseMatrix(stored)
-    kind = stored.attrs.get("encoding-type", "of no known kind")
-    if kind not in {"csr_matrix", "csc_matrix"}:
-        raise CellFileError(path, f"X is {kind}", "Write it as CSR, CSC or dense, with anndata 0.8 or newer.")
-    n_cells, n_genes = map(int, stored.attrs["shape"])
-    n_rows, n_columns = (n_cells, n_genes) if kind == "csr_matrix" else (n_genes, n_cells)
-    parts = Compressed(n_rows, n_columns, stored["data"], stored["indices"], stored["indptr"])
-    if _has_lost_chunks(parts):
-        raise CellFileError(path, "pieces of X are missing from the store", "Copy the folder again, complete.")
-    return CsrMatrix(parts) if kind == "csr_matrix" else CscMatrix(parts)
-
-
-def _has_lost_chunks(parts: Compressed) -> bool:
-    """Whether a zarr array of X lacks a chunk: zarr reads it as zeros, which sparse values never are throughout."""
-    data = parts.data
-    return isinstance(data, zarr.Array) and data.shards is None and data.nchunks_initialized < data.nchunks

@@ -38,13 +38,14 @@ def marker_labels(
 
     Args:
         bag: Cells with raw counts.
-        markers: Markers by path (``T/CD8``); a parent that is not named itself is passed through; none: `MARKERS`.
+        markers: Markers by path (``T/CD8``); every parent is named, too. None: `MARKERS`.
         minimum_overlap: Share of all markers that must be on the panel.
 
     Raises:
-        SequelaError: Too few markers are on the panel.
+        SequelaError: Too few markers are on the panel, or a parent is not named.
     """
     markers = markers or MARKERS
+    require_parents(markers)
     require_overlap("markers", [gene for genes in markers.values() for gene in genes], bag.genes, minimum_overlap)
     names, scores, chance = marker_scores(bag, markers)
     lift = scores - chance[:, None]
@@ -57,6 +58,18 @@ def marker_labels(
         choices = np.array([*(names[i] for i in children), rest or parent or UNLABELLED], dtype=object)
         labels[at] = choices[best]
     return labels
+
+
+def require_parents(markers: Mapping[str, Sequence[str]]) -> None:
+    """Every type but those at the top lies below one that is named.
+
+    Raises:
+        SequelaError: One does not.
+    """
+    for name in markers:
+        if _parent(name) and _parent(name) not in markers:
+            msg = f"markers: {name} lies below {_parent(name)}, which is not named; add it with its markers"
+            raise SequelaError(msg)
 
 
 def _best(lift: FloatArray, names: Sequence[str]) -> IntArray:

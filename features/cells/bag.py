@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,18 @@ class CellBag:
     def __len__(self) -> int:
         return len(self.indptr) - 1
 
+    def renamed(self, names: Sequence[str]) -> CellBag:
+        """The same cells over other names of genes; columns that come to have one name are added up."""
+        place = {name: i for i, name in enumerate(dict.fromkeys(names))}
+        if len(place) == len(names):
+            return replace(self, genes=tuple(names))
+        gene = np.array([place[name] for name in names], dtype=np.int64)[self.indices]
+        cell = np.repeat(np.arange(len(self)), np.diff(self.indptr))
+        key, entry = np.unique(cell * len(place) + gene, return_inverse=True)
+        values = np.bincount(entry, weights=self.values, minlength=len(key)).astype(np.float64)
+        indptr = np.searchsorted(key, np.arange(len(self) + 1) * len(place))
+        return replace(self, genes=tuple(place), indptr=indptr, indices=key % len(place), values=values)
+
 
 @dataclass(frozen=True, slots=True)
 class Bags:
@@ -42,8 +54,8 @@ class Bags:
     @classmethod
     def of(cls, bags: Sequence[CellBag | None]) -> Bags:
         """Bags that are in memory already; None for samples without cells, which nobody asks for."""
-        held = list(bags)
-        return cls(lambda i: held[i] or _NO_CELLS, np.arange(len(held)))
+        held = [_NO_CELLS if bag is None else bag for bag in bags]
+        return cls(held.__getitem__, np.arange(len(held)))
 
     def __len__(self) -> int:
         return len(self.sample)

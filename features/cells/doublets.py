@@ -16,7 +16,9 @@ from features.cells.bag import CellBag
 from features.errors import SequelaError
 
 MINIMUM_CELLS = 100
-"""With fewer cells the method's 30 principal components and histogram of scores say nothing."""
+MINIMUM_GENES = 100
+"""With fewer cells, or genes read in 3 cells or more, the method's 30 principal components and histogram of scores say
+nothing."""
 
 
 def doublets(bag: CellBag, seed: int = 0) -> NDArray[np.bool_] | None:
@@ -24,7 +26,7 @@ def doublets(bag: CellBag, seed: int = 0) -> NDArray[np.bool_] | None:
 
     Scrublet (Wolock et al., Cell Syst 2019;8:281) as in ``scanpy.pp.scrublet``, with its defaults. It looks at one
     sample only, so nothing is learnt across patients. It cannot tell with fewer than `MINIMUM_CELLS` cells that have a
-    count, or when no threshold separates its scores.
+    count or `MINIMUM_GENES` genes, or when no threshold separates its scores.
 
     Args:
         bag: Cells of one sample with raw counts; ambient and empty droplets should have been removed.
@@ -34,7 +36,8 @@ def doublets(bag: CellBag, seed: int = 0) -> NDArray[np.bool_] | None:
         SequelaError: scanpy or scikit-image is not installed.
     """
     filled = np.diff(bag.indptr) > 0
-    if filled.sum() < MINIMUM_CELLS:
+    read = np.bincount(bag.indices[bag.values > 0], minlength=len(bag.genes)) >= 3
+    if filled.sum() < MINIMUM_CELLS or read.sum() < MINIMUM_GENES:
         return None
     of_filled = _scrublet(bag, filled, seed)
     if of_filled is None:
@@ -59,4 +62,5 @@ def _scrublet(bag: CellBag, kept: NDArray[np.bool_], seed: int) -> NDArray[np.bo
         scanpy.pp.scrublet(cells, random_state=seed, verbose=False)
     if "predicted_doublet" not in cells.obs:
         return None
-    return np.asarray(cells.obs["predicted_doublet"], dtype=bool)
+    # cells with fewer than 3 genes are passed over by scanpy, and have no call
+    return np.asarray(cells.obs["predicted_doublet"].eq(True), dtype=bool)  # noqa: FBT003 - of pandas

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from features.cells.annotation import marker_labels
+from features.cells.annotation import marker_labels, require_parents
 from features.cells.bag import UNLABELLED, CellBag
 from features.cells.quality import CellQuality, measure, select_cells
 from features.cells.reference_mapping import ReferenceMapper
@@ -99,6 +99,7 @@ class CellProcessor:
         self._set(config, mapper, counts=counts)
 
     def _set(self, config: CellProcessing, mapper: ReferenceMapper | None, *, counts: bool) -> None:
+        require_parents(config.markers)
         if not counts and _needs_counts(config):
             msg = f"{_needs_counts(config)} needs raw counts, and the cells hold intensities; leave it out"
             raise SequelaError(msg)

@@ -61,6 +61,8 @@ class SampleFeatures:
     variable_genes: tuple[str, ...]
     """The genes whose pseudobulks enter the components."""
     pseudobulk: PseudobulkComponents | None = field(default=None)
+    human_genes: bool = False
+    """Whether names of genes are canonical (`features.cells.genes.resolve`), or used as they are."""
 
     @classmethod
     def fit(
@@ -72,6 +74,7 @@ class SampleFeatures:
         counts: bool,
         programs: Mapping[str, tuple[str, ...]] | None = None,
         n_variable_genes: int = 2000,
+        human_genes: bool = False,
     ) -> SampleFeatures | None:
         """Learn from training patients; None when they have no sample by their landmark."""
         samples = patients.samples
@@ -89,7 +92,9 @@ class SampleFeatures:
         chosen = PROGRAMS | dict(programs or {})
         usable = {name: genes for name, genes in chosen.items() if _n_shared(genes, summary.genes) >= MINIMUM_GENES}
         variable = tuple(summary.genes[i] for i in variable_genes(summary, n_variable_genes, counts=counts))
-        unfitted = cls(tuple(features), materials, cell_types, summary.genes, counts, usable, variable)
+        unfitted = cls(
+            tuple(features), materials, cell_types, summary.genes, counts, usable, variable, human_genes=human_genes
+        )
         if "pseudobulk" not in features:
             return unfitted
         components = PseudobulkComponents.fit(unfitted.pseudobulks(patients), n_components)
@@ -177,6 +182,7 @@ class SampleFeatures:
             "counts": self.counts,
             "programs": {name: list(genes) for name, genes in self.programs.items()},
             "variable_genes": list(self.variable_genes),
+            "human_genes": self.human_genes,
         }
         return sizes, {} if self.pseudobulk is None else self.pseudobulk.state()
 
@@ -192,6 +198,7 @@ class SampleFeatures:
             {name: tuple(genes) for name, genes in sizes["programs"].items()},
             tuple(sizes.get("variable_genes", sizes["genes"])),
             PseudobulkComponents.from_state(arrays) if "pseudobulk" in sizes["features"] else None,
+            sizes.get("human_genes", False),
         )
 
 

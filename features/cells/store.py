@@ -5,10 +5,9 @@
     store.summary(), store.bag("S1"), store.batches(512)    nothing is read before it is used
 
 `<root>/<key>/` holds ``manifest.json`` (`features.cells.store_files.Manifest`), the sums as ``total.npy``,
-``lognorm.npy``, ``normalised.npy`` and ``squared.npy`` (float64), and in each ``shard-NNNN/`` the cells of some samples in
-CSR form: ``indptr`` (int64), ``indices`` (uint16, or uint32 beyond 65,536 genes), ``values`` (the smallest of uint8,
-uint16, float32 and float64 that holds them) and ``cell_type`` (uint16). The key is made of the content of the file of
-cells and of the processing, so that whoever asks for the same gets the same files.
+``lognorm.npy``, ``normalised.npy`` and ``squared.npy`` (float64), and in each ``shard-NNNN/`` the cells of some samples
+in CSR form (`features.cells.store_shard`). The key is made of the content of the file of cells and of the processing:
+whoever asks for the same gets the same files.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +23,11 @@ from pydantic import BaseModel
 
 from features.cells.bag import Bags, CellBag
 from features.cells.store_batches import CellBatch, iter_batches
-from features.cells.store_files import Manifest, Shard, StoredSample, StoreError, read_manifest, sha256_of_file
-from features.cells.summary import CellSummary
+from features.cells.store_files import SUMS, Manifest, StoredSample, StoreError, read_manifest, sha256_of_file
+from features.cells.store_shard import OpenShard
+from features.cells.summary import CellSummary, MeasuredCells
 from features.schema import CellsCard
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from features.cells.store_build import Progress
     from features.cells.store_fill import Processor
@@ -62,39 +61,9 @@ class StoreRow(NamedTuple):
     """Why the store cannot be used; empty when it can."""
 
 
-class OpenShard:
-    """The files of a shard, mapped into memory."""
-
-    def __init__(self, folder: Path, shard: Shard, first_sample: int, type_of_code: IntArray) -> None:
-        self.n_cells = sum(sample.n_cells for sample in shard.samples)
-        self.indptr: IntArray = _mapped(folder / "indptr", "int64")
-        self.indices = _mapped(folder / "indices", shard.index_type)
-        self.values = _mapped(folder / "values", shard.value_type)
-        self._codes = _mapped(folder / "cell_type", "uint16")
-        self._type_of_code = type_of_code
-        self._first_sample = first_sample
-        self.starts = np.cumsum([0, *(sample.n_cells for sample in shard.samples)])
-        """(samples + 1,): first cell of each sample."""
-
-    def sample_of(self, first: int, stop: int) -> IntArray:
-        """Sample of each of the cells [first, stop), as the store numbers them."""
-        return self._first_sample + np.searchsorted(self.starts, np.arange(first, stop), side="right") - 1
-
-    def type_of(self, first: int, stop: int) -> IntArray:
-        """Cell type of each of the cells [first, stop), as the store numbers them."""
-        return self._type_of_code[self._codes[first:stop]]
-
-
-def _mapped(path: Path, kind: str) -> NDArray[Any]:
-    """A file as an array; plain, for slices of `np.memmap` are slow to make."""
-    if not path.stat().st_size:
-        return np.zeros(0, dtype=kind)
-    return np.asarray(np.memmap(path, dtype=kind, mode="r")).view(np.ndarray)
-
-
 @dataclass(frozen=True)
 class CellStore:
-    """A complete feature store, whose files have the sizes they should have. It can be pickled, and is then reopened."""
+    """A complete feature store, whose files have the sizes they should have. When pickled it is opened anew."""
 
     folder: Path
     manifest: Manifest
@@ -221,7 +190,7 @@ class CellStore:
         place = {name: i for i, name in enumerate(self.cell_types)}
         groups = [group for sample in stored for group in sample.groups]
         names = dict.fromkeys(name for sample in stored for name in sample.numbers)
-        sums = (np.load(self.folder / f"{n}.npy", mmap_mode="r") for n in ("total", "lognorm", "normalised", "squared"))
+        sums = {name: np.load(self.folder / f"{name}.npy", mmap_mode="r") for name in SUMS}
         return CellSummary(
             self.cell_types,
             self.genes,
@@ -230,9 +199,13 @@ class CellStore:
             np.array([n for _, n in groups], dtype=np.float64),
             np.arange(len(groups)),
             np.arange(len(stored)),
-            *sums,
-            {name: _numbers([sample.numbers.get(name) for sample in stored]) for name in names},
+            numbers={name: _numbers([sample.numbers.get(name) for sample in stored]) for name in names},
+            **sums,
         )
+
+    def measured(self) -> MeasuredCells:
+        """All samples, summarised and to be read, as `features.cohort.to_patients` takes them."""
+        return MeasuredCells(self.samples, self.summary(), self.bags())
 
     def batches(
         self,
@@ -292,9 +265,11 @@ def build(
         cells: cells.h5ad or cells.zarr.
         root: Folder of all stores; made if need be. Only what this function writes may lie there.
         card: What the values and columns are; raw counts of genes if None. Columns that name one gene are added up.
-        processing: Configuration of `processor`; part of the key.
-        processor: Turns each sample's cells, with canonical names of genes, into those that are stored, and gives
-            numbers for the summary. With several workers it is pickled.
+        processing: How cells are processed (`features.cells.processing.CellProcessing`); part of the key. None stores
+            all cells as they are.
+        processor: What does so, if not `features.cells.processing.CellProcessor`: it turns each sample's cells, with
+            canonical names of genes, into those that are stored, and gives numbers for the summary. Where its
+            ``counts`` is False, it gives intensities. With several workers it is pickled.
         workers: Processes to share the work among. A script that uses more than one needs the usual
             ``if __name__ == "__main__":``.
         progress: Called with the cells done and the cells that have a sample.

@@ -1,7 +1,7 @@
 """Building a feature store: what each worker does, and who tells it to.
 
 Samples are cut into shards by their number of cells alone, so that a store has the same bytes from any number of
-workers. Workers are started afresh (never forked), write files of their own, and end with the process that started them.
+workers.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from features.cells.store_fill import Filler, GeneColumns, Job, Processor
 from features.cells.store_files import (
+    SUMS,
     Manifest,
     Shard,
     StoredFile,
@@ -32,8 +32,9 @@ from features.cells.store_files import (
     take_place,
     write_manifest,
 )
+from features.cells.store_fill import Filler, GeneColumns, Job, Processor
 from features.cells.store_workers import fill_in_workers
-from features.cells.store_write import SUMS, stack_sums
+from features.cells.store_write import stack_sums
 from features.schema import CellsCard
 
 Progress = Callable[[int, int], None]
@@ -78,11 +79,15 @@ def build_folder(
     progress: Progress | None,
 ) -> Path:
     """The folder of a sound store of these cells, built if there is none; see `features.cells.store.build`."""
-    if (processing is None) != (processor is None) or workers < 1:
+    if (processing is None and processor is not None) or workers < 1:
         msg = "a processor comes with its configuration, and workers number at least 1"
         raise ValueError(msg)
     from features.cells.anndata_io import CellFile
+    from features.cells.processing import CellProcessing, CellProcessor
 
+    if isinstance(processing, CellProcessing):
+        processing = processing.resolved()
+        processor = processor or CellProcessor(processing, counts=card.values == "counts")
     with CellFile.open(cells):  # names what is wrong with it, before anything is written
         pass
     try:

@@ -27,6 +27,8 @@ _DIGEST = "manifest.sha256"
 _BUILDING = ".building"
 _HASHES = ".hashes"
 _PIECE = 1 << 20
+SUMS = ("total", "lognorm", "normalised", "squared")
+"""The sums of a summary, in files of their own."""
 
 
 class StoreError(SequelaError):

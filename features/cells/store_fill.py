@@ -84,18 +84,20 @@ class Filler:
         self, folder: Path, which: tuple[int, int], count: Callable[[int], None]
     ) -> tuple[Shard, dict[str, StoredFile]]:
         """Write the samples ``which[0]:which[1]`` of the file; `count` hears of cells that are done."""
-        counts = self.job.card.values == "counts"
+        counts = self.job.card.values == "counts" and getattr(self.job.processor, "counts", True)
         with ShardWriter(folder, len(self.columns.genes), counts=counts) as writer:
             for sample in self.cells.sample_rows(range(*which)):
                 name = self.cells.samples[sample.number]
                 labels = self.cells.labels(sample.cells)
-                parts, n_read, numbers = (self.columns.apply(rows) for rows in sample.parts), 0, {}
+                parts: Iterator[Rows] = (self.columns.apply(rows) for rows in sample.parts)
+                numbers: dict[str, float] = {}
                 if self.job.processor is not None:
                     labels, parts, numbers = self._processed(name, labels, parts)
                 for n in writer.add(name, labels, parts, numbers):
-                    n_read += n
-                    count(n if self.job.processor is None else 0)
-                count(0 if self.job.processor is None else len(sample.cells))
+                    if self.job.processor is None:
+                        count(n)
+                if self.job.processor is not None:
+                    count(len(sample.cells))
             return writer.close()
 
     def _processed(

@@ -13,8 +13,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from features.cells.store_fill import Filler, Job
 from features.cells.store_files import Shard, StoredFile, StoreError
+from features.cells.store_fill import Filler, Job
 from features.errors import SequelaError
 
 Task = tuple[Path, tuple[int, int]]
@@ -43,7 +43,7 @@ def fill_in_workers(job: Job, tasks: Sequence[Task], workers: int, count: Callab
     try:
         for _ in range(workers):
             here, there = context.Pipe()
-            process = context.Process(target=_work, args=(job, there), daemon=True)
+            process: BaseProcess = context.Process(target=_work, args=(job, there), daemon=True)
             process.start()
             there.close()
             started[here] = process

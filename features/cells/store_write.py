@@ -16,7 +16,7 @@ import scipy.sparse
 from numpy.typing import NDArray
 
 from features.cells.matrix import Rows, Values
-from features.cells.store_files import Shard, StoredFile, StoredSample, StoreError
+from features.cells.store_files import SUMS, Shard, StoredFile, StoredSample, StoreError
 from features.cells.summary import TARGET_SUM
 
 FloatArray = NDArray[np.float64]
@@ -25,7 +25,6 @@ ValueType = Literal["uint8", "uint16", "float32", "float64"]
 
 VALUE_TYPES: tuple[ValueType, ...] = ("uint8", "uint16", "float32", "float64")
 """From small to large; each holds what those before it hold."""
-SUMS = ("total", "lognorm", "normalised", "squared")
 CELLS = ("indptr", "indices", "values", "cell_type")
 _PIECE = 1 << 20
 
@@ -88,7 +87,7 @@ class Stream:
 
     def add(self, values: Values) -> None:
         """Append an array's bytes."""
-        view = memoryview(np.ascontiguousarray(values)).cast("B") if values.size else memoryview(b"")
+        view = np.ascontiguousarray(values).data.cast("B") if values.size else memoryview(b"")
         self._digest.update(view)
         self._size += len(view)
         while view:
@@ -195,7 +194,7 @@ class ShardWriter:
         names, cell_type = np.unique(labels.astype(str), return_inverse=True)
         types = [str(name) for name in names]
         if len(self._codes) + len(types) > np.iinfo(np.uint16).max:
-            msg = f"cells of sample {sample_id}: too many cell types ({len(self._codes) + len(types):,}); give fewer labels"
+            msg = f"cells of sample {sample_id}: there are too many cell types, over 65,535; give fewer labels"
             raise StoreError(msg)
         codes = np.array([self._codes.setdefault(name, len(self._codes)) for name in types], dtype=np.uint16)
         sums = Sums(len(types), self._n_genes, self._counts)

@@ -12,6 +12,7 @@ from experiments.config import RunConfig
 from experiments.crossval import cross_validate, even_grid, predictions_table, splits_record
 from experiments.data import TrainingRows, load_rows
 from features.check import read_endpoint
+from features.config import FeatureConfig
 from training.splits import Fold
 
 
@@ -34,11 +35,11 @@ class Witness:
 
 
 @pytest.fixture(scope="module")
-def rows(cohort: Path) -> TrainingRows:
+def rows(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainingRows:
     from experiments.home import CONFIGS
 
     endpoint = read_endpoint(CONFIGS / "endpoint" / "severe_infection.yaml")
-    return load_rows(cohort, endpoint, cells=True)
+    return load_rows(cohort, endpoint, FeatureConfig(), tmp_path_factory.mktemp("stores"))
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(rows: TrainingRows, run_config: RunConfig, tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def test_train_compare_promote_serve_predict_agree(home: Home, cohort: Path, tmp
     champion = find_champion(client)
     assert champion.run_id == find_run(client, "cox").info.run_id
 
-    expected = refitted(cohort)
+    expected = refitted(cohort, home)
     sequela("predict", "champion", cohort, "--out", tmp_path / "risks.parquet")
     batch = pd.read_parquet(tmp_path / "risks.parquet")
     assert len(batch) == 150 * 3 * 3
@@ -115,16 +115,16 @@ def test_train_compare_promote_serve_predict_agree(home: Home, cohort: Path, tmp
     assert find_champion(client).run_id == find_run(client, "mixture").info.run_id
 
 
-def refitted(cohort: Path) -> np.ndarray:
+def refitted(cohort: Path, home: Home) -> np.ndarray:
     """The final fit repeated in this process: risks (patients, causes, horizons) of everyone from day 0."""
     config = load_run(CONFIGS / "run" / "cox.yaml", [f"cohort={cohort}", *SMALL])
-    rows = load_rows(cohort, read_endpoint(config.endpoint), cells=True)
+    rows = load_rows(cohort, read_endpoint(config.endpoint), config.features, home.features)
     model = fit_risk_model(
         rows.patients, rows.outcomes, rows.cohort.card, config.features, config.model, config.trainer, seed=config.seed
     )
     from experiments.data import all_patients
 
-    patients = all_patients(rows.cohort, cells=True)
+    patients = all_patients(rows.cohort, config.features.processing, home.features)
     return model.predict_incidence(patients, np.array(rows.endpoint.horizons_days)).values
 
 

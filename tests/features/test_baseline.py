@@ -12,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.baseline import BaselineEncoder, flags, impossible
-from features.patients import Measurements, Patients
-from features.schema import Variable
+from features.config import FeatureConfig
+from features.encoder import PatientEncoder
+from features.patients import FloatArray, Measurements, Patients
+from features.schema import CohortCard, Variable
 
 VARIABLES = {
     "age": Variable(kind="numeric", unit="a", range=(0, 120)),
@@ -124,6 +126,80 @@ def test_missing_values_are_not_impossible() -> None:
     after, named = impossible(measured([math.nan, math.nan], [1, 2]), {"ferritin": VARIABLES["ferritin"]})
     assert named == ((), ())
     assert np.isnan(after.measurements.value).all()
+
+
+# --- what the encoder says of each patient --------------------------------------------------------
+
+STUDY = CohortCard(title="t", citation="none", licence="CC0-1.0", provenance="simulated", variables=VARIABLES)
+FOLD = patients(
+    8,
+    age=[50, 60, math.nan, 70, 40, 55, 61, 62],
+    stage=["I", "II", "I", "I", "II", "I", "II", None],
+    product=["a", "b", "c", None, "a", "b", "c", "a"],
+    sex=["f", "f", "m", "m", "f", None, "m", "f"],
+)
+FITTED = PatientEncoder.fit(FOLD, STUDY, FeatureConfig())
+USUAL: dict[str, Any] = {"age": 55.0, "stage": "I", "product": "a", "sex": "f"}
+SAID = ("missing", "outside", "impossible", "unseen")
+ODD: dict[str, tuple[dict[str, Any], dict[str, tuple[str, ...]]]] = {
+    "nothing odd": ({}, {}),
+    "numeric missing": ({"age": math.nan}, {"missing": ("baseline.age",)}),
+    "numeric impossible": ({"age": 300.0}, {"missing": ("baseline.age",), "impossible": ("age",)}),
+    "numeric negative": ({"age": -1.0}, {"missing": ("baseline.age",), "impossible": ("age",)}),
+    "numeric infinite": ({"age": math.inf}, {"missing": ("baseline.age",), "impossible": ("age",)}),
+    "numeric beyond training": ({"age": 119.0}, {"outside": ("baseline.age",)}),
+    "ordinal missing": ({"stage": None}, {"missing": ("baseline.stage",)}),
+    "ordinal not declared": ({"stage": "IV"}, {"missing": ("baseline.stage",), "unseen": ("stage",)}),
+    "ordinal declared, beyond training": ({"stage": "III"}, {"outside": ("baseline.stage",)}),
+    "one of many missing": ({"product": None}, {"missing": ("baseline.product",)}),
+    "one of many unseen": ({"product": "new"}, {"unseen": ("product",)}),
+    "one of two missing": ({"sex": None}, {"missing": ("baseline.sex",)}),
+    "one of two unseen": ({"sex": "x"}, {"missing": ("baseline.sex",), "unseen": ("sex",)}),
+    "capital letters are another level": ({"product": "A"}, {"unseen": ("product",)}),
+}
+
+
+@pytest.mark.parametrize("case", ODD)
+def test_missing_impossible_and_unseen_values_are_each_said(case: str) -> None:
+    changed, said = ODD[case]
+    encoded = FITTED.encode(patients(1, **{name: [value] for name, value in (USUAL | changed).items()}))
+    assert {part: getattr(encoded, part)[0] for part in SAID if getattr(encoded, part)[0]} == said
+    assert np.isfinite(encoded.x).all()
+
+
+@given(st.lists(st.sampled_from(sorted(ODD)), min_size=1, max_size=6))
+def test_each_patient_is_reported_alone(cases: list[str]) -> None:
+    """Nobody's oddities show in another's report, or change another's row."""
+    rows = [USUAL | ODD[case][0] for case in cases]
+    encoded = FITTED.encode(patients(len(rows), **{name: [row[name] for row in rows] for name in USUAL}))
+    for i, case in enumerate(cases):
+        said = ODD[case][1]
+        assert {part: getattr(encoded, part)[i] for part in SAID if getattr(encoded, part)[i]} == said
+        alone = FITTED.encode(patients(1, **{name: [rows[i][name]] for name in USUAL}))
+        np.testing.assert_allclose(encoded.x[i], alone.x[0], rtol=0, atol=1e-12)
+
+
+def test_what_is_impossible_or_unseen_is_encoded_as_what_is_missing() -> None:
+    def row(**changed: Any) -> FloatArray:
+        record = USUAL | changed
+        return FITTED.transform(patients(1, **{name: [value] for name, value in record.items()}))
+
+    np.testing.assert_array_equal(row(age=300.0), row(age=math.nan))
+    np.testing.assert_array_equal(row(age=math.inf), row(age=math.nan))
+    np.testing.assert_array_equal(row(stage="IV"), row(stage=None))
+    np.testing.assert_array_equal(row(sex="x"), row(sex=None))
+    assert (row(product="new") != row(product=None)).any(), "of many levels, none of them is no missing value"
+    for level in "abc":
+        assert (row(product="new") != row(product=level)).any()
+
+
+def test_a_variable_nobody_had_in_training_is_reported_and_changes_nothing() -> None:
+    fold = patients(4, age=[50, 60, 70, 40], product=[None] * 4, sex=["f"] * 4)
+    fitted = PatientEncoder.fit(fold, STUDY, FeatureConfig())
+    one, other = patients(1, age=[50], product=["new"], sex=["x"]), patients(1, age=[50], product=[None], sex=["f"])
+    np.testing.assert_array_equal(fitted.transform(one), fitted.transform(other))
+    assert fitted.encode(one).unseen == (("product", "sex"),)
+    assert fitted.encode(other).unseen == ((),)
 
 
 @given(st.dictionaries(st.sampled_from("abc"), st.lists(st.booleans(), min_size=3, max_size=3)))

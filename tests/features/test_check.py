@@ -136,7 +136,9 @@ def test_parquet_tables_are_read_as_csv_ones(tiny_cohort: Path) -> None:
     plain = read_cohort(tiny_cohort)
     for name in TABLES:
         table = pd.read_csv(tiny_cohort / f"{name}.csv")  # numbers, gaps and all: stage is 1.0, 3.0, 2.0, NaN
-        table.astype({"clone" if name == "clones" else "patient_id": "category"}).to_parquet(tiny_cohort / f"{name}.parquet")
+        table.astype({"clone" if name == "clones" else "patient_id": "category"}).to_parquet(
+            tiny_cohort / f"{name}.parquet"
+        )
         (tiny_cohort / f"{name}.csv").unlink()
     examination = examine(tiny_cohort)
     assert examination.findings == ()
@@ -165,6 +167,90 @@ def test_whole_number_identifiers_match_between_csv_and_parquet(tiny_cohort: Pat
     (tiny_cohort / "events.csv").unlink()
     table.astype({"patient_id": float}).to_parquet(tiny_cohort / "events.parquet")
     assert read_cohort(tiny_cohort).events["patient_id"].tolist() == ["1", "2", "3", "4"]
+
+
+# --- analytes -------------------------------------------------------------------------------------
+
+
+def declare(folder: Path, variables: str, rows: str) -> Path:
+    """Add variables (lines of YAML) and rows of measurements to a cohort folder."""
+    card, measurements = folder / "cohort.yaml", folder / "measurements.csv"
+    card.write_text(card.read_text().replace("variables:\n", f"variables:\n{variables}", 1))
+    measurements.write_text(measurements.read_text() + rows)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("variable", "given", "value", "expected"),
+    [
+        pytest.param("creatinine: {kind: numeric, unit: mg/dL}", "umol/L", 113.12, 1.2796134, id="name"),
+        pytest.param("kidney: {kind: numeric, unit: mg/dL, loinc: 2160-0}", "umol/L", 113.12, 1.2796134, id="LOINC"),
+        pytest.param("x: {kind: numeric, unit: mmol/L, analyte: haemoglobin}", "g/dL", 16.1145, 10, id="declared"),
+        pytest.param('x: {kind: numeric, unit: "ug/mL{FEU}", loinc: 48065-7}', "ng/mL{DDU}", 400, 0.8, id="D-dimer"),
+        pytest.param("temperature: {kind: numeric, unit: Cel}", "[degF]", 98.6, 37, id="Fahrenheit"),
+    ],
+)
+def test_measurements_are_converted_by_their_analyte(
+    tiny_cohort: Path, variable: str, given: str, value: float, expected: float
+) -> None:
+    name = variable.partition(":")[0]
+    declare(tiny_cohort, f"  {variable}\n", f"P1,3,{name},{value},{given}\nP2,4,{name},{expected},\n")
+    examination = examine(tiny_cohort)
+    assert examination.findings == ()
+    assert examination.cohort is not None
+    measured = examination.cohort.measurements
+    found = measured["value"][measured["variable"] == name].tolist()
+    assert found == pytest.approx([expected, expected], rel=1e-7)
+
+
+def test_impossible_values_are_those_in_the_declared_unit(tiny_cohort: Path) -> None:
+    rows = "P1,3,creatinine,1200,umol/L\nP1,4,creatinine,12,umol/L\n"
+    declare(tiny_cohort, "  creatinine: {kind: numeric, unit: mg/dL, range: [0.1, 10]}\n", rows)
+    (finding,) = examine(tiny_cohort).findings
+    assert (finding.code, finding.row, finding.value) == ("impossible-value", 6, "13.5744")
+
+
+@pytest.mark.parametrize(
+    ("variable", "given", "rule", "remedy"),
+    [
+        pytest.param(
+            "kidney: {kind: numeric, unit: mg/dL}",
+            "umol/L",
+            "the declared unit of kidney: mass and amount of substance convert by the molar mass of the analyte",
+            "Declare which analyte it is (analyte: …), if it is one known here. Give the values in mg/dL.",
+            id="analyte not known",
+        ),
+        pytest.param(
+            "ferritin_late: {kind: numeric, unit: ng/mL, analyte: ferritin}",
+            "pmol/L",
+            "the declared unit of ferritin_late: no one molar mass is agreed for ferritin.",
+            "Give the values in ng/mL.",
+            id="no molar mass agreed",
+        ),
+        pytest.param(
+            'd_dimer: {kind: numeric, unit: "mg/L{FEU}"}',
+            "mg/L",
+            "D-dimer is measured in {FEU} or {DDU}, and the unit has to say in which.",
+            "Give the values in mg/L{FEU}.",
+            id="D-dimer of neither kind",
+        ),
+    ],
+)
+def test_what_does_not_convert_says_why(tiny_cohort: Path, variable: str, given: str, rule: str, remedy: str) -> None:
+    declare(tiny_cohort, f"  {variable}\n", f"P1,3,{variable.partition(':')[0]},300,{given}\n")
+    (finding,) = examine(tiny_cohort).findings
+    assert (finding.code, finding.file, finding.row, finding.field) == ("unit-mismatch", "measurements.csv", 6, "unit")
+    assert rule in finding.rule
+    assert finding.remedy == remedy
+
+
+def test_a_wrong_analyte_is_refused_with_the_nearest(tiny_cohort: Path) -> None:
+    declare(tiny_cohort, "  x: {kind: numeric, unit: mg/dL, analyte: creatinin}\n", "P1,3,x,1,\n")
+    (finding,) = examine(tiny_cohort).findings
+    assert (finding.code, finding.file, finding.field) == ("bad-card", "cohort.yaml", "variables.x.analyte")
+    assert finding.rule == "No analyte has the name 'creatinin'; the nearest is creatinine."
+    with pytest.raises(CohortError, match="the nearest is creatinine"):
+        read_cohort(tiny_cohort)
 
 
 # --- endpoints ------------------------------------------------------------------------------------

@@ -193,11 +193,11 @@ def test_nothing_after_the_landmark_enters(case: tuple[list[float], list[Record]
 
 
 @given(cases(), st.randoms())
+@example(([0.0], [(0, 1, 0.0, 0.0), (0, 1, -0.0, -0.0)]), Random(2))  # two bit patterns of one day, and of one value
 def test_columns_do_not_depend_on_the_order_of_measurements(
     case: tuple[list[float], list[Record]], random: Random
 ) -> None:
     landmarks, rows = case
-    rows = [(r, v, day, value + 0.0) for r, v, day, value in rows]  # +0 and −0 are one value with two bit patterns
     shuffled = list(rows)
     random.shuffle(shuffled)
     assert_same_bits(computed(patients(landmarks, rows)), computed(patients(landmarks, shuffled)))
@@ -259,6 +259,11 @@ def test_thresholds_worked_by_hand() -> None:
     np.testing.assert_array_equal(columns["crp:since_above_1.5"], [14 - 1, np.nan])
     np.testing.assert_array_equal(columns["crp:days_above_5"], [0, np.nan])
     np.testing.assert_array_equal(columns["crp:since_above_5"], [np.nan, np.nan])
+
+
+def test_a_slope_keeps_its_precision_far_from_zero() -> None:
+    people = patients([8.0], [(0, 0, day, 1e6 + day) for day in (7.001, 7.002, 7.004)])
+    assert landmark_columns(people, ["crp"])["crp:slope"].tolist() == pytest.approx([1.0], rel=1e-6)
 
 
 def test_what_overflows_is_missing() -> None:

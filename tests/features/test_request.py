@@ -136,6 +136,47 @@ def test_units_are_converted() -> None:
     assert served.measurements.offsets.tolist() == [0, 0, 1, 2]
 
 
+def test_units_are_converted_by_the_analyte() -> None:
+    """A hospital that reports moles is answered by a model that was trained on mass, and the other way round."""
+    variables = {
+        "creatinine": Variable(kind="numeric", unit="mg/dL", range=(0.1, 20)),
+        "x": Variable(kind="numeric", unit="mmol/L", analyte="haemoglobin"),
+        "y": Variable(kind="numeric", unit="ug/mL{FEU}", loinc="48065-7"),
+        "temperature": Variable(kind="numeric", unit="Cel"),
+        "kidney": Variable(kind="numeric", unit="mg/dL"),
+    }
+    rng, n = np.random.default_rng(0), 20
+    baseline: dict[str, Any] = {name: rng.normal(9, 1, n) for name in variables}
+    zeros = np.zeros(n, dtype=np.int64)
+    measured = Measurements.from_columns(n, np.arange(n), ("creatinine",), zeros, np.zeros(n), rng.lognormal(0, 1, n))
+    trained = Patients(np.array([f"p{i}" for i in range(n)], dtype=object), np.zeros(n), baseline, measured)
+    encoder = PatientEncoder.fit(trained, CARD.model_copy(update={"variables": variables}), FeatureConfig())
+    encoder = PatientEncoder.from_state(*encoder.state())
+    given = {
+        "creatinine": {"value": 113.12, "unit": "umol/L"},
+        "x": {"value": 16.1145, "unit": "g/dL"},
+        "y": {"value": 400, "unit": "ng/mL{DDU}"},
+        "temperature": {"value": 98.6, "unit": "[degF]"},
+    }
+    record = {
+        "baseline": given,
+        "measurements": [{"variable": "creatinine", "day": 0, "value": 113.12, "unit": "umol/L"}],
+    }
+    served = patients(record, encoder=encoder)
+    expected = {"creatinine": 1.27961344, "x": 10.0, "y": 0.8, "temperature": 37.0}
+    for name, value in expected.items():
+        assert served.baseline[name].astype(float)[0] == pytest.approx(value, rel=1e-12)
+    assert served.measurements.value.tolist() == pytest.approx([1.27961344])
+    with pytest.raises(
+        InputError, match=r"baseline\.kidney\.unit: .* by the molar mass of the analyte, which is not"
+    ) as error:
+        patients({"baseline": {"kidney": {"value": SENTINEL, "unit": "umol/L"}}}, encoder=encoder)
+    assert error.value.field == "patients[0].baseline.kidney.unit"
+    assert "8675309" not in str(error.value)
+    with pytest.raises(InputError, match=r"outside the possible range \[0\.1, 20\] mg/dL; check its unit"):
+        patients({"baseline": {"creatinine": {"value": 5000, "unit": "umol/L"}}}, encoder=encoder)
+
+
 def test_what_is_absent_or_null_is_missing() -> None:
     served = patients({}, {"baseline": {"age": None, "stage": None}})
     assert list(served.baseline) == ["age", "weight", "stage", "product"]
@@ -256,7 +297,7 @@ FAULTS: dict[str, tuple[dict[str, Any], str, str]] = {
     "no known gene": (
         sample(genes=["XIST", "ACTB", "TTN"]),
         "samples[0].genes",
-        "none is in the model's panel, e.g. CD3E, PDCD1, LAG3",
+        "hold 0% of the model's genes, e.g. CD3E, PDCD1, LAG3; at least 50% are needed",
     ),
     "repeated gene": (sample(genes=["CD3E", "CD3E", "LAG3"]), "samples[0].genes", "names a gene twice"),
     "indptr begins elsewhere": (sample(indptr=[1, 2, 2, 3]), "samples[0].indptr", "must begin with 0, not decrease"),

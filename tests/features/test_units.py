@@ -92,7 +92,7 @@ def test_only_units_of_one_group_convert(a: str, b: str) -> None:
     ("fahrenheit", "celsius"), [(98.6, 37.0), (32.0, 0.0), (212.0, 100.0), (-40.0, -40.0), (100.4, 38.0)], ids=str
 )
 def test_temperatures_have_a_zero_of_their_own(fahrenheit: float, celsius: float) -> None:
-    assert convert(fahrenheit, "[degF]", "Cel") == pytest.approx(celsius, abs=1e-14)
+    assert convert(fahrenheit, "[degF]", "Cel") == pytest.approx(celsius, rel=2e-16, abs=0), "to the last bit or two"
     assert convert(celsius, "Cel", "[degF]") == pytest.approx(fahrenheit, abs=1e-13)
     np.testing.assert_array_equal(convert(np.array([212.0, np.nan]), "[degF]", "Cel"), [100.0, np.nan])
     assert same_dimension("[degF]", "Cel")

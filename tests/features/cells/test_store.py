@@ -8,6 +8,7 @@ import os
 import pickle
 import warnings
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +162,7 @@ def test_any_values_are_kept_as_they_are(tmp_path: Path, parts: list[list[float]
     content = (tmp_path / "values").read_bytes()
     assert (file.size_bytes, file.sha256) == (len(content), hashlib.sha256(content).hexdigest())
     np.testing.assert_array_equal(np.frombuffer(content, dtype=stream.value_type), [x for part in finite for x in part])
-    assert os.listdir(tmp_path) == ["values"]
+    assert [path.name for path in tmp_path.iterdir()] == ["values"]
 
 
 def test_columns_of_one_gene_are_added_up(tmp_path: Path) -> None:
@@ -183,10 +184,10 @@ def test_intensities_may_be_negative_and_counts_may_not(tmp_path: Path) -> None:
     assert_same_summary(
         store.summary(), CellSummary.concatenate([summarise(bag, counts=False) for _, bag in iter_bags(path)])
     )
-    with pytest.raises(StoreError, match="cells of sample s3: .*every raw count at least 0"):
+    with pytest.raises(StoreError, match=r"cells of sample s3: .*every raw count at least 0"):
         build(path, tmp_path / "store", CellsCard(genes="markers"))
     assert len(inspect(tmp_path / "store")) == 1
-    assert os.listdir(tmp_path / "store" / ".building") == []
+    assert not list((tmp_path / "store" / ".building").iterdir())
 
 
 class KeepEven(BaseModel):
@@ -358,5 +359,5 @@ def test_shards_are_even_runs_of_samples(sizes: list[int]) -> None:
     cuts = shard_cuts(np.array(sizes))
     assert (cuts[0], cuts[-1]) == (0, len(sizes))
     assert sorted(set(cuts)) == cuts
-    held = [sum(sizes[low:high]) for low, high in zip(cuts, cuts[1:], strict=False)]
+    held = [sum(sizes[low:high]) for low, high in pairwise(cuts)]
     assert max(held) <= max(max(sizes), min(1 << 18, -(-sum(sizes) // 16)))

@@ -88,8 +88,12 @@ def test_baseline(cohort: Cohort, clinic: pd.DataFrame) -> None:
 
 @pytest.mark.parametrize(
     ("file", "prefix", "patients"),
-    [("cytof_populations.csv", "cytof_", 92), ("flow_x50_populations.csv", "x50_", 96), ("olink_proteins.csv", "olink_", 106)],
-)  # fmt: skip
+    [
+        ("cytof_populations.csv", "cytof_", 92),
+        ("flow_x50_populations.csv", "x50_", 96),
+        ("olink_proteins.csv", "olink_", 106),
+    ],
+)
 def test_every_published_value_arrives_on_its_nominal_day(
     source: Path, cohort: Cohort, file: str, prefix: str, patients: int
 ) -> None:
@@ -105,7 +109,7 @@ def test_every_published_value_arrives_on_its_nominal_day(
 
 def test_a_value(cohort: Cohort) -> None:
     table = cohort.measurements.query("patient_id == 'PRINCE-2' and variable == 'olink_cxcl10'")
-    assert table[["day", "value"]].to_numpy().tolist() == [[0, 10.48804], [14, 11.80736], [28, 10.03905]]
+    assert table[["day", "value"]].to_numpy().tolist()[:3] == [[0, 10.48804], [14, 11.80736], [28, 10.03905]]
     assert cohort.card.variables["olink_cxcl10"].description == "Olink NPX, log2: CXCL10"
 
 
@@ -147,8 +151,14 @@ def edit(name: str, row: int, column: str, value: str) -> Callable[[Path], None]
 BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
     "missing file": (lambda folder: (folder / "olink_proteins.csv").unlink(), r"olink_proteins\.csv: cannot be read"),
     "unknown reason": (edit("clinical.csv", 0, f"{PFS}.reason", "lost"), r"row 2: \S+reason = 'lost'; known are"),
-    "no event though progressed": (edit("clinical.csv", 0, f"{PFS}.event", "False"), r"row 2: .*'0'; it is True|row 2"),
-    "dead and alive": (edit("clinical.csv", 7, f"{PFS}.reason", "x"), r"row 9: \S+reason = 'x'; known are"),
+    "no event though progressed": (
+        edit("clinical.csv", 0, f"{PFS}.event", "False"),
+        r"row 2: \S+ = 'False'; it is True",
+    ),
+    "dead and alive": (
+        edit("clinical.csv", 30, f"{PFS}.reason", ":clinical-observation.event-reason/dead"),
+        r"row 32: \S+os\.event = 'False'; pfs\.reason says that the patient died",
+    ),
     "progression after death": (edit("clinical.csv", 0, PFS, "900"), r"row 2: \S+pfs = '900'; it ends by the day"),
     "unknown arm": (edit("clinical.csv", 2, "Arm", "D9"), r"row 4: Arm = 'D9'; known are A1, B2, C2"),
     "twin": (edit("clinical.csv", 1, "Deidentified.ID", "2"), r"row 3: Deidentified\.ID = '2'; patients have one"),
