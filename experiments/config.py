@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import Field
@@ -17,6 +17,9 @@ from features.documents import load_mapping, validate
 from features.errors import SequelaError
 from features.schema import Frozen
 from training.config import ModelConfig, TrainerConfig, ValidationConfig
+
+
+Config = TypeVar("Config", bound=Frozen)
 
 
 class RunConfig(Frozen):
@@ -42,7 +45,8 @@ class RunConfig(Frozen):
         return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
 
 
-PATHS = ("cohort", "endpoint")
+PATHS = ("cohort", "endpoint", "features.processing.reference")
+"""Keys that hold paths."""
 
 
 def load_run(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
@@ -52,16 +56,35 @@ def load_run(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
         SequelaError: The file cannot be read, or a key or value is wrong; names the key and the nearest valid one.
     """
     content = load_mapping(path)
-    for key in PATHS:
-        if isinstance(content.get(key), str):
-            content[key] = str((path.parent / content[key]).resolve())
+    _make_absolute(content, path.parent)
     for override in overrides:
         _apply(content, override)
-    for key in PATHS:
-        if isinstance(content.get(key), str):
-            content[key] = str(Path(content[key]).resolve())
+    _make_absolute(content, Path())
     content.setdefault("name", path.stem)
     return validate(content, RunConfig, path.name)
+
+
+def with_overrides(config: Config, overrides: Sequence[str]) -> Config:
+    """The same configuration with some keys set.
+
+    Raises:
+        SequelaError: A key or value is wrong; names the key and the nearest valid one.
+    """
+    content = config.model_dump(mode="json", exclude_defaults=True)
+    for override in overrides:
+        _apply(content, override)
+    return validate(content, type(config), "--set")
+
+
+def _make_absolute(content: dict[str, Any], folder: Path) -> None:
+    """Relative paths count from a folder."""
+    for key in PATHS:
+        *parents, last = key.split(".")
+        block: Any = content
+        for parent in parents:
+            block = block.get(parent) if isinstance(block, dict) else None
+        if isinstance(block, dict) and isinstance(block.get(last), str):
+            block[last] = str((folder / block[last]).resolve())
 
 
 def _apply(content: dict[str, Any], override: str) -> None:

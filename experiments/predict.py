@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from experiments.data import Progress, all_patients
 from experiments.home import Home
+from features.analytes import analyte_of, convert_analyte
 from features.cells.processing import CellProcessing
 from features.check import read_cohort
 from features.cohort import Cohort, outcomes_at
@@ -21,7 +22,7 @@ from features.errors import SequelaError
 from features.patients import Patients
 from features.request import requested_horizons
 from features.schema import CellsCard, Endpoint, Variable
-from features.units import UnitError, convert
+from features.units import UnitError
 from training.artifact import Artifact, read_artifact
 
 MINIMUM_PANEL = 0.5
@@ -141,12 +142,13 @@ def in_units_of(model: Mapping[str, Variable], patients: Patients, cohort: Mappi
             raise SequelaError(msg)
         if variable.kind != "numeric" or declared.unit == variable.unit:
             continue
+        units = (declared.unit, variable.unit, analyte_of(name, variable))
         try:
             if name in baseline:
-                baseline[name] = convert(baseline[name].astype(float), declared.unit, variable.unit)
+                baseline[name] = convert_analyte(baseline[name].astype(float), *units)
             if name in measured.names:
                 rows = measured.variable == measured.names.index(name)
-                value[rows] = convert(value[rows], declared.unit, variable.unit)
+                value[rows] = convert_analyte(value[rows], *units)
         except UnitError as error:
             msg = f"cohort.yaml: variables.{name}.unit: {error}"
             raise SequelaError(msg) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from experiments.cli import cohorts, runs, services
+from experiments.cli import cohorts, features, runs, services
 
 app = typer.Typer(
     name="sequela",
@@ -18,6 +18,7 @@ for command in (
     services.demo,
     cohorts.simulate,
     cohorts.check,
+    features.features,
     runs.train,
     runs.leaderboard,
     runs.promote,

@@ -1,7 +1,8 @@
 """Cells on disk: AnnData files (.h5ad) and stores (.zarr), read one sample at a time and never loaded whole.
 
-With `anndata_layout` the only module that imports anndata, h5py and zarr; whoever needs cells imports it when the need arises. The layout is
-AnnData's on-disk format (anndata.readthedocs.io, "On-disk format"), the names are ours: obs.sample_id, obs.cell_type.
+With `anndata_layout` the only module that imports anndata, h5py and zarr; whoever needs cells imports it when the need
+arises. The layout is AnnData's on-disk format (anndata.readthedocs.io, "On-disk format"), the names are ours:
+obs.sample_id, obs.cell_type.
 """
 
 from __future__ import annotations

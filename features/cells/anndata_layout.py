@@ -1,4 +1,4 @@
-"""Where AnnData keeps things on disk: opening a file or store, columns of obs, and X, with errors that name the file."""
+"""Where AnnData keeps things on disk: files and stores, columns of obs, X; whatever is wrong names the file."""
 
 from __future__ import annotations
 

@@ -133,11 +133,7 @@ class CellStore:
         Raises:
             StoreError: The store has no such sample.
         """
-        try:
-            return self._bag(self.samples.index(sample_id))
-        except ValueError as error:
-            msg = f"{self.folder}: no sample {sample_id}; it is not in {self.manifest.source}"
-            raise StoreError(msg) from error
+        return self._bag(int(self.rows_of([sample_id])[0]))
 
     def bags(self, sample_ids: Sequence[str] | None = None) -> Bags:
         """The cells of samples, each read when it is asked for; all samples in stored order if None.
@@ -162,7 +158,9 @@ class CellStore:
         return np.array([place[name] for name in sample_ids], dtype=np.int64)
 
     def _bag(self, number: int) -> CellBag:
-        shard, within = self._place(number)
+        firsts = np.cumsum([0, *(len(shard.samples) for shard in self.manifest.shards)])
+        place = int(np.searchsorted(firsts, number, side="right")) - 1
+        shard, within = self.shards[place], number - int(firsts[place])
         first, stop = (int(cell) for cell in shard.starts[within : within + 2])
         pointers = shard.indptr[first : stop + 1]
         part = slice(int(pointers[0]), int(pointers[-1]))
@@ -174,15 +172,6 @@ class CellStore:
             shard.values[part].astype(np.float64),
             labels,
         )
-
-    def _place(self, number: int) -> tuple[OpenShard, int]:
-        """Shard of a sample, and its number there."""
-        for shard in self.shards:
-            if number < len(shard.starts) - 1:
-                return shard, number
-            number -= len(shard.starts) - 1
-        msg = f"{self.folder}: fewer samples than asked for"
-        raise IndexError(msg)
 
     def summary(self) -> CellSummary:
         """The sums over the cells of each sample, in stored order; the large tables are mapped, not read."""

@@ -25,6 +25,7 @@ import features.cells.matrix
 import features.cells.store_files
 from features.cells.anndata_io import CellFileError, iter_bags, write_cells
 from features.cells.bag import CellBag
+from features.cells.processing import CellProcessing
 from features.cells.store import CellStore, build, inspect
 from features.cells.store_build import shard_cuts
 from features.cells.store_files import StoreError
@@ -226,6 +227,36 @@ def test_a_processing_that_changes_genes_is_refused(cells: Path, tmp_path: Path)
         build(cells, tmp_path / "store", processing=KeepEven(), processor=fewer_genes)
     with pytest.raises(ValueError, match="a processor comes with its configuration"):
         build(cells, tmp_path / "store", processor=fewer_genes)
+
+
+@pytest.mark.parametrize("suffix", [".h5ad", ".zarr"])
+def test_cells_that_change_meanwhile_make_no_store(tmp_path: Path, suffix: str) -> None:
+    path = write(tmp_path / f"cells{suffix}", scipy.sparse.csr_matrix(counts()))
+
+    def touching(bag: CellBag) -> tuple[CellBag, dict[str, float]]:
+        os.utime(path if path.is_file() else next(file for file in path.rglob("*") if file.is_file()))
+        return bag, {}
+
+    with pytest.raises(StoreError, match=r"cells\.(h5ad|zarr): changed while it was read"):
+        build(path, tmp_path / "store", processing=KeepEven(), processor=touching)
+    assert inspect(tmp_path / "store") == []
+
+
+def test_cells_are_processed_as_configured(cells: Path, tmp_path: Path) -> None:
+    store = build(cells, tmp_path / "store", processing=CellProcessing(min_genes=8))
+    kept = np.count_nonzero(counts(), axis=1) >= 8
+    assert 0 < kept.sum() < N_CELLS
+    assert store.n_cells == kept.sum()
+    np.testing.assert_array_equal(dense(store.bag("s1")), counts()[30:60][kept[30:60]])
+    assert store.summary().number("n_cells_read").tolist() == [30, 30, 30]
+    assert store.manifest.processing != build(cells, tmp_path / "store").manifest.processing
+
+
+def test_transformed_counts_are_intensities(cells: Path, tmp_path: Path) -> None:
+    store = build(cells, tmp_path / "store", CellsCard(genes="markers"), CellProcessing(cofactor=5.0))
+    summary = store.summary()
+    np.testing.assert_allclose(summary.total.sum(), np.arcsinh(counts() / 5.0).sum(), rtol=1e-6)
+    np.testing.assert_array_equal(summary.lognorm, summary.total)
 
 
 def test_samples_whose_cells_are_all_removed_stay_as_empty(cells: Path, tmp_path: Path) -> None:
