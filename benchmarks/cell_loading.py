@@ -33,7 +33,7 @@ from features.schema import CellsCard
 
 BATCH_SIZE = 512
 REPEATS = 3
-LONGEST_SECONDS = 20.0
+LONGEST_SECONDS = 60.0
 """After this a loader is stopped, and its rate taken from what it gave."""
 TARGET_CELLS_PER_SECOND = 150_000
 OURS = "feature store, block 64: as stored"

@@ -18,7 +18,6 @@ from features.errors import SequelaError
 from features.schema import Frozen
 from training.config import ModelConfig, TrainerConfig, ValidationConfig
 
-
 Config = TypeVar("Config", bound=Frozen)
 
 

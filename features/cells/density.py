@@ -25,6 +25,9 @@ from features.errors import SequelaError
 from features.patients import FloatArray
 
 PREFIX = "density:pc"
+BANDWIDTHS = (1.0, 0.5, 0.25)
+"""Bandwidths of the kernel in units of the median distance of cells. That is about the distance between cell types; the
+smaller ones see what changes within a type."""
 _FORMAT = "sequela-density-embedding/1"
 _CELLS_AT_ONCE = 4096
 _CELLS_FOR_BANDWIDTH = 1000
@@ -36,7 +39,7 @@ class DensityEmbedding:
 
     pca: CellPca
     frequencies: FloatArray
-    """(frequencies, components of cells): draws from the Fourier transform of the Gaussian kernel."""
+    """(frequencies, components of cells): draws from the Fourier transform of the kernel."""
     components: PseudobulkComponents
     """Of the mean features of training samples: centred, not scaled, so that distances stay those of the kernel."""
 
@@ -55,15 +58,15 @@ class DensityEmbedding:
     ) -> DensityEmbedding:
         """Fit on cells of training samples: their principal components, bandwidth, and components over samples.
 
-        The kernel is exp(−|x − y|² / 2σ²), σ the median distance of training cells (the median heuristic of Gretton et
-        al. 2012). The components over samples are at most a tenth of the samples.
+        The kernel is the mean of exp(−|x − y|² / 2σ²) over σ = `BANDWIDTHS` · the median distance of training cells (the
+        median heuristic of Gretton et al. 2012). The components over samples are at most a tenth of the samples.
 
         Args:
             bags: Cells of training samples, read three times; those without cells are left out.
             genes: The genes that enter, usually variable ones.
             counts: Whether values are raw counts, or intensities.
             n_components: Length of the embedding.
-            n_frequencies: How many random frequencies; each gives a cosine and a sine.
+            n_frequencies: How many random frequencies, for each bandwidth in turn; each gives a cosine and a sine.
             seed: Of the draws of cells and of frequencies.
             n_cell_components: Dimensions in which the density lives.
             max_cells: How many cells enter the components of cells at most.
@@ -75,8 +78,8 @@ class DensityEmbedding:
             _filled(bags), genes, counts=counts, n_components=n_cell_components, max_cells=max_cells, seed=seed
         )
         rng = np.random.default_rng([seed, 1])
-        bandwidth = median_distance(_some_cells(pca, bags, rng))
-        frequencies = rng.standard_normal((n_frequencies, len(pca.components))) / bandwidth
+        bandwidth = median_distance(_some_cells(pca, bags, rng)) * np.resize(BANDWIDTHS, n_frequencies)
+        frequencies = rng.standard_normal((n_frequencies, len(pca.components))) / bandwidth[:, None]
         means = np.array([mean_features(pca.transform(bag), frequencies) for bag in _filled(bags)])
         center = means.mean(axis=0)
         axes = principal_axes(means - center, min(n_components, max(1, len(means) // 10)))
@@ -141,7 +144,7 @@ def mean_features(cells: NDArray[np.float32], frequencies: FloatArray) -> FloatA
     """(2 · frequencies,): mean over cells of [cos(ω·x), sin(ω·x)] / √frequencies; NaN without cells.
 
     The inner product of the features of x and y is the mean of cos(ω·(x − y)), unbiased for the kernel k (Rahimi &
-    Recht 2007); for a Gaussian kernel its standard error is (1 − k²) / √(2 · frequencies).
+    Recht 2007); for one Gaussian kernel its standard error is (1 − k²) / √(2 · frequencies).
 
     Args:
         cells: (cells, dimensions).
@@ -196,12 +199,15 @@ def _filled(bags: Sequence[CellBag] | Bags) -> Iterator[CellBag]:
 
 def _some_cells(pca: CellPca, bags: Sequence[CellBag] | Bags, rng: np.random.Generator) -> FloatArray:
     """(cells, components): an equal number of cells of each sample, or all that it has."""
-    quota = max(_CELLS_FOR_BANDWIDTH // max(len(bags), 1), 2)
-    parts = []
+    parts: list[FloatArray] = []
     for bag in _filled(bags):
         cells = pca.transform(bag).astype(np.float64)
-        parts.append(cells[rng.permutation(len(cells))[:quota]])
-    return np.concatenate(parts)
+        parts.append(cells[rng.permutation(len(cells))[: _quota(len(parts) + 1)]])
+    return np.concatenate([cells[: _quota(len(parts))] for cells in parts])
+
+
+def _quota(n_samples: int) -> int:
+    return max(_CELLS_FOR_BANDWIDTH // n_samples, 2)
 
 
 def _below(prefix: str, arrays: Mapping[str, FloatArray]) -> dict[str, FloatArray]:

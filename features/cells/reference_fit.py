@@ -73,7 +73,7 @@ class LabelledCells:
 
 
 @dataclass(frozen=True, slots=True)
-class _Moments:
+class Moments:
     """Sums of expression by part and label, from which genes are ranked without looking at a part held out."""
 
     n: FloatArray
@@ -84,7 +84,7 @@ class _Moments:
     """(parts, genes)."""
 
     @classmethod
-    def of(cls, cells: LabelledCells) -> _Moments:
+    def of(cls, cells: LabelledCells) -> Moments:
         """Read all cells over all genes, block by block."""
         fold = cells.fold if cells.fold is not None else np.zeros_like(cells.label)
         shape = (int(fold.max()) + 1, len(cells.labels))
@@ -115,7 +115,7 @@ def fit_softmax(
     cells: LabelledCells, n_genes: Sequence[int], penalties: Sequence[float], balance: float
 ) -> tuple[tuple[str, ...], FloatArray, FloatArray]:
     """Genes, coefficients (labels, genes) and intercepts (labels,); see `ReferenceMapper.fit`."""
-    moments = _Moments.of(cells)
+    moments = Moments.of(cells)
     weight = np.bincount(cells.label).astype(np.float64)[cells.label] ** -balance
     size, penalty, temperature = n_genes[0], penalties[0], 1.0
     if cells.fold is not None:
@@ -128,7 +128,7 @@ def fit_softmax(
 def _held_out(
     cells: LabelledCells,
     fold: IntArray,
-    moments: _Moments,
+    moments: Moments,
     n_genes: Sequence[int],
     penalties: Sequence[float],
     weight: FloatArray,

@@ -13,17 +13,20 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from features.cells.bag import UNLABELLED
+from features.cells.bag import UNLABELLED, Bags
+from features.cells.density import DensityEmbedding
 from features.cells.programs import MINIMUM_GENES, PROGRAMS
 from features.cells.pseudobulk import PseudobulkComponents, columns_named, log_pseudobulk
 from features.cells.summary import AlignedSums
 from features.cells.variable_genes import variable_genes
 from features.clonality import clonality_columns
+from features.errors import SequelaError
 from features.patients import Clones, FloatArray, IntArray, Patients, Samples
 
-SampleFeature = Literal["composition", "pseudobulk", "programs", "car_positive", "clonality"]
+SampleFeature = Literal["composition", "pseudobulk", "programs", "car_positive", "clonality", "density"]
 PSEUDOCOUNT = 0.5
 """Cells added to each type before the log ratio, so that an absent type stays finite."""
+_DENSITY = "density."
 PSEUDOBULK = "pseudobulk"
 """First part of the names of pseudobulk components, which come from all materials together."""
 
@@ -63,6 +66,7 @@ class SampleFeatures:
     pseudobulk: PseudobulkComponents | None = field(default=None)
     human_genes: bool = False
     """Whether names of genes are canonical (`features.cells.genes.resolve`), or used as they are."""
+    density: DensityEmbedding | None = field(default=None)
 
     @classmethod
     def fit(
@@ -95,10 +99,13 @@ class SampleFeatures:
         unfitted = cls(
             tuple(features), materials, cell_types, summary.genes, counts, usable, variable, human_genes=human_genes
         )
-        if "pseudobulk" not in features:
-            return unfitted
-        components = PseudobulkComponents.fit(unfitted.pseudobulks(patients), n_components)
-        return replace(unfitted, pseudobulk=components)
+        density = components = None
+        if "pseudobulk" in features:
+            components = PseudobulkComponents.fit(unfitted.pseudobulks(patients), n_components)
+        if "density" in features:
+            cells = _bags(samples).take(used)
+            density = DensityEmbedding.fit(cells, genes=variable, counts=counts, n_components=n_components)
+        return replace(unfitted, pseudobulk=components, density=density)
 
     def columns(self, patients: Patients) -> dict[str, FloatArray]:
         """Columns of shape (rows,) by name; NaN where a row has no sample of the material by its landmark."""
@@ -112,6 +119,9 @@ class SampleFeatures:
                 named |= self._program_scores(sums)
             if "car_positive" in self.features:
                 named |= {"car_positive": _car_positive(patients.samples, found)}
+            if self.density is not None:
+                cells = Bags.of([]) if patients.samples is None else _bags(patients.samples).take(found)
+                named |= self.density.columns(cells)
             columns |= {f"{material}:{name}": _spread(v, rows, len(patients)) for name, v in named.items()}
             if "clonality" in self.features:
                 columns |= _clonality(patients, material)
@@ -184,11 +194,16 @@ class SampleFeatures:
             "variable_genes": list(self.variable_genes),
             "human_genes": self.human_genes,
         }
-        return sizes, {} if self.pseudobulk is None else self.pseudobulk.state()
+        arrays = {} if self.pseudobulk is None else self.pseudobulk.state()
+        if self.density is not None:
+            sizes["density"], of_density = self.density.state()
+            arrays |= {f"{_DENSITY}{name}": array for name, array in of_density.items()}
+        return sizes, arrays
 
     @classmethod
     def from_state(cls, sizes: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> SampleFeatures:
         """Rebuild what `state` described; artifacts of the first format name no variable genes and use all."""
+        of_density = {n.removeprefix(_DENSITY): a for n, a in arrays.items() if n.startswith(_DENSITY)}
         return cls(
             tuple(sizes["features"]),
             tuple(sizes["materials"]),
@@ -199,7 +214,20 @@ class SampleFeatures:
             tuple(sizes.get("variable_genes", sizes["genes"])),
             PseudobulkComponents.from_state(arrays) if "pseudobulk" in sizes["features"] else None,
             sizes.get("human_genes", False),
+            DensityEmbedding.from_state(sizes["density"], of_density) if "density" in sizes else None,
         )
+
+
+def _bags(samples: Samples) -> Bags:
+    """The cells themselves.
+
+    Raises:
+        SequelaError: They are not at hand.
+    """
+    if samples.bags is None:
+        msg = "features.cells: density looks at single cells, and only their sums are here; leave density out"
+        raise SequelaError(msg)
+    return samples.bags
 
 
 def _has_cells(samples: Samples) -> NDArray[np.bool_]:

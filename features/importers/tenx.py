@@ -11,6 +11,7 @@ import csv
 import gzip
 import io
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -138,7 +139,7 @@ def _genes_only(
     for what, names in (("gene id", ids), ("barcode", barcodes)):
         if len(set(names)) < len(names):
             file = sample.companions[what == "gene id"] if sample.companions else sample.path
-            again = next(name for i, name in enumerate(names) if name in names[:i])
+            again = Counter(names).most_common(1)[0][0]
             msg = f"{file}: {what} {again!r} stands twice; each is there once. Take the deposited file"
             raise SequelaError(msg)
     if len(kept) < len(features):
@@ -201,9 +202,12 @@ def _reading(path: Path) -> Iterator[None]:
 
 def _open(path: Path) -> IO[bytes]:
     """The file, decompressed where its first bytes say gzip, whatever its name says."""
+    return gzip.open(path, "rb") if _is_gzipped(path) else path.open("rb")
+
+
+def _is_gzipped(path: Path) -> bool:
     with path.open("rb") as file:
-        zipped = file.read(2) == b"\x1f\x8b"
-    return gzip.open(path, "rb") if zipped else path.open("rb")
+        return file.read(2) == b"\x1f\x8b"
 
 
 def _rows(path: Path) -> list[list[str]]:
@@ -256,7 +260,7 @@ def _check_header(path: Path, n_cells: int, n_features: int) -> None:
         rule = f"it has {genes} genes and {cells} cells, its features file {n_features} and its barcodes file {n_cells}"
         msg = f"{path}: {rule}; the three files belong together. Download them again"
         raise SequelaError(msg)
-    most = path.stat().st_size * (_DEFLATE_RATIO if path.suffix == ".gz" else 1) // _LEAST_ENTRY_BYTES
+    most = path.stat().st_size * (_DEFLATE_RATIO if _is_gzipped(path) else 1) // _LEAST_ENTRY_BYTES
     if not 0 <= values <= most:
         msg = f"{values} values are announced, more than the file can hold"
         raise ValueError(msg)

@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 from features.cells.bag import UNLABELLED, CellBag
 from features.cells.quality import select_cells
-from features.cells.reference_fit import ridge_softmax
+from features.cells.reference_fit import LabelledCells, Moments, ridge_softmax
 from features.cells.reference_mapping import ReferenceMapper, expression
 from features.errors import SequelaError
 
@@ -207,3 +207,24 @@ def test_real_patients_held_out(carpall: anndata.AnnData, carpall_bag: CellBag) 
     labels = replace(fitted, threshold=0.0).assign(test)
     commonest = max(np.mean(test.cell_type == name) for name in set(test.cell_type))
     assert (labels == test.cell_type).mean() > commonest
+
+
+def test_genes_are_ranked_without_the_part_held_out(make_bag: MakeBag) -> None:
+    """In the first patient g0 tells the labels apart, in the others g1 does."""
+    label = np.arange(40) % 2
+    told = np.column_stack([np.where(label, 9, 1), np.full(40, 5), np.random.default_rng(0).poisson(4, 40)])
+    names = [f"t{i}" for i in label]
+    bags = [make_bag(told if i == 0 else told[:, [1, 0, 2]], labels=names) for i in range(3)]
+    cells = LabelledCells.of(bags, None, ["a", "b", "c"], (), counts=True)
+    moments = Moments.of(cells)
+    assert moments.ranked(None)[0] == 1
+    assert moments.ranked(0)[0] == 1
+    only_first = LabelledCells.of([bags[0], bags[1]], None, ["a", "b"], (), counts=True)
+    assert Moments.of(only_first).ranked(1)[0] == 0
+    assert Moments.of(only_first).ranked(0)[0] == 1
+    x = cells.expression(cells.genes)
+    of_label = [x[cells.label == i] for i in range(2)]
+    grand = x.mean(axis=0)
+    between = sum(len(part) * (part.mean(axis=0) - grand) ** 2 for part in of_label)
+    within = sum(((part - part.mean(axis=0)) ** 2).sum(axis=0) for part in of_label)
+    assert moments.ranked(None).tolist() == np.argsort(-(between / within)).tolist()
