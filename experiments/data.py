@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from features.cells.processing import CellProcessing, CellProcessor
+from features.cells.reference_mapping import ReferenceMapper
 from features.check import examine
 from features.cohort import Cohort, outcomes_at, to_patients
 from features.config import FeatureConfig
@@ -54,6 +55,8 @@ def load_rows(
         raise CohortError(examination.findings)
     cohort = examination.cohort
     processing = features.processing if features.cells else None
+    if processing is not None and processing.reference is not None:
+        ReferenceMapper.load(processing.reference).require_unseen(cohort.patients["patient_id"])
     patients = all_patients(cohort, processing, store, progress=progress)
     rows, days, outcomes = [], [], []
     for day in endpoint.landmark_days:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
+
+import numpy as np
 
 from features.analytes import find
 from features.config import FeatureConfig, Grade
 from features.errors import SequelaError
 from features.history import history_columns
 from features.landmark import Thresholds, landmark_columns
-from features.patients import FloatArray, Patients
+from features.patients import FloatArray, Measurements, Patients
 from features.schema import Variable
 from features.scores import SCORES, score_columns
 from features.scores.icaht import icaht_columns
@@ -25,6 +27,7 @@ GRADED: Mapping[Grade, str] = {"icaht": "anc", "t_icaht": "platelets"}
 """The analyte whose daily counts a grade is read from."""
 _EVENT = "prior "
 _INFLAMIX = "inflamix"
+_NO_ANALYTES: frozenset[Lab] = frozenset({"il10", "tnf_alpha"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +53,14 @@ class DerivedFeatures:
         Raises:
             SequelaError: A score, grade or threshold names what the cohort does not have.
         """
-        at_baseline = {name: variables[name] for name in patients.baseline}
+        at_baseline = {name: variables[name] for name in patients.baseline if name in variables}
         measured = {name: variables[name] for name in patients.measurements.names if name in variables}
         grades: dict[str, str] = {grade: _graded(grade, measured) for grade in config.grades}
-        for name in config.thresholds:
-            matching(list(measured), [name])
+        _require_measured(config.thresholds, measured)
+        _require_scores(config.scores, at_baseline | measured)
         scored = [(score, name) for score in _scores(config.scores) for name in (*score.inputs, *score.coded)]
-        mixture = InflaMix.fit(patients, variables, _labs(variables), seed=0) if config.inflamix else None
+        present = at_baseline | measured
+        mixture = InflaMix.fit(patients, variables, _labs(present), seed=0) if config.inflamix else None
         labs = () if mixture is None else mixture.variables
         from_baseline = [score.variable_of(name, at_baseline) for score, name in scored]
         from_measured = [score.variable_of(name, measured) for score, name in scored]
@@ -66,7 +70,7 @@ class DerivedFeatures:
             config.scores,
             grades,
             config.thresholds,
-            tuple(matching(patients.events.names, config.events)),
+            tuple(matching(patients.events.names, config.events, "features.events", "event")),
             config.recent_days,
             mixture,
         )
@@ -123,17 +127,44 @@ class DerivedFeatures:
 
 
 def _scores(names: Sequence[str]) -> Iterator[Score]:
-    """The scores meant; those unknown are named when they are computed."""
+    """The scores meant, whatever their scale."""
     for name in names:
-        base = name.partition(":")[0]
-        if base in SCORES:
-            yield SCORES[base]
+        yield SCORES[name.partition(":")[0]]
+
+
+def _require_scores(names: Sequence[str], variables: Mapping[str, Variable]) -> None:
+    """Refuse scores that do not exist, or that these variables cannot give."""
+    nobody = Patients(
+        np.zeros(0, dtype=object),
+        np.zeros(0),
+        {name: np.zeros(0) for name in variables},
+        Measurements.empty(0),
+    )
+    try:
+        score_columns(nobody, variables, names)
+    except SequelaError as error:
+        msg = f"features.scores: {error}"
+        raise SequelaError(msg) from error
+
+
+def _require_measured(names: Iterable[str], measured: Mapping[str, Variable]) -> None:
+    """Refuse thresholds of what was not measured."""
+    for name in names:
+        if name not in measured:
+            raise SequelaError(f"features.thresholds: no measured variable is called {name}; {_near(name, measured)}")
 
 
 def _labs(variables: Mapping[str, Variable]) -> dict[Lab, str]:
-    """What the cohort calls the laboratory values of InflaMix that it has."""
-    found = {lab: find({"hemoglobin": "haemoglobin"}.get(lab, lab), variables) for lab in LABS}
+    """What the patients' variables call the laboratory values of InflaMix that they have."""
+    found = {lab: _lab(lab, variables) for lab in LABS}
     return {lab: name for lab, name in found.items() if name is not None}
+
+
+def _lab(lab: Lab, variables: Mapping[str, Variable]) -> str | None:
+    """The variable that is a laboratory value; one that is no analyte known here goes by its name."""
+    if lab in _NO_ANALYTES:
+        return lab if lab in variables and variables[lab].kind == "numeric" else None
+    return find(lab, variables)
 
 
 def _graded(grade: Grade, measured: Mapping[str, Variable]) -> str:
@@ -152,15 +183,31 @@ def _unique(names: Sequence[str | None]) -> tuple[str, ...]:
     return tuple(name for name in dict.fromkeys(names) if name is not None)
 
 
-def matching(names: Mapping[str, object] | Sequence[str], patterns: Sequence[str]) -> list[str]:
+def matching(names: Iterable[str], patterns: Sequence[str], place: str, what: str = "variable") -> list[str]:
     """The names that match any pattern, in their own order.
+
+    Args:
+        names: Names that there are.
+        patterns: As `fnmatch` takes them, with capitals and small letters told apart.
+        place: Key of the configuration that holds the patterns, for the message.
+        what: What the names are names of, for the message.
 
     Raises:
         SequelaError: A pattern other than ``*`` matches none: it is misspelt, or the cohort lacks the variable.
     """
+    names = list(names)
     for pattern in patterns:
         if pattern != "*" and not any(fnmatchcase(name, pattern) for name in names):
-            near = get_close_matches(pattern, list(names), n=1)
-            msg = f"features: no variable matches {pattern}" + (f"; did you mean {near[0]}?" if near else "")
+            msg = f"{place}: no {what} of the cohort matches {pattern}; {_near(pattern, names)}"
             raise SequelaError(msg)
     return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
+
+
+def _near(name: str, valid: Iterable[str]) -> str:
+    """What may have been meant, or what there is, and what to do."""
+    known = sorted(valid)
+    near = get_close_matches(name, known, n=1)
+    if near:
+        return f"did you mean {near[0]}?"
+    some = ", ".join(known[:8]) + (", …" if len(known) > 8 else "")
+    return f"there are {some}. Correct it or leave it out." if known else "there are none. Leave it out."

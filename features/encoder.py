@@ -56,8 +56,10 @@ class PatientEncoder:
     @classmethod
     def fit(cls, patients: Patients, card: CohortCard, config: FeatureConfig) -> PatientEncoder:
         """Learn levels, components, imputation and scale from training patients."""
-        baseline = BaselineEncoder.fit(patients, card.variables, matching(patients.baseline, config.baseline))
-        measured = tuple(matching(patients.measurements.names, config.measurements))
+        patients = impossible(patients, card.variables)[0]
+        at_baseline = matching(patients.baseline, config.baseline, "features.baseline")
+        baseline = BaselineEncoder.fit(patients, card.variables, at_baseline)
+        measured = tuple(matching(patients.measurements.names, config.measurements, "features.measurements"))
         cells = card.cells or CellsCard()
         samples = SampleFeatures.fit(
             patients,

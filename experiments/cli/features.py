@@ -11,6 +11,7 @@ import typer
 if TYPE_CHECKING:
     from features.cells.processing import CellProcessing
     from features.cells.store import CellStore
+    from features.cohort import Cohort
 
 
 def features(
@@ -24,6 +25,10 @@ def features(
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that read and process samples.")] = 2,
     verify: Annotated[bool, typer.Option("--verify", help="Compare the checksum of every file of the store.")] = False,
+    fit_reference: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Fit a reference mapper on the cells' labels, and write it there."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The samples as JSON on stdout.")] = False,
 ) -> None:
     """Store a cohort's cells once, processed and summarised, for every run that asks for the same; show what is there.
@@ -31,6 +36,9 @@ def features(
     Training builds the store by itself; this command does it beforehand, with more processes, and shows the samples.
 
     Example: sequela features cohorts/mine --set min_genes=200 --set annotation=markers --workers 4
+
+    A reference for other cohorts: sequela features cohorts/labelled --fit-reference reference.safetensors, and then
+    processing: {annotation: reference, reference: reference.safetensors} in the features of a run.
     """
     from experiments.cli.output import progress_bars, stderr
     from experiments.data import stored_cells
@@ -44,6 +52,8 @@ def features(
         store = stored_cells(read, processing, home.features, workers=workers, progress=bar("cells"))
     if verify:
         store.verify()
+    if fit_reference is not None:
+        _fit_reference(read, store, fit_reference)
     _show(store, as_json=as_json)
     size = sum(file.stat().st_size for file in store.folder.rglob("*") if file.is_file())
     stderr.print(
@@ -52,6 +62,27 @@ def features(
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _fit_reference(cohort: Cohort, store: CellStore, path: Path) -> None:
+    """Fit on every labelled cell; genes, penalty and calibration come from patients held out."""
+    from experiments.cli.output import stderr
+    from features.cells.reference_mapping import ReferenceMapper
+    from features.schema import CellsCard
+
+    patient_of = dict(zip(cohort.samples["sample_id"], cohort.samples["patient_id"], strict=True))
+    held = [name for name in store.samples if name in patient_of]
+    bags = store.bags(held)
+    with stderr.status("fitting the reference"):
+        mapper = ReferenceMapper.fit(
+            [bags[i] for i in range(len(held))],
+            groups=[patient_of[name] for name in held],
+            counts=(cohort.card.cells or CellsCard()).values == "counts",
+            n_genes=(150,),
+            penalty=(0.003, 0.01, 0.03),
+        )
+    mapper.save(path)
+    stderr.print(f"wrote {path}: {len(mapper.labels)} labels by {len(mapper.genes)} genes", highlight=False)
 
 
 def _processing(run: Path | None, overrides: list[str]) -> CellProcessing:

@@ -4,7 +4,7 @@ write_cohort_report(cohort, patients, endpoints, path, progress)
 
 sections_clinic, sections_cells   what the page says, part by part
 follow_up, missingness, trajectories, cell_sample, embedding_map   the numbers behind it
-figures_clinic, figures_cells, drawing   the pictures, in the colors of the page
+figures_clinic, figures_cells, drawing   the pictures, in the colours of the page
 tables, page, privacy   tables, the page around it all, and what may be shown of real patients
 """
 
@@ -123,9 +123,9 @@ def _privacy_section(cohort: Cohort, shown: Disclosure) -> Section:
     """What the page shows of single patients, and what not."""
     always = "The page names no patient and no sample. Samples are unnamed bars and dots, and cells unnamed dots. "
     guarded = (
-        f"Counts of 1 to {SMALLEST - 1} patients are shown as <{SMALLEST}, one more count is withheld where they would "
-        f"follow from it, curves of fewer than {SMALLEST} events are not drawn, and shares in pictures of missing values "
-        f"are moved to {SMALLEST} patients. "
+        f"Counts of 1 to {SMALLEST - 1} patients are shown as <{SMALLEST}, one more count is withheld where they "
+        f"would follow from it, curves of fewer than {SMALLEST} events are not drawn, and shares in pictures of "
+        f"missing values are moved to {SMALLEST} patients. "
         if shown.guarded
         else "The patients are simulated, and small counts are shown as they are. "
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import scipy.sparse
@@ -105,8 +106,7 @@ def _known(numbers: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
 
 def _expression(bag: CellBag, genes: tuple[str, ...], picked: IntArray, *, counts: bool) -> scipy.sparse.csr_matrix:
     """(picked cells, genes): log1p of counts per `TARGET_SUM`, or intensities as they are."""
-    place = {gene: j for j, gene in enumerate(genes)}
-    column = np.array([place.get(gene, -1) for gene in bag.genes], dtype=np.int64)
+    column = _columns(bag.genes, genes)
     totals = row_sums(bag, bag.values)[picked] if counts else np.zeros(0)
     matrix = scipy.sparse.csr_matrix((bag.values, bag.indices, bag.indptr), shape=(len(bag), len(bag.genes)))[picked]
     kept = column[matrix.indices] >= 0
@@ -116,6 +116,13 @@ def _expression(bag: CellBag, genes: tuple[str, ...], picked: IntArray, *, count
         values = np.log1p(values * TARGET_SUM / np.maximum(totals, 1.0)[row])
     entries = (values.astype(np.float32), (row, column[matrix.indices[kept]]))
     return scipy.sparse.csr_matrix(entries, shape=(len(picked), len(genes)))
+
+
+@lru_cache(maxsize=1)
+def _columns(have: tuple[str, ...], want: tuple[str, ...]) -> IntArray:
+    """(genes,): place of each gene among those wanted, -1 for the others; samples mostly share one panel."""
+    place = {gene: j for j, gene in enumerate(want)}
+    return np.array([place.get(gene, -1) for gene in have], dtype=np.int64)
 
 
 def _standardised(matrix: FloatArray) -> FloatArray:

@@ -18,15 +18,15 @@ from matplotlib.patches import Rectangle
 from experiments.figures import PALETTE
 from features.patients import FloatArray
 
-WIDTH_INCHES = 4.6
-"""One size for all: a column of a desk's screen, and the whole width of a phone's."""
+WIDTH_INCHES, SMALL_INCHES = 4.6, 3.5
+"""Of a figure that stands beside one other, and beside two, on a desk's screen; a phone's is filled by each."""
 INK, FAINT = "#16191d", "#c9ced5"
 """Drawn with these, shown in the page's colours of text and of rules."""
 TINTS = ("#54b0d3", "#e8a07c", "#9dc680", "#b9a3d9", "#bdbdbd", "#dfc071")
 """Paler companions of the palette, for more than six groups; groups are told apart by order and label as well."""
 COLORS = (*PALETTE, *TINTS)
 _VARIABLES = {INK: "--ink", FAINT: "--rule"} | {color: f"--c{i}" for i, color in enumerate(COLORS)}
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.size": 9.5,
     "axes.titlesize": 10,
@@ -56,20 +56,26 @@ _STYLE = {
 RASTER_DPI = 200
 """Dots per inch of what is too much for vectors: cells, and lines of patients."""
 
-DEEPEST = 0.5
-"""Opacity of the fullest cell of a heat map: text stays legible on it, in light and in dark."""
+FAINTEST, DEEPEST = 0.04, 0.5
+"""Opacity of the emptiest and of the fullest cell of a heat map: text stays legible on it, in light and in dark."""
 
 
 def color_of(index: int) -> str:
-    """The color of a group, in the order of groups."""
+    """The colour of a group, in the order of groups."""
     return COLORS[index % len(COLORS)]
 
 
 @contextmanager
-def drawing(height_inches: float, rows: int = 1, **subplots: Any) -> Iterator[tuple[Figure, list[Axes]]]:  # noqa: ANN401
+def drawing(
+    height_inches: float,
+    rows: int = 1,
+    *,
+    width_inches: float = WIDTH_INCHES,
+    **subplots: Any,  # noqa: ANN401
+) -> Iterator[tuple[Figure, list[Axes]]]:
     """Yield a figure of the page's width and its axes, in the page's style."""
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(WIDTH_INCHES, height_inches), layout="constrained", dpi=RASTER_DPI)
+        figure = Figure(figsize=(width_inches, height_inches), layout="constrained", dpi=RASTER_DPI)
         axes = figure.subplots(rows, 1, squeeze=False, **subplots)
         yield figure, list(axes[:, 0])
 
@@ -115,7 +121,7 @@ def heat_map(axes: Axes, values: FloatArray, color: Callable[[float], str], text
     """Cells (rows, columns) whose opacity is the size of the value, so that they suit a light and a dark page alike."""
     for (i, j), value in np.ndenumerate(values):
         if np.isfinite(value):
-            shade = min(abs(float(value)), 1.0) * DEEPEST
+            shade = FAINTEST + min(abs(float(value)), 1.0) * (DEEPEST - FAINTEST)
             axes.add_patch(Rectangle((j - 0.47, i - 0.45), 0.94, 0.9, color=color(value), alpha=shade, lw=0))
             axes.text(j, i, text(value), ha="center", va="center", fontsize=8)
     axes.set_xlim(-0.5, values.shape[1] - 0.5)

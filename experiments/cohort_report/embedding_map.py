@@ -112,7 +112,8 @@ def explained(
 def _means(values: FloatArray, group: IntArray) -> FloatArray:
     sums = np.zeros((int(group.max()) + 1, values.shape[1]))
     np.add.at(sums, group, values)
-    return sums / np.maximum(np.bincount(group), 1)[:, None]
+    means: FloatArray = sums / np.maximum(np.bincount(group), 1)[:, None]
+    return means
 
 
 def adjusted_r2(values: FloatArray, group: IntArray) -> FloatArray:
@@ -126,7 +127,8 @@ def adjusted_r2(values: FloatArray, group: IntArray) -> FloatArray:
     if n <= k:
         return np.zeros(values.shape[1])
     ratio = np.divide(inside, total, out=np.ones_like(total), where=total > 0)
-    return np.maximum(1.0 - ratio * (n - 1) / (n - k), 0.0)
+    adjusted: FloatArray = np.maximum(1.0 - ratio * (n - 1) / (n - k), 0.0)
+    return adjusted
 
 
 def _weighted(by_axis: FloatArray, values: FloatArray) -> float:

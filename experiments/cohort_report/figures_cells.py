@@ -10,7 +10,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from experiments.cohort_report.drawing import COLORS, FAINT, INK, color_of, drawing, heat_map, legend_below
+from experiments.cohort_report.drawing import (
+    COLORS,
+    FAINT,
+    INK,
+    SMALL_INCHES,
+    color_of,
+    drawing,
+    heat_map,
+    legend_below,
+)
 from experiments.cohort_report.embedding_map import Explained
 from features.cells.bag import UNLABELLED
 from features.patients import FloatArray, IntArray, Samples, TextArray
@@ -27,7 +36,7 @@ MAD_TO_SD = 1.4826
 
 @dataclass(frozen=True, slots=True)
 class TypeColors:
-    """The color of each cell type on this page: those with most cells first, few remain in grey."""
+    """The colour of each cell type on this page: those with most cells first, few remain in grey."""
 
     names: tuple[str, ...]
 
@@ -71,13 +80,14 @@ def _bars(axes: Axes, below: FloatArray, height: FloatArray, color: str, label: 
 
 
 def composition_figure(samples: Samples, material: str, colors: TypeColors) -> Figure:
-    """Shares of cell types in each sample of a material, by day, and within a day by the share of the first type."""
+    """Shares of cell types in each sample of a material, by day, and within a day by the share of the main type."""
     by_type = samples.summary.cells_by_type
     kept = np.flatnonzero((samples.material == material) & (by_type.sum(axis=1) > 0))
     shares = by_type[kept] / by_type[kept].sum(axis=1, keepdims=True)
     columns = _shares(shares, samples.summary.cell_types, colors)
     day = samples.day[kept]
-    order = np.lexsort((-next(iter(columns.values())), day))
+    main = max(columns.values(), key=lambda share: float(share.sum()))
+    order = np.lexsort((-main, day))
     with drawing(3.4) as (figure, (axes,)):
         below = np.zeros(len(kept))
         for name, share in columns.items():
@@ -145,8 +155,8 @@ def robust_limits(values: FloatArray) -> Limits | None:
 def quality_figure(
     samples: Samples, materials: Sequence[str], values: FloatArray, label: str, rng: np.random.Generator
 ) -> Figure:
-    """One number of every sample as a dot, by material, with the robust limits; those outside in a second color."""
-    with drawing(0.9 + 0.55 * len(materials)) as (figure, (axes,)):
+    """One number of every sample as a dot, by material, with the robust limits; those outside in a second colour."""
+    with drawing(0.9 + 0.55 * len(materials), width_inches=SMALL_INCHES) as (figure, (axes,)):
         for i, material in enumerate(materials):
             of_it = values[(samples.material == material) & np.isfinite(values)]
             limits = robust_limits(of_it)
@@ -174,7 +184,7 @@ def quality_figure(
 def map_figure(
     xy: FloatArray, group: TextArray, colors: dict[str, str], title: str, method: str, *, named: bool
 ) -> Figure:
-    """Cells on a plane, in the colors of their groups, drawn in an order that has nothing to do with groups."""
+    """Cells on a plane, in the colours of their groups, drawn in an order that has nothing to do with groups."""
     with drawing(4.1) as (figure, (axes,)):
         shade = [colors.get(str(name), GREY) for name in group]
         axes.scatter(xy[:, 0], xy[:, 1], c=shade, s=3.5, alpha=0.75, lw=0, rasterized=True)
@@ -203,5 +213,5 @@ def explained_figure(rows: Sequence[Explained], n_axes: int) -> Figure:
 
 
 def group_colors(group: IntArray | TextArray) -> dict[str, str]:
-    """A color for every group, in the order of names."""
+    """A colour for every group, in the order of names."""
     return {str(name): _HUES[i % len(_HUES)] for i, name in enumerate(sorted({str(name) for name in group}))}

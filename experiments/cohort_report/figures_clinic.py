@@ -8,9 +8,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, PercentFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, PercentFormatter
 
-from experiments.cohort_report.drawing import FAINT, INK, color_of, drawing, heat_map, legend_below
+from experiments.cohort_report.drawing import FAINT, INK, SMALL_INCHES, color_of, drawing, heat_map, legend_below
 from experiments.cohort_report.follow_up import Curves, followed, n_at_risk, tick_days
 from experiments.cohort_report.missingness import CoMissing, Known
 from experiments.cohort_report.privacy import SMALLEST, Disclosure
@@ -81,7 +81,7 @@ def known_bars(known: Known) -> Figure:
         share = known.share[:, 0]
         axes.barh(np.arange(len(share)), share, color=color_of(0), height=0.68)
         for i, value in enumerate(share):
-            axes.text(min(value + 0.01, 1.01), i, f"{value:.0%}", va="center", fontsize=8)
+            axes.text(min(value + 0.01, 1.01), i, _percent(value), va="center", fontsize=8)
         axes.set_yticks(np.arange(len(share)), known.names)
         axes.set_xlim(0, 1.12)
         axes.set_xticks([0, 0.5, 1])
@@ -93,10 +93,15 @@ def known_bars(known: Known) -> Figure:
     return figure
 
 
+def _percent(value: float) -> str:
+    """A share; neither all nor none unless it is."""
+    return ">99%" if 0.995 <= value < 1 else "<1%" if 0 < value < 0.005 else f"{value:.0%}"
+
+
 def known_map(known: Known) -> Figure:
     """Share of patients with a measurement by each landmark, as a heat map."""
     with drawing(0.8 + 0.24 * len(known.names)) as (figure, (axes,)):
-        heat_map(axes, known.share, lambda value: color_of(0), lambda value: f"{value:.0%}")
+        heat_map(axes, known.share, lambda _: color_of(0), _percent)
         axes.set_xticks(np.arange(len(known.columns)), known.columns)
         axes.set_yticks(np.arange(len(known.names)), known.names)
         axes.set_title("Measured at least once by")
@@ -112,7 +117,7 @@ def co_missing_map(missing: CoMissing) -> Figure:
             axes,
             lower,
             lambda value: color_of(0 if value >= 0 else 1),
-            lambda value: f"{value:.1f}".replace("-", "−") if n <= MOST_NUMBERED else "",
+            lambda value: _correlation(value) if n <= MOST_NUMBERED else "",
         )
         axes.set_xticks(np.arange(n - 1), missing.names[:-1], rotation=90)
         axes.set_yticks(np.arange(n - 1), missing.names[1:])
@@ -120,9 +125,13 @@ def co_missing_map(missing: CoMissing) -> Figure:
     return figure
 
 
+def _correlation(value: float) -> str:
+    return f"{value:.1f}".replace("-", "−") if abs(value) >= 0.05 else ""
+
+
 def trajectory_figure(of: Trajectory) -> Figure:
     """Median and quartiles over days since infusion, over thin lines of single patients where they may be shown."""
-    with drawing(2.5) as (figure, (axes,)):
+    with drawing(2.5, width_inches=SMALL_INCHES) as (figure, (axes,)):
         if of.lines:
             lines = LineCollection(of.lines, colors=color_of(4), alpha=0.22, linewidths=0.5, rasterized=True)
             axes.add_collection(lines)
@@ -142,11 +151,13 @@ def _scales(axes: Axes, of: Trajectory) -> None:
         axes.set_yscale("log")
     elif of.scale == "symlog":
         axes.set_yscale("symlog", linthresh=of.linear_to)
-    axes.yaxis.set_minor_locator(FixedLocator([]))
     low, high = of.limits
     axes.set_ylim(low, high)
-    if of.scale != "log" and high < 1e4:
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "−")))
+    if of.scale == "log":
+        subs = (1.0, 2.0, 5.0) if high / low < 60 else (1.0, 3.0) if high / low < 1e3 else (1.0,)
+        axes.yaxis.set_major_locator(LogLocator(subs=subs, numticks=12))
+    axes.yaxis.set_minor_locator(FixedLocator([]))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _plain(value)))
     first, last = float(of.day[0]), float(of.day[-1])
     if last > 4 * LINEAR_TO_DAY:
         axes.set_xscale("symlog", linthresh=LINEAR_TO_DAY, linscale=1.6)
@@ -155,6 +166,14 @@ def _scales(axes: Axes, of: Trajectory) -> None:
         axes.xaxis.set_minor_locator(FixedLocator([]))
     pad = 0.03 * max(last - first, 1.0)
     axes.set_xlim(first - min(pad, 2.0), last + pad)
+
+
+def _plain(value: float) -> str:
+    """A value of an axis in few letters."""
+    for size, letter in ((1e6, "M"), (1e3, "k")):
+        if abs(value) >= 10 * size or (letter == "M" and abs(value) >= size):
+            return f"{value / size:g}{letter}".replace("-", "−")
+    return f"{value:g}".replace("-", "−")
 
 
 def _ticks_of_course(first: float) -> Sequence[float]:

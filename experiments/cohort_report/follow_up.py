@@ -63,7 +63,7 @@ def incidence_curves(cohort: Cohort, endpoint: Endpoint, landmark_day: float, rn
 
 
 def n_at_risk(outcomes: Outcomes, days: FloatArray) -> IntArray:
-    """(days,): patients who have entered and not left just before each day, entry < day ≤ duration; day 0 is its own."""
+    """(days,): patients at risk just before each day: entry < day ≤ duration, or entered by 0."""
     entry = np.zeros(len(outcomes)) if outcomes.entry_days is None else outcomes.entry_days
     entered = (entry[:, None] < days) | (entry[:, None] == 0)
     return np.asarray((entered & (days <= outcomes.duration_days[:, None])).sum(axis=0), dtype=np.int64)

@@ -78,7 +78,8 @@ def render(heading: Heading, sections: Sequence[Section]) -> str:
     facts = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in heading.facts.items() if text)
     tiles = "".join(f"<li><b>{escape(n)}</b><span>{escape(name)}</span></li>" for name, n in heading.tiles.items())
     body = "".join(
-        f'<section id="{part.key}" aria-labelledby="{part.key}-title"><h2 id="{part.key}-title">{escape(part.title)}</h2>'
+        f'<section id="{part.key}" aria-labelledby="{part.key}-title">'
+        f'<h2 id="{part.key}-title">{escape(part.title)}</h2>'
         f"{part.body}</section>"
         for part in sections
     )

@@ -21,7 +21,7 @@ from experiments.cohort_report.figures_cells import (
     robust_limits,
 )
 from experiments.cohort_report.page import Section, absent, figures, paragraph
-from experiments.cohort_report.privacy import SMALLEST, Disclosure
+from experiments.cohort_report.privacy import Disclosure
 from experiments.cohort_report.tables import html_table, median_iqr, number, sample_rows
 from features.cells.bag import UNLABELLED
 from features.cohort import Cohort
@@ -90,7 +90,7 @@ def quality_section(cells: CellViews | None, rng: np.random.Generator) -> Sectio
     if not cells.numbers:
         return Section("quality", title, absent("Nothing was measured of the samples (intensities of markers)."))
     body = paragraph(
-        "A dot is a sample, the black line the median of the material, and the grey area the median ± 3 scaled median "
+        "A dot is a sample, the upright line the median of the material, and the grey area the median ± 3 scaled median "
         "absolute deviations; samples outside are orange diamonds. The limits need five samples that differ."
     )
     parts = []
@@ -126,7 +126,9 @@ def composition_section(cells: CellViews | None) -> Section:
         shares = ", ".join(f"{types[i]} {of_it[i] / of_it.sum():.0%}" for i in order if of_it[i])
         words = f"{material}, all cells together: {shares}."
         parts.append((composition_figure(cells.samples, material, cells.colors), words, words))
-    body = paragraph("A column is a sample; samples are ordered by day, and within a day by their share of one type.")
+    body = paragraph(
+        "A column is a sample; samples are ordered by day, and within a day by the share of the main type."
+    )
     rest = [types[i] for i in np.argsort(-totals) if types[i] not in (*cells.colors.names, UNLABELLED) and totals[i]]
     body += figures(parts, "mix")
     body += paragraph(f"In grey, as other types: {listed(rest)}.") if rest else ""
@@ -192,9 +194,13 @@ def _map_body(cells: CellViews, sampled: SampledCells, xy: FloatArray, method: s
 def _caption(name: str) -> str:
     if name == "patient":
         return (
-            "Patients are not named, and some share a color. Islands of one color are cells that only one patient has."
+            "Patients are not named, and some share a colour. An island of one colour would be cells of few patients."
         )
-    return f"Islands of one {name} lie apart." if name == "cell type" else f"Well mixed, {name}s lie over one another."
+    return (
+        "Types that differ lie apart."
+        if name == "cell type"
+        else f"Cells of a {name} that lie apart differ from the others."
+    )
 
 
 def _batch_body(rows: Sequence[Explained], sampled: SampledCells) -> str:
@@ -223,11 +229,11 @@ def _batch_body(rows: Sequence[Explained], sampled: SampledCells) -> str:
     words = f"Adjusted R² of the first {min(AXES_SHOWN, sampled.components.shape[1])} principal axes by grouping."
     axes_share = float(sampled.explained.sum())
     how = (
-        f"Variance explained is the adjusted R² of a one-way analysis on each of {sampled.components.shape[1]} principal "
-        f"axes (which hold {axes_share:.0%} of the variance of the variable genes), weighted by the axes' variance: 0 % "
-        "if the groups do not differ, 100 % if all cells of a group are alike. LISI is the effective number of groups "
-        "around a cell; mixing is its median over that of groups dealt at random, 100 % if the grouping leaves no trace. "
-        "Cell types should explain much and mix little; a site or a sample that explains much within cell types, and "
+        f"Variance explained is the adjusted R² of a one-way analysis on each of {sampled.components.shape[1]} "
+        f"principal axes (which hold {axes_share:.0%} of the variance of the variable genes), weighted by their "
+        "variance: 0 % if the groups do not differ, 100 % if all cells of a group are alike. LISI is the effective "
+        "number of groups around a cell; mixing is its median over that of groups dealt at random, 100 % if the "
+        "grouping leaves no trace. Cell types should explain much and mix little; a site or a sample that explains much within cell types, and "
         "mixes little, is a batch to be modelled, or a difference between its patients: the cells alone cannot tell. "
         "Büttner et al., Nat Methods 2019;16:43–49; Korsunsky et al., Nat Methods 2019;16:1289–1296."
     )
@@ -240,6 +246,6 @@ def _batch_body(rows: Sequence[Explained], sampled: SampledCells) -> str:
 
 
 __all__ = [
-    "SMALLEST", "CellViews", "composition_section", "map_and_batch_sections", "quality_section", "samples_section",
+    "CellViews", "composition_section", "map_and_batch_sections", "quality_section", "samples_section",
     "view_cells",
 ]  # fmt: skip

@@ -92,8 +92,8 @@ def incidence_section(
             least = f"fewer than {SMALLEST} events" if shown.guarded else "no events"
             why[f"{of.endpoint} from day {of.landmark_day:g}"] = f"{least} of any cause"
     body = paragraph(
-        "Aalen–Johansen estimates with competing causes, from the patients at risk at the landmark; bands are pointwise "
-        "95 % intervals by resampling patients. Curves end where fewer than "
+        "Aalen–Johansen estimates with competing causes, from the patients at risk at the landmark; bands are "
+        "pointwise 95 % intervals by resampling patients. Curves end where fewer than "
         f"{SMALLEST} patients are at risk."
     )
     if not endpoints:

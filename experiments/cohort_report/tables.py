@@ -48,11 +48,12 @@ def html_table(caption: str, columns: Row, rows: Sequence[Row], *, numeric_from:
 
 
 def number(value: float) -> str:
-    """A value with three significant digits, without exponent."""
+    """A value with three significant digits or all before the point, without exponent or zeros at the end."""
     if not np.isfinite(value):
         return "–"
     digits = max(0, 2 - int(np.floor(np.log10(abs(value))))) if value else 0
-    return f"{value:,.{digits}f}"
+    text = f"{value:,.{digits}f}"
+    return text.rstrip("0").rstrip(".") if digits else text
 
 
 def median_iqr(values: FloatArray) -> str:
@@ -103,7 +104,10 @@ def _level_rows(name: str, variable: Variable, values: pd.Series, shown: Disclos
 
 def _of(text: str, count: int, total: int) -> str:
     """A count in words with its share of a total, unless the count is 0 or is not shown."""
-    return f"{text} ({100 * count / total:.0f} %)" if text == f"{count:,}" and count else text
+    if text != f"{count:,}" or not count:
+        return text
+    share = 100 * count / total
+    return f"{text} (<1 %)" if share < 1 else f"{text} ({share:.0f} %)"
 
 
 def event_rows(cohort: Cohort, shown: Disclosure) -> list[tuple[str, ...]]:
@@ -136,7 +140,7 @@ def finding_rows(findings: Sequence[Finding]) -> list[tuple[str, str, str, str]]
 def sample_rows(samples: Samples, shown: Disclosure) -> list[tuple[str, ...]]:
     """Material, patients, samples, samples with cells, cells, cells per sample, days; in alphabetical order."""
     cells, row = samples.summary.cells_by_type.sum(axis=1), samples.row
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for material in sorted(set(samples.material)):
         of_it = samples.material == material
         n_cells, n_patients = cells[of_it], len(np.unique(row[of_it]))

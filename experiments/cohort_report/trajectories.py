@@ -16,7 +16,7 @@ from features.patients import FloatArray
 MOST_VARIABLES = 12
 MOST_LINES = 120
 """Lines of patients drawn, chosen by chance; more make a blot."""
-WINDOWS = 24
+WINDOWS = 16
 LINEAR_TO_DAY = 30.0
 SKEWED = 2.0
 """Skewness beyond which values are drawn on a logarithmic axis, where that makes them less skewed."""
@@ -68,7 +68,10 @@ def trajectory(cohort: Cohort, name: str, shown: Disclosure, rng: np.random.Gene
         name if unit == "1" else f"{name} ({unit})",
         int(table["patient_id"].nunique()),
         len(table),
-        *(summary[column].to_numpy(dtype=float) for column in ("day", "median", "low", "high")),
+        summary["day"].to_numpy(dtype=float),
+        summary["median"].to_numpy(dtype=float),
+        summary["low"].to_numpy(dtype=float),
+        summary["high"].to_numpy(dtype=float),
         scale,
         linear_to,
         _limits(values if lines else summary[["low", "high"]].to_numpy(dtype=float).ravel(), scale),
@@ -79,7 +82,7 @@ def trajectory(cohort: Cohort, name: str, shown: Disclosure, rng: np.random.Gene
 def _windows(table: pd.DataFrame, least: int) -> pd.DataFrame:
     """Day, median and quartiles of each window with at least so many patients."""
     day = table["day"].to_numpy(dtype=float)
-    window = np.unique(_edges(day), return_inverse=False).searchsorted(day, side="right")
+    window = _edges(day).searchsorted(day, side="right")
     of_patient = table.assign(window=window).groupby(["window", "patient_id"])[["day", "value"]].median()
     by_window = of_patient.groupby("window")
     summary = pd.DataFrame(

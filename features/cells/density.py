@@ -58,8 +58,8 @@ class DensityEmbedding:
     ) -> DensityEmbedding:
         """Fit on cells of training samples: their principal components, bandwidth, and components over samples.
 
-        The kernel is the mean of exp(−|x − y|² / 2σ²) over σ = `BANDWIDTHS` · the median distance of training cells (the
-        median heuristic of Gretton et al. 2012). The components over samples are at most a tenth of the samples.
+        The kernel is the mean of exp(−|x − y|² / 2σ²) over σ = `BANDWIDTHS` · the median distance of training cells
+        (the median heuristic of Gretton et al. 2012). The components over samples are at most a tenth of the samples.
 
         Args:
             bags: Cells of training samples, read three times; those without cells are left out.

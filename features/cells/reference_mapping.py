@@ -7,8 +7,9 @@ can read. To apply it needs numpy alone; to fit it, scipy as well (`features.cel
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,8 @@ class ReferenceMapper:
     """Whether it takes raw counts, or intensities."""
     threshold: float = 0.5
     """A cell whose most probable label is less probable stays `UNLABELLED`."""
+    patients: frozenset[str] = frozenset()
+    """sha256 of the identifier of each patient it was fitted on: of whom it knows, it may not be asked in a study."""
 
     @classmethod
     def fit(
@@ -82,7 +85,22 @@ class ReferenceMapper:
 
         cells = LabelledCells.of(bags, labels, groups, exclude, counts=counts)
         genes, slopes, intercept = fit_softmax(cells, n_genes, penalty, balance)
-        return cls(genes, cells.labels, slopes, intercept, counts, threshold)
+        return cls(genes, cells.labels, slopes, intercept, counts, threshold, frozenset(map(_digest, groups or ())))
+
+    def require_unseen(self, patient_ids: Iterable[str]) -> None:
+        """Refuse to label patients that the mapper was fitted on: what it says of them would be optimistic.
+
+        Raises:
+            SequelaError: It has seen some of them.
+        """
+        ids = set(map(str, patient_ids))
+        seen = self.patients & set(map(_digest, ids))
+        if seen:
+            msg = (
+                f"reference: it was fitted on cells of {len(seen)} of these {len(ids)} patients, so that a fold would "
+                "know its test patients; fit it on other patients"
+            )
+            raise SequelaError(msg)
 
     def probabilities(self, bag: CellBag) -> FloatArray:
         """(cells, labels): probability of each label, rows sum to 1; genes that are not on the panel count as zero."""
@@ -119,6 +137,7 @@ class ReferenceMapper:
             "labels": list(self.labels),
             "counts": self.counts,
             "threshold": self.threshold,
+            "patients": sorted(self.patients),
         }
         return sizes, {"coefficients": self.coefficients, "intercept": self.intercept}
 
@@ -135,7 +154,8 @@ class ReferenceMapper:
             msg = f"reference: this is no {_FORMAT} with a coefficient for each label and gene; fit and save it again"
             raise SequelaError(msg)
         slopes, intercept = (np.asarray(arrays[name], dtype=np.float64) for name in _ARRAYS)
-        return cls(genes, labels, slopes, intercept, bool(sizes["counts"]), float(sizes["threshold"]))
+        threshold, patients = float(sizes["threshold"]), frozenset(sizes.get("patients", ()))
+        return cls(genes, labels, slopes, intercept, bool(sizes["counts"]), threshold, patients)
 
     def save(self, path: Path) -> None:
         """Write one safetensors file, whole or not at all."""
@@ -167,6 +187,10 @@ class ReferenceMapper:
             msg = f"reference: {path.name} cannot be read as safetensors; fit the mapper and save it again"
             raise SequelaError(msg) from error
         return cls.from_state(sizes, arrays)
+
+
+def _digest(patient_id: str) -> str:
+    return hashlib.sha256(patient_id.encode()).hexdigest()
 
 
 def expression(bag: CellBag, genes: Sequence[str], *, counts: bool) -> Iterator[NDArray[np.float32]]:

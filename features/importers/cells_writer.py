@@ -77,7 +77,7 @@ class CellsWriter:
         self._x.attrs.update({"encoding-type": "csr_matrix", "encoding-version": "0.1.0", "shape": shape})
         self._file.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
         obs = pd.concat(self._obs, ignore_index=True) if self._obs else pd.DataFrame({"sample_id": []})
-        for column in obs.columns[obs.dtypes == object]:
+        for column in obs.select_dtypes("object").columns:
             obs[column] = pd.Categorical(obs[column])
         anndata.io.write_elem(self._file, "obs", obs.set_axis(obs.index.astype(str)))
         anndata.io.write_elem(self._file, "var", pd.DataFrame(index=pd.Index(self._genes, dtype=object)))

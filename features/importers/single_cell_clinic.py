@@ -20,7 +20,7 @@ from features.importers.table import import_table
 from features.schema import Endpoint, EventRule, Variable
 
 LABEL_DAY, LABEL_FOLLOW_UP_DAYS = 1.0, 2.0
-"""By convention a class that is told by a label is an event on the former day, and everyone is followed to the latter."""
+"""By convention a class told by a label is an event on the former day, and everyone is followed to the latter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,10 @@ def read_samples(
         own = pd.DataFrame({"": list(names)})
         table = Delimited("the folder of matrices", own, decimal_comma=False)
     ids = table.present(spec.sample_id or "")
-    columns = {"sample_id": ids, "patient_id": table.present(spec.patient_id) if spec.patient_id else ids}
+    columns: dict[str, object] = {
+        "sample_id": ids,
+        "patient_id": table.present(spec.patient_id) if spec.patient_id else ids,
+    }
     columns["day"] = _days(table, spec.day)
     for name, part in (("material", spec.material), ("assay", spec.assay)):
         if part is not None:

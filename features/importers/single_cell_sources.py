@@ -36,17 +36,13 @@ class Part(NamedTuple):
 class CellSource(Protocol):
     """Where cells come from."""
 
-    name: str
-    """For messages."""
-
     @property
     def samples(self) -> Sequence[str]:
         """Their names."""
 
     @property
     def table(self) -> pd.DataFrame | None:
-        """A row a sample, in the order of `samples`, with text columns: what obs says of it; None where it is silent.
-        """
+        """What obs says of the samples, a row each in their order, as text; None where it says nothing."""
 
     def genes(self) -> tuple[str, ...]:
         """Names of the columns."""
@@ -59,7 +55,6 @@ class CellSource(Protocol):
 class TenXSource:
     """Folders of 10x matrices: one sample is in memory at a time."""
 
-    name: str
     found: list[TenXSample]
 
     @property
@@ -99,7 +94,6 @@ class TenXSource:
 class AnnDataSource:
     """An .h5ad, of which some cells are in memory at a time."""
 
-    name: str
     file: CellFile
     table: pd.DataFrame
     labelled: bool
@@ -127,7 +121,8 @@ class AnnDataSource:
                 shape = (len(rows), len(self.file.genes))
                 values = scipy.sparse.csr_matrix((rows.values, rows.indices, rows.indptr), shape=shape)
                 labels = self.file.cell_type[cells]
-                texts = np.where(labels < 0, None, self.file.cell_types[labels])
+                texts = self.file.cell_types[labels]
+                texts[labels < 0] = None
                 obs = {"cell_type": texts} if self.labelled else {}
                 yield Part(self.file.samples[sample.number], values, pd.DataFrame(obs, index=range(len(rows))))
                 first += len(rows)
@@ -153,18 +148,16 @@ def open_cells(source: Path, cells: CellsSpec, samples: SamplesSpec, wanted: Seq
         if cells.matrix != "X" or cells.gene_names is not None or samples.cell_type is not None:
             msg = f"{source}: cells.matrix, cells.gene_names and samples.cell_type are of an .h5ad; leave them out"
             raise SequelaError(msg)
-        yield TenXSource(source.name, find_tenx(source))
+        yield TenXSource(find_tenx(source))
         return
     with TemporaryDirectory(prefix="sequela-") as beside:
         view = Path(beside) / source.name
         table = _link(source, view, cells, samples, wanted)
         with CellFile.open(view) as file:
-            yield AnnDataSource(source.name, file, table, samples.cell_type is not None)
+            yield AnnDataSource(file, table, samples.cell_type is not None)
 
 
-def _link(
-    source: Path, view: Path, cells: CellsSpec, samples: SamplesSpec, wanted: Sequence[str]
-) -> pd.DataFrame:
+def _link(source: Path, view: Path, cells: CellsSpec, samples: SamplesSpec, wanted: Sequence[str]) -> pd.DataFrame:
     """Write an .h5ad in our names whose X is that of the source (an HDF5 external link), and return its samples.
 
     Raises:
@@ -236,7 +229,7 @@ def _one_row_a_sample(name: str, obs: pd.DataFrame, sample: str) -> pd.DataFrame
     again = rows[sample].duplicated(keep=False)
     if again.any():
         of_one = rows[rows[sample] == rows.loc[again, sample].iloc[0]]
-        column = next(column for column in of_one if of_one[column].nunique(dropna=False) > 1)
+        column = next(column for column in of_one if len(of_one[column].unique()) > 1)
         values = " and ".join(repr(value) for value in of_one[column].unique()[:2])
         msg = f"{name}: cells of sample {of_one[sample].iloc[0]!r} have {column} = {values}; a sample has one"
         raise SequelaError(f"{msg}. Correct obs, or name the column that tells samples apart")

@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import scipy.io
@@ -200,7 +199,7 @@ def _reading(path: Path) -> Iterator[None]:
         raise SequelaError(msg) from error
 
 
-def _open(path: Path) -> IO[bytes]:
+def _open(path: Path) -> gzip.GzipFile | io.BufferedReader:
     """The file, decompressed where its first bytes say gzip, whatever its name says."""
     return gzip.open(path, "rb") if _is_gzipped(path) else path.open("rb")
 

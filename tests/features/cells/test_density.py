@@ -71,6 +71,19 @@ def test_discrepancy_equals_that_of_the_exact_kernel_within_its_stated_error() -
     assert np.median(relative) < 0.05
 
 
+def test_a_fitted_embedding_has_the_kernel_that_it_states(embedding: DensityEmbedding, training: list[CellBag]) -> None:
+    cells = [embedding.pca.transform(bag).astype(float) for bag in training]
+    median = median_distance(np.concatenate([c[:40] for c in cells]))
+    for i, j in [(0, 1), (2, 3), (4, 5)]:
+        value, error = squared_discrepancy(embedding.means(training[i]), embedding.means(training[j]))
+        exact = 0.0
+        for bandwidth in (1.0, 0.5, 0.25):
+            scale = SIGMA / (bandwidth * median)
+            exact += exact_discrepancy(cells[i] * scale, cells[j] * scale) / 3
+        assert abs(value - exact) < 4.5 * error + 0.02 * exact, "the median of other cells differs a little"
+        assert error < 0.1 * exact
+
+
 def test_features_multiply_to_the_kernel() -> None:
     rng = np.random.default_rng(2)
     frequencies = rng.standard_normal((4096, 3)) / SIGMA
@@ -149,7 +162,8 @@ def cohort(make_bag: MakeBag, rng: np.random.Generator, concentration: float, sp
 def test_distances_rank_as_the_divergences_of_gaussian_mixtures_do(
     make_bag: MakeBag, concentration: float, spread: float, least: float
 ) -> None:
-    """The comparison of GloScope: Spearman's correlation over the 66 pairs of a cohort, mean of three cohorts.
+    """The comparison of GloScope: Spearman's correlation over the 66 pairs of a cohort, mean of three cohorts: 0.91 where
+    samples differ in composition, 0.98 where they differ in expression, 0.62 where they differ in both.
 
     Where both differ, the two disagree on what is far: the divergence is not bounded and grows with any shift that is
     large beside the width of a cell type, however similar the types' shares are.
@@ -166,7 +180,6 @@ def test_distances_rank_as_the_divergences_of_gaussian_mixtures_do(
         theirs = [mixture_divergence(cells[i], cells[j], rng) for i, j in pairs]
         correlations.append(scipy.stats.spearmanr(ours, theirs).statistic)
     assert np.mean(correlations) > least, correlations
-    print(np.mean(correlations), correlations)
 
 
 def test_the_median_heuristic_is_the_median_of_pairs() -> None:
