@@ -1,4 +1,4 @@
-"""Cells for the fit of an encoder: shuffled batches of training patients, and the cells of those held out to stop early."""
+"""Cells for the fit of an encoder: shuffled batches of training patients, and cells of others, to stop early."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.cells.bag import CellBag
-from features.cells.embedding import aligned_columns, require_possible
+from features.cells.embedding import Expression, expression_blocks, require_possible
 from features.errors import SequelaError
 from features.patients import IntArray, gather
 
@@ -161,30 +161,25 @@ class _Cells:
     """Cells of several samples over common genes."""
 
     indptr: IntArray
-    column: NDArray[np.int32]
-    value: NDArray[np.float32]
+    values: Expression
     n_genes: int
 
     def __len__(self) -> int:
-        return len(self.indptr) - 1
+        return self.values.n_cells
 
     @classmethod
     def of(cls, bags: Sequence[CellBag], genes: Sequence[str], *, counts: bool) -> _Cells:
-        lengths, columns, values = [], [], []
         for bag in bags:
             require_possible(bag, counts=counts)
-            at = aligned_columns(bag.genes, genes)[0][bag.indices]
-            kept = at >= 0
-            lengths.append(np.diff(np.concatenate([[0], np.cumsum(kept)])[bag.indptr]))
-            columns.append(at[kept])
-            values.append(bag.values[kept].astype(np.float32))
-        indptr = np.concatenate([[0], np.cumsum(np.concatenate(lengths))])
-        return cls(indptr, np.concatenate(columns), np.concatenate(values), len(genes))
+        parts = [part for bag in bags for part in expression_blocks(bag, genes, counts=False, cells_at_once=len(bag))]
+        values = Expression.joined(parts)
+        return cls(np.searchsorted(values.cell, np.arange(values.n_cells + 1)), values, len(genes))
 
     def batches(self, order: IntArray, batch_cells: int) -> Iterator[Batch]:
         for start in range(0, len(order), batch_cells):
             cells = order[start : start + batch_cells]
             picked, indptr = gather(self.indptr, cells)
             table = np.zeros((len(cells), self.n_genes), dtype=np.float32)
-            table[np.repeat(np.arange(len(cells)), np.diff(indptr)), self.column[picked]] = self.value[picked]
+            row = np.repeat(np.arange(len(cells)), np.diff(indptr))
+            table[row, self.values.column[picked]] = self.values.value[picked]
             yield table

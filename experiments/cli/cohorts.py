@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from features.check import Examination
+    from features.schema import Endpoint
 
 
 def simulate(
@@ -67,16 +71,21 @@ def check(
     endpoint: Annotated[
         Path | None, typer.Option(metavar="YAML", help="Also check that this endpoint can be studied on it.")
     ] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="HTML", help="Write a page of pictures: follow-up, events, labs, cells.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Findings as JSON on stdout.")] = False,
 ) -> None:
     """Validate a cohort folder: every finding at once, with file, row, value, rule and remedy. Exit 1 on an error.
 
-    Example: sequela check cohorts/mine --endpoint configs/endpoint/severe_infection.yaml
+    Example: sequela check cohorts/mine --endpoint configs/endpoint/severe_infection.yaml --report mine.html
     """
-    from experiments.cli.output import stderr, stdout
+    from experiments.cli.output import progress_bars, stderr, stdout
     from features.check import examine, read_endpoint
 
-    examination = examine(cohort, None if endpoint is None else read_endpoint(endpoint))
+    studied = None if endpoint is None else read_endpoint(endpoint)
+    with progress_bars() as bar:
+        examination = examine(cohort, studied, bar("checking cells"))
     if as_json:
         typer.echo(json.dumps([finding.as_dict() for finding in examination.findings], indent=1))
     else:
@@ -87,3 +96,22 @@ def check(
     stderr.print(f"{cohort}: {errors} errors, {warnings} warnings", highlight=False, markup=False)
     if errors:
         raise typer.Exit(1)
+    if report is not None and examination.cohort is not None:
+        _write_report(examination, studied, report)
+
+
+def _write_report(examination: Examination, endpoint: Endpoint | None, path: Path) -> None:
+    """The page of a cohort without errors."""
+    from experiments.cli.output import progress_bars, stderr
+    from experiments.cohort_report import write_cohort_report
+    from experiments.data import all_patients
+    from experiments.home import Home
+    from features.cells.processing import CellProcessing
+
+    cohort = examination.cohort
+    assert cohort is not None  # noqa: S101 - for the type checker
+    with progress_bars() as bar:
+        patients = all_patients(cohort, CellProcessing(), Home.current().features, progress=bar("storing cells"))
+        endpoints = [] if endpoint is None else [endpoint]
+        write_cohort_report(cohort, patients, endpoints, path, bar("report"), findings=examination.findings)
+    stderr.print(f"wrote {path}", highlight=False, soft_wrap=True)

@@ -76,7 +76,7 @@ def write_cohort_report(
     report(0, total)
     if findings is None:
         findings = examine(cohort.folder).findings
-    cells = view_cells(cohort, patients, rng, lambda done, of: report(_CELL_STEPS * done // of, total))
+    cells = view_cells(cohort, patients, shown, rng, lambda done, of: report(_CELL_STEPS * done // of, total))
     makers: list[Callable[[], list[Section]]] = [
         lambda: [findings_section(findings)],
         lambda: [follow_up_section(cohort, shown, rng)],
@@ -112,7 +112,7 @@ def _heading(cohort: Cohort, patients: Patients, shown: Disclosure) -> Heading:
         "Provenance": "Simulated: no person, no finding" if simulated else "Real patients",
         "Citation": card.citation,
         "Licence": card.licence,
-        "Notes": card.notes,
+        "Notes": shown.text(card.notes, cohort),
         "Fingerprint": cohort.fingerprint,
     }
     banner = "Simulated patients. Nothing on this page is about anyone, or shows anything about CAR-T cells."
@@ -125,7 +125,7 @@ def _privacy_section(cohort: Cohort, shown: Disclosure) -> Section:
     guarded = (
         f"Counts of 1 to {SMALLEST - 1} patients are shown as <{SMALLEST}, one more count is withheld where they "
         f"would follow from it, curves of fewer than {SMALLEST} events are not drawn, and shares in pictures of "
-        f"missing values are moved to {SMALLEST} patients. "
+        f"missing values are moved to {SMALLEST} patients. Samples of materials from fewer patients are not drawn. "
         if shown.guarded
         else "The patients are simulated, and small counts are shown as they are. "
     )

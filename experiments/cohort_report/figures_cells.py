@@ -106,9 +106,8 @@ def composition_figure(samples: Samples, material: str, colors: TypeColors) -> F
 def _shares(shares: FloatArray, cell_types: Sequence[str], colors: TypeColors) -> dict[str, FloatArray]:
     """(samples,) by name: the types that have a hue in their order, all others as one."""
     place = {name: i for i, name in enumerate(cell_types)}
-    columns = {name: shares[:, place[name]] for name in colors.names}
-    if UNLABELLED in place and shares[:, place[UNLABELLED]].any():
-        columns[UNLABELLED] = shares[:, place[UNLABELLED]]
+    own = [name for name in (*colors.names, UNLABELLED) if name in place and shares[:, place[name]].any()]
+    columns = {name: shares[:, place[name]] for name in own}
     rest = 1.0 - np.sum(list(columns.values()), axis=0) if columns else np.ones(len(shares))
     if rest.max(initial=0.0) > 1e-9:
         columns[OTHER] = np.maximum(rest, 0.0)

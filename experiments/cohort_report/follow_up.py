@@ -64,9 +64,10 @@ def incidence_curves(cohort: Cohort, endpoint: Endpoint, landmark_day: float, rn
 
 def n_at_risk(outcomes: Outcomes, days: FloatArray) -> IntArray:
     """(days,): patients at risk just before each day: entry < day ≤ duration, or entered by 0."""
-    entry = np.zeros(len(outcomes)) if outcomes.entry_days is None else outcomes.entry_days
-    entered = (entry[:, None] < days) | (entry[:, None] == 0)
-    return np.asarray((entered & (days <= outcomes.duration_days[:, None])).sum(axis=0), dtype=np.int64)
+    left = np.searchsorted(np.sort(outcomes.duration_days), days, side="left")
+    entry = np.zeros(0) if outcomes.entry_days is None else outcomes.entry_days[outcomes.entry_days > 0]
+    to_come = len(entry) - np.searchsorted(np.sort(entry), days, side="left")
+    return np.asarray(len(outcomes) - left - to_come, dtype=np.int64)
 
 
 def tick_days(last: float) -> FloatArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -45,6 +46,14 @@ class Disclosure:
         if sum(map(self.small, counts)) == 1 and rest:
             shown[rest[0][1]] = WITHHELD
         return shown
+
+    def text(self, text: str, cohort: Cohort) -> str:
+        """A text of the cohort's authors, unless it names one of its real patients or samples."""
+        words = set(re.findall(r"[\w.-]+", text)) | set(re.findall(r"\w+", text))
+        named = words & {*cohort.patients["patient_id"], *cohort.samples["sample_id"]}
+        return (
+            "Left out here, since they name patients or samples; see cohort.yaml." if named and self.guarded else text
+        )
 
     def share(self, count: int, total: int) -> float:
         """A share for a picture, NaN of nobody; counts of 1 to 4, and all but 1 to 4, are moved to 5 from that end."""

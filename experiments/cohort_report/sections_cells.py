@@ -11,6 +11,7 @@ from experiments.cohort_report.cell_sample import QUALITY, SampledCells, read_ce
 from experiments.cohort_report.drawing import listed
 from experiments.cohort_report.embedding_map import Explained, explained, nearest, plane
 from experiments.cohort_report.figures_cells import (
+    OTHER,
     TypeColors,
     cells_figure,
     composition_figure,
@@ -21,7 +22,7 @@ from experiments.cohort_report.figures_cells import (
     robust_limits,
 )
 from experiments.cohort_report.page import Section, absent, figures, paragraph
-from experiments.cohort_report.privacy import Disclosure
+from experiments.cohort_report.privacy import SMALLEST, Disclosure
 from experiments.cohort_report.tables import html_table, median_iqr, number, sample_rows
 from features.cells.bag import UNLABELLED
 from features.cohort import Cohort
@@ -30,6 +31,7 @@ from features.patients import FloatArray, IntArray, Patients, Samples, TextArray
 MOST_MATERIALS = 6
 AXES_SHOWN = 10
 NO_CELLS = "The cohort has no cells."
+FEW_PATIENTS = f"No material comes from {SMALLEST} patients or more, and samples of fewer real ones are not shown."
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class CellViews:
 
     samples: Samples
     materials: tuple[str, ...]
-    """Those with most cells."""
+    """Those with most cells, and of real patients those of enough of them, since samples are shown one by one."""
     colors: TypeColors
     sampled: SampledCells | None
     numbers: Mapping[str, FloatArray]
@@ -48,7 +50,11 @@ class CellViews:
 
 
 def view_cells(
-    cohort: Cohort, patients: Patients, rng: np.random.Generator, progress: Callable[[int, int], None]
+    cohort: Cohort,
+    patients: Patients,
+    shown: Disclosure,
+    rng: np.random.Generator,
+    progress: Callable[[int, int], None],
 ) -> CellViews | None:
     """Read the cells; None where there are none."""
     samples = patients.samples
@@ -56,7 +62,9 @@ def view_cells(
         return None
     by_type = samples.summary.cells_by_type
     cells = {name: float(by_type[samples.material == name].sum()) for name in sorted(set(samples.material))}
-    materials = tuple(sorted((name for name in cells if cells[name]), key=lambda name: -cells[name]))
+    of_patients = {name: len(np.unique(samples.row[samples.material == name])) for name in cells}
+    named = [name for name in cells if cells[name] and not shown.small(of_patients[name])]
+    materials = tuple(sorted(named, key=lambda name: -cells[name]))
     counts = cohort.card.cells is None or cohort.card.cells.values == "counts"
     sampled, numbers = read_cells(samples, counts=counts, rng=rng, progress=progress)
     site = None
@@ -77,6 +85,8 @@ def samples_section(patients: Patients, cells: CellViews | None, shown: Disclosu
     if cells is None:
         return Section("samples", title, body + absent(NO_CELLS))
     n_cells = cells.samples.summary.cells_by_type.sum(axis=1)
+    if not cells.materials:
+        return Section("samples", title, body + absent(FEW_PATIENTS))
     words = f"Cells per sample: median with quartiles {median_iqr(n_cells[n_cells > 0])}."
     body += figures([(cells_figure(cells.samples, cells.materials), words, words)], "cells")
     return Section("samples", title, body)
@@ -87,11 +97,13 @@ def quality_section(cells: CellViews | None, rng: np.random.Generator) -> Sectio
     title = "Quality of samples"
     if cells is None:
         return Section("quality", title, absent(NO_CELLS))
+    if not cells.materials:
+        return Section("quality", title, absent(FEW_PATIENTS))
     if not cells.numbers:
         return Section("quality", title, absent("Nothing was measured of the samples (intensities of markers)."))
     body = paragraph(
-        "A dot is a sample, the upright line the median of the material, and the grey area the median ± 3 scaled median "
-        "absolute deviations; samples outside are orange diamonds. The limits need five samples that differ."
+        "A dot is a sample, the upright line the median of the material, and the grey area the median ± 3 scaled "
+        "median absolute deviations; samples outside are orange diamonds. The limits need five samples that differ."
     )
     parts = []
     for name, values in cells.numbers.items():
@@ -116,6 +128,8 @@ def composition_section(cells: CellViews | None) -> Section:
     title = "Composition"
     if cells is None:
         return Section("composition", title, absent(NO_CELLS))
+    if not cells.materials:
+        return Section("composition", title, absent(FEW_PATIENTS))
     if not cells.colors.names:
         return Section("composition", title, absent("The cells carry no labels of type."))
     types, totals = cells.samples.summary.cell_types, cells.samples.summary.cells_by_type.sum(axis=0)
@@ -172,8 +186,9 @@ def _map_body(cells: CellViews, sampled: SampledCells, xy: FloatArray, method: s
     )
     if method != "UMAP":
         text += " UMAP is drawn where the package umap-learn is installed and there are enough cells."
-    types = np.where(np.isin(sampled.cell_type.astype(str), cells.colors.names), sampled.cell_type, "other types")
-    type_colors = {name: cells.colors[name] for name in (*cells.colors.names, "other types")}
+    kept = (*cells.colors.names, UNLABELLED)
+    types = np.where(np.isin(sampled.cell_type.astype(str), kept), sampled.cell_type, OTHER)
+    type_colors = {name: cells.colors[name] for name in (*kept, OTHER)}
     material = cells.samples.material[sampled.sample]
     patient = cells.samples.row[sampled.sample].astype(str).astype(object)
     views: list[tuple[str, TextArray, dict[str, str], bool]] = [
@@ -233,9 +248,10 @@ def _batch_body(rows: Sequence[Explained], sampled: SampledCells) -> str:
         f"principal axes (which hold {axes_share:.0%} of the variance of the variable genes), weighted by their "
         "variance: 0 % if the groups do not differ, 100 % if all cells of a group are alike. LISI is the effective "
         "number of groups around a cell; mixing is its median over that of groups dealt at random, 100 % if the "
-        "grouping leaves no trace. Cell types should explain much and mix little; a site or a sample that explains much within cell types, and "
-        "mixes little, is a batch to be modelled, or a difference between its patients: the cells alone cannot tell. "
-        "Büttner et al., Nat Methods 2019;16:43–49; Korsunsky et al., Nat Methods 2019;16:1289–1296."
+        "grouping leaves no trace. Cell types should explain much and mix little; a site or a sample that explains "
+        "much within cell types, and mixes little, is a batch to be modelled, or a difference between its patients: "
+        "the cells alone cannot tell. Büttner et al., Nat Methods 2019;16:43–49; Korsunsky et al., Nat Methods "
+        "2019;16:1289–1296."
     )
     return (
         "".join(paragraph(sentence) for sentence in sentences)

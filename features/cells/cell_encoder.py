@@ -1,7 +1,7 @@
 """A frozen encoder of single cells: the inference half of a self-supervised network, in plain numpy.
 
-It is fitted by `training.cell_encoder_fit` on cells without labels, once, and then only applied. Since it has learnt from
-patients, it may only be used where those are not the ones that a model is tested on: its card names them, hashed.
+It is fitted by `training.cell_encoder_fit` on cells without labels, once, and then only applied. Since it has learnt
+from patients, it may only be used where those are not the ones that a model is tested on: its card names them, hashed.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,15 +19,16 @@ from pydantic import Field, ValidationError
 
 from features.cells.annotation import require_overlap
 from features.cells.bag import CellBag
-from features.cells.embedding import require_possible
-from features.cells.reference_mapping import expression
+from features.cells.embedding import Expression, expression_blocks, require_possible
+from features.cells.summary import TARGET_SUM
 from features.errors import SequelaError
 from features.schema import Frozen
 
 Arrays = Mapping[str, NDArray[Any]]
 FORMAT = "sequela-cell-encoder/1"
 ARRAYS = (
-    "center", "scale", "hidden.weight", "hidden.bias", "norm.weight", "norm.bias", "bottleneck.weight", "bottleneck.bias",
+    "center", "scale", "hidden.weight", "hidden.bias", "norm.weight", "norm.bias",
+    "bottleneck.weight", "bottleneck.bias",
 )  # fmt: skip
 NORM_EPSILON = 1e-5
 """Added to the variance in layer normalisation, torch's default."""
@@ -56,7 +57,7 @@ class CellEncoderCard(Frozen):
 
 
 def patient_digest(cohort: str, patient_id: str) -> str:
-    """SHA-256 of a patient's id, keyed by the cohort's fingerprint: equal ids of two cohorts do not give themselves away.
+    """SHA-256 of a patient's id, keyed by the cohort's fingerprint: equal ids in two cards do not give themselves away.
 
     It keeps ids from being read, not from being guessed: whoever has a list of ids can test them, as `require_unseen`
     does.
@@ -90,8 +91,8 @@ class CellEncoder:
         seen = {patient_digest(self.card.cohort, name) for name in ids} & set(self.card.patients)
         if seen:
             msg = (
-                f"cell encoder: it was fitted on cells of {len(seen)} of these {len(ids)} patients, and may not be tested "
-                "on them; fit one inside the fold, on training patients alone, or take one from another cohort"
+                f"cell encoder: it was fitted on cells of {len(seen)} of these {len(ids)} patients, and may not be "
+                "tested on them; fit one inside the fold, on training patients alone, or take one from another cohort"
             )
             raise SequelaError(msg)
 
@@ -109,13 +110,14 @@ class CellEncoder:
         require_possible(bag, counts=self.card.counts)
         require_overlap("cell encoder", self.card.genes, bag.genes, minimum_overlap)
         start = 0
-        for x in expression(bag, self.card.genes, counts=self.card.counts):
+        for block in expression_blocks(bag, self.card.genes, counts=False):
+            x = (share_of_genes(block) if self.card.counts else block).dense(len(self.card.genes))
             embedded[start : start + len(x)] = self.forward(x)
             start += len(x)
         return embedded
 
     def forward(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(cells, dimensions) from expression (cells, genes) as `features.cells.reference_mapping.expression` gives."""
+        """(cells, dimensions) from expression (cells, genes): see `share_of_genes`, or intensities."""
         a = self.arrays
         h = ((x - a["center"]) / a["scale"]) @ a["hidden.weight"].T + a["hidden.bias"]
         h = h - h.mean(axis=1, keepdims=True)
@@ -177,6 +179,13 @@ class CellEncoder:
             msg = f"cell encoder: {path.name} cannot be read as safetensors; fit the encoder and save it again"
             raise SequelaError(msg) from error
         return cls.from_state(card, arrays)
+
+
+def share_of_genes(block: Expression) -> Expression:
+    """Log1p of 10⁴ times the share of each count in the cell's counts of these genes."""
+    depth = np.bincount(block.cell, weights=block.value, minlength=block.n_cells)
+    scale = np.divide(TARGET_SUM, depth, out=np.zeros(block.n_cells), where=depth > 0)
+    return replace(block, value=np.log1p(block.value * scale[block.cell]).astype(np.float32))
 
 
 def _present(names: Collection[str]) -> list[str]:

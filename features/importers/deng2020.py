@@ -1,9 +1,10 @@
 """`sequela import deng2020`: infusion products of 24 lymphoma patients before axi-cel (Deng et al., Nat Med 2020).
 
 The source is a folder with the matrices of GEO GSE151511, as GSE151511_RAW.tar, as the archives in it
-(``GSM4579891_ac01_bc_matrix.tar.gz``), or extracted (``ac01/ac01_matrix.mtx``, ``ac01_barcodes.tsv``,
-``ac01_genes.tsv``), and with clinical.csv, which the user makes from the paper's supplementary tables. The layout is that which two public
-readers of the deposit expect (theislab/sfaira, vandontduong/CARTEx); the importer was not run on the deposit itself.
+(``GSM4579891_ac01_bc_matrix.tar.gz``), or extracted (``ac01/ac01_matrix.mtx``, ``ac01_barcodes.tsv`` and
+``ac01_genes.tsv``), and with clinical.csv, which the user makes from the paper's supplementary tables. The layout is
+that which two public readers of the deposit expect (theislab/sfaira, vandontduong/CARTEx); the importer was not run on
+the deposit itself.
 """
 
 from __future__ import annotations
@@ -40,9 +41,9 @@ _SAMPLE = re.compile(r"(?<![a-z])ac\d{2}(?!\d)")
 _NOTES = f"""\
 Response is that of the scan at three months and is dated day {SCAN_DAY:g} by convention (progression happened by then,
 not on that day): only landmark 0 and a horizon of 92 days mean anything. Patients who could not be evaluated are
-followed for {TOXICITY_DAY:g} days, as nothing later is known. CRS and ICANS are dated day {TOXICITY_DAY:g} by convention. Each
-patient gave one sample, the infusion product, dated day 0. Matrices and clinical table were read as two public readers
-of the deposit describe them; the importer was not verified on the deposit itself."""
+followed for {TOXICITY_DAY:g} days, as nothing later is known. CRS and ICANS are dated day {TOXICITY_DAY:g} by
+convention. Each patient gave one sample, the infusion product, dated day 0. Matrices and clinical table were read as
+two public readers of the deposit describe them; the importer was not verified on the deposit itself."""
 
 
 class _Column(NamedTuple):
@@ -85,11 +86,13 @@ def import_deng2020(source: Path, folder: Path, progress: Progress | None = None
             msg = f"{CLINIC}: sample {unknown[0]!r} has a matrix and no row; add one"
             raise SequelaError(msg)
         names = [name for name in ids if name in matrices]
-        samples = pd.DataFrame({"sample_id": names, "patient_id": names, "day": 0, "material": "infusion_product"})
+        samples = pd.DataFrame(
+            {"sample_id": names, "patient_id": names, "day": 0, "material": "infusion_product", "assay": "10x"}
+        )
         tables = {
             "patients": _patients(clinic, ids),
             "events": _events(clinic, ids),
-            "samples": samples.assign(assay="10x"),
+            "samples": samples,
         }
 
         def write_cells(unfinished: Path) -> None:
@@ -119,8 +122,8 @@ def _card(clinic: Delimited) -> CohortCard:
     found = {name: column for name, column in _VARIABLES.items() if _header(clinic, column.headers)}
     return CohortCard(
         title="Deng 2020, axi-cel for large B-cell lymphoma: single cells of the infusion product",
-        citation="Deng Q et al., Characteristics of anti-CD19 CAR T cell infusion products associated with efficacy and "
-        "toxicity in patients with large B cell lymphomas, Nature Medicine 2020, doi 10.1038/s41591-020-1061-7; "
+        citation="Deng Q et al., Characteristics of anti-CD19 CAR T cell infusion products associated with efficacy "
+        "and toxicity in patients with large B cell lymphomas, Nature Medicine 2020, doi 10.1038/s41591-020-1061-7; "
         "cells: GEO GSE151511",
         licence="not stated",
         provenance="real",

@@ -191,7 +191,7 @@ def in_declared_units(
     value = measured["value"].to_numpy(dtype=float).copy()
     unit = measured["unit"].where(measured["unit"].notna(), None)
     pairs = pd.DataFrame({"variable": measured["variable"].astype(str), "unit": unit.fillna("").astype(str)})
-    for _, rows in pairs.groupby(["variable", "unit"], sort=True).indices.items():
+    for rows in pairs.groupby(["variable", "unit"], sort=True).indices.values():
         name, given = pairs.iloc[int(rows[0])]
         if given == "":
             continue

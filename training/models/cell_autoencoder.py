@@ -1,8 +1,8 @@
 """The network behind `features.cells.cell_encoder`: a denoising autoencoder of single cells, in plain torch.
 
 Some genes of each cell are hidden, and all are to be reconstructed (Vincent et al., Extracting and composing robust
-features with denoising autoencoders, ICML 2008). Counts are negative binomial with mean depth · share, where the depth of
-the cell is given and not encoded, as in scVI (Lopez et al., Nat Methods 2018;15:1053); intensities are Gaussian.
+features with denoising autoencoders, ICML 2008). Counts are negative binomial with mean depth · share, where the depth
+of the cell is given and not encoded, as in scVI (Lopez et al., Nat Methods 2018;15:1053); intensities are Gaussian.
 """
 
 from __future__ import annotations
