@@ -7,6 +7,7 @@ The way of a request through this package, each step a module:
     refusals    what is wrong with a request: the field and the rule, never the value
     answer      the answer to a request, without HTTP
     card        the model card
+    scores      published scores and grades, without a model; their messages, cards and counts in score_*
     openapi     the OpenAPI document
     guard       limits on requests before anything reads them (ASGI)
     service     the BentoML service, which only wires the above

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from features.cells.genes import resolve
+from features.cells.samples import SampleFeatures
 from features.errors import InputError
 from features.request import PatientRecord, SampleRecord, requested_horizons, to_patients
 from features.schema import Endpoint
@@ -19,6 +21,12 @@ BLOCK_ROWS = 1_000
 BLOCK_SUMS = 4_000_000
 """Sums over cells (samples · cell types · genes) held at a time: 64 MB of summaries."""
 INT64 = 2**63
+MAX_CLONES = 100_000
+"""Clones of one sample."""
+MAX_EVENTS = 10_000
+"""Events of one patient."""
+CLONALITY = "clonality"
+"""The sample feature that is made of clones; all others are made of cells."""
 
 
 def answer(artifact: Artifact, version: str, request: PredictRequest) -> PredictAnswer:
@@ -35,7 +43,7 @@ def answer(artifact: Artifact, version: str, request: PredictRequest) -> Predict
     endpoint = artifact.manifest.endpoint
     times = requested_horizons(request.horizons_days, endpoint)
     for i, record in enumerate(request.patients):
-        _check_record(record, f"patients[{i}]", endpoint)
+        _check_record(record, f"patients[{i}]", endpoint, artifact.model.encoder.samples)
     predictions: list[Prediction] = []
     for start, stop in blocks(request.patients):
         predictions += _predict(artifact, request.patients[start:stop], start, times)
@@ -71,15 +79,40 @@ def blocks(records: Sequence[PatientRecord]) -> Iterator[tuple[int, int]]:
     yield start, len(records)
 
 
-def ignored(record: PatientRecord) -> tuple[str, ...]:
-    """Measurements after the landmark, and samples after it or replaced by a later one of their material."""
+def ignored(record: PatientRecord, samples: SampleFeatures | None = None) -> tuple[str, ...]:
+    """What did not enter: records after the landmark, and what a later sample of the same material replaces.
+
+    Cells and clones are looked for apart: the latest sample of a material that has the one need not have the other.
+
+    Args:
+        record: The patient.
+        samples: What the model makes of samples; None: both of cells and of clones.
+    """
     late = [f"measurements[{j}]" for j, m in enumerate(record.measurements) if m.day > record.landmark_day]
-    latest: dict[str, tuple[float, int]] = {}
+    late += [f"events[{j}]" for j, event in enumerate(record.events) if event.day > record.landmark_day]
+    takes = ("values", "clones") if samples is None else _parts_taken(samples)
+    latest: dict[tuple[str, str], tuple[float, int]] = {}
     for j, sample in enumerate(record.samples):
         if sample.day <= record.landmark_day:
-            latest[sample.material] = max(latest.get(sample.material, (sample.day, j)), (sample.day, j))
-    used = {j for _, j in latest.values()}
-    return (*late, *(f"samples[{j}]" for j in range(len(record.samples)) if j not in used))
+            for part in _parts(sample):
+                key = (sample.material, part)
+                latest[key] = max(latest.get(key, (sample.day, j)), (sample.day, j))
+    used = {(j, part) for (_, part), (_, j) in latest.items() if part in takes}
+    for j, sample in enumerate(record.samples):
+        unused = [part for part in _parts(sample) if (j, part) not in used]
+        late += [f"samples[{j}]"] if len(unused) == len(_parts(sample)) else [f"samples[{j}].{p}" for p in unused]
+    return tuple(late)
+
+
+def _parts(sample: SampleRecord) -> tuple[str, ...]:
+    """What was measured of a sample, by the field that holds it."""
+    return (*(("values",) if sample.genes else ()), *(("clones",) if sample.clones else ()))
+
+
+def _parts_taken(samples: SampleFeatures) -> tuple[str, ...]:
+    """What a model makes features of."""
+    clones = ("clones",) if CLONALITY in samples.features else ()
+    return clones if set(samples.features) == {CLONALITY} else ("values", *clones)
 
 
 def _predict(
@@ -104,7 +137,7 @@ def _predict(
             impossible=encoded.impossible[i],
             outside_training_range=encoded.outside[i],
             unseen_levels=encoded.unseen[i],
-            ignored=ignored(record),
+            ignored=ignored(record, artifact.model.encoder.samples),
         )
         for i, record in enumerate(records)
     ]
@@ -112,24 +145,35 @@ def _predict(
 
 def _absent_genes(record: PatientRecord, artifact: Artifact) -> Iterator[str]:
     """For each sample without some genes of the model's panel, how many: they count as not expressed."""
-    panel = artifact.model.encoder.samples.genes if artifact.model.encoder.samples else ()
+    samples = artifact.model.encoder.samples
     for j, sample in enumerate(record.samples):
-        n_absent = len(set(panel) - set(sample.genes))
+        if samples is None or not sample.genes:
+            continue
+        genes = resolve(sample.genes).canonical if samples.human_genes else sample.genes
+        n_absent = len(set(samples.genes) - set(genes))
         if n_absent:
-            yield f"samples[{j}].genes: {n_absent} of {len(panel)}"
+            yield f"samples[{j}].genes: {n_absent} of {len(samples.genes)}"
 
 
-def _check_record(record: PatientRecord, place: str, endpoint: Endpoint) -> None:
+def _check_record(record: PatientRecord, place: str, endpoint: Endpoint, samples: SampleFeatures | None) -> None:
     field = f"{place}.landmark_day"
     if record.landmark_day not in endpoint.landmark_days:
         known = ", ".join(f"{day:g}" for day in endpoint.landmark_days)
         raise InputError(field, f"must be a landmark of the endpoint {endpoint.name}: {known}")
+    if len(record.events) > MAX_EVENTS:
+        raise InputError(f"{place}.events", f"may hold at most {MAX_EVENTS:,} events")
     for j, sample in enumerate(record.samples):
-        _check_sample(sample, f"{place}.samples[{j}]")
+        _check_sample(sample, f"{place}.samples[{j}]", samples)
 
 
-def _check_sample(sample: SampleRecord, place: str) -> None:
+def _check_sample(sample: SampleRecord, place: str, samples: SampleFeatures | None) -> None:
     """Refuse what says nothing, and what would not fit in memory or in 64 bits."""
+    if len(sample.clones) > MAX_CLONES:
+        raise InputError(f"{place}.clones", f"may hold at most {MAX_CLONES:,} clones; leave out the smallest")
+    if not sample.genes:  # then it has clones
+        return
+    if samples is not None and not samples.genes:
+        raise InputError(f"{place}.genes", "must be left out: this model takes clones, and no cells")
     field = f"{place}.values"
     if not sample.values:
         raise InputError(field, "must hold at least one value; leave out a sample in which nothing was measured")

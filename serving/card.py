@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+from features.derived import GRADED
 from features.encoder import PatientEncoder
-from serving.answer import answer
+from serving.answer import CLONALITY, answer
 from serving.messages import CellsCardAnswer, ModelCard, PredictRequest, VariableCard, WorkedExample
 from training.artifact import Artifact
 
@@ -29,6 +30,9 @@ def model_card(artifact: Artifact, version: str) -> ModelCard:
         horizons_days=endpoint.horizons_days,
         variables=tuple(_variable(name, encoder) for name in encoder.variables),
         cells=_cells(encoder),
+        events=encoder.events,
+        scores=encoder.derived.scores,
+        grades=tuple(grade for grade in GRADED if grade in encoder.derived.grades),
         features=manifest.features,
         training_cohort=manifest.training_cohort,
         metrics=manifest.metrics,
@@ -77,4 +81,6 @@ def _cells(encoder: PatientEncoder) -> CellsCardAnswer | None:
         values="counts" if samples.counts else "intensities",
         genes=samples.genes,
         cell_types=samples.cell_types,
+        features=samples.features,
+        clones=CLONALITY in samples.features,
     )

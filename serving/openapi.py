@@ -12,6 +12,8 @@ from pydantic import JsonValue
 from pydantic.json_schema import models_json_schema
 
 from serving.messages import ErrorBody, ModelCard, PredictAnswer, PredictRequest
+from serving.score_messages import ScoreList, ScoreRequest, ScoresAnswer
+from serving.scores import score_answer
 
 Json = dict[str, Any]
 _REFUSALS = {
@@ -20,6 +22,34 @@ _REFUSALS = {
     "415": "The body is not JSON",
     "503": "No model is ready",
 }
+SCORE_EXAMPLE: Json = {
+    "patients": [
+        {
+            "patient_id": "p1",
+            "inputs": {
+                "platelets": 110,
+                "anc": {"value": 900, "unit": "/uL"},
+                "haemoglobin": {"value": 84, "unit": "g/L"},
+                "crp": {"value": 46, "unit": "mg/L"},
+                "ferritin": 1480,
+                "ldh": 390,
+                "creatinine": {"value": 88, "unit": "umol/L"},
+            },
+            "daily_counts": {
+                "anc": [
+                    {"day": 0, "value": 0.9},
+                    {"day": 4, "value": 0.3},
+                    {"day": 9, "value": 80, "unit": "/uL"},
+                    {"day": 14, "value": 1.1},
+                ]
+            },
+            "known_until_day": 30,
+            "crs": {"fever": True, "hypotension": "fluids", "hypoxia": "none"},
+            "icans": {"ice": 8, "consciousness": "alert", "seizure": "none", "motor": "none", "pressure": "none"},
+        }
+    ]
+}
+"""Nobody's values."""
 
 
 def document(card: ModelCard | None) -> Json:
@@ -29,6 +59,9 @@ def document(card: ModelCard | None) -> Json:
             (PredictRequest, "validation"),
             (PredictAnswer, "serialization"),
             (ModelCard, "serialization"),
+            (ScoreRequest, "validation"),
+            (ScoresAnswer, "serialization"),
+            (ScoreList, "serialization"),
             (ErrorBody, "serialization"),
         ],
         ref_template="#/components/schemas/{model}",
@@ -45,6 +78,7 @@ def document(card: ModelCard | None) -> Json:
         "servers": [{"url": "."}],
         "paths": {
             "/v1/predict": {"post": _predict(example)},
+            "/v1/scores": {"get": _score_list(), "post": _scores()},
             "/v1/model": {"get": _get("The model card", "ModelCard")},
             "/livez": {"get": _probe("The process lives")},
             "/readyz": {"get": _probe("The model reproduced its own example")},
@@ -96,6 +130,28 @@ def _predict(example: Json) -> Json:
                 "content": _content("PredictAnswer", example.get("answer")),
             },
             **_refusals(),
+        },
+    }
+
+
+def _score_list() -> Json:
+    summary = "The published scores and grades"
+    return {"summary": summary, "responses": {"200": {"description": summary, "content": _content("ScoreList")}}}
+
+
+def _scores() -> Json:
+    answer = score_answer(ScoreRequest.model_validate(SCORE_EXAMPLE)).model_dump(mode="json")
+    refusals = {code: body for code, body in _refusals().items() if code != "503"}  # scores need no model
+    return {
+        "operationId": "scores",
+        "summary": "Published scores and grades of many patients",
+        "requestBody": {"required": True, "content": _content("ScoreRequest", SCORE_EXAMPLE)},
+        "responses": {
+            "200": {
+                "description": "The scores of each patient, in the order of the request",
+                "content": _content("ScoresAnswer", answer),
+            },
+            **refusals,
         },
     }
 

@@ -7,35 +7,64 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from features.errors import InputError
-from features.request import MeasurementRecord, PatientRecord, Quantity, SampleRecord
+from features.request import CloneRecord, EventRecord, MeasurementRecord, PatientRecord, Quantity, SampleRecord
 from serving.messages import ErrorBody, PredictRequest
+from serving.score_messages import (
+    Count,
+    CrsComponents,
+    DailyCounts,
+    IcansComponents,
+    IceItems,
+    ScorePatient,
+    ScoreRequest,
+)
+
+Message = TypeVar("Message", PredictRequest, ScoreRequest)
 
 Fault = Mapping[str, Any]
 """One entry of pydantic's `ValidationError.errors()`."""
 LONGEST_FIELD = 200
 """Characters of a field's name that are said back: names come from outside."""
 _BRANCHES = ("float", "str", "Quantity")
-"""Names that pydantic gives the alternatives of a baseline value; no part of the field's name."""
-_MODELS = (PredictRequest, PatientRecord, MeasurementRecord, SampleRecord, Quantity)
-_KNOWN = tuple(dict.fromkeys(name for model in _MODELS for name in model.model_fields))
+"""Names that pydantic gives the alternatives of a named value; no part of the field's name."""
+_NAMED_VALUES = ("baseline", "inputs")
+"""Fields of a patient that hold numbers, texts and quantities by name."""
+_PARTS: Mapping[type[BaseModel], tuple[type[BaseModel], ...]] = {
+    PredictRequest: (PatientRecord, MeasurementRecord, EventRecord, SampleRecord, CloneRecord, Quantity),
+    ScoreRequest: (ScorePatient, DailyCounts, Count, CrsComponents, IcansComponents, IceItems, Quantity),
+}
+_KNOWN = {
+    message: tuple(dict.fromkeys(name for model in (message, *parts) for name in model.model_fields))
+    for message, parts in _PARTS.items()
+}
+"""Names of all fields of a request, from which the nearest is suggested."""
 _ANY_VALUE = 'must be a number, text, null, or {"value": number, "unit": text}'
 
 
 def parse(body: bytes) -> PredictRequest:
+    """Read a request for predictions: see `parse_as`.
+
+    Raises:
+        InputError: Naming the first field at fault, never its value.
+    """
+    return parse_as(PredictRequest, body)
+
+
+def parse_as(message: type[Message], body: bytes) -> Message:
     """Read a request strictly: no unknown field, no NaN, no text for a number.
 
     Raises:
         InputError: Naming the first field at fault, never its value.
     """
     try:
-        return PredictRequest.model_validate_json(body, strict=True)
+        return message.model_validate_json(body, strict=True)
     except ValidationError as error:
-        refused = _refused(error)
+        refused = _refused(error, _KNOWN[message])
     raise refused  # outside the handler: pydantic's error holds the input, and must not hang on as the context
 
 
@@ -45,7 +74,7 @@ def error_body(error: InputError) -> ErrorBody:
     return ErrorBody(error=f"{field}: {error.rule}", field=field, rule=error.rule)
 
 
-def _refused(error: ValidationError) -> InputError:
+def _refused(error: ValidationError, known: Sequence[str]) -> InputError:
     """The first fault, in our words."""
     details = cast("list[Fault]", error.errors(include_input=False, include_url=False, include_context=True))
     first = details[0]
@@ -54,25 +83,28 @@ def _refused(error: ValidationError) -> InputError:
     where, branch = _split(first["loc"])
     if branch:
         alternatives = [d for d in details if _split(d["loc"])[0] == where]
-        return _baseline_fault(where, alternatives)
-    return InputError(_field(where) or "body", _rule(first))
+        return _value_fault(where, alternatives, known)
+    if first["type"] == "value_error":  # of a whole object; our messages begin with the field
+        name, _, rule = str(first["ctx"]["error"]).partition(" ")
+        return InputError(_field((*where, name)), rule)
+    return InputError(_field(where) or "body", _rule(first, known))
 
 
 def _split(loc: tuple[int | str, ...]) -> tuple[tuple[int | str, ...], tuple[int | str, ...]]:
-    """A baseline value's place, and what follows it: the alternative that was tried, and the place within it."""
-    if len(loc) > 4 and loc[2] == "baseline" and loc[4] in _BRANCHES:
+    """A named value's place, and what follows it: the alternative that was tried, and the place within it."""
+    if len(loc) > 4 and loc[2] in _NAMED_VALUES and loc[4] in _BRANCHES:
         return loc[:4], loc[4:]
     return loc, ()
 
 
-def _baseline_fault(where: tuple[int | str, ...], alternatives: Sequence[Fault]) -> InputError:
-    """A baseline value may be several things; say what is wrong with the one that was most likely meant."""
+def _value_fault(where: tuple[int | str, ...], alternatives: Sequence[Fault], known: Sequence[str]) -> InputError:
+    """A named value may be several things; say what is wrong with the one that was most likely meant."""
     for fault in alternatives:
         within = _split(fault["loc"])[1][1:]
         if within:  # an object was given: a fault inside it
-            return InputError(_field((*where, *within)), _rule(fault))
+            return InputError(_field((*where, *within)), _rule(fault, known))
         if fault["type"] == "finite_number":
-            return InputError(_field(where), _rule(fault))
+            return InputError(_field(where), _rule(fault, known))
     return InputError(_field(where), _ANY_VALUE)
 
 
@@ -82,9 +114,9 @@ def _field(loc: tuple[int | str, ...]) -> str:
     return text.removeprefix(".")
 
 
-def _rule(fault: Fault) -> str:
+def _rule(fault: Fault, known: Sequence[str]) -> str:
     if fault["type"] == "extra_forbidden":
-        near = get_close_matches(str(fault["loc"][-1])[:LONGEST_FIELD], _KNOWN, n=1)
+        near = get_close_matches(str(fault["loc"][-1])[:LONGEST_FIELD], known, n=1)
         return "is not a field of a request" + (f". Did you mean {near[0]}?" if near else "")
     if fault["type"] == "missing":
         return "is required"

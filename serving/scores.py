@@ -115,12 +115,11 @@ def _number(name: str, value: float | Quantity, field: str) -> Quantity:
     if name in LEVELS:
         raise InputError(field, f"is a number; it takes one of {', '.join(LEVELS[name])}")
     unit = UNITS[name]
-    number = value
-    if isinstance(value, Quantity):
-        try:
-            number = float(convert_analyte(value.value, value.unit, unit, name))
-        except UnitError as error:
-            raise InputError(f"{field}.unit", str(error)) from error
+    given = value if isinstance(value, Quantity) else Quantity(value=value, unit=unit)
+    try:
+        number = float(convert_analyte(given.value, given.unit, unit, name))
+    except UnitError as error:
+        raise InputError(f"{field}.unit", str(error)) from error
     low, high = RANGES[name]
     if not low <= number <= high:
         raise InputError(field, f"is outside the possible range [{low:g}, {high:g}] {unit}; check its unit")

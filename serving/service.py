@@ -21,6 +21,7 @@ import bentoml
 import torch
 from bentoml.models import BentoModel
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -28,10 +29,12 @@ from starlette.routing import Route
 from features.errors import InputError, SequelaError
 from serving.answer import answer
 from serving.card import model_card
-from serving.guard import Guard, refusal
+from serving.guard import JSON, Guard, refusal
 from serving.messages import ErrorBody, ModelCard, PredictAnswer, PredictRequest
 from serving.openapi import document
-from serving.refusals import error_body, parse
+from serving.refusals import error_body, parse, parse_as
+from serving.score_messages import ScoreRequest
+from serving.scores import score_answer, score_list
 from serving.store import MODEL_NAME, artifact_folder
 from training.artifact import Artifact, read_artifact
 
@@ -63,14 +66,43 @@ async def _card_page(request: Request) -> Response:
     card: ModelCard | None = request.app.state.card
     if card is None:
         return refusal(503, UNREADY)
-    return Response(card.model_dump_json(), media_type="application/json")
+    return Response(card.model_dump_json(), media_type=JSON)
 
 
 async def _openapi_page(request: Request) -> Response:
     return JSONResponse(document(request.app.state.card))
 
 
-PAGES = Starlette(routes=[Route("/v1/model", _card_page), Route("/docs.json", _openapi_page)])
+async def _scores_page(request: Request) -> Response:
+    """Scores need no model: they are answered here, whether one is ready or not."""
+    if request.method == "POST":
+        return await run_in_threadpool(_score, await request.body())
+    return Response(score_list().model_dump_json(), media_type=JSON)
+
+
+def _score(body: bytes) -> Response:
+    try:
+        return Response(score_answer(parse_as(ScoreRequest, body)).model_dump_json(), media_type=JSON)
+    except InputError as error:
+        return refusal(400, error_body(error))
+    except Exception as error:  # noqa: BLE001  (as in `RiskService.predict`)
+        return _failed(error, "scoring")
+
+
+def _failed(error: Exception, doing: str) -> Response:
+    """Log the place of a fault of ours, and nothing else: its message may hold a patient's value."""
+    place = "".join(traceback.format_tb(error.__traceback__))
+    logger.error("%s while %s, at\n%s", type(error).__name__, doing, place)
+    return refusal(500, FAILED)
+
+
+PAGES = Starlette(
+    routes=[
+        Route("/v1/model", _card_page),
+        Route("/v1/scores", _scores_page, methods=["GET", "POST"]),
+        Route("/docs.json", _openapi_page),
+    ]
+)
 PAGES.state.card = None
 
 
@@ -119,9 +151,7 @@ class RiskService:
         except InputError as error:
             return refusal(400, error_body(error))
         except Exception as error:  # noqa: BLE001  (its message may hold a patient's value: only its place is logged)
-            place = "".join(traceback.format_tb(error.__traceback__))
-            logger.error("%s while predicting, at\n%s", type(error).__name__, place)
-            return refusal(500, FAILED)
+            return _failed(error, "predicting")
 
     def _stored(self) -> bentoml.Model:
         """The model of the Bento we run in, unless SEQUELA_MODEL names another."""

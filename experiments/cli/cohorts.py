@@ -44,7 +44,7 @@ def import_(
 
               sequela import table configs/import/hodgkin_hd.yaml hodgkin_hd.csv cohorts/hodgkin
     """
-    from experiments.cli.output import stderr, stdout
+    from experiments.cli.output import progress_bars, stderr, stdout
     from features.errors import SequelaError
     from features.importers import IMPORTERS
 
@@ -61,8 +61,9 @@ def import_(
         usage = ("SPEC.yaml " if importer.takes_spec else "") + "SOURCE DIR"
         msg = f"import {name}: takes {usage}, where SOURCE is {importer.source}; {len(paths)} paths were given"
         raise SequelaError(msg)
-    *spec, source, folder = paths
-    importer.run(source, folder, *spec)
+    source, folder = paths[-2:]
+    with progress_bars() as bar:
+        importer.run(source, folder, paths[0] if importer.takes_spec else None, bar("importing"))
     stderr.print(f"wrote {folder}; `sequela check {folder}` looks at it", highlight=False)
 
 

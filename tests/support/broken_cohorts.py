@@ -269,7 +269,9 @@ BROKEN: dict[str, Broken] = {
         "obs.sample_id",
         says="5 cells",
     ),
-    "cells-without-samples-table": Broken("cells-without-sample", C, None, remove(S, K), "obs.sample_id", says="6 cells"),
+    "cells-without-samples-table": Broken(
+        "cells-without-sample", C, None, remove(S, K), "obs.sample_id", says="6 cells"
+    ),
     "cells-of-no-sample": Broken("missing-sample", C, None, lose_a_sample, "obs.sample_id", says="2 cells"),
     "cells-truncated": Broken("unreadable-cells", C, None, truncate, says="copy or write it again"),
     "cells-are-text": Broken("unreadable-cells", C, None, write(C, b"not HDF5")),

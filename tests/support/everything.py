@@ -218,7 +218,7 @@ def _samples(known: Sequence[Record], config: FeatureConfig) -> Samples:
     )
 
 
-def _column(variable: Variable, values: Sequence[object]) -> Any:  # noqa: ANN401 - float or object
+def _column(variable: Variable, values: Sequence[object]) -> Any:
     if variable.kind == "numeric":
         return np.array([np.nan if value is None else value for value in values], dtype=float)
     return _texts(values)

@@ -229,7 +229,10 @@ def drop(table: str, column: str | None = None) -> Callable[[Path], None]:
 
 BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
     "no table": (drop("observation_period"), r"table observation_period is missing; there are concept, "),
-    "no column": (drop("person", "year_of_birth"), r"PERSON\.csv: column year_of_birth is missing; it has day_of_birth"),
+    "no column": (
+        drop("person", "year_of_birth"),
+        r"PERSON\.csv: column year_of_birth is missing; it has day_of_birth",
+    ),
     "no date": (edit("death", 0, "death_date", "soon"), r"DEATH\.csv: cannot be used \(.*soon"),
     "no number": (edit("measurement", 0, "value_as_number", "high"), r"MEASUREMENT\.csv: cannot be used \(.*high"),
     "unknown unit": (
