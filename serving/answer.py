@@ -169,7 +169,7 @@ def _check_record(record: PatientRecord, place: str, endpoint: Endpoint, samples
 def _check_sample(sample: SampleRecord, place: str, samples: SampleFeatures | None) -> None:
     """Refuse what says nothing, and what would not fit in memory or in 64 bits."""
     if len(sample.clones) > MAX_CLONES:
-        raise InputError(f"{place}.clones", f"may hold at most {MAX_CLONES:,} clones; leave out the smallest")
+        raise InputError(f"{place}.clones", f"may hold at most {MAX_CLONES:,} clones")
     if not sample.genes:  # then it has clones
         return
     if samples is not None and not samples.genes:

@@ -60,8 +60,8 @@ class Prediction(Frozen):
     unseen_levels: tuple[str, ...]
     """Categorical variables whose level no training patient had."""
     ignored: tuple[str, ...]
-    """What did not enter, by its place: measurements, events and samples after the landmark, samples that a later one of
-    the same material replaces, and the ``clones`` or ``values`` of a sample of which only the other entered."""
+    """What did not enter, by its place: measurements, events and samples after the landmark, samples that a later one
+    of the same material replaces, and ``clones`` or ``values`` of a sample of which only the other entered."""
 
 
 class PredictAnswer(Frozen):

@@ -86,7 +86,8 @@ def _refused(error: ValidationError, known: Sequence[str]) -> InputError:
         return _value_fault(where, alternatives, known)
     if first["type"] == "value_error":  # of a whole object; our messages begin with the field
         name, _, rule = str(first["ctx"]["error"]).partition(" ")
-        return InputError(_field((*where, name)), rule)
+        if name in known:
+            return InputError(_field((*where, name)), rule)
     return InputError(_field(where) or "body", _rule(first, known))
 
 

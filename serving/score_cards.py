@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 
@@ -40,13 +39,19 @@ _ASTCT = "Lee et al. (ASTCT consensus), Biol Blood Marrow Transplant 2019;25:625
 _DOCS: Mapping[str, str] = {"car_hematotox": "car-hematotox", "hscore": "hscore"}
 
 
-def _input(given_as: str, levels: tuple[str, ...] | None = None, **numbers: Any) -> ScoreInput:
-    return ScoreInput(given_as=given_as, levels=levels, unit=numbers.get("unit"), range=numbers.get("range"))
+def _input(
+    given_as: str,
+    levels: tuple[str, ...] | None = None,
+    *,
+    unit: str | None = None,
+    limits: tuple[float, float] | None = None,
+) -> ScoreInput:
+    return ScoreInput(given_as=given_as, levels=levels, unit=unit, range=limits)
 
 
 def _of_score(score: Score) -> ScoreCard:
     """The card of a score of `features.scores`."""
-    numbers = (_input(f"inputs.{name}", unit=unit, range=RANGES[name]) for name, unit in score.inputs.items())
+    numbers = (_input(f"inputs.{name}", unit=unit, limits=RANGES[name]) for name, unit in score.inputs.items())
     findings = (_input(f"inputs.{name}", levels) for name, levels in score.coded.items())
     lowest, highest = score.range
     return ScoreCard(
@@ -83,10 +88,10 @@ def _grade(name: str, title: str, inputs: tuple[ScoreInput, ...], when: str, cit
 
 
 def _counts(name: str) -> tuple[ScoreInput, ...]:
-    return (_input(f"daily_counts.{name}", unit=COUNT_UNIT, range=RANGES[name]),)
+    return (_input(f"daily_counts.{name}", unit=COUNT_UNIT, limits=RANGES[name]),)
 
 
-_ICE = tuple(_input(f"icans.ice_items.{item}", range=(0, most)) for item, most in ICE_ITEMS.items())
+_ICE = tuple(_input(f"icans.ice_items.{item}", limits=(0, most)) for item, most in ICE_ITEMS.items())
 _CRS = (
     _input("crs.fever"),
     _input("crs.hypotension", tuple(HYPOTENSION)),
@@ -94,7 +99,7 @@ _CRS = (
     _input("crs.fever_treated"),
 )
 _ICANS = (
-    _input("icans.ice", range=(0, ICE_MAXIMUM)),
+    _input("icans.ice", limits=(0, ICE_MAXIMUM)),
     _input("icans.consciousness", tuple(CONSCIOUSNESS)),
     _input("icans.seizure", tuple(SEIZURE)),
     _input("icans.motor", tuple(MOTOR)),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 IntArray = NDArray[np.int64]
 BUFFER_CELLS = 1 << 14
+"""Cells that are shuffled together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +82,13 @@ def iter_batches(
     block: int,
     seed: int | np.random.Generator,
     genes: Sequence[str] | None,
-    buffer_cells: int = BUFFER_CELLS,
 ) -> Iterator[CellBatch]:
     """Every cell of a store once; see `features.cells.store.CellStore.batches`."""
     rng = np.random.default_rng(seed)
     places = None if genes is None else _places(store.genes, genes)
     blocks = _blocks(store, block)
     blocks = blocks[rng.permutation(len(blocks))]
-    at_once = max(1, buffer_cells // block)
+    at_once = max(1, BUFFER_CELLS // block)
     left: list[CellBatch] = []
     for first in range(0, len(blocks), at_once):
         buffer = _Buffer(_gathered([*left, *(_read(store, *row) for row in blocks[first : first + at_once].tolist())]))

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from browser import Browser
 
 from experiments.cohort_report import embedding_map, write_cohort_report
 from experiments.cohort_report.cell_sample import principal_components, quota
@@ -119,7 +118,7 @@ def test_page_is_valid_complete_and_self_contained(name: str, request: pytest.Fi
     assert [attributes["id"] for tag, attributes in reader.tags if tag == "section"] == list(SECTIONS)
     headings = [int(tag[1]) for tag, _ in reader.tags if re.fullmatch(r"h\d", tag)]
     assert headings.count(1) == 1
-    assert all(after <= before + 1 for before, after in zip(headings, headings[1:], strict=False))
+    assert all(after <= before + 1 for before, after in pairwise(headings))
     for tag, attributes in reader.tags:
         for key in ("src", "href", "action", "data", "poster"):
             assert (attributes.get(key) or "#").startswith(("#", "data:"))
@@ -162,18 +161,8 @@ def test_the_same_cohort_gives_the_same_page(simulated: Cohort, page: Path, tmp_
     assert [path.name for path in tmp_path.iterdir()] == ["again.html"]
 
 
-def test_without_umap_the_principal_axes_are_drawn(
-    simulated: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(embedding_map.importlib.util, "find_spec", lambda name: None)
-    write_page_of(simulated, tmp_path / "page.html", findings=[])
-    text = (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert "UMAP is drawn where the package umap-learn is installed" in text
-    assert "principal axes 1" in text
-
-
 def test_a_folder_that_is_not_there_is_refused(simulated: Cohort, tmp_path: Path) -> None:
-    with pytest.raises(SequelaError, match="nowhere/page.html: cannot be written"):
+    with pytest.raises(SequelaError, match=r"nowhere/page\.html: cannot be written"):
         write_cohort_report(simulated, to_patients(simulated), [], tmp_path / "nowhere" / "page.html", findings=[])
 
 
@@ -240,7 +229,10 @@ def test_small_counts_of_real_patients_are_withheld() -> None:
     assert np.isnan(GUARDED.share(0, 0))
 
 
-def test_pages_of_real_patients_guard_them(simulated: Cohort, tmp_path: Path) -> None:
+def test_pages_of_real_patients_guard_them_and_need_no_umap(
+    simulated: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedding_map.importlib.util, "find_spec", lambda name: None)
     named = str(simulated.patients["patient_id"].iloc[0])
     card = simulated.card.model_copy(update={"provenance": "real", "notes": f"Patient {named} relapsed."})
     patients = simulated.patients.assign(disease=["rare"] * 3 + ["LBCL"] * 7 + ["MM"] * (len(simulated.patients) - 10))
@@ -248,6 +240,8 @@ def test_pages_of_real_patients_guard_them(simulated: Cohort, tmp_path: Path) ->
     write_page_of(real, tmp_path / "real.html", findings=[])
     text = (tmp_path / "real.html").read_text(encoding="utf-8")
     assert named not in text
+    assert "UMAP is drawn where the package umap-learn is installed" in text
+    assert "principal axes 1" in text
     assert "Lines of single patients are not drawn" in text
     assert re.search(r"rare</th><td class=\"n\">&lt;5</td>", text)
     assert re.search(r"LBCL</th><td class=\"n\">withheld</td>", text)
@@ -321,75 +315,17 @@ def test_robust_limits() -> None:
     assert robust_limits(np.arange(4.0)) is None
 
 
-class Browser:
-    """Chromium over a pipe (DevTools protocol): messages are JSON, each ended by a zero byte."""
-
-    def __init__(self, binary: str, profile: Path) -> None:
-        theirs_in, self._out = os.pipe()
-        self._in, theirs_out = os.pipe()
-        options = (
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--remote-debugging-pipe",
-            f"--user-data-dir={profile}",
-        )
-        shell = f'exec "$0" "$@" 3<&{theirs_in} 4>&{theirs_out}'
-        self.process = subprocess.Popen(
-            ["/bin/sh", "-c", shell, binary, *options], pass_fds=(theirs_in, theirs_out), stderr=subprocess.DEVNULL
-        )
-        os.close(theirs_in)
-        os.close(theirs_out)
-        self._buffer, self._number = b"", 0
-        self.events: list[dict[str, Any]] = []
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self.session: str | None = None
-        self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Page", "Network", "Runtime", "Log"):
-            self.call(f"{domain}.enable")
-
-    def call(self, method: str, **params: Any) -> dict[str, Any]:
-        self._number += 1
-        message = {"id": self._number, "method": method, "params": params}
-        if getattr(self, "session", None):
-            message["sessionId"] = self.session
-        os.write(self._out, json.dumps(message).encode() + b"\0")
-        while True:
-            answer = self._next()
-            if answer.get("id") == self._number:
-                assert "error" not in answer, answer
-                result: dict[str, Any] = answer["result"]
-                return result
-            self.events.append(answer)
-
-    def open(self, url: str, width: int) -> None:
-        self.events.clear()
-        self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600
-        )
-        self.call("Page.navigate", url=url)
-        while not any(event["method"] == "Page.loadEventFired" for event in self.events):
-            self.events.append(self._next())
-
-    def _next(self) -> dict[str, Any]:
-        while b"\0" not in self._buffer:
-            more = os.read(self._in, 1 << 20)
-            assert more, "Chromium ended"
-            self._buffer += more
-        message, self._buffer = self._buffer.split(b"\0", 1)
-        answer: dict[str, Any] = json.loads(message)
-        return answer
-
-
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     binary = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if binary is None:
         pytest.skip("no Chromium is installed: the page is not opened in a browser")
     opened = Browser(binary, tmp_path_factory.mktemp("profile"))
-    yield opened
-    opened.process.terminate()
-    opened.process.wait(20)
+    try:
+        opened.start()
+        yield opened
+    finally:
+        opened.close()
 
 
 @pytest.mark.parametrize("width", [390, 1280], ids=["phone", "desk"])

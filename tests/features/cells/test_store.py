@@ -173,6 +173,9 @@ def test_columns_of_one_gene_are_added_up(tmp_path: Path) -> None:
     assert store.genes == ("CD3E", *GENES[1:12])
     both = counts()[:, 0] + counts()[:, 12]
     np.testing.assert_array_equal(dense(store.bag("s1")), np.column_stack([both, counts()[:, 1:12]])[30:60])
+    assert [row.n_values for row in store.inspect()] == [
+        np.count_nonzero(part) for part in np.split(np.column_stack([both, counts()[:, 1:12]]), 3)
+    ], "no gene of a cell is stored twice"
     np.testing.assert_allclose(store.summary().normalised.sum(), 1e4 * np.count_nonzero(counts().any(axis=1)))
     apart = build(path, tmp_path / "store", CellsCard(genes="markers"))
     assert apart.genes == genes
