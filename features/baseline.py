@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, cast
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,18 +33,25 @@ class BaselineEncoder:
     kinds: Mapping[str, str]
     levels: Mapping[str, tuple[str, ...]]
     """Declared levels of ordinal variables; levels seen in training of categorical ones."""
+    seen: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Levels seen in training of ordinal variables; artifacts of the first format do not know."""
 
     @classmethod
     def fit(cls, patients: Patients, variables: Mapping[str, Variable], names: Sequence[str]) -> BaselineEncoder:
         """Learn the levels of categorical variables."""
         kinds = {name: variables[name].kind for name in names}
         levels: dict[str, tuple[str, ...]] = {}
+        seen: dict[str, tuple[str, ...]] = {}
         for name in names:
+            if kinds[name] == "numeric":
+                continue
+            found = {level for level in _levels(patients.baseline[name]) if level is not None}
             if kinds[name] == "ordinal":
                 levels[name] = variables[name].levels or ()
-            elif kinds[name] == "categorical":
-                levels[name] = tuple(sorted({str(v) for v in patients.baseline[name] if v is not None}))
-        return cls(tuple(names), kinds, levels)
+                seen[name] = tuple(level for level in levels[name] if level in found)
+            else:
+                levels[name] = tuple(sorted(found))
+        return cls(tuple(names), kinds, levels, seen)
 
     def columns(self, patients: Patients) -> dict[str, FloatArray]:
         """Columns (rows,) by name, e.g. ``age``, ``product=axi-cel``; NaN where missing."""
@@ -57,9 +64,9 @@ class BaselineEncoder:
                 columns[name] = values.astype(float)
             elif self.kinds[name] == "ordinal":
                 index = {level: float(i) for i, level in enumerate(self.levels[name])}
-                columns[name] = np.array([index.get(value, np.nan) for value in values])
+                columns[name] = np.array([np.nan if v is None else index.get(v, np.nan) for v in _levels(values)])
             else:
-                columns |= self._indicators(name, cast("TextArray", values))
+                columns |= self._indicators(name, _levels(values))
         return columns
 
     def _indicators(self, name: str, values: TextArray) -> dict[str, FloatArray]:
@@ -73,12 +80,12 @@ class BaselineEncoder:
         return {f"{name}={level}": np.where(missing, np.nan, (values == level).astype(float)) for level in levels}
 
     def unseen(self, patients: Patients) -> Flags:
-        """For each row, the variables whose level was not seen in training."""
-        masks = {
-            name: np.array([v is not None and v not in self.levels[name] for v in patients.baseline[name]], dtype=bool)
-            for name in self.levels
-            if name in patients.baseline
-        }
+        """For each row, the variables whose level was not seen in training, though an ordinal one may have its rank."""
+        masks = {}
+        for name in self.levels:
+            if name in patients.baseline:
+                known = {None, *self.seen.get(name, self.levels[name])}
+                masks[name] = np.array([v not in known for v in _levels(patients.baseline[name])], dtype=bool)
         return flags(masks, len(patients))
 
     def state(self) -> dict[str, Any]:
@@ -87,12 +94,21 @@ class BaselineEncoder:
             "names": list(self.names),
             "kinds": dict(self.kinds),
             "levels": {name: list(levels) for name, levels in self.levels.items()},
+            "seen": {name: list(levels) for name, levels in self.seen.items()},
         }
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> BaselineEncoder:
         """Rebuild what `state` described."""
-        return cls(tuple(state["names"]), state["kinds"], {k: tuple(v) for k, v in state["levels"].items()})
+        levels, seen = ({k: tuple(v) for k, v in state.get(part, {}).items()} for part in ("levels", "seen"))
+        return cls(tuple(state["names"]), state["kinds"], levels, seen)
+
+
+def _levels(values: FloatArray | TextArray) -> TextArray:
+    """(rows,): levels as text, None where missing, as which NaN counts too."""
+    levels = np.empty(len(values), dtype=object)
+    levels[:] = [None if v is None or (isinstance(v, (float, np.floating)) and np.isnan(v)) else str(v) for v in values]
+    return levels
 
 
 def impossible(patients: Patients, variables: Mapping[str, Variable]) -> tuple[Patients, Flags]:

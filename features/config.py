@@ -43,5 +43,5 @@ class FeatureConfig(Frozen):
     """Highly variable genes whose pseudobulks enter the components, chosen in each fold."""
     pseudobulk_components: Annotated[int, Field(ge=1)] = 8
     """Principal components kept of the cell-type pseudobulks, at most a tenth of the training patients."""
-    minimum_observed: float = 0.1
+    minimum_observed: Annotated[float, Field(ge=0, le=1)] = 0.1
     """A column observed in a smaller share of the training rows is left out."""

@@ -22,6 +22,7 @@ from features.scores.icaht import icaht_columns
 from features.scores.inflamix import LABS, InflaMix, Lab
 from features.scores.score import Score
 from features.scores.thrombocytopenia import t_icaht_columns
+from features.units import same_dimension
 
 GRADED: Mapping[Grade, str] = {"icaht": "anc", "t_icaht": "platelets"}
 """The analyte whose daily counts a grade is read from."""
@@ -57,9 +58,9 @@ class DerivedFeatures:
         measured = {name: variables[name] for name in patients.measurements.names if name in variables}
         grades: dict[str, str] = {grade: _graded(grade, measured) for grade in config.grades}
         _require_measured(config.thresholds, measured)
-        _require_scores(config.scores, at_baseline | measured)
-        scored = [(score, name) for score in _scores(config.scores) for name in (*score.inputs, *score.coded)]
         present = at_baseline | measured
+        _require_scores(config.scores, present)
+        scored = [(score, name) for score in _scores(config.scores) for name in (*score.inputs, *score.coded)]
         mixture = InflaMix.fit(patients, variables, _labs(present), seed=0) if config.inflamix else None
         labs = () if mixture is None else mixture.variables
         from_baseline = [score.variable_of(name, at_baseline) for score, name in scored]
@@ -90,9 +91,10 @@ class DerivedFeatures:
 
     def place(self, column: str) -> str | None:
         """Where in a patient's record a column comes from; None for columns of a variable."""
-        if column.startswith(_EVENT):
-            return f"events.{column.removeprefix(_EVENT)}"
-        if column in self.scores or column == _INFLAMIX:
+        event = column.removeprefix(_EVENT)
+        if event != column and event.rpartition(":")[0] in self.events:
+            return f"events.{event}"
+        if column in self.scores or (column == _INFLAMIX and self.inflamix is not None):
             return f"scores.{column}"
         return None
 
@@ -134,12 +136,8 @@ def _scores(names: Sequence[str]) -> Iterator[Score]:
 
 def _require_scores(names: Sequence[str], variables: Mapping[str, Variable]) -> None:
     """Refuse scores that do not exist, or that these variables cannot give."""
-    nobody = Patients(
-        np.zeros(0, dtype=object),
-        np.zeros(0),
-        {name: np.zeros(0) for name in variables},
-        Measurements.empty(0),
-    )
+    baseline = {name: np.zeros(0) for name in variables}
+    nobody = Patients(np.zeros(0, dtype=object), np.zeros(0), baseline, Measurements.empty(0))
     try:
         score_columns(nobody, variables, names)
     except SequelaError as error:
@@ -151,7 +149,7 @@ def _require_measured(names: Iterable[str], measured: Mapping[str, Variable]) ->
     """Refuse thresholds of what was not measured."""
     for name in names:
         if name not in measured:
-            raise SequelaError(f"features.thresholds: no measured variable is called {name}; {_near(name, measured)}")
+            raise SequelaError(f"features.thresholds: no measured variable is called {name!r}; {_near(name, measured)}")
 
 
 def _labs(variables: Mapping[str, Variable]) -> dict[Lab, str]:
@@ -176,6 +174,10 @@ def _graded(grade: Grade, measured: Mapping[str, Variable]) -> str:
             "Declare it in cohort.yaml under this name or with its LOINC code, or leave the grade out."
         )
         raise SequelaError(msg)
+    unit = measured[name].unit
+    if not same_dimension(unit, "10*9/L"):
+        msg = f"features.grades: {grade} needs counts of cells, as in 10*9/L, and {name} is in {unit!r}"
+        raise SequelaError(f"{msg}. Correct its unit in cohort.yaml, or leave the grade out.")
     return name
 
 
@@ -198,7 +200,7 @@ def matching(names: Iterable[str], patterns: Sequence[str], place: str, what: st
     names = list(names)
     for pattern in patterns:
         if pattern != "*" and not any(fnmatchcase(name, pattern) for name in names):
-            msg = f"{place}: no {what} of the cohort matches {pattern}; {_near(pattern, names)}"
+            msg = f"{place}: no {what} of the cohort matches {pattern!r}; {_near(pattern, names)}"
             raise SequelaError(msg)
     return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
 

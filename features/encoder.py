@@ -12,6 +12,7 @@ from features.cells.processing import CellProcessor
 from features.cells.samples import PSEUDOBULK, SampleFeatures
 from features.config import FeatureConfig
 from features.derived import DerivedFeatures, matching
+from features.errors import SequelaError
 from features.landmark import Statistic, landmark_columns
 from features.patients import FloatArray, Patients
 from features.scaling import ColumnScaler
@@ -34,7 +35,7 @@ class Encoded:
     impossible: tuple[tuple[str, ...], ...]
     """For each row, the variables with a value outside their plausible range, treated as missing."""
     unseen: tuple[tuple[str, ...], ...]
-    """For each row, the categorical variables with a level unseen in training, treated as no known level."""
+    """For each row, the variables with a level unseen in training: no known level, or the rank of a declared one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +56,19 @@ class PatientEncoder:
 
     @classmethod
     def fit(cls, patients: Patients, card: CohortCard, config: FeatureConfig) -> PatientEncoder:
-        """Learn levels, components, imputation and scale from training patients."""
+        """Learn levels, components, imputation and scale from training patients.
+
+        Raises:
+            SequelaError: The configuration names what the cohort does not have, or what cannot be computed from it.
+        """
         patients = impossible(patients, card.variables)[0]
         at_baseline = matching(patients.baseline, config.baseline, "features.baseline")
         baseline = BaselineEncoder.fit(patients, card.variables, at_baseline)
         measured = tuple(matching(patients.measurements.names, config.measurements, "features.measurements"))
         cells = card.cells or CellsCard()
+        if config.cells and config.processing.cofactor is not None and cells.values == "counts":
+            msg = "features.processing.cofactor: it is of intensities, and cohort.yaml declares cells.values: counts"
+            raise SequelaError(f"{msg}. Declare values: intensities, or leave the cofactor out.")
         samples = SampleFeatures.fit(
             patients,
             config.cells,
@@ -71,6 +79,7 @@ class PatientEncoder:
             human_genes=cells.genes == "genes",
         )
         derived = DerivedFeatures.fit(patients, card.variables, config)
+        _require_names(baseline, derived)
         used = (*baseline.names, *measured, *derived.baseline_inputs, *derived.measured_inputs)
         variables = {name: card.variables[name] for name in dict.fromkeys(used)}
         unscaled = cls(variables, baseline, measured, config.statistics, samples, ColumnScaler.empty(), derived)
@@ -187,3 +196,11 @@ class PatientEncoder:
             DerivedFeatures.from_state(sizes.get("derived", {})),
             None if processing is None else CellProcessor.from_state(processing, of_processing),
         )
+
+
+def _require_names(baseline: BaselineEncoder, derived: DerivedFeatures) -> None:
+    """Refuse a baseline variable that has the name of what is computed: one would silently replace the other."""
+    for name in baseline.names:
+        if derived.place(name) is not None:
+            msg = f"features.baseline: the variable {name!r} has the name of a feature that is computed"
+            raise SequelaError(f"{msg}. Rename it in cohort.yaml and patients.csv, or leave one of the two out.")

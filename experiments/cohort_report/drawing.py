@@ -130,6 +130,11 @@ def heat_map(axes: Axes, values: FloatArray, color: Callable[[float], str], text
     axes.tick_params(length=0)
 
 
+def heading(figure: Figure, text: str) -> None:
+    """A title from the left edge of the figure, for axes whose labels are long."""
+    figure.suptitle(text, x=0.01, ha="left", fontsize=10)
+
+
 def legend_below(figure: Figure, axes: Axes, columns: int = 2) -> None:
     """The legend of one of the axes under the figure, where it covers nothing."""
     handles, labels = axes.get_legend_handles_labels()

@@ -10,7 +10,16 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, PercentFormatter
 
-from experiments.cohort_report.drawing import FAINT, INK, SMALL_INCHES, color_of, drawing, heat_map, legend_below
+from experiments.cohort_report.drawing import (
+    FAINT,
+    INK,
+    SMALL_INCHES,
+    color_of,
+    drawing,
+    heading,
+    heat_map,
+    legend_below,
+)
 from experiments.cohort_report.follow_up import Curves, followed, n_at_risk, tick_days
 from experiments.cohort_report.missingness import CoMissing, Known
 from experiments.cohort_report.privacy import SMALLEST, Disclosure
@@ -89,7 +98,7 @@ def known_bars(known: Known) -> Figure:
         axes.spines["left"].set_visible(False)
         axes.tick_params(axis="y", length=0)
         axes.xaxis.set_major_formatter(PercentFormatter(1.0))
-        axes.set_title("Known at baseline")
+        heading(figure, "Known at baseline")
     return figure
 
 
@@ -104,7 +113,7 @@ def known_map(known: Known) -> Figure:
         heat_map(axes, known.share, lambda _: color_of(0), _percent)
         axes.set_xticks(np.arange(len(known.columns)), known.columns)
         axes.set_yticks(np.arange(len(known.names)), known.names)
-        axes.set_title("Measured at least once by")
+        heading(figure, "Measured at least once by")
     return figure
 
 
@@ -121,7 +130,7 @@ def co_missing_map(missing: CoMissing) -> Figure:
         )
         axes.set_xticks(np.arange(n - 1), missing.names[:-1], rotation=90)
         axes.set_yticks(np.arange(n - 1), missing.names[1:])
-        axes.set_title("Missing together (blue) or in turn (orange)")
+        heading(figure, "Missing together (blue) or in turn (orange)")
     return figure
 
 
@@ -150,14 +159,15 @@ def _scales(axes: Axes, of: Trajectory) -> None:
     if of.scale == "log":
         axes.set_yscale("log")
     elif of.scale == "symlog":
-        axes.set_yscale("symlog", linthresh=of.linear_to)
+        axes.set_yscale("symlog", linthresh=of.linear_to, linscale=0.5)
     low, high = of.limits
     axes.set_ylim(low, high)
     if of.scale == "log":
         subs = (1.0, 2.0, 5.0) if high / low < 60 else (1.0, 3.0) if high / low < 1e3 else (1.0,)
         axes.yaxis.set_major_locator(LogLocator(subs=subs, numticks=12))
     axes.yaxis.set_minor_locator(FixedLocator([]))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _plain(value)))
+    hidden = 2 * of.linear_to if of.scale == "symlog" else 0.0  # ticks so near zero that labels would meet
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: "" if 0 < value < hidden else _plain(value)))
     first, last = float(of.day[0]), float(of.day[-1])
     if last > 4 * LINEAR_TO_DAY:
         axes.set_xscale("symlog", linthresh=LINEAR_TO_DAY, linscale=1.6)

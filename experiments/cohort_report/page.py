@@ -50,9 +50,9 @@ def absent(why: str) -> str:
     return f'<p class="why">{escape(why)}</p>'
 
 
-def subheading(text: str) -> str:
-    """A heading within a section."""
-    return f"<h3>{escape(text)}</h3>"
+def folded(summary: str, body: str) -> str:
+    """HTML that is unfolded on demand."""
+    return f"<details><summary>{escape(summary)}</summary>{body}</details>"
 
 
 def figures(parts: Sequence[tuple[Figure, str, str]], key: str, *, small: bool = False) -> str:

@@ -48,9 +48,10 @@ class Disclosure:
         return shown
 
     def text(self, text: str, cohort: Cohort) -> str:
-        """A text of the cohort's authors, unless it names one of its real patients or samples."""
+        """A text of the cohort's authors, unless it names real patients or samples, or gives the number of one."""
         words = set(re.findall(r"[\w.-]+", text)) | set(re.findall(r"\w+", text))
-        named = words & {*cohort.patients["patient_id"], *cohort.samples["sample_id"]}
+        ids = {*cohort.patients["patient_id"], *cohort.samples["sample_id"]}
+        named = words & (ids | {number[0] for name in ids if (number := re.search(r"\d\d+$", name))})
         return (
             "Left out here, since they name patients or samples; see cohort.yaml." if named and self.guarded else text
         )

@@ -31,7 +31,7 @@ from experiments.cohort_report.missingness import (
     landmarks_of,
     measured_known,
 )
-from experiments.cohort_report.page import Section, absent, figures, paragraph, subheading
+from experiments.cohort_report.page import Section, absent, figures, folded, paragraph
 from experiments.cohort_report.privacy import SMALLEST, Disclosure
 from experiments.cohort_report.tables import baseline_rows, event_rows, finding_rows, html_table, number
 from experiments.cohort_report.trajectories import MOST_VARIABLES as MOST_TRAJECTORIES
@@ -202,8 +202,10 @@ def trajectories_section(cohort: Cohort, shown: Disclosure, rng: np.random.Gener
     rest = variables[MOST_TRAJECTORIES:]
     if rest:
         rows = [(name, shown.count(n), shown.count(m) if shown.small(n) else f"{m:,}") for name, n, m in rest]
-        body += subheading("Measured, and not drawn")
-        body += html_table("Variables of fewer patients", ("variable", "patients", "values"), rows)
+        body += folded(
+            f"{len(rows)} more variables are measured, and not drawn",
+            html_table("Variables of fewer patients or values", ("variable", "patients", "values"), rows),
+        )
     return Section("trajectories", title, body)
 
 

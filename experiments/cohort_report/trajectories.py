@@ -124,7 +124,9 @@ def _limits(values: FloatArray, scale: Scale) -> tuple[float, float]:
     if scale == "log":
         return low / 1.15, high * 1.15
     room = 0.06 * (high - low) or max(abs(high), 1.0) * 0.1
-    return low - (0 if low == 0 and scale == "symlog" else room), high * 1.15 if scale == "symlog" else high + room
+    if scale == "symlog":
+        return 0.0, high * 1.15
+    return max(low - room, 0.0) if low >= 0 else low - room, high + room
 
 
 def _lines(table: pd.DataFrame, last: float, rng: np.random.Generator) -> list[FloatArray]:

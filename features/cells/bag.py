@@ -30,7 +30,17 @@ class CellBag:
         return len(self.indptr) - 1
 
     def renamed(self, names: Sequence[str]) -> CellBag:
-        """The same cells over other names of genes; columns that come to have one name are added up."""
+        """The same cells over other names of genes; columns that come to have one name are added up.
+
+        Args:
+            names: One for each column, in their order; the new columns stand in the order in which names come first.
+
+        Raises:
+            ValueError: Names and columns differ in number.
+        """
+        if len(names) != len(self.genes):
+            msg = f"{len(names)} names for {len(self.genes)} columns"
+            raise ValueError(msg)
         place = {name: i for i, name in enumerate(dict.fromkeys(names))}
         if len(place) == len(names):
             return replace(self, genes=tuple(names))

@@ -100,9 +100,9 @@ class SampleFeatures:
             tuple(features), materials, cell_types, summary.genes, counts, usable, variable, human_genes=human_genes
         )
         density = components = None
-        if "pseudobulk" in features:
+        if "pseudobulk" in features and len(used):
             components = PseudobulkComponents.fit(unfitted.pseudobulks(patients), n_components)
-        if "density" in features:
+        if "density" in features and len(used):
             cells = _bags(samples).take(used)
             density = DensityEmbedding.fit(cells, genes=variable, counts=counts, n_components=n_components)
         return replace(unfitted, pseudobulk=components, density=density)
@@ -212,7 +212,7 @@ class SampleFeatures:
             sizes["counts"],
             {name: tuple(genes) for name, genes in sizes["programs"].items()},
             tuple(sizes.get("variable_genes", sizes["genes"])),
-            PseudobulkComponents.from_state(arrays) if "pseudobulk" in sizes["features"] else None,
+            PseudobulkComponents.from_state(arrays) if "components" in arrays else None,
             sizes.get("human_genes", False),
             DensityEmbedding.from_state(sizes["density"], of_density) if "density" in sizes else None,
         )

@@ -13,10 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pandas as pd
 
 from features.errors import SequelaError
+
+try:
+    import duckdb
+except ModuleNotFoundError as error:
+    _msg = "DuckDB is not installed, and reads OMOP and MEDS; install it: pip install 'sequela[cdm]', or duckdb"
+    raise SequelaError(_msg) from error
 
 Parameter = str | int | float | None | Sequence[str] | Sequence[int]
 _NULLS = ["", "NULL", "NA", "\\N"]

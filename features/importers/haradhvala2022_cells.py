@@ -110,7 +110,8 @@ def read_cells(matrices: Sequence[Matrix]) -> Cells:
             for file, plain in zip(matrix.files, ("matrix.mtx", "barcodes.tsv", "features.tsv"), strict=True):
                 suffix = ".gz" if file.suffix == ".gz" else ""
                 (Path(beside) / f"{plain}{suffix}").symlink_to(file.resolve())
-            counts, names, barcodes = read_tenx_folder(Path(beside))
+            read = read_tenx_folder(Path(beside))
+        counts, names, barcodes = read.counts, read.genes, read.barcodes
         if genes is not None and list(names) != genes:
             rule = f"{len(names)} genes are not those of the samples before it, in their order"
             msg = f"{matrix.files[2]}: {rule}; take matrices of one release"

@@ -1,8 +1,8 @@
 """`sequela import meds`: subjects of a MEDS data set become a cohort folder.
 
 MEDS, the Medical Event Data Standard (versions 0.3 and 0.4, medical-event-data-standard.github.io), is one row a
-measurement: subject_id, time (null where static), code, numeric_value; in Parquet files below ``data/``, with
-``metadata/codes.parquet`` (code, description, parent_codes).
+measurement: subject_id, time (null where static), code, and numeric_value, which the later schema lets be absent; in
+Parquet files below ``data/``, with ``metadata/codes.parquet`` (code, description, parent_codes).
 
 Conventions, beside those of `features.importers.records`
 - MEDS has no observation periods: follow-up ends with a subject's last dated row, or with death.
@@ -122,7 +122,8 @@ def import_meds(spec: Path, source: Path, folder: Path, progress: Progress | Non
         codes = source / "metadata" / "codes.parquet"
         if codes.is_file():
             tables.sources["codes"] = read_files([codes], "codes.parquet")
-        tables.require("data", ("subject_id", "time", "code", "numeric_value"))
+        numeric = any(variable.kind == "numeric" for variable in rules.variables.values())
+        tables.require("data", ("subject_id", "time", "code", *(["numeric_value"] if numeric else [])))
         records = _records(rules, tables, progress or (lambda done, of: None))
     variables = {name: variable.variable() for name, variable in rules.variables.items()}
     variables |= {} if rules.age is None else {rules.age: _AGE}
@@ -167,10 +168,11 @@ def _rows(tables: Tables, meanings: Mapping[str, str | None], key: str) -> pd.Da
     """
     listed = _with_children(tables, meanings)
     source = tables.require("data", ())
+    value = "numeric_value" if "numeric_value" in tables.columns("data") else "NULL"
     rows = tables.query(
         source,
         f"""SELECT CAST(subject_id AS BIGINT) AS person, CAST(time AS DATE) AS date, code,
-        CAST(CAST(numeric_value AS VARCHAR) AS DOUBLE) AS value FROM {source.sql}
+        CAST(CAST({value} AS VARCHAR) AS DOUBLE) AS value FROM {source.sql}
         WHERE code IN (SELECT unnest(CAST(? AS VARCHAR[]))) ORDER BY subject_id, time""",  # noqa: S608
         (*source.parameters, list(listed)),
     )

@@ -234,12 +234,13 @@ def test_pages_of_real_patients_guard_them_and_need_no_umap(
 ) -> None:
     monkeypatch.setattr(embedding_map.importlib.util, "find_spec", lambda name: None)
     named = str(simulated.patients["patient_id"].iloc[0])
-    card = simulated.card.model_copy(update={"provenance": "real", "notes": f"Patient {named} relapsed."})
+    card = simulated.card.model_copy(update={"provenance": "real", "notes": f"Patient {named[1:]} relapsed."})
     patients = simulated.patients.assign(disease=["rare"] * 3 + ["LBCL"] * 7 + ["MM"] * (len(simulated.patients) - 10))
     real = replace(simulated, card=card, patients=patients)
     write_page_of(real, tmp_path / "real.html", findings=[])
     text = (tmp_path / "real.html").read_text(encoding="utf-8")
     assert named not in text
+    assert "since they name patients or samples" in text
     assert "UMAP is drawn where the package umap-learn is installed" in text
     assert "principal axes 1" in text
     assert "Lines of single patients are not drawn" in text

@@ -150,7 +150,7 @@ ODD: dict[str, tuple[dict[str, Any], dict[str, tuple[str, ...]]]] = {
     "numeric beyond training": ({"age": 119.0}, {"outside": ("baseline.age",)}),
     "ordinal missing": ({"stage": None}, {"missing": ("baseline.stage",)}),
     "ordinal not declared": ({"stage": "IV"}, {"missing": ("baseline.stage",), "unseen": ("stage",)}),
-    "ordinal declared, beyond training": ({"stage": "III"}, {"outside": ("baseline.stage",)}),
+    "ordinal declared, beyond training": ({"stage": "III"}, {"outside": ("baseline.stage",), "unseen": ("stage",)}),
     "one of many missing": ({"product": None}, {"missing": ("baseline.product",)}),
     "one of many unseen": ({"product": "new"}, {"unseen": ("product",)}),
     "one of two missing": ({"sex": None}, {"missing": ("baseline.sex",)}),

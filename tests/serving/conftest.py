@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -22,8 +23,9 @@ import pytest
 from features.cells.bag import CellBag
 from features.cells.summary import CellSummary, summarise
 from features.config import FeatureConfig
+from features.landmark import Thresholds
 from features.outcomes import Outcomes
-from features.patients import Measurements, Patients, Samples
+from features.patients import Clones, Events, Measurements, Patients, Samples
 from features.request import PatientRecord
 from features.schema import CellsCard, CohortCard, Endpoint, EventRule, Variable
 from serving.store import publish
@@ -49,6 +51,15 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 N = 160
 GENES = (*(f"G{i}" for i in range(8)), "PDCD1", "HAVCR2", "LAG3", "TIGIT")
 MATERIALS = ("infusion_product", "blood")
+MEASURED = ("ferritin", "anc", "platelets")
+EVENTS = ("icans", "infection")
+FEATURES = FeatureConfig(
+    pseudobulk_components=3,
+    thresholds={"anc": Thresholds(below=(500.0,))},
+    scores=("car_hematotox",),
+    grades=("icaht", "t_icaht"),
+    cells=("composition", "pseudobulk", "programs", "clonality"),
+)
 ENDPOINT = Endpoint(
     name="severe_infection",
     event=EventRule(name="infection", min_grade=3),
@@ -66,6 +77,10 @@ CARD = CohortCard(
         "ecog": Variable(kind="ordinal", levels=("0", "1", "2")),
         "product": Variable(kind="categorical"),
         "ferritin": Variable(kind="numeric", unit="ng/mL", range=(1, 1e6), loinc="2276-4"),
+        "haemoglobin": Variable(kind="numeric", unit="g/L"),
+        "crp": Variable(kind="numeric", unit="mg/L"),
+        "anc": Variable(kind="numeric", unit="/uL"),
+        "platelets": Variable(kind="numeric", unit="10*9/L"),
     },
     cells=CellsCard(),
 )
@@ -84,8 +99,17 @@ def make_sample(rng: np.random.Generator, n_cells: int = 30) -> dict[str, object
     }
 
 
+def make_clones(rng: np.random.Generator) -> list[dict[str, object]]:
+    """Clones of one sample: receptors, and sites that were looked at and not."""
+    receptors = [{"locus": "tcr", "clone": f"c{i}", "abundance": float(rng.integers(1, 40))} for i in range(6)]
+    sites = [{"locus": "integration", "clone": f"chr1+{i}", "abundance": 1.0 + i} for i in range(3)]
+    return [*receptors, *({**site, "near_oncogene": bool(rng.random() < 0.5)} for site in sites[:2]), sites[2]]
+
+
 def summary_of(sample: Mapping[str, object]) -> CellSummary:
     """What the cohort folder would have made of it."""
+    if "genes" not in sample:
+        return CellSummary.of_no_cells(1)
     arrays = {name: np.array(sample[name]) for name in ("indptr", "indices", "values")}
     labels = np.array(sample["cell_types"], dtype=object)
     return summarise(CellBag(GENES, arrays["indptr"], arrays["indices"], arrays["values"], labels), counts=True)
@@ -96,80 +120,109 @@ def card() -> CohortCard:
     return CARD
 
 
+def clones_of(samples: list[dict[str, Any]]) -> Clones:
+    """The clones of all samples."""
+    found = [clone for sample in samples for clone in sample.get("clones", ())]
+    return Clones(
+        np.cumsum([0, *(len(sample.get("clones", ())) for sample in samples)]),
+        np.array([clone["locus"] for clone in found], dtype=object),
+        np.array([clone["clone"] for clone in found], dtype=object),
+        np.array([clone["abundance"] for clone in found]),
+        np.array([clone.get("near_oncogene", np.nan) for clone in found], dtype=float),
+    )
+
+
 @dataclass(frozen=True)
 class Cohort:
     """The same patients twice: as training sees them, and as requests."""
 
     patients: Patients
     outcomes: Outcomes
-    records: list[dict[str, object]]
+    records: list[dict[str, Any]]
+
+
+def make_record(i: int, rng: np.random.Generator) -> dict[str, Any]:
+    """One patient as a request writes it."""
+    measured = [("ferritin", float(d), float(rng.lognormal(6, 1))) for d in sorted(rng.integers(-7, 60, 3))]
+    for day in rng.choice(np.arange(-1, 45), 6, replace=False):
+        measured.append(("anc", float(day), float(np.round(rng.lognormal(6.5, 1.2)))))
+        measured.append(("platelets", float(day), float(np.round(rng.lognormal(4, 0.9)))))
+    samples = [
+        {"material": material, "day": day, **make_sample(rng), **({"clones": make_clones(rng)} if i % 3 else {})}
+        for material, day in zip(MATERIALS, (0.0, 28.0), strict=True)
+        if rng.random() < 0.7
+    ]
+    if i % 7 == 0:
+        samples.append({"material": "blood", "day": 29.0, "clones": make_clones(rng)})
+    happened = [(str(rng.choice(EVENTS)), float(day)) for day in rng.integers(-5, 60, rng.integers(0, 4))]
+    return {
+        "patient_id": f"p{i}",
+        "landmark_day": float(rng.choice([0.0, 30.0])),
+        "baseline": {
+            "age": None if i % 11 == 0 else float(rng.uniform(20, 80)),
+            "ecog": str(rng.choice(["0", "1", "2"])),
+            "product": str(rng.choice(["axi-cel", "tisa-cel", "ide-cel"])),
+            "haemoglobin": float(rng.uniform(70, 130)),
+            "crp": None if i % 9 == 0 else float(rng.lognormal(3, 1)),
+        },
+        "measurements": [{"variable": name, "day": d, "value": v} for name, d, v in measured],
+        "samples": samples,
+        "events": [
+            {"event": event, "day": day} | ({"grade": 3} if event == "infection" else {}) for event, day in happened
+        ],
+    }
 
 
 @pytest.fixture(scope="session")
 def cohort() -> Cohort:
     rng = np.random.default_rng(7)
-    landmark = rng.choice([0.0, 30.0], N)
-    age = rng.uniform(20, 80, N)
-    ecog, product = rng.choice(["0", "1", "2"], N), rng.choice(["axi-cel", "tisa-cel", "ide-cel"], N)
-    records, summaries, materials, days = [], [], [], []
-    row: list[int] = []
-    measured_day, measured_value = [], []
-    sample_counts = np.zeros(N, dtype=np.int64)
-    for i in range(N):
-        measured = [(float(d), float(rng.lognormal(6, 1))) for d in sorted(rng.integers(-7, 60, rng.integers(0, 5)))]
-        samples = []
-        for material, day in zip(MATERIALS, (0.0, 28.0), strict=True):
-            if rng.random() < 0.7:
-                sample = make_sample(rng)
-                samples.append({"material": material, "day": day, **sample})
-                summaries.append(summary_of(sample))
-                materials.append(material)
-                days.append(day)
-        sample_counts[i] = len(samples)
-        row += [i] * len(measured)
-        measured_day += [d for d, _ in measured]
-        measured_value += [v for _, v in measured]
-        records.append(
-            {
-                "patient_id": f"p{i}",
-                "landmark_day": float(landmark[i]),
-                "baseline": {
-                    "age": None if i % 11 == 0 else float(age[i]),
-                    "ecog": str(ecog[i]),
-                    "product": str(product[i]),
-                },
-                "measurements": [{"variable": "ferritin", "day": d, "value": v} for d, v in measured],
-                "samples": samples,
-            }
-        )
-    patients = Patients(
-        np.array([f"p{i}" for i in range(N)], dtype=object),
-        landmark,
-        {
-            "age": np.where(np.arange(N) % 11 == 0, np.nan, age),
-            "ecog": ecog.astype(object),
-            "product": product.astype(object),
-        },
-        Measurements.from_columns(
-            N,
-            np.array(row, dtype=np.int64),
-            ("ferritin",),
-            np.zeros(len(row), dtype=np.int64),
-            np.array(measured_day),
-            np.array(measured_value),
-        ),
-        Samples(
-            np.concatenate([[0], np.cumsum(sample_counts)]),
-            np.array([f"s{i}" for i in range(len(days))], dtype=object),
-            np.array(days),
-            np.array(materials, dtype=object),
-            CellSummary.concatenate(summaries),
-        ),
-    )
-    time_to = rng.exponential(300 * np.exp(-(age - 50) / 40), N) + 1
+    records = [make_record(i, rng) for i in range(N)]
+    age = np.array([record["baseline"]["age"] or np.nan for record in records])
+    time_to = rng.exponential(300 * np.exp(-(np.nan_to_num(age, nan=50.0) - 50) / 40), N) + 1
     cause = rng.choice([0, 1, 2], N, p=[0.3, 0.5, 0.2])
     outcomes = Outcomes(np.minimum(time_to, 800.0), np.where(time_to > 800, 0, cause), ENDPOINT.causes)
-    return Cohort(patients, outcomes, records)
+    return Cohort(patients_of(records), outcomes, records)
+
+
+def patients_of(records: list[dict[str, Any]]) -> Patients:
+    """The patients as a cohort folder holds them, built apart from the code that reads requests."""
+    measured = [(i, m) for i, record in enumerate(records) for m in record["measurements"]]
+    happened = [(i, event) for i, record in enumerate(records) for event in record["events"]]
+    samples = [sample for record in records for sample in record["samples"]]
+    numeric = {
+        name: np.array([record["baseline"][name] for record in records], dtype=float)
+        for name in ("age", "haemoglobin", "crp")
+    }
+    return Patients(
+        np.array([record["patient_id"] for record in records], dtype=object),
+        np.array([record["landmark_day"] for record in records]),
+        numeric
+        | {n: np.array([record["baseline"][n] for record in records], dtype=object) for n in ("ecog", "product")},
+        Measurements.from_columns(
+            len(records),
+            np.array([i for i, _ in measured], dtype=np.int64),
+            MEASURED,
+            np.array([MEASURED.index(m["variable"]) for _, m in measured], dtype=np.int64),
+            np.array([m["day"] for _, m in measured]),
+            np.array([m["value"] for _, m in measured]),
+        ),
+        Samples(
+            np.cumsum([0, *(len(record["samples"]) for record in records)]),
+            np.array([f"s{i}" for i in range(len(samples))], dtype=object),
+            np.array([sample["day"] for sample in samples]),
+            np.array([sample["material"] for sample in samples], dtype=object),
+            CellSummary.concatenate([summary_of(sample) for sample in samples]),
+            clones_of(samples),
+        ),
+        Events.from_columns(
+            len(records),
+            np.array([i for i, _ in happened], dtype=np.int64),
+            EVENTS,
+            np.array([EVENTS.index(event["event"]) for _, event in happened], dtype=np.int64),
+            np.array([event["day"] for _, event in happened]),
+            np.array([event.get("grade", np.nan) for _, event in happened]),
+        ),
+    )
 
 
 @pytest.fixture(scope="session")
@@ -182,7 +235,7 @@ def fitted(cohort: Cohort) -> FittedRiskModel:
             cohort.patients,
             cohort.outcomes,
             CARD,
-            FeatureConfig(pseudobulk_components=3),
+            FEATURES,
             MixtureConfig(members=(CoxConfig(penalty=1.0), network)),
             TrainerConfig(accelerator="cpu"),
             seed=1,

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import serving.answer
+from features.cells.summary import CellSummary
 from features.config import FeatureConfig
 from features.errors import InputError
 from features.request import PatientRecord
@@ -217,3 +218,124 @@ def test_an_example_that_the_service_would_refuse_is_no_example(artifact: Artifa
     manifest = artifact.manifest.model_copy(update={"example": odd})
     with pytest.raises(InputError, match=r"landmark_day: must be a landmark"):
         model_card(Artifact(manifest, artifact.model), "v")
+
+
+def clone(name: str = "a") -> dict[str, Any]:
+    return {"locus": "tcr", "clone": name, "abundance": 1.0}
+
+
+def test_the_model_of_these_tests_has_columns_of_every_kind(artifact: Artifact) -> None:
+    names = set(artifact.model.encoder.feature_names)
+    expected = {"car_hematotox", "anc:early_icaht", "platelets:early_t_icaht", "anc:days_below_500"}
+    expected |= {"prior infection:count", "blood:tcr:gini", "infusion_product:integration:near_oncogene_share"}
+    assert expected <= names
+
+
+@pytest.mark.parametrize("part", ["events", "clones", "anc", "haemoglobin"])
+def test_every_kind_of_input_changes_the_answer(cohort: Any, artifact: Artifact, part: str) -> None:
+    record = deepcopy(next(r for r in cohort.records if r["landmark_day"] == 30.0 and r["samples"] and r["events"]))
+    poorer = deepcopy(record)
+    if part == "events":
+        poorer["events"] = []
+    elif part == "clones":
+        for sample in poorer["samples"]:
+            sample["clones"] = [clone()]
+    elif part == "anc":
+        poorer["measurements"] = [m for m in record["measurements"] if m["variable"] != "anc"]
+    else:
+        del poorer["baseline"]["haemoglobin"]
+    given = incidences(answer(artifact, "v", request_of([record, poorer])))
+    assert np.abs(given[1] - given[0]).max() > 1e-9
+
+
+def test_ignored_looks_for_cells_and_clones_apart(artifact: Artifact) -> None:
+    matrix = {"genes": ["A"], "indptr": [0, 1], "indices": [0], "values": [1.0]}
+    samples = [
+        {"material": "blood", "day": 1.0, **matrix, "clones": [clone()]},
+        {"material": "blood", "day": 2.0, **matrix},
+        {"material": "blood", "day": 3.0, "clones": [clone()]},
+        {"material": "blood", "day": 4.0, **matrix, "clones": [clone()]},
+        {"material": "blood", "day": 31.0, "clones": [clone()]},
+        {"material": "product", "day": 0.0, "clones": [clone()]},
+        {"material": "product", "day": -1.0, **matrix, "clones": [clone()]},
+    ]
+    events = [{"event": "infection", "day": day} for day in (30.0, 30.5)]
+    record = PatientRecord.model_validate(
+        {"landmark_day": 30.0, "samples": samples[:3] + samples[4:], "events": events}
+    )
+    assert ignored(record) == ("events[1]", "samples[0]", "samples[3]", "samples[5].clones")
+    record = PatientRecord.model_validate({"landmark_day": 30.0, "samples": samples})
+    taken = artifact.model.encoder.samples
+    assert taken is not None
+    assert ignored(record, taken) == ("samples[0]", "samples[1]", "samples[2]", "samples[4]", "samples[6].clones")
+    cells_alone = replace(taken, features=("composition",))
+    assert ignored(record, cells_alone) == (
+        *("samples[0]", "samples[1]", "samples[2]", "samples[3].clones", "samples[4]", "samples[5]"),
+        "samples[6].clones",
+    )
+    clones_alone = replace(taken, features=("clonality",))
+    assert "samples[3].values" in ignored(record, clones_alone)
+
+
+def test_a_sample_of_clones_alone_is_answered(artifact: Artifact) -> None:
+    sample = {"material": "blood", "day": 0.0, "clones": [clone("a"), clone("b")]}
+    given = answer(artifact, "v", request_of([{"samples": [sample]}])).predictions[0]
+    assert given.ignored == ()
+    assert "samples.blood" not in given.missing
+    assert "samples.blood:tcr:gini" not in given.missing
+    assert any(name.startswith("samples.blood:clr") for name in given.missing)
+    assert not [name for name in given.missing if "genes" in name]
+
+
+def test_too_many_clones_or_events_are_refused(artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (serving.answer.MAX_CLONES, serving.answer.MAX_EVENTS) == (100_000, 10_000)
+    monkeypatch.setattr(serving.answer, "MAX_CLONES", 3)
+    monkeypatch.setattr(serving.answer, "MAX_EVENTS", 2)
+    sample = {"material": "blood", "day": 0.0, "clones": [clone(str(i)) for i in range(4)]}
+    with pytest.raises(InputError, match=r"^patients\[0\]\.samples\[0\]\.clones: may hold at most 3 clones"):
+        answer(artifact, "v", request_of([{"samples": [sample]}]))
+    events = [{"event": "infection", "day": 0.0}] * 3
+    with pytest.raises(InputError, match=r"^patients\[1\]\.events: may hold at most 2 events"):
+        answer(artifact, "v", request_of([{}, {"events": events}]))
+
+
+def test_a_model_of_clones_alone_takes_no_cells(cohort: Any, card: CohortCard, artifact: Artifact) -> None:
+    samples = cohort.patients.samples
+    bare = replace(samples, summary=CellSummary.of_no_cells(len(samples.day)))
+    model = fit_risk_model(
+        replace(cohort.patients, samples=bare),
+        cohort.outcomes,
+        card,
+        FeatureConfig(cells=("clonality",)),
+        AalenJohansenConfig(),
+        TrainerConfig(accelerator="cpu"),
+        seed=1,
+    )
+    of_clones = Artifact(artifact.manifest.model_copy(update={"model": model_block(model)[0]}), model)
+    with_cells = next(r for r in cohort.records if r["samples"] and "genes" in r["samples"][0])
+    with pytest.raises(InputError, match=r"samples\[0\]\.genes: must be left out: this model takes clones, and no"):
+        answer(of_clones, "v", request_of([with_cells]))
+    sample = {"material": "blood", "day": 0.0, "clones": [clone()]}
+    assert answer(of_clones, "v", request_of([{"samples": [sample]}])).predictions[0].ignored == ()
+    of_model = model_card(of_clones, "v").cells
+    assert of_model is not None
+    assert (of_model.features, of_model.clones) == (("clonality",), True)
+
+
+def test_other_names_of_a_gene_are_not_absent(artifact: Artifact) -> None:
+    genes = ["ENSG00000188389", *(f"G{i}" for i in range(8)), "HAVCR2", "LAG3", "TIGIT"]  # PDCD1 by its Ensembl id
+    sample = {"material": "blood", "day": 0.0, "genes": genes, "indptr": [0, 1], "indices": [0], "values": [1.0]}
+    given = answer(artifact, "v", request_of([{"samples": [sample]}])).predictions[0]
+    assert not [name for name in given.missing if "genes" in name]
+
+
+def test_the_card_lists_events_scores_grades_and_clones(artifact: Artifact) -> None:
+    card = model_card(artifact, "v")
+    assert card.events == ("icans", "infection")
+    assert card.scores == ("car_hematotox",)
+    assert card.grades == ("icaht", "t_icaht")
+    assert card.cells is not None
+    assert card.cells.clones
+    variables = {variable.name: variable.given_as for variable in card.variables}
+    assert variables["haemoglobin"] == ("baseline",)
+    assert variables["platelets"] == ("measurements",)

@@ -69,7 +69,8 @@ def test_the_bento_holds_what_serving_needs_and_nothing_that_trains(bento: tuple
     assert not [f for f in files if f.startswith(("experiments", "tests", "training/evaluation"))]
     assert "training/fit.py" not in files
     assert f"tag: {model}\n" in (folder / "bento.yaml").read_text()
-    assert not [f for f in files if f.startswith("features/") and f.count("/") > 1]
+    below = {f.split("/")[1] for f in files if f.startswith("features/") and f.count("/") > 1}
+    assert below == {"cells", "scores"}  # no importer, no simulator
 
 
 def test_the_image_gets_the_tested_versions_of_what_serving_needs(bento: tuple[Path, str, str]) -> None:
@@ -89,7 +90,9 @@ def test_the_bento_answers_where_the_project_is_not_installed(
     with serve_bento(tmp_path, tag, {"BENTOML_HOME": str(home)}, python=elsewhere) as server, server.client() as client:
         card = client.get("/v1/model").json()
         response = client.post("/v1/predict", content=json.dumps(card["example"]["request"]))
+        listed = client.get("/v1/scores").json()["scores"]
     assert response.status_code == 200
+    assert "car_hematotox" in [score["name"] for score in listed]
     assert response.json()["model"]["version"] == model  # the one built in, not the latest of the store
     incidence = response.json()["predictions"][0]["incidence"]
     for expected, given in zip(artifact.manifest.example.incidence, incidence.values(), strict=True):

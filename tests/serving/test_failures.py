@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import logging
 import subprocess
@@ -11,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from serving.messages import PredictRequest
@@ -44,6 +46,9 @@ def test_a_damaged_model_is_never_ready(
             }
             assert client.get("/livez").status_code == 200
             assert client.get("/docs.json").status_code == 200
+            score = client.post("/v1/scores", json={"patients": [{"crs": {"fever": True}}]})  # needs no model
+            assert score.json()["patients"][0]["scores"]["crs"]["value"] == 1.0
+            assert client.get("/v1/scores").status_code == 200
         for name, response in answers.items():
             assert response.status_code == 503, name
             assert response.json()["rule"] == "no model is ready; the server's log says why"
@@ -85,4 +90,22 @@ def test_a_failing_answer_is_logged_without_its_message(
     assert SENTINEL.encode() not in response.body
     assert "ValueError while predicting" in caplog.text
     assert "test_failures.py" in caplog.text  # its place
+    assert SENTINEL not in caplog.text
+
+
+async def post(app: Any, path: str, body: object) -> httpx.Response:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://here") as client:
+        return await client.post(path, json=body)
+
+
+def test_a_failing_score_is_logged_without_its_message(
+    service_module: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_module, "score_answer", lambda _: float(SENTINEL))
+    logging.getLogger("bentoml.sequela").propagate = True
+    with caplog.at_level(logging.ERROR):
+        response = asyncio.run(post(service_module.PAGES, "/v1/scores", {"patients": [{}]}))
+    assert response.status_code == 500
+    assert response.json()["rule"] == "the answer failed; the server's log says where"
+    assert "ValueError while scoring" in caplog.text
     assert SENTINEL not in caplog.text

@@ -10,6 +10,8 @@ import pytest
 from serving.card import model_card
 from serving.messages import ErrorBody, PredictAnswer, PredictRequest
 from serving.openapi import document, to_openapi_30
+from serving.score_messages import ScoreRequest
+from serving.scores import score_answer, score_list
 from training.artifact import Artifact
 
 Json = dict[str, Any]
@@ -45,9 +47,10 @@ def test_schemas_speak_the_dialect_of_openapi_30(spec: Json) -> None:
 
 def test_every_field_of_a_message_is_documented(spec: Json) -> None:
     schemas = spec["components"]["schemas"]
-    for name in ("PredictRequest", "Prediction", "ErrorBody"):
+    scores = ("ScoreRequest", "ScorePatient", "ScoreResult", "ScoreCard", "ScoreInput", "IcansComponents")
+    for name in ("PredictRequest", "Prediction", "ErrorBody", *scores):
         bare = [f for f, s in schemas[name]["properties"].items() if "description" not in s]
-        assert set(bare) <= {"patient_id", "time_unit"}, name
+        assert set(bare) <= {"patient_id", "time_unit", "name", "title", "kind", "citation"}, name
 
 
 def test_the_examples_fit_their_schemas(spec: Json) -> None:
@@ -60,6 +63,35 @@ def test_the_examples_fit_their_schemas(spec: Json) -> None:
     jsonschema.Draft4Validator(schema).validate(answer)
     with pytest.raises(jsonschema.ValidationError, match="is a required property"):
         jsonschema.Draft4Validator(schema).validate({"model": answer["model"]})
+
+
+def test_the_examples_of_scores_are_true() -> None:
+    spec = document(None)  # scores need no model, and neither do their examples
+    post = spec["paths"]["/v1/scores"]["post"]
+    request = post["requestBody"]["content"]["application/json"]["example"]
+    answer = post["responses"]["200"]["content"]["application/json"]["example"]
+    given = score_answer(ScoreRequest.model_validate_json(json.dumps(request), strict=True))
+    assert given.model_dump(mode="json") == answer
+    for value, name in ((answer, "ScoresAnswer"), (request, "ScoreRequest"), (listed(), "ScoreList")):
+        schema = {"$ref": f"#/components/schemas/{name}", "components": with_null(spec["components"])}
+        jsonschema.Draft4Validator(schema).validate(value)
+        with pytest.raises(jsonschema.ValidationError, match="Additional properties are not allowed"):
+            jsonschema.Draft4Validator(schema).validate({**value, "surprise": 1})
+    assert set(post["responses"]) == {"200", "400", "413", "415"}
+
+
+def with_null(schema: Any) -> Any:
+    """The dialect of OpenAPI 3.0 as JSON Schema, which does not know the word nullable."""
+    if isinstance(schema, list):
+        return [with_null(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    new = {key: with_null(value) for key, value in schema.items() if key != "nullable"}
+    return {"anyOf": [new, {"type": "null"}]} if schema.get("nullable") is True else new
+
+
+def listed() -> Json:
+    return score_list().model_dump(mode="json")
 
 
 def test_refusals_are_documented(spec: Json) -> None:

@@ -55,7 +55,7 @@ def refused(body: str | bytes) -> InputError:
         (
             '{"samples": [{"material": "b", "day": 0, "genes": ["A"], "indptr": [0], "indices": [], "values": []}]}',
             "samples[0].indptr",
-            "must have at least 2 items, not 1",
+            "holds one number more than there are cells, and there must be a cell where genes are given",
         ),
         ('"SENTINEL-8841"', "", "must be an object"),
     ],

@@ -105,7 +105,7 @@ GENES = [*(f"G{i}" for i in range(8)), "PDCD1", "HAVCR2", "LAG3", "TIGIT", "NOT-
 @st.composite
 def samples(draw: st.DrawFn) -> Json:
     genes = draw(
-        st.lists(st.sampled_from(GENES), min_size=1, max_size=6, unique=True).filter(lambda g: g != GENES[-1:])
+        st.lists(st.sampled_from(GENES), min_size=7, max_size=9, unique=True)  # half of the panel or more
     )
     rows = draw(
         st.lists(st.lists(st.integers(0, len(genes) - 1), max_size=4, unique=True), min_size=1, max_size=8).filter(any)
@@ -195,10 +195,11 @@ def test_any_valid_request_is_answered_with_incidences(client: httpx.Client, req
 SOUND_SAMPLE = {
     "material": "blood",
     "day": 0.0,
-    "genes": ["G0", "G1"],
+    "genes": ["G0", "G1", "G2", "G3", "G4", "G5"],
     "indptr": [0, 1, 2],
     "indices": [0, 1],
     "values": [1.0, 2.0],
+    "clones": [{"locus": "tcr", "clone": "a", "abundance": 2.0}],
 }
 SOUND = {
     "patient_id": "a",
@@ -206,6 +207,7 @@ SOUND = {
     "baseline": {"age": 50.0, "ecog": "1"},
     "measurements": [{"variable": "ferritin", "day": 1.0, "value": 100.0, "unit": "ng/mL"}],
     "samples": [SOUND_SAMPLE],
+    "events": [{"event": "infection", "day": 3.0, "grade": 3}],
 }
 
 Spoil = tuple[str, Callable[[Json], object]]
@@ -250,6 +252,13 @@ SPOILT: list[Spoil] = [
     ("samples[0].values[0]", lambda r: r["samples"][0].update(values=[float("nan"), 1.0])),
     ("samples[0].cell_types", lambda r: r["samples"][0].update(cell_types=[SENTINEL])),
     ("samples[0].day", lambda r: r["samples"][0].update(day=None)),
+    ("samples[0].indptr", lambda r: r["samples"][0].update(indptr=[0])),
+    ("samples[0].clones", lambda r: r["samples"][0]["clones"].append(dict(r["samples"][0]["clones"][0]))),
+    ("samples[0].clones[0].abundance", lambda r: r["samples"][0]["clones"][0].update(abundance=-SENTINEL_NUMBER)),
+    ("samples[0].clones[0].locus", lambda r: r["samples"][0]["clones"][0].update(locus=SENTINEL)),
+    ("events[0].event", lambda r: r["events"][0].update(event=SENTINEL)),
+    ("events[0].day", lambda r: r["events"][0].update(day=SENTINEL)),
+    ("events[0].grade", lambda r: r["events"][0].update(grade=8841)),
 ]
 
 

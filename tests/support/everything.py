@@ -24,7 +24,9 @@ GENES = (
     *("GZMB", "PRF1", "NKG7", "MKI67", "CD3E", "ACTB", "XIST", CONSTRUCT),
 )
 CELL_TYPES = ("CD4 T", "CD8 T", "NK")
-MEASURED = ("anc", "creatinine", "crp", "ferritin", "platelets", "transgene_copies")
+MEDIAN = {"anc": 0.6, "creatinine": 80.0, "crp": 20.0, "ferritin": 500.0, "platelets": 60.0, "transgene_copies": 1000.0}
+"""Of each measured variable."""
+MEASURED = tuple(MEDIAN)
 EVENTS = ("infection", "steroids", "transfusion")
 VARIABLES = {
     "age": Variable(kind="numeric", unit="a", range=(0, 120)),
@@ -51,7 +53,7 @@ CONFIG = FeatureConfig(
     scores=("car_hematotox", "easix", "easix:log2", "m_easix"),
     grades=("icaht", "t_icaht"),
     inflamix=True,
-    cells=("composition", "pseudobulk", "programs", "car_positive", "clonality"),
+    cells=("composition", "pseudobulk", "programs", "car_positive", "clonality", "density"),
     processing=CellProcessing(min_counts=3, transgene=(CONSTRUCT,)),
     variable_genes=9,
     pseudobulk_components=3,
@@ -92,7 +94,8 @@ def sample(rng: np.random.Generator, day: float, material: str) -> Record:
 
 def measurement(rng: np.random.Generator, day: float) -> Record:
     """One value of one of `MEASURED`."""
-    return {"variable": str(rng.choice(MEASURED)), "day": day, "value": float(rng.lognormal(2.0, 1.5))}
+    name = str(rng.choice(list(MEDIAN)))
+    return {"variable": name, "day": day, "value": MEDIAN[name] * float(rng.lognormal(0.0, 1.0))}
 
 
 def event(rng: np.random.Generator, day: float) -> Record:
@@ -113,7 +116,7 @@ def record(rng: np.random.Generator, i: int) -> Record:
         "stage": str(rng.choice(["I", "III", "IV"])),
         "product": str(rng.choice(["axi-cel", "liso-cel", "tisa-cel"])),
     }
-    for name in baseline:
+    for name in ("age", "ldh", "stage", "product"):
         if rng.random() < 0.1:
             baseline[name] = None
     days = rng.integers(-12, 60, 24).astype(float)

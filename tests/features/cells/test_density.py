@@ -190,6 +190,16 @@ def test_the_median_heuristic_is_the_median_of_pairs() -> None:
         median_distance(np.ones((5, 2)))
 
 
+def test_components_keep_the_distances_of_the_kernel(embedding: DensityEmbedding, training: list[CellBag]) -> None:
+    short = np.array([embedding.transform(bag) for bag in training])
+    means = [embedding.means(bag) for bag in training]
+    pairs = [(i, j) for i in range(len(training)) for j in range(i)]
+    kept = np.array([((short[i] - short[j]) ** 2).sum() for i, j in pairs])
+    whole = np.array([squared_discrepancy(means[i], means[j])[0] for i, j in pairs])
+    assert (kept <= whole * (1 + 1e-6)).all(), "a projection brings samples together, never apart"
+    assert kept.sum() > 0.8 * whole.sum(), "three components hold most of what differs"
+
+
 def test_a_new_sample_is_embedded_from_plain_arrays(embedding: DensityEmbedding, training: list[CellBag]) -> None:
     sizes, arrays = embedding.state()
     again = DensityEmbedding.from_state(json.loads(json.dumps(sizes)), arrays)

@@ -119,6 +119,14 @@ def _no_value(root: Path) -> None:
     (root / "data" / "held_out" / "0.parquet").unlink()
 
 
+def test_numeric_values_may_be_absent_where_none_is_wanted(tmp_path: Path) -> None:
+    source = write(tmp_path / "meds")
+    _no_value(source)
+    cohort = read_cohort(run(tmp_path, SPEC | {"variables": {"sex": SPEC["variables"]["sex"]}}, source))
+    assert cohort.events["event"].tolist() == ["infection", "death"]
+    assert cohort.measurements.empty
+
+
 def _cut(root: Path) -> None:
     path = root / "data" / "train" / "0.parquet"
     path.write_bytes(path.read_bytes()[:-40])
