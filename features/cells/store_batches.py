@@ -1,7 +1,7 @@
 """Shuffled batches of cells for training, read from a feature store in blocks.
 
 Cells are read in random blocks of neighbours, gathered in a buffer, and shuffled there: nearly as random as single
-cells, at a fraction of the cost (block shuffling; cf. scDataset, arXiv 2506.01883, section 3).
+cells, at a fraction of the cost (block shuffling, as in scDataset, arXiv 2506.01883).
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -59,8 +59,9 @@ def cells(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def start(cells: Path, tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+def start(cells: Path, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Starts a builder whose processing waits until there is a file named go."""
+    builders: list[subprocess.Popen[str]] = []
     script = tmp_path / "builder.py"
     script.write_text(BUILDER)
     (tmp_path / "signs").mkdir()
@@ -68,15 +69,20 @@ def start(cells: Path, tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
 
     def started(workers: int = 1, limit: int = 0) -> subprocess.Popen[str]:
         words = [script, cells, tmp_path / "store", tmp_path / "signs", workers, limit]
-        return subprocess.Popen(
+        builder = subprocess.Popen(
             [sys.executable, *map(str, words)],
             env=environment,
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
+        builders.append(builder)
+        return builder
 
-    return started
+    yield started
+    for builder in builders:
+        builder.kill()
+        builder.communicate()
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:
