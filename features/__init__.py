@@ -5,7 +5,7 @@ The path of a patient through this package, each step a module:
     schema      what a cohort folder and an endpoint may say (pydantic)      documents   YAML files, every fault named
     check       a cohort folder read from disk: all findings at once         cohort      its typed tables
     cells/      anndata_io   .h5ad and .zarr, streamed                       store       stored once for every run
-                genes        GENCODE v44, synonyms                           processing  QC, cell types, CAR-positive cells
+                genes        GENCODE v44, synonyms                           processing  QC, cell types, CAR cells
                 summary      sums over the cells of each sample              samples     the features made of them
     patients    `Patients`: the columnar form in which training and serving hold patients
     outcomes    an endpoint applied to a cohort: durations and causes from a landmark

@@ -169,11 +169,15 @@ def _read_tables(folder: Path, card: CohortCard, findings: Findings) -> tuple[di
         samples = set(frames["samples"]["sample_id"]) if "samples" in frames else None
         frames["clones"] = clones_table(tables["clones"], samples, findings)
     if {"patients", "measurements"} <= frames.keys():
-        given = {*frames["patients"].columns, *frames["measurements"]["variable"]}
-        for name in sorted(card.variables.keys() - given):
-            near = did_you_mean(name, sorted(given - card.variables.keys() - {None}))
-            findings.add("absent-variable", "cohort.yaml", field=f"variables.{name}", near=near)
+        _warn_of_absent_variables(frames, card, findings)
     return tables, frames
+
+
+def _warn_of_absent_variables(frames: Frames, card: CohortCard, findings: Findings) -> None:
+    given = {*frames["patients"].columns, *frames["measurements"]["variable"]}
+    for name in sorted(card.variables.keys() - given):
+        near = did_you_mean(name, sorted(given - card.variables.keys() - {None}))
+        findings.add("absent-variable", "cohort.yaml", field=f"variables.{name}", near=near)
 
 
 def _check_endpoint(cohort: Cohort, endpoint: Endpoint, events: Table | None, findings: Findings) -> None:
