@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -27,13 +27,9 @@ from numpy.typing import ArrayLike, NDArray
 from features.cells.anndata_layout import CellFileError as CellFileError
 from features.cells.anndata_layout import close_root, guarded, open_root, read_labels, read_matrix, reading
 from features.cells.bag import UNLABELLED, CellBag
-from features.cells.genes import canonical
 from features.cells.matrix import Block, Matrix, Rows
 from features.cells.matrix_samples import SampleRows, by_sample, lies_together
-from features.cells.summary import CellSummary, summarise
-from features.cohort import Cohort
 from features.patients import IntArray, TextArray
-from features.schema import CellsCard
 
 Progress = Callable[[int, int], None]
 
@@ -160,32 +156,6 @@ def iter_bags(path: Path, progress: Progress | None = None) -> Iterator[tuple[st
     """
     with CellFile.open(path) as cells:
         yield from cells.bags(progress)
-
-
-def summarise_samples(cohort: Cohort, progress: Progress | None = None) -> dict[str, CellSummary]:
-    """Summaries of the cells of each sample of a cohort, by sample_id; samples without cells are not in it.
-
-    Gene names are canonical (`features.cells.genes.canonical`); names of markers are kept.
-
-    Args:
-        cohort: The cohort.
-        progress: Called with the cells done and the cells in all.
-
-    Raises:
-        CellFileError: The file of cells cannot be read.
-    """
-    if cohort.cells is None:
-        return {}
-    card = cohort.card.cells or CellsCard()
-    counts = card.values == "counts"
-    known = set(cohort.samples["sample_id"])
-    summaries: dict[str, CellSummary] = {}
-    for sample, bag in iter_bags(cohort.cells, progress):
-        if sample in known:
-            summary = summarise(bag, counts=counts)
-            genes = tuple(map(canonical, summary.genes)) if card.genes == "genes" else summary.genes
-            summaries[sample] = replace(summary, genes=genes)
-    return summaries
 
 
 def write_cells(
