@@ -291,7 +291,7 @@ def _cells(sample: SampleRecord, field: str, encoder: PatientEncoder) -> tuple[C
         raise InputError(f"{field}.values", f"must be raw counts: whole numbers up to {MAX_COUNT:,}")
     if encoder.samples.human_genes:
         bag = bag.renamed(resolve(bag.genes).canonical)
-    share = len(set(bag.genes) & set(encoder.samples.genes)) / len(encoder.samples.genes)
+    share = len(set(bag.genes) & set(encoder.samples.genes)) / max(len(encoder.samples.genes), 1)
     minimum = 0.0 if encoder.processor is None else encoder.processor.config.minimum_overlap
     if share == 0 or share < minimum:
         rule = f"hold {share:.0%} of the model's genes, e.g. {_some(encoder.samples.genes)}; at least {minimum:.0%}"
