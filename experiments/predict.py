@@ -106,7 +106,7 @@ def require_fit(encoder: PatientEncoder, cohort: Cohort, patients: Patients) -> 
     if encoder.variables and not have & set(encoder.variables):
         msg = f"{cohort.folder}: none of the model's variables is there, e.g. {', '.join(list(encoder.variables)[:5])}"
         raise SequelaError(msg + "; name them in cohort.yaml as the model does")
-    if encoder.samples is None or patients.samples is None:
+    if encoder.samples is None or patients.samples is None or not encoder.samples.genes:
         return
     model, cells = encoder.samples, cohort.card.cells or CellsCard()
     if (cells.values == "counts") != model.counts:

@@ -28,6 +28,7 @@ from experiments.log_items import File, LogItem, Metrics, Table, headline_metric
 from experiments.tracking import Tracker, experiment_id, git_state, open_store
 from features.check import read_endpoint
 from features.cohort import write_yaml
+from features.encoder import PatientEncoder
 from features.errors import SequelaError
 from features.outcomes import Outcomes
 from training.artifact import Example, Manifest, TrainingCohort, answer_example, model_block, write_artifact
@@ -72,7 +73,9 @@ def train(config: RunConfig, home: Home, progress: Progress, *, resume: bool = F
     """
     endpoint = read_endpoint(config.endpoint)
     rows = load_rows(config.cohort, endpoint, config.features, home.features, progress=progress.cells)
-    folds_of(rows, config)  # too few patients for the folds is said before anything is written
+    folds_of(rows, config)  # too few patients for the folds, or a misspelt feature, is said before anything is written
+    clinic_alone = config.features.model_copy(update={"cells": (), "inflamix": False})
+    PatientEncoder.fit(rows.patients, rows.cohort.card, clinic_alone)
     client = open_store(home)
     tracker, folder = _resumed(client, home, config, rows) if resume else _started(client, home, config, rows)
     with tracker.ends_truthfully(), _record_of(folder):
