@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated
@@ -14,13 +12,14 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import IterableDataset
 
 from features.cells.cell_encoder import ARRAYS, CellEncoder, CellEncoderCard, patient_digest
 from features.errors import SequelaError
 from features.schema import Frozen
 from training.cell_stream import CellStream
 from training.config import TrainerConfig
+from training.lightning_run import run_lightning
 from training.models.cell_autoencoder import CellAutoencoder
 
 EpochListener = Callable[[int, float, float], None]
@@ -93,7 +92,7 @@ def fit_cell_encoder(
     )
     network.start_at(moments.profile, moments.center, moments.scale)
     training = _EncoderTraining(network, stream, config, listener)
-    _train(training, _Epochs(stream, config.masked_share, seed), config, trainer_config)
+    run_lightning(training, _Epochs(stream, config.masked_share, seed), trainer_config, config.max_epochs)
     network = network.cpu()
     network.load_state_dict({name: value.cpu() for name, value in training.kept.items()})
     network.eval().requires_grad_(requires_grad=False)
@@ -210,29 +209,3 @@ def _explained(network: CellAutoencoder, stream: CellStream, profile: Tensor) ->
         ours, mean = network.deviance(torch.as_tensor(batch), profile)
         left, whole = left + float(ours.double().sum()), whole + float(mean.double().sum())
     return 1.0 - left / whole if whole > 0 else 0.0
-
-
-def _train(
-    training: _EncoderTraining, epochs: _Epochs, config: CellEncoderConfig, trainer_config: TrainerConfig
-) -> None:
-    """Run Lightning, quietly: the listener is told of progress."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    trainer = pl.Trainer(
-        accelerator=trainer_config.accelerator,
-        devices=trainer_config.devices,
-        precision=trainer_config.precision,
-        gradient_clip_val=trainer_config.gradient_clip_norm,
-        deterministic=trainer_config.deterministic,
-        max_epochs=config.max_epochs,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-    )
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        # Lightning 2.6 on torch 2.13: only the libraries' authors can act on it.
-        warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated", category=FutureWarning)
-        # The loader draws from a generator even when it shuffles nothing: a private one keeps the global one as it was.
-        trainer.fit(training, DataLoader(epochs, batch_size=None, generator=torch.Generator()))

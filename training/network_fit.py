@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -12,11 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import IterableDataset
 
 from features.errors import SequelaError
 from features.outcomes import Outcomes
 from training.config import NetworkConfig, TrainerConfig
+from training.lightning_run import run_lightning
 from training.models.network import HazardNetwork, NetworkSizes, PackedHazards, log_hazards
 
 EpochListener = Callable[[int, float, float], None]
@@ -217,7 +216,7 @@ def fit_network(
         listener,
     )
     batches = _Batches(len(x), config.batch_rows, int(rng.integers(2**31)))
-    _train(training, batches, config, trainer_config)
+    run_lightning(training, batches, trainer_config, config.max_epochs)
     module = module.cpu()
     module.load_state_dict({name: value.cpu() for name, value in training.kept.items()})
     return HazardNetwork(module, edges)
@@ -230,30 +229,3 @@ def _base_logits(binned: BinnedOutcomes) -> Tensor:
     hazard = (events / exposure).clamp(min=LARGE_CLASS_ODDS)
     none = (1.0 - hazard.sum(dim=0)).clamp(min=0.02)
     return hazard.log() - none.log()
-
-
-def _train(training: HazardTraining, batches: _Batches, config: NetworkConfig, trainer_config: TrainerConfig) -> None:
-    """Run Lightning, quietly: progress and metrics are reported by our listener."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    trainer = pl.Trainer(
-        accelerator=trainer_config.accelerator,
-        devices=trainer_config.devices,
-        precision=trainer_config.precision,
-        gradient_clip_val=trainer_config.gradient_clip_norm,
-        deterministic=trainer_config.deterministic,
-        max_epochs=config.max_epochs,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-    )
-    with warnings.catch_warnings():
-        # Batches are row numbers of data already on the device: loader workers would only copy it.
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        warnings.filterwarnings("ignore", message=".*IterableDataset.*__len__.*")
-        warnings.filterwarnings("ignore", message=".*number of training batches.*log_every_n_steps.*")
-        # Lightning 2.6 on torch 2.13: only the libraries' authors can act on it.
-        warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated", category=FutureWarning)
-        # The loader draws from a generator even when it shuffles nothing: a private one keeps the global one as it was.
-        trainer.fit(training, DataLoader(batches, batch_size=None, generator=torch.Generator()))

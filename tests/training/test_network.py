@@ -56,13 +56,13 @@ def random_hazards(seed: int, shape: tuple[int, ...], n_bins: int) -> tuple[Floa
 def spied(monkeypatch: pytest.MonkeyPatch) -> list[HazardTraining]:
     """The Lightning modules that fit_network trains, seen as they are handed to Lightning."""
     seen: list[HazardTraining] = []
-    train = network_fit._train
+    run = network_fit.run_lightning
 
-    def _train(training: HazardTraining, *rest: Any) -> None:
+    def run_lightning(training: HazardTraining, *rest: Any) -> None:
         seen.append(training)
-        train(training, *rest)
+        run(training, *rest)
 
-    monkeypatch.setattr(network_fit, "_train", _train)
+    monkeypatch.setattr(network_fit, "run_lightning", run_lightning)
     return seen
 
 
