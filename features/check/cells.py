@@ -42,8 +42,10 @@ def check_cells(
         progress: Called with the blocks done and the blocks in all.
     """
     from features.cells.anndata_io import CellFile, CellFileError
+    from features.cells.probe import require_readable
 
     try:
+        require_readable(path)
         with CellFile.open(path) as cells:
             if not cells.n_cells or not cells.genes:
                 findings.add("no-cells", path.name, what="genes" if cells.n_cells else "cells")
