@@ -11,7 +11,7 @@ it short.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +55,7 @@ class DensityEmbedding:
         seed: int = 0,
         n_cell_components: int = 10,
         max_cells: int = 50_000,
+        means: Means | None = None,
     ) -> DensityEmbedding:
         """Fit on cells of training samples: their principal components, bandwidth, and components over samples.
 
@@ -70,6 +71,7 @@ class DensityEmbedding:
             seed: Of the draws of cells and of frequencies.
             n_cell_components: Dimensions in which the density lives.
             max_cells: How many cells enter the components of cells at most.
+            means: Computes the mean features of a sample elsewhere (`features.cells.accelerate`); None: here.
 
         Raises:
             SequelaError: Too few cells, cells that do not differ, or an impossible value.
@@ -80,9 +82,11 @@ class DensityEmbedding:
         rng = np.random.default_rng([seed, 1])
         bandwidth = median_distance(_some_cells(pca, bags, rng)) * np.resize(BANDWIDTHS, n_frequencies)
         frequencies = rng.standard_normal((n_frequencies, len(pca.components))) / bandwidth[:, None]
-        means = np.array([mean_features(pca.transform(bag), frequencies) for bag in _filled(bags)])
-        center = means.mean(axis=0)
-        axes = principal_axes(means - center, min(n_components, max(1, len(means) // 10)))
+        empty = PseudobulkComponents(np.zeros(0), np.zeros(0), np.zeros((0, 0)))
+        unfitted, of = cls(pca, frequencies, empty), means or DensityEmbedding.means
+        embedded = np.array([of(unfitted, bag) for bag in _filled(bags)])
+        center = embedded.mean(axis=0)
+        axes = principal_axes(embedded - center, min(n_components, max(1, len(embedded) // 10)))
         return cls(pca, frequencies, PseudobulkComponents(center, np.ones(len(center)), axes))
 
     @property
@@ -105,9 +109,10 @@ class DensityEmbedding:
         embedded: FloatArray = self.components.transform(self.means(bag)[None])[0]
         return embedded
 
-    def columns(self, bags: Sequence[CellBag] | Bags) -> dict[str, FloatArray]:
-        """Columns (samples,) by name."""
-        rows = [self.transform(bags[i]) for i in range(len(bags))]
+    def columns(self, bags: Sequence[CellBag] | Bags, means: Means | None = None) -> dict[str, FloatArray]:
+        """Columns (samples,) by name; `means` as for `fit`."""
+        of = means or DensityEmbedding.means
+        rows = [self.components.transform(of(self, bags[i])[None])[0] for i in range(len(bags))]
         return columns_named(PREFIX, np.array(rows).reshape(len(rows), len(self.names)))
 
     def state(self) -> tuple[dict[str, Any], dict[str, FloatArray]]:
@@ -138,6 +143,10 @@ class DensityEmbedding:
             msg = f"cells: arrays of this {_FORMAT} do not fit together; fit the density embedding again"
             raise SequelaError(msg)
         return cls(pca, frequencies, PseudobulkComponents.from_state(parts))
+
+
+Means = Callable[[DensityEmbedding, CellBag], FloatArray]
+"""Whatever computes `DensityEmbedding.means`."""
 
 
 def mean_features(cells: NDArray[np.float32], frequencies: FloatArray) -> FloatArray:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.cells.bag import UNLABELLED, Bags
-from features.cells.density import DensityEmbedding
+from features.cells.density import DensityEmbedding, Means
 from features.cells.programs import MINIMUM_GENES, PROGRAMS
 from features.cells.pseudobulk import PseudobulkComponents, columns_named, log_pseudobulk
 from features.cells.summary import AlignedSums
@@ -104,7 +104,9 @@ class SampleFeatures:
             components = PseudobulkComponents.fit(unfitted.pseudobulks(patients), n_components)
         if "density" in features and len(used):
             cells = _bags(samples).take(used)
-            density = DensityEmbedding.fit(cells, genes=variable, counts=counts, n_components=n_components)
+            density = DensityEmbedding.fit(
+                cells, genes=variable, counts=counts, n_components=n_components, means=_means()
+            )
         return replace(unfitted, pseudobulk=components, density=density)
 
     def columns(self, patients: Patients) -> dict[str, FloatArray]:
@@ -121,7 +123,7 @@ class SampleFeatures:
                 named |= {"car_positive": _car_positive(patients.samples, found)}
             if self.density is not None:
                 cells = Bags.of([]) if patients.samples is None else _bags(patients.samples).take(found)
-                named |= self.density.columns(cells)
+                named |= self.density.columns(cells, _means())
             columns |= {f"{material}:{name}": _spread(v, rows, len(patients)) for name, v in named.items()}
             if "clonality" in self.features:
                 columns |= _clonality(patients, material)
@@ -228,6 +230,14 @@ def _bags(samples: Samples) -> Bags:
         msg = "features.cells: density looks at single cells, and only their sums are here; leave density out"
         raise SequelaError(msg)
     return samples.bags
+
+
+def _means() -> Means:
+    """On the accelerator in double precision where there is one; the log says once where there is none."""
+    from features.cells.accelerate import Accelerator, device
+
+    on_cpu = device().type == "cpu"
+    return DensityEmbedding.means if on_cpu else Accelerator(double=device().type == "cuda").means
 
 
 def _has_cells(samples: Samples) -> NDArray[np.bool_]:

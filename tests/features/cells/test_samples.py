@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from scipy.stats import gmean
 from summaries import dense_summary
 
-from features.cells.bag import UNLABELLED
+from features.cells.bag import UNLABELLED, Bags, CellBag
+from features.cells.density import DensityEmbedding
 from features.cells.programs import PROGRAMS
 from features.cells.pseudobulk import MINIMUM_CELLS
 from features.cells.samples import PSEUDOCOUNT, SampleFeature, SampleFeatures, latest_samples
-from features.cells.summary import AlignedSums, CellSummary
+from features.cells.summary import AlignedSums, CellSummary, summarise
 from features.patients import Measurements, Patients, Samples
 
 GENES = ("PDCD1", "HAVCR2", "LAG3", "TIGIT", "ACTB", "CCR7")
@@ -252,3 +253,40 @@ def test_state_goes_through_json_and_arrays_unchanged() -> None:
     assert list(found) == list(expected)
     for name, column in found.items():
         np.testing.assert_array_equal(column, expected[name])
+
+
+def test_density_comes_from_the_accelerator_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The torch path, here on the CPU, gives the columns that numpy gives."""
+    import torch
+
+    import features.cells.accelerate as accelerate
+
+    rng = np.random.default_rng(0)
+    bags = [crowd(rng) for _ in range(24)]
+    who = one_each(CellSummary.concatenate([summarise(bag, counts=True) for bag in bags]))
+    assert who.samples is not None
+    who = replace(who, samples=replace(who.samples, bags=Bags.of(bags)))
+    plain = fit(who, "density")
+    expected = plain.columns(who)
+    calls = []
+    run = accelerate.Accelerator(on=torch.device("cpu"), double=True)
+
+    def means(embedding: DensityEmbedding, bag: CellBag) -> NDArray[np.float64]:
+        calls.append(len(bag))
+        return run.means(embedding, bag)
+
+    monkeypatch.setattr("features.cells.samples._means", lambda: means)
+    found = fit(who, "density").columns(who)
+    assert len(calls) == 48, "each sample once for the fit, once for its columns"
+    assert list(found) == list(expected) == ["product:density:pc1", "product:density:pc2"]
+    for name, column in found.items():
+        np.testing.assert_allclose(column, expected[name], atol=1e-5)
+
+
+def crowd(rng: np.random.Generator) -> CellBag:
+    """Forty cells whose expression depends on a trait of the sample."""
+    counts = rng.poisson(rng.gamma(2.0, 1.0 + 3.0 * rng.random(), (40, len(GENES))))
+    counts[:, 0] += 1
+    cell, gene = np.nonzero(counts)
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(cell, minlength=40))]).astype(np.int64)
+    return CellBag(GENES, indptr, gene.astype(np.int64), counts[cell, gene].astype(float), np.full(40, "T", object))
