@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help install demo test lint bench clean
+.PHONY: help install demo test lint bench-accuracy clean
 help:            ## list these commands
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
 
@@ -28,8 +28,9 @@ lint: $(STAMP)   ## format, lint, types, contracts, dependencies
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
 
-bench: $(STAMP)  ## accuracy of all models on public competing-risks tables, into benchmarks/results/
-	$(BIN)/python benchmarks/accuracy.py
+bench-accuracy: $(STAMP)  ## our models and their peers on public competing-risks tables, into benchmarks/results/
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
+	$(BIN)/python -m benchmarks.accuracy
 
 clean:           ## remove .venv, stores and caches
 	rm -rf $(VENV) .sequela .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,95 @@
+"""Accuracy of every model and its peers on public competing-risks tables.
+
+    python -m benchmarks.accuracy --data ../shared/data
+    python -m benchmarks.accuracy --tables melanoma_cr mgus2 --repeats 1 --models cox network --results /tmp/look
+
+Predictions of finished folds are kept in --cache, by table, configuration and code: a run that was stopped goes on.
+Ends with 1 when --champion is worse than ridge Cox by more than 0.002 IBS on any endpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from benchmarks.accuracy.folds import Job, jobs_of, predictions, run
+from benchmarks.accuracy.models import OURS
+from benchmarks.accuracy.page import MARGIN, write_figure, write_page
+from benchmarks.accuracy.peers import AVERAGES, PEERS
+from benchmarks.accuracy.scoring import (
+    FEWEST_EVENTS,
+    Scored,
+    check_against_library,
+    long_table,
+    mean_ipa_difference,
+    score,
+    summary,
+)
+from benchmarks.accuracy.tables import TABLES, BenchmarkTable, table
+
+REPOSITORY = Path(__file__).parents[2]
+REQUIRED = ("aalen_johansen", "cox")
+"""What every other model is compared with."""
+
+
+def main() -> int:
+    """Fit what is missing, score everything, write table, page and figure."""
+    options = _options()
+    if not options.data.is_dir():
+        sys.stderr.write(f"{options.data}: no such folder; name the folder of the public tables with --data\n")
+        return 1
+    chosen = list(dict.fromkeys((*REQUIRED, *options.models)))
+    jobs = [
+        job
+        for name in options.tables
+        for model in chosen
+        for job in jobs_of(name, model, options.data, options.cache, options.repeats)
+    ]
+    run(jobs, options.workers)
+    subjects = {name: table(name, options.data) for name in options.tables}
+    scored = _scores(subjects, [*chosen, *AVERAGES], jobs)
+    lines = long_table(scored, subjects)
+    ranking = summary(lines)
+    champion = options.champion if options.champion in chosen else chosen[-1]
+    others = [model for model in ranking.index if model != champion]
+    differences = {other: mean_ipa_difference(scored, subjects, champion, other) for other in others}
+    options.results.mkdir(parents=True, exist_ok=True)
+    lines.round(6).to_csv(options.results / "accuracy.csv", index=False)
+    write_page(options.results / "accuracy.md", lines, ranking, differences, champion, options.repeats)
+    write_figure(options.results / "accuracy.png", lines, ranking)
+    print(ranking.round(3).to_string())
+    enough = lines[(lines["events"] >= FEWEST_EVENTS) & (lines["model"] == champion)]
+    return int((enough["minus_cox"] > MARGIN).any())
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=REPOSITORY.parent / "shared" / "data")
+    parser.add_argument("--tables", nargs="+", default=list(TABLES), choices=TABLES, metavar="TABLE")
+    parser.add_argument("--models", nargs="+", default=[*OURS, *PEERS], choices=[*OURS, *PEERS], metavar="MODEL")
+    parser.add_argument("--champion", default="mixture", help="the model that is compared with all others")
+    parser.add_argument("--repeats", type=int, default=5, help="repeats of the 5-fold cross-validation")
+    parser.add_argument("--workers", type=int, default=2, help="processes, one thread each")
+    parser.add_argument("--cache", type=Path, default=REPOSITORY / ".sequela" / "benchmark")
+    parser.add_argument("--results", type=Path, default=REPOSITORY / "benchmarks" / "results")
+    return parser.parse_args()
+
+
+def _scores(subjects: dict[str, BenchmarkTable], models: list[str], jobs: list[Job]) -> list[Scored]:
+    scored = []
+    for name, subject in subjects.items():
+        for model in models:
+            found = predictions(subject, model, jobs)
+            if found is None:
+                continue
+            incidence, seconds = found
+            scored.append(score(subject, model, incidence, seconds))
+            if model == "cox" and (gap := check_against_library(subject, incidence[0])) > 1e-9:
+                msg = f"{name}: the benchmark's IBS and the library's differ by {gap:.2g}"
+                raise RuntimeError(msg)
+    return scored
+
+
+if __name__ == "__main__":
+    sys.exit(main())
