@@ -41,7 +41,7 @@ def write_page(
         "",
         "## Models",
         "",
-        _markdown(summary.reset_index().rename(columns={"index": "model"})),
+        markdown(summary.reset_index().rename(columns={"index": "model"})),
         "",
         f"Peers: {', '.join(PEERS)}; their simple averages: {', '.join(AVERAGES)}. Ours: {', '.join(OURS)}.",
         f"SurvivalBoost is run on tables of at most {SURVIVAL_BOOST_ROWS} patients, where a fit ends in a minute;",
@@ -59,8 +59,8 @@ def write_page(
         text.append(f"| {model} | {point:+.2f} [{low:+.2f}, {high:+.2f}] | {verdict} |")
     worst = lines[(lines["model"] == champion) & (lines["events"] >= FEWEST_EVENTS)]["minus_cox"].max()
     text += ["", f"Largest IBS difference of {champion} to ridge Cox: {worst:+.4f} (allowed {MARGIN:+.3f}).", ""]
-    text += ["## Integrated Brier score by endpoint", "", _markdown(_by_endpoint(lines, "ibs", 4)), ""]
-    text += ["## Concordance by endpoint", "", _markdown(_by_endpoint(lines, "c", 3)), ""]
+    text += ["## Integrated Brier score by endpoint", "", markdown(_by_endpoint(lines, "ibs", 4)), ""]
+    text += ["## Concordance by endpoint", "", markdown(_by_endpoint(lines, "c", 3)), ""]
     path.write_text("\n".join(text), encoding="utf-8")
 
 
@@ -70,7 +70,9 @@ def _by_endpoint(lines: pd.DataFrame, value: str, digits: int) -> pd.DataFrame:
     return wide.round(digits).reset_index()
 
 
-def _markdown(frame: pd.DataFrame) -> str:
+def markdown(frame: pd.DataFrame) -> str:
+    """The frame as a Markdown table."""
+
     def cell(value: object) -> str:
         if isinstance(value, float):
             return "–" if pd.isna(value) else f"{value:.4g}"

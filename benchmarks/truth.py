@@ -1,0 +1,137 @@
+"""Distance to the truth: error of predicted against true incidence, in simulated cohorts of growing size.
+
+Each model is fitted on n simulated patients and predicts 1,000 others of the same cohort, whose true incidence the
+simulator knows. The truth is conditional on all traits, measured or not, so no model can reach an error of 0.
+
+    python -m benchmarks.truth --sizes 100 300 1000 --cohorts 3
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from benchmarks.accuracy import models, peers
+from benchmarks.accuracy.models import OURS
+from benchmarks.accuracy.page import markdown
+from benchmarks.accuracy.peers import PEERS
+from experiments.data import TrainingRows, load_rows
+from features.check import read_endpoint
+from features.config import FeatureConfig
+from features.simulator import simulate
+from training.splits import Fold
+
+REPOSITORY = Path(__file__).parents[1]
+ENDPOINT = REPOSITORY / "configs" / "endpoint" / "severe_infection.yaml"
+RESULTS = Path(__file__).parent / "results"
+N_TEST = 1000
+TIMES_DAYS = np.linspace(30.0, 360.0, 12)
+SLOW = ("hazardous SurvivalBoost",)
+"""Run up to `SLOW_UP_TO` patients only."""
+SLOW_UP_TO = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One simulated cohort under one model."""
+
+    model: str
+    n_train: int
+    seed: int
+
+
+def cohort(n_train: int, seed: int) -> tuple[TrainingRows, NDArray[np.float64]]:
+    """Rows from landmark day 0, and their true incidence (rows, causes, times)."""
+    with TemporaryDirectory() as folder:
+        where = Path(folder) / "cohort"
+        simulate(where, n_patients=n_train + N_TEST, cells_per_sample=0, seed=seed)
+        endpoint = read_endpoint(ENDPOINT).model_copy(update={"landmark_days": (0.0,)})
+        rows = load_rows(where, endpoint, FeatureConfig(measurements=(), cells=()), Path(folder))
+        truth = pd.read_parquet(where / "truth.parquet")
+    known = truth[(truth["endpoint"] == endpoint.name) & (truth["landmark_day"] == 0)]
+    wide = known.pivot_table(index=["patient_id", "cause"], columns="time_days", values="incidence")
+    held = wide.columns.to_numpy(dtype=float)
+    n_causes = len(rows.outcomes.causes)
+    values = wide.loc[list(rows.patients.patient_id)].to_numpy().reshape(len(rows.patients), n_causes, -1)
+    at = [[np.interp(TIMES_DAYS, held, cause) for cause in patient] for patient in values]
+    return rows, np.array(at)
+
+
+def errors(trial: Trial) -> list[dict[str, object]]:
+    """Root mean squared error of each cause's incidence, over test patients and times."""
+    rows, truth = cohort(trial.n_train, trial.seed)
+    order = np.random.default_rng(trial.seed).permutation(len(rows.patients))
+    fold = Fold(trial.seed, 0, np.sort(order[: trial.n_train]), np.sort(order[trial.n_train :]))
+    if trial.model in OURS:
+        predicted = models.predict(OURS[trial.model], rows, fold, TIMES_DAYS)
+    else:
+        predicted = peers.predict(PEERS[trial.model], rows, fold, TIMES_DAYS)
+    error = np.sqrt(((predicted - truth[fold.test]) ** 2).mean(axis=(0, 2)))
+    return [
+        {"model": trial.model, "n": trial.n_train, "seed": trial.seed, "cause": cause, "rmse": float(value)}
+        for cause, value in zip(rows.outcomes.causes, error, strict=True)
+    ]
+
+
+def main() -> int:
+    """Run all trials, write the table and the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", nargs="+", type=int, default=[100, 300, 1000, 5000])
+    parser.add_argument("--cohorts", type=int, default=5, help="simulated cohorts of each size")
+    parser.add_argument("--models", nargs="+", default=[*OURS, *PEERS], choices=[*OURS, *PEERS], metavar="MODEL")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    trials = [
+        Trial(model, n, seed)
+        for n in options.sizes
+        for seed in range(options.cohorts)
+        for model in options.models
+        if model not in SLOW or n <= SLOW_UP_TO
+    ]
+    os.environ["OMP_NUM_THREADS"] = "1"  # the workers are the parallelism
+    lines = []
+    with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
+        for done in as_completed([pool.submit(errors, trial) for trial in trials]):
+            lines += done.result()
+    found = pd.DataFrame(lines).sort_values(["n", "model", "seed", "cause"], ignore_index=True)
+    options.results.mkdir(parents=True, exist_ok=True)
+    found.round(6).to_csv(options.results / "truth.csv", index=False)
+    (options.results / "truth.md").write_text(page(found, options.cohorts), encoding="utf-8")
+    print((options.results / "truth.md").read_text(encoding="utf-8"))
+    return 0
+
+
+def page(found: pd.DataFrame, n_cohorts: int) -> str:
+    """Mean error by cause, model and size, ± the standard error over cohorts."""
+    text = [
+        "# Distance to the truth, in simulated cohorts",
+        "",
+        f"Simulated patients, clinic at day 0; {n_cohorts} cohorts of each size, 1,000 test patients each; root mean",
+        f"squared error of the incidence by days {TIMES_DAYS[0]:g} to {TIMES_DAYS[-1]:g} against the true one, in",
+        "percentage points ± standard error over cohorts. The truth knows unmeasured traits: 0 is out of reach.",
+        f"Made by `python -m benchmarks.truth` on {platform.machine()}, {os.cpu_count()} cores,",
+        f"Python {platform.python_version()}, CPU.",
+    ]
+    for cause, part in found.groupby("cause", sort=False):
+        by = {"index": "model", "columns": "n", "values": "rmse"}
+        mean, error = (100 * part.pivot_table(**by, aggfunc=how) for how in ("mean", "sem"))
+        cells = mean.map("{:.2f}".format) + " ± " + error.map("{:.2f}".format)
+        order = mean.mean(axis=1).sort_values().index
+        text += ["", f"## {cause}", "", markdown(cells.where(mean.notna(), "–").loc[order].reset_index())]
+    return "\n".join(text) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
