@@ -1,17 +1,21 @@
-"""The marginal mean number of events, against R and against the truth."""
+"""Expected numbers of recurrent events, against R and against the truth."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from features.errors import SequelaError
 from features.recurrence import Recurrences
-from training.models.mean_count import marginal_mean
+from training.mean_count_fit import fit_proportional_means
+from training.models.mean_count import ProportionalMeans, marginal_mean
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "mean_count.json"
 
@@ -74,3 +78,74 @@ def _events(recurrences: Recurrences) -> tuple[object, ...]:
 def test_weights_must_fit() -> None:
     with pytest.raises(ValueError, match="one weight for each row"):
         marginal_mean(drawn(0, 5), np.ones(4))
+
+
+def golden_means() -> tuple[np.ndarray[Any, Any], Recurrences, dict[str, Any]]:
+    golden = json.loads((GOLDEN.parent / "proportional_means.json").read_text(encoding="utf-8"))
+    row = np.repeat(np.arange(len(golden["end"])), [len(days) for days in golden["events"]])
+    day = np.concatenate([np.array(days, dtype=float) for days in golden["events"]])
+    end, died = np.array(golden["end"], dtype=float), np.array(golden["died"], dtype=np.int64)
+    return np.array(golden["x"], dtype=float), Recurrences(end, died, row, day, "infection", ("death",)), golden
+
+
+@pytest.mark.parametrize("key", ["with_death", "without_death"])
+def test_proportional_means_equal_r(key: str) -> None:
+    x, recurrences, golden = golden_means()
+    if key == "without_death":
+        recurrences = replace(recurrences, terminal=np.zeros_like(recurrences.terminal))
+    model = fit_proportional_means(x, recurrences, penalty=0.0)
+    np.testing.assert_allclose(model.beta, golden[key]["beta"], rtol=1e-7)
+    base = model.expected_count(np.zeros((1, 2)), np.array(golden["times"], dtype=float))[0]
+    np.testing.assert_allclose(base, golden[key]["mean"], rtol=1e-7)
+
+
+def test_proportional_means_find_the_truth() -> None:
+    """Patients of a group have twice the events of the others, and die no sooner: β = log 2."""
+    rng = np.random.default_rng(5)
+    plain, double = drawn(1, 4000), drawn(2, 4000)
+    further = np.repeat(np.arange(4000), rng.poisson(0.01 * double.end_days))
+    row = np.concatenate([plain.row, 4000 + double.row, 4000 + further])
+    day = np.concatenate([plain.day, double.day, rng.uniform(0, 1, len(further)) * double.end_days[further]])
+    both = Recurrences(
+        np.concatenate([plain.end_days, double.end_days]),
+        np.concatenate([plain.terminal, double.terminal]),
+        row,
+        day,
+        "infection",
+        ("death",),
+    )
+    x = np.repeat([0.0, 1.0], 4000)[:, None]
+    model = fit_proportional_means(x, both, penalty=0.0)
+    np.testing.assert_allclose(model.beta, np.log(2), atol=0.06)
+    at = np.array([50.0, 150.0, 300.0])
+    np.testing.assert_allclose(model.expected_count(x[:1], at)[0], 2.5 * (1 - np.exp(-0.004 * at)), rtol=0.06)
+
+
+def test_without_features_it_is_the_marginal_mean() -> None:
+    recurrences = drawn(4, 80)
+    at = np.array([30.0, 120.0, 350.0])
+    model = fit_proportional_means(np.zeros((80, 0)), recurrences, penalty=1.0)
+    np.testing.assert_allclose(
+        model.expected_count(np.zeros((1, 0)), at)[0], marginal_mean(recurrences).at(at), rtol=1e-9
+    )
+
+
+def test_a_strong_penalty_takes_the_effects_away() -> None:
+    x, recurrences, _ = golden_means()
+    betas = [np.abs(fit_proportional_means(x, recurrences, penalty=p).beta).sum() for p in (0.0, 10.0, 1e6)]
+    assert betas[0] > betas[1] > betas[2]
+    assert betas[2] < 1e-3
+
+
+def test_proportional_means_come_back_from_their_state() -> None:
+    x, recurrences, _ = golden_means()
+    model = fit_proportional_means(x, recurrences, penalty=1.0)
+    again = ProportionalMeans.from_state(*model.state())
+    at = np.array([10.0, 200.0])
+    np.testing.assert_array_equal(again.expected_count(x, at), model.expected_count(x, at))
+
+
+def test_no_event_is_said() -> None:
+    nothing = Recurrences(np.ones(3), np.zeros(3, np.int64), np.zeros(0, np.int64), np.zeros(0), "infection", ())
+    with pytest.raises(SequelaError, match="counts of infection: nobody had one"):
+        fit_proportional_means(np.zeros((3, 1)), nothing, penalty=1.0)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.recurrence import Recurrences
+from training.models.cox import MAX_LINEAR_PREDICTOR
 from training.models.nonparametric import steps_at
+from training.models.predictor import Arrays, Sizes
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +68,42 @@ def _sums(weights: NDArray[np.float64], place: NDArray[np.int64], n_places: int)
 
 def _share(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+
+
+class ProportionalMeans:
+    """Expected numbers of events that covariates multiply: E N(t | x) = μ₀(t) exp(x·β).
+
+    Ghosh & Lin, Stat Sinica 2002;12:663–688: N counts the events of interest until death, after which it stays; so the
+    mean is that of whole patients, dying included.
+    """
+
+    def __init__(
+        self,
+        beta: NDArray[np.float64],
+        times_days: NDArray[np.float64],
+        increments: NDArray[np.float64],
+        penalty: float,
+    ) -> None:
+        """Coefficients (features,), event times (t,), increments of μ₀ (t,)."""
+        self.beta = beta
+        self.times_days = times_days
+        self.increments = increments
+        self.penalty = penalty
+
+    def expected_count(self, x: NDArray[np.float64], times_days: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Expected numbers (rows, times) of encoded patients x (rows, features); constant after the last event time."""
+        base = steps_at(
+            self.times_days, np.cumsum(self.increments), np.asarray(times_days), before_first=0.0, side="right"
+        )
+        relative = np.exp(np.clip(x @ self.beta, -MAX_LINEAR_PREDICTOR, MAX_LINEAR_PREDICTOR))
+        return np.asarray(relative[:, None] * base)
+
+    def state(self) -> tuple[Sizes, dict[str, NDArray[Any]]]:
+        """Penalty; coefficients, times and increments."""
+        arrays = {"beta": self.beta, "times_days": self.times_days, "increments": self.increments}
+        return {"penalty": self.penalty}, arrays
+
+    @classmethod
+    def from_state(cls, sizes: Sizes, arrays: Arrays) -> Self:
+        """Rebuild what `state` described."""
+        return cls(arrays["beta"], arrays["times_days"], arrays["increments"], sizes["penalty"])
