@@ -5,9 +5,16 @@ The modules of this package, each needing only those above it:
     arrays          ratios without warnings, horizons between times
     ipcw            weights that let the patients who were followed stand for those who were not
     brier           Brier score, its integral over time, IPA against the Aalen–Johansen estimate
+    dominance       pairs counted in O(n log n)
     discrimination  AUC at a time, cause-specific concordance
-    intervals       patient bootstrap, paired differences
+    intervals       patient bootstrap
     pseudo          pseudo-values of the Aalen–Johansen estimate
-    calibration     observed against predicted risk
-    scores          `evaluate`: all of them at once
+    calibration     observed against predicted risk, in groups and on average
+    calibration_curve, calibration_line
+                    ICI, E50, E90, Emax; intercept and slope
+    net_benefit     decision curves
+    measures        all metrics of one prediction
+    scores          `evaluate`: all of them at once, with intervals and names
+    comparison      paired differences of two predictions, many tests at once
+    permutation     whether a whole pipeline finds anything: outcomes exchanged between patients
 """

@@ -1,4 +1,4 @@
-"""Observed against predicted risk at a horizon: in groups, in the large, and as a smooth curve."""
+"""Observed against mean predicted risk: in groups and in the large at a horizon, and over all times."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from features.outcomes import Outcomes
 from training.evaluation.arrays import ratio
+from training.evaluation.brier import integrate
 from training.evaluation.intervals import LEVEL, Interval
 from training.evaluation.pseudo import influence
 from training.models.nonparametric import aalen_johansen
 
-KNOTS = (0.1, 0.5, 0.9)
-"""Quantiles of the risk at the knots of a restricted cubic spline (Harrell, Regression Modeling Strategies, 2015)."""
+LEAST_AT_RISK = 0.05
+"""Share of the rows that must still be followed at a time for `aj_calibration` to count it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,45 +108,34 @@ def observed_over_expected(
     return ratio(observed, expected)
 
 
-def smoothed_observed(
-    risk: NDArray[np.float64], pseudo: NDArray[np.float64], resamples: NDArray[np.float64] | None = None
+def aj_calibration(
+    incidence: NDArray[np.float64],
+    times_days: NDArray[np.float64],
+    outcomes: Outcomes,
+    resamples: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
-    """The calibration curve at each row's own risk, shape (..., rows), in [0, 1].
+    """Mean over time of the squared difference of mean predicted and Aalen–Johansen incidence, shape (..., causes).
 
-    Least-squares regression of the pseudo-values on a restricted cubic spline of the predicted risk, identity link:
-    a calibrated prediction lies in its span (pseudo-values for calibration: Gerds, Andersen & Kattan, Stat Med
-    2014;33:3191–3203; van Geloven et al., BMJ 2022;377:e069249). With few distinct risks it is a line or a mean.
+    1/t_max ∫ (mean_i F_k(t|i) − F_k^AJ(t))² dt, from day 0 to the last of the times at which at least a share of
+    `LEAST_AT_RISK` of the rows is followed (Alberge, Haugomat, Varoquaux & Abécassis, On the calibration of survival
+    models with competing risks, arXiv 2602.00194, as `hazardous.metrics.aj_calibration_per_event` has it with its
+    defaults; it starts at the first time given). 0 says that the prediction is right on average, no more: the
+    Aalen–Johansen estimate has 0. NaN where no time is left.
 
     Args:
-        risk: (rows,), predicted risk of one cause at one horizon.
-        pseudo: (rows,), from `pseudo_values`, of the same cause and horizon.
-        resamples: (resamples, rows), how often each row counts; the pseudo-values stay those of the sample, which is
-            to first order the same as estimating them anew, as they are the estimate's derivatives.
+        incidence: (rows, causes, times), predicted.
+        times_days: (times,), ascending.
+        outcomes: What happened to the rows.
+        resamples: (resamples, rows), how often each row counts; the times stay those of the sample.
     """
-    row = np.ones(len(risk)) if resamples is None else resamples
-    basis = _spline(risk)
-    size = basis.shape[1]
-    products = (basis[:, :, None] * basis[:, None, :]).reshape(len(risk), size * size)
-    gram = (row @ products).reshape(*row.shape[:-1], size, size)
-    # Resamples may hold a single distinct risk; the pseudo-inverse then drops what they do not determine.
-    inverse = np.linalg.pinv(gram, rcond=1e-10, hermitian=True)
-    coefficients = np.einsum("...ij,...j->...i", inverse, row @ (basis * pseudo[:, None]))
-    curve: NDArray[np.float64] = np.clip(coefficients @ basis.T, 0.0, 1.0)
-    return curve
-
-
-def integrated_calibration_index(
-    risk: NDArray[np.float64], pseudo: NDArray[np.float64], resamples: NDArray[np.float64] | None = None
-) -> NDArray[np.float64]:
-    """ICI = 1/n Σ_i |curve(risk_i) − risk_i|, shape (...), the curve being that of `smoothed_observed`.
-
-    Austin, Putter, Giardiello & van Klaveren, Diagn Progn Res 2022;6:2, who smooth by a Fine–Gray model instead. It is
-    an absolute value: in few patients it is above 0 for a calibrated prediction too.
-    """
-    row = np.ones(len(risk)) if resamples is None else resamples
-    gap = np.abs(smoothed_observed(risk, pseudo, resamples) - risk)
-    index: NDArray[np.float64] = (row * gap).sum(axis=-1) / row.sum(axis=-1)
-    return index
+    row = np.ones(len(outcomes)) if resamples is None else resamples
+    followed = (outcomes.duration_days[:, None] >= times_days).mean(axis=0) >= LEAST_AT_RISK
+    kept = int(followed.sum())
+    if kept == 0 or times_days[kept - 1] == 0:
+        return np.full((*row.shape[:-1], len(outcomes.causes)), np.nan)
+    times = times_days[:kept]
+    expected = np.tensordot(row, incidence[..., :kept], axes=1) / row.sum(axis=-1)[..., None, None]
+    return integrate((expected - aalen_johansen(outcomes, row).at(times)) ** 2, times)
 
 
 def _estimate(outcomes: Outcomes, cause: int, horizon_days: float) -> tuple[float, float]:
@@ -157,16 +147,3 @@ def _estimate(outcomes: Outcomes, cause: int, horizon_days: float) -> tuple[floa
 
 def _quantile() -> float:
     return NormalDist().inv_cdf((1 + LEVEL) / 2)
-
-
-def _spline(risk: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Columns 1, risk, and the restricted cubic term of three knots (Harrell 2015, 2.4.5), centred and scaled."""
-    low, middle, high = np.quantile(risk, KNOTS)
-    columns = [risk]
-    if low < middle < high:
-        cubes = [np.maximum(risk - knot, 0.0) ** 3 for knot in (low, middle, high)]
-        toward_high = (high - low) / (high - middle)
-        toward_middle = (middle - low) / (high - middle)
-        columns.append((cubes[0] - toward_high * cubes[1] + toward_middle * cubes[2]) / (high - low) ** 2)
-    kept = [(column - column.mean()) / column.std() for column in columns if column.std() > 0]
-    return np.column_stack([np.ones(len(risk)), *kept])

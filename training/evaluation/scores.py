@@ -10,17 +10,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.outcomes import Outcomes
-from training.evaluation.arrays import at_horizons, check_prediction
-from training.evaluation.brier import brier_score, integrate, null_brier_score, prediction_accuracy
-from training.evaluation.calibration import integrated_calibration_index, observed_over_expected
-from training.evaluation.discrimination import auc, concordance
+from training.evaluation.arrays import check_prediction
 from training.evaluation.intervals import Interval, percentile_interval, resample_patients
-from training.evaluation.ipcw import scorable_times, scoring_weights
-from training.evaluation.pseudo import pseudo_values
+from training.evaluation.measures import Measured, Subject
 
-OVERALL = ("ibs", "ipa", "c")
-AT_HORIZON = ("brier", "ipa", "auc", "o_e", "ici")
-Measured = dict[str, NDArray[np.float64]]
+OVERALL = ("ibs", "ipa", "c", "aj_calibration")
+AT_HORIZON = (
+    "brier",
+    "ipa",
+    "auc",
+    "o_e",
+    "ici",
+    "e50",
+    "e90",
+    "emax",
+    "calibration_intercept",
+    "calibration_slope",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,11 @@ class HorizonScores:
     auc: Interval
     o_e: Interval
     ici: Interval
+    e50: Interval
+    e90: Interval
+    emax: Interval
+    calibration_intercept: Interval
+    calibration_slope: Interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +59,8 @@ class CauseScores:
     """1 − IBS / IBS of the null prediction."""
     c: Interval
     """Concordance of the risk at the last horizon."""
+    aj_calibration: Interval
+    """Mean squared difference of mean predicted and Aalen–Johansen incidence."""
     horizons: tuple[HorizonScores, ...]
 
 
@@ -99,8 +112,9 @@ def evaluate(
     """Score one prediction for each row: from one landmark, e.g. out of fold in one cross-validation.
 
     Intervals are percentiles over patients drawn with replacement; in each resample the censoring distribution, the
-    null model and the observed incidence are estimated anew (the pseudo-values of the ICI are not, see
-    `smoothed_observed`). Predictions are held fixed: an interval speaks of these predictions, not of fitting again.
+    null model and the observed incidence are estimated anew (the pseudo-values of the calibration curve and line are
+    not, see `smoothed_observed`). Predictions are held fixed: an interval speaks of these predictions, not of fitting
+    again.
 
     Where nobody was followed any more, nothing is known: integrals end at the last known time (`scored_to_days`), and
     horizons after it have NaN. A cause without events by a horizon has NaN for AUC and IPA there.
@@ -123,10 +137,13 @@ def evaluate(
     for given in (incidence,) if null_incidence is None else (incidence, null_incidence):
         check_prediction(given, times_days, outcomes)
     _check_rows(outcomes, patient_id, horizons_days)
-    subject = _Subject(incidence, times_days, outcomes, np.asarray(horizons_days, dtype=np.float64), null_incidence)
-    point = subject.measure(None)
+    subject = Subject(incidence, times_days, outcomes, np.asarray(horizons_days, dtype=np.float64), null_incidence)
+    point = subject.accuracy(None) | subject.calibration(None)
     rng = np.random.default_rng(seed)
-    blocks = [subject.measure(resamples) for resamples in resample_patients(patient_id, n_bootstrap, rng)]
+    blocks = [
+        subject.accuracy(resamples) | subject.calibration(resamples)
+        for resamples in resample_patients(patient_id, n_bootstrap, rng)
+    ]
     draws = {
         name: np.concatenate([block[name] for block in blocks]) if blocks else np.empty((0, *value.shape))
         for name, value in point.items()
@@ -135,66 +152,7 @@ def evaluate(
     return Scores(len(outcomes), len(np.unique(np.asarray(patient_id))), float(subject.grid[-1]), causes)
 
 
-class _Subject:
-    """What is scored, and all its metrics for given resamples."""
-
-    def __init__(
-        self,
-        incidence: NDArray[np.float64],
-        times_days: NDArray[np.float64],
-        outcomes: Outcomes,
-        horizons_days: NDArray[np.float64],
-        null_incidence: NDArray[np.float64] | None,
-    ) -> None:
-        self.outcomes = outcomes
-        self.horizons = horizons_days
-        self.grid = scorable_times(outcomes, times_days)
-        self.incidence = incidence[..., : len(self.grid)]
-        self.risk = at_horizons(incidence, times_days, horizons_days)
-        self.null = None if null_incidence is None else null_incidence[..., : len(self.grid)]
-        self.null_risk = None if null_incidence is None else at_horizons(null_incidence, times_days, horizons_days)
-        self.pseudo = pseudo_values(outcomes, horizons_days)
-
-    def measure(self, resamples: NDArray[np.float64] | None) -> Measured:
-        """By metric: overall ones (..., causes), those at horizons (..., causes, horizons)."""
-        grid, horizons, outcomes = self.grid, self.horizons, self.outcomes
-        on_grid = scoring_weights(outcomes, grid, resamples=resamples)
-        at_horizon = scoring_weights(outcomes, horizons, resamples=resamples)
-        if self.null is None or self.null_risk is None:
-            null_grid = null_brier_score(grid, outcomes, on_grid)
-            null_horizon = null_brier_score(horizons, outcomes, at_horizon)
-        else:
-            null_grid = brier_score(self.null, grid, outcomes, on_grid)
-            null_horizon = brier_score(self.null_risk, horizons, outcomes, at_horizon)
-        ibs = integrate(brier_score(self.incidence, grid, outcomes, on_grid), grid)
-        brier = brier_score(self.risk, horizons, outcomes, at_horizon)
-        unknown = 0.0 * at_horizon.after[..., None, :]  # NaN where nothing is known
-        return {
-            "ibs": ibs,
-            "ipa": prediction_accuracy(ibs, integrate(null_grid, grid)),
-            "c": concordance(self.risk[..., -1], outcomes, float(horizons[-1]), at_horizon),
-            "brier_at": brier,
-            "ipa_at": prediction_accuracy(brier, null_horizon),
-            "auc_at": auc(self.risk, horizons, outcomes, at_horizon),
-            "o_e_at": observed_over_expected(self.risk, horizons, outcomes, resamples) + unknown,
-            "ici_at": self._ici(resamples) + unknown,
-        }
-
-    def _ici(self, resamples: NDArray[np.float64] | None) -> NDArray[np.float64]:
-        by_cause = [
-            np.stack(
-                [
-                    integrated_calibration_index(self.risk[:, k, j], self.pseudo[:, k, j], resamples)
-                    for j in range(len(self.horizons))
-                ],
-                axis=-1,
-            )
-            for k in range(len(self.outcomes.causes))
-        ]
-        return np.stack(by_cause, axis=-2)
-
-
-def _cause_scores(index: int, subject: _Subject, point: Measured, draws: Measured) -> CauseScores:
+def _cause_scores(index: int, subject: Subject, point: Measured, draws: Measured) -> CauseScores:
     def interval(name: str, *place: int) -> Interval:
         return percentile_interval(float(point[name][place]), np.moveaxis(draws[name], 0, -1)[place])
 
@@ -202,10 +160,10 @@ def _cause_scores(index: int, subject: _Subject, point: Measured, draws: Measure
     horizons = []
     for j, horizon in enumerate(subject.horizons):
         happened = (outcomes.cause == index + 1) & (outcomes.duration_days <= horizon)
-        found = [interval(f"{name}_at", index, j) for name in AT_HORIZON]
-        horizons.append(HorizonScores(float(horizon), int(happened.sum()), *found))
-    ibs, ipa, c = (interval(name, index) for name in OVERALL)
-    return CauseScores(outcomes.causes[index], ibs, ipa, c, tuple(horizons))
+        found = {name: interval(f"{name}_at", index, j) for name in AT_HORIZON}
+        horizons.append(HorizonScores(float(horizon), int(happened.sum()), **found))
+    overall = {name: interval(name, index) for name in OVERALL}
+    return CauseScores(outcomes.causes[index], **overall, horizons=tuple(horizons))
 
 
 def _check_rows(outcomes: Outcomes, patient_id: Sequence[Any] | NDArray[Any], horizons_days: Sequence[float]) -> None:
@@ -247,7 +205,7 @@ def _mean_of(parts: Sequence[CauseScores]) -> CauseScores:
         replace(at[0], **{name: _mean_interval([getattr(one, name) for one in at]) for name in AT_HORIZON})
         for at in zip(*(part.horizons for part in parts), strict=True)
     )
-    return CauseScores(parts[0].cause, mean("ibs"), mean("ipa"), mean("c"), horizons)
+    return CauseScores(parts[0].cause, **{name: mean(name) for name in OVERALL}, horizons=horizons)
 
 
 def _mean_interval(intervals: Sequence[Interval]) -> Interval:

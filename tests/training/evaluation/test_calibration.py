@@ -6,18 +6,17 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from features.outcomes import Outcomes
 from training.evaluation.calibration import (
+    aj_calibration,
     calibration_groups,
     calibration_in_the_large,
-    integrated_calibration_index,
     observed_over_expected,
     observed_risk,
-    smoothed_observed,
 )
-from training.evaluation.pseudo import pseudo_values
 from training.models.nonparametric import aalen_johansen
 
 Draw = Callable[..., Any]
@@ -104,59 +103,43 @@ def test_observed_over_expected_of_resamples(draw: Draw) -> None:
         np.testing.assert_allclose(together[one], observed_over_expected(truth[rows], times, outcomes.take(rows)))
 
 
-@pytest.mark.parametrize(
-    ("distort", "distance"),
-    [
-        pytest.param(lambda risk: risk, 0.0, id="truth"),
-        pytest.param(lambda risk: risk + 0.1, 0.1, id="shifted"),
-        pytest.param(lambda risk: 0.5 * risk, None, id="halved"),
-        pytest.param(lambda risk: risk**2, None, id="squared"),
-    ],
-)
-def test_ici_is_the_mean_distance_to_the_truth(draw: Draw, distort: Callable[[Any], Any], distance: float) -> None:
-    outcomes, times, truth = draw(3, 20_000, tied=False)
-    pseudo = pseudo_values(outcomes, times)[:, 0, 2]
-    true_risk = truth[:, 0, 2]
-    risk = distort(true_risk)
-    expected = np.abs(true_risk - risk).mean()
-    assert distance is None or expected == pytest.approx(distance)
-    assert integrated_calibration_index(risk, pseudo) == pytest.approx(expected, abs=0.015)
+def test_aj_calibration_by_hand() -> None:
+    # One of twenty rows is the least that counts, and it is followed to day 30.
+    outcomes = Outcomes(np.repeat([4.0, 10.0, 30.0], [10, 9, 1]), np.repeat([1, 0, 0], [10, 9, 1]), ("infection",))
+    times = np.array([5.0, 10.0, 20.0, 40.0])
+    incidence = np.broadcast_to([0.3, 0.6, 0.7, 0.9], (20, 1, 4))
+    # The estimate is 0.5 from day 4 on; day 40 is after the follow-up of all.
+    expected = (0.5 * 0.04 * 5 + (0.04 + 0.01) / 2 * 5 + (0.01 + 0.04) / 2 * 10) / 20
+    np.testing.assert_allclose(aj_calibration(incidence, times, outcomes), [expected])
 
 
-def test_curve_of_a_constant_prediction_is_the_estimate(draw: Draw) -> None:
-    outcomes, times, _ = draw(3, 60)
-    pseudo = pseudo_values(outcomes, times)[:, 0, 2]
-    curve = smoothed_observed(np.full(60, 0.2), pseudo)
-    np.testing.assert_allclose(curve, aalen_johansen(outcomes).at(times)[0, 2], atol=1e-12)
+def test_aj_calibration_without_a_time_is_not_defined() -> None:
+    outcomes = Outcomes(np.array([1.0, 2.0]), np.array([1, 0]), ("infection",))
+    assert np.isnan(aj_calibration(np.full((2, 1, 1), 0.5), np.array([3.0]), outcomes)).all()
 
 
-def test_curve_of_two_risks_is_the_mean_of_each(draw: Draw) -> None:
-    outcomes, times, _ = draw(3, 60)
-    pseudo = pseudo_values(outcomes, times)[:, 0, 2]
-    risk = np.where(np.arange(60) < 20, 0.2, 0.6)
-    curve = smoothed_observed(risk, pseudo)
-    np.testing.assert_allclose(curve[[0, -1]], [pseudo[:20].mean(), pseudo[20:].mean()], atol=1e-10)
+def test_aj_calibration_finds_distortion_only(draw: Draw) -> None:
+    outcomes, times, truth = draw(1, 4000, tied=False)
+    right, shuffled, wrong = (aj_calibration(x, times, outcomes) for x in (truth, truth[::-1], 1.2 * truth))
+    np.testing.assert_allclose(shuffled, right, rtol=1e-9)  # right on average is all it asks for
+    assert (right < 2e-4).all()
+    assert (wrong > 10 * right).all()
 
 
-def test_curve_of_resamples_is_that_of_repeated_rows(draw: Draw) -> None:
-    outcomes, times, truth = draw(3, 60)
-    pseudo, risk = pseudo_values(outcomes, times)[:, 0, 2], truth[:, 0, 2]
-    counts = np.random.default_rng(0).integers(1, 3, size=(2, 60))
-    found = smoothed_observed(risk, pseudo, counts.astype(float))
-    design = np.column_stack([risk**0, risk, _cubic(risk)])
+def test_aj_calibration_of_resamples(draw: Draw) -> None:
+    outcomes, times, truth = draw(1, 40)
+    counts = np.random.default_rng(0).multinomial(40, np.full(40, 1 / 40), size=3)
+    together = aj_calibration(truth, times[:2], outcomes, counts.astype(float))
     for one, count in enumerate(counts):
-        rows = np.repeat(np.arange(60), count)
-        fitted = design @ np.linalg.lstsq(design[rows], pseudo[rows], rcond=None)[0]
-        np.testing.assert_allclose(found[one], np.clip(fitted, 0, 1), atol=1e-8)
-        index = integrated_calibration_index(risk, pseudo, counts.astype(float))[one]
-        assert index == pytest.approx(np.abs(np.clip(fitted, 0, 1) - risk)[rows].mean())
+        rows = np.repeat(np.arange(40), count)
+        np.testing.assert_allclose(together[one], aj_calibration(truth[rows], times[:2], outcomes.take(rows)))
 
 
-def _cubic(risk: Any) -> Any:
-    """A natural cubic spline's term with knots a < b < c: cubic between, linear outside."""
-    a, b, c = np.quantile(risk, [0.1, 0.5, 0.9])
-
-    def from_last(knot: float) -> Any:
-        return (np.maximum(risk - knot, 0) ** 3 - np.maximum(risk - c, 0) ** 3) / (c - knot)
-
-    return from_last(a) - from_last(b)
+def test_aj_calibration_equals_hazardous(draw: Draw) -> None:
+    metrics = pytest.importorskip("hazardous.metrics")
+    outcomes, times, truth = draw(1, 200, tied=False)
+    times, truth = np.append(0.0, times), np.concatenate([np.zeros((200, 2, 1)), truth], axis=-1)
+    whole = np.concatenate([1 - truth.sum(axis=1, keepdims=True), truth], axis=1)
+    table = pd.DataFrame({"event": outcomes.cause, "duration": outcomes.duration_days})
+    expected = metrics.aj_calibration_per_event(table, times, whole)
+    np.testing.assert_allclose(aj_calibration(truth, times, outcomes), [expected[1], expected[2]], atol=1e-12)

@@ -6,13 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from features.outcomes import Outcomes
-from training.evaluation import discrimination
 from training.evaluation.discrimination import auc, concordance
 from training.evaluation.ipcw import scoring_weights
 from training.models.nonparametric import censoring_survival
@@ -113,11 +111,34 @@ def test_resamples_are_repeated_rows(draw: Draw, seed: int) -> None:
         np.testing.assert_allclose(indices[one], concordance(incidence[rows, :, -1], alone, times[-1]), atol=1e-10)
 
 
-def test_concordance_in_blocks_is_the_same(draw: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
-    outcomes, times, incidence = draw(3, 200)
-    whole = concordance(incidence[..., -1], outcomes, times[-1])
-    monkeypatch.setattr(discrimination, "PAIRS_AT_ONCE", 1000)
-    np.testing.assert_allclose(concordance(incidence[..., -1], outcomes, times[-1]), whole, rtol=1e-12)
+@settings(max_examples=60)
+@given(data=st.data(), n=st.integers(1, 25), n_causes=st.integers(1, 3))
+def test_concordance_equals_the_definition_on_any_sample(data: st.DataObject, n: int, n_causes: int) -> None:
+    def rows(values: st.SearchStrategy[int]) -> NDArray[np.int64]:
+        return np.array(data.draw(st.lists(values, min_size=n, max_size=n)), dtype=np.int64)
+
+    outcomes = Outcomes(
+        rows(st.integers(1, 8)).astype(float), rows(st.integers(0, n_causes)), ("a", "b", "c")[:n_causes]
+    )
+    risk = np.column_stack([rows(st.integers(0, 4)) / 4 for _ in range(n_causes)])
+    tau = float(data.draw(st.integers(1, 9)))
+    slow = [slow_concordance(risk[:, k], tau, outcomes, k + 1) for k in range(n_causes)]
+    np.testing.assert_allclose(concordance(risk, outcomes, tau), slow, atol=1e-12)
+
+
+def test_concordance_of_a_larger_sample_without_ties(draw: Draw) -> None:
+    outcomes, times, incidence = draw(3, 300, tied=False)
+    risk = incidence[..., -1] + np.random.default_rng(0).normal(0, 1e-6, (300, 2))
+    slow = [slow_concordance(risk[:, k], times[-1], outcomes, k + 1) for k in range(2)]
+    np.testing.assert_allclose(concordance(risk, outcomes, times[-1]), slow, atol=1e-12)
+
+
+def test_cost_grows_as_n_log_n(draw: Draw) -> None:
+    # Ten times the rows: a quadratic count would compare 100 times the pairs, and could not hold 10 ** 10 of them.
+    outcomes, times, incidence = draw(3, 100_000, tied=False)
+    found = concordance(incidence[..., -1], outcomes, times[-1])
+    few = concordance(incidence[:3000, :, -1], outcomes.take(np.arange(3000)), times[-1])
+    np.testing.assert_allclose(found, few, atol=0.03)
 
 
 def test_other_causes_are_controls() -> None:

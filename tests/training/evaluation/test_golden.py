@@ -1,7 +1,8 @@
-"""Agreement with riskRegression, pec and survival: values and versions in tests/golden/evaluation.json."""
+"""Agreement with riskRegression, pec, survival, geepack and rms: values and versions in tests/golden/*.json."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,11 @@ from numpy.typing import NDArray
 
 from features.outcomes import Outcomes
 from training.evaluation.brier import brier_score, integrate, null_brier_score, prediction_accuracy
+from training.evaluation.calibration import aj_calibration
+from training.evaluation.calibration_curve import calibration_distances
+from training.evaluation.calibration_line import calibration_line
 from training.evaluation.discrimination import auc, concordance
+from training.evaluation.net_benefit import decision_curve
 from training.evaluation.pseudo import influence, pseudo_values
 
 Study = tuple[Outcomes, NDArray[np.float64], NDArray[np.float64], list[dict[str, Any]]]
@@ -77,3 +82,43 @@ def test_standard_errors_of_survfit(golden: dict[str, Any], simulated: Study) ->
     outcomes, times, _, _ = simulated
     errors = np.sqrt((influence(outcomes, times) ** 2).sum(axis=0))
     np.testing.assert_allclose(errors, golden["simulated"]["std_err"], atol=1e-9)
+
+
+@pytest.fixture(scope="module")
+def calibration() -> dict[str, Any]:
+    path = Path(__file__).resolve().parents[2] / "golden" / "evaluation_calibration.json"
+    content: dict[str, Any] = json.loads(path.read_text())
+    return content
+
+
+def test_calibration_of_survfit_rms_and_geepack(calibration: dict[str, Any], simulated: Study) -> None:
+    outcomes, times, incidence, _ = simulated
+    pseudo = pseudo_values(outcomes, times)
+    found_aj = aj_calibration(incidence, times, outcomes)
+    for cause, stored in enumerate(calibration["causes"]):
+        assert found_aj[cause] == pytest.approx(stored["aj_calibration"], abs=1e-12)
+        for j in range(len(times)):
+            risk, own = incidence[:, cause, j], pseudo[:, cause, j]
+            distances, line = calibration_distances(risk, own), calibration_line(risk, own)
+            for name, expected in stored["distances"][j].items():
+                assert getattr(distances, name) == pytest.approx(expected, abs=1e-9), (cause, j, name)
+            for name, expected in stored["lines"][j].items():
+                assert getattr(line, name) == pytest.approx(expected, abs=1e-6), (cause, j, name)
+
+
+def test_net_benefit_of_survfit(calibration: dict[str, Any], simulated: Study) -> None:
+    outcomes, times, incidence, _ = simulated
+    for cause, stored in enumerate(calibration["causes"]):
+        for j, (benefit, of_all) in enumerate(zip(stored["benefit"], stored["benefit_of_all"], strict=True)):
+            curve = decision_curve(
+                incidence[:, cause, j],
+                outcomes,
+                cause + 1,
+                times[j],
+                calibration["thresholds"],
+                np.arange(len(outcomes)),
+                rng=np.random.default_rng(0),
+                n_bootstrap=0,
+            )
+            np.testing.assert_allclose([at.model.point for at in curve], benefit, atol=1e-12)
+            np.testing.assert_allclose([at.treat_all.point for at in curve], of_all, atol=1e-12)

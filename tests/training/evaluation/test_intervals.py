@@ -1,4 +1,4 @@
-"""The bootstrap draws patients, is reproducible, covers; paired differences are narrower than their parts."""
+"""The bootstrap draws patients, is reproducible, covers."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import pytest
 
 from features.outcomes import Outcomes
 from training.evaluation import intervals
-from training.evaluation.brier import brier_score, integrate
-from training.evaluation.intervals import Interval, paired_difference, percentile_interval, resample_patients
+from training.evaluation.brier import integrate
+from training.evaluation.comparison import paired_difference
+from training.evaluation.intervals import percentile_interval, resample_patients
 from training.evaluation.scores import evaluate
 
 Draw = Callable[..., Any]
@@ -51,42 +52,6 @@ def test_percentiles() -> None:
 def test_no_bounds(point: float, draws: list[float]) -> None:
     found = percentile_interval(point, np.array(draws))
     assert np.isnan([found.low, found.high]).all()
-
-
-def test_paired_difference_by_hand(draw: Draw) -> None:
-    outcomes, times, incidence = draw(1, 80)
-    found = paired_difference(
-        incidence,
-        incidence / 2,
-        times,
-        outcomes,
-        np.arange(80),
-        rng=np.random.default_rng(0),
-        horizons_days=times[1:3],
-        n_bootstrap=50,
-    )
-    scores = [brier_score(model, times, outcomes) for model in (incidence, incidence / 2)]
-    expected = integrate(scores[0], times) - integrate(scores[1], times)
-    np.testing.assert_allclose([cause.point for cause in found.ibs], expected)
-    at_horizons = [[interval.point for interval in cause] for cause in found.brier]
-    np.testing.assert_allclose(at_horizons, (scores[0] - scores[1])[:, 1:3])
-    assert all(interval.low < interval.point < interval.high for interval in found.ibs)
-
-
-def test_paired_difference_of_the_same_is_exactly_0(draw: Draw) -> None:
-    outcomes, times, incidence = draw(1, 80)
-    rng = np.random.default_rng(0)
-    found = paired_difference(incidence, incidence, times, outcomes, np.arange(80), rng=rng, n_bootstrap=20)
-    assert found.ibs == (Interval(0.0, 0.0, 0.0), Interval(0.0, 0.0, 0.0))
-
-
-def test_paired_difference_is_narrower_than_the_scores(draw: Draw) -> None:
-    outcomes, times, incidence = draw(1, 300)
-    rng = np.random.default_rng(0)
-    found = paired_difference(incidence, 0.9 * incidence, times, outcomes, np.arange(300), rng=rng, n_bootstrap=200)
-    alone = evaluate(incidence, times, outcomes, [20.0], np.arange(300), n_bootstrap=200)
-    widths = [interval.high - interval.low for interval in (found.ibs[0], alone.causes[0].ibs)]
-    assert widths[0] < 0.5 * widths[1]
 
 
 def test_intervals_cover_the_expected_score(draw: Draw) -> None:

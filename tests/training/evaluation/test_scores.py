@@ -13,13 +13,20 @@ from features.errors import SequelaError
 from features.outcomes import Outcomes
 from training.evaluation.arrays import at_horizons
 from training.evaluation.brier import brier_score, integrate, null_brier_score, prediction_accuracy
-from training.evaluation.calibration import integrated_calibration_index, observed_over_expected
+from training.evaluation.calibration import aj_calibration, observed_over_expected
+from training.evaluation.calibration_curve import calibration_distances
+from training.evaluation.calibration_line import calibration_line
 from training.evaluation.discrimination import auc, concordance
 from training.evaluation.pseudo import pseudo_values
-from training.evaluation.scores import evaluate
+from training.evaluation.scores import evaluate, mean_scores
 from training.models.nonparametric import aalen_johansen
 
 Draw = Callable[..., Any]
+OVERALL = ("ibs", "ipa", "c", "aj_calibration")
+AT_HORIZON = (
+    *("brier", "ipa", "auc", "o_e", "ici", "e50", "e90", "emax"),
+    *("calibration_intercept", "calibration_slope"),
+)
 HORIZONS = [10.0, 25.0]
 
 
@@ -42,11 +49,17 @@ def test_every_metric_is_in_its_place(draw: Draw) -> None:
         assert cause.cause == outcomes.causes[k]
         assert cause.ibs.point == pytest.approx(ibs[k])
         assert cause.ipa.point == pytest.approx(1 - ibs[k] / ibs_null[k])
+        assert cause.aj_calibration.point == pytest.approx(aj_calibration(incidence, times, outcomes)[k])
         assert cause.c.point == pytest.approx(concordance(risk[..., 1], outcomes, 25.0)[k])
         for j, scores in enumerate(cause.horizons):
             assert scores.horizon_days == HORIZONS[j]
             assert scores.n_events == sum((outcomes.cause == k + 1) & (outcomes.duration_days <= HORIZONS[j]))
-            assert scores.ici.point == pytest.approx(integrated_calibration_index(risk[:, k, j], pseudo[:, k, j]))
+            distances = calibration_distances(risk[:, k, j], pseudo[:, k, j])
+            line = calibration_line(risk[:, k, j], pseudo[:, k, j])
+            found_distances = [scores.ici.point, scores.e50.point, scores.e90.point, scores.emax.point]
+            assert found_distances == pytest.approx([float(value) for value in dataclasses.astuple(distances)])
+            found_line = [scores.calibration_intercept.point, scores.calibration_slope.point]
+            assert found_line == pytest.approx([float(line.intercept), float(line.slope)])
             for name, values in expected.items():
                 assert getattr(scores, name).point == pytest.approx(values[k, j]), name
 
@@ -59,20 +72,18 @@ def test_bounds_enclose_and_repeat_with_the_seed(draw: Draw) -> None:
     assert first == again
     assert first != other
     for row in first.table():
-        if row["metric"] not in {"n_events", "ici"}:  # an absolute value: its resamples lie above it
+        if row["metric"] not in {"n_events", "ici", "e50", "e90", "emax", "aj_calibration"}:
+            # Those are absolute values, and their resamples lie above them.
             assert row["low"] < row["point"] < row["high"], row
 
 
 def test_names_for_trackers(draw: Draw) -> None:
     outcomes, times, incidence = draw(1, 120)
     metrics = evaluate(incidence, times, outcomes, HORIZONS, np.arange(120), n_bootstrap=20).metrics()
-    overall = {f"{name}{end}" for name in ("ibs", "ipa", "c") for end in ("", "_lo", "_hi")}
-    at = {
-        f"{name}_{horizon:g}d{end}"
-        for name in ("brier", "ipa", "auc", "o_e", "ici")
-        for horizon in HORIZONS
-        for end in ("", "_lo", "_hi")
-    } | {f"n_events_{horizon:g}d" for horizon in HORIZONS}
+    overall = {f"{name}{end}" for name in OVERALL for end in ("", "_lo", "_hi")}
+    at = {f"{name}_{horizon:g}d{end}" for name in AT_HORIZON for horizon in HORIZONS for end in ("", "_lo", "_hi")} | {
+        f"n_events_{horizon:g}d" for horizon in HORIZONS
+    }
     names = {f"{name}/{cause}" for name in overall | at for cause in outcomes.causes}
     assert set(metrics) == names | {"n_patients", "scored_to_days"}
     assert all(isinstance(value, float) for value in metrics.values())
@@ -81,7 +92,7 @@ def test_names_for_trackers(draw: Draw) -> None:
 def test_table_has_a_row_for_each_number(draw: Draw) -> None:
     outcomes, times, incidence = draw(1, 120)
     table = evaluate(incidence, times, outcomes, HORIZONS, np.arange(120), n_bootstrap=0).table()
-    assert len(table) == 2 * (3 + 2 * 6)
+    assert len(table) == 2 * (4 + 2 * 11)
     assert {tuple(row) for row in table} == {("cause", "horizon_days", "metric", "point", "low", "high")}
     assert all(np.isnan(row["low"]) for row in table)
 
@@ -93,11 +104,15 @@ def test_aalen_johansen_has_no_advantage_over_itself(draw: Draw) -> None:
     for cause in found.causes:
         assert cause.ipa.point == pytest.approx(0, abs=1e-12)
         assert cause.c.point == 0.5
+        assert cause.aj_calibration.point == pytest.approx(0, abs=1e-20)
         for scores in cause.horizons:
             assert scores.ipa.point == pytest.approx(0, abs=1e-12)
             assert scores.auc.point == 0.5
             assert scores.o_e.point == pytest.approx(1)
             assert scores.ici.point == pytest.approx(0, abs=1e-12)
+            assert scores.emax.point == pytest.approx(0, abs=1e-12)
+            assert scores.calibration_intercept.point == pytest.approx(0, abs=1e-8)
+            assert np.isnan(scores.calibration_slope.point)
 
 
 def test_null_estimated_elsewhere(draw: Draw) -> None:
@@ -134,7 +149,7 @@ def test_horizon_after_all_follow_up_is_nan_and_the_integral_ends_before() -> No
     short = integrate(brier_score(incidence[..., :3], times[:3], outcomes), times[:3])
     assert found.causes[0].ibs.point == pytest.approx(short[0])
     known, unknown = found.causes[0].horizons
-    for name in ("brier", "ipa", "auc", "o_e", "ici"):
+    for name in AT_HORIZON:
         assert np.isfinite(dataclasses.astuple(getattr(known, name))).all(), name
         assert np.isnan(dataclasses.astuple(getattr(unknown, name))).all(), name
 
@@ -151,6 +166,18 @@ def test_horizons_between_predicted_times() -> None:
     np.testing.assert_allclose(found, [[[0.05, 0.1, 0.14, 0.3]]])
     with_day_0 = at_horizons(np.array([[[0.0, 0.3]]]), np.array([0.0, 20.0]), np.array([5.0]))
     np.testing.assert_allclose(with_day_0, [[[0.075]]])
+
+
+def test_mean_of_repeats_is_that_of_each_metric(draw: Draw) -> None:
+    outcomes, times, incidence = draw(1, 120)
+    repeats = [
+        evaluate(model, times, outcomes, HORIZONS, np.arange(120), n_bootstrap=20)
+        for model in (incidence, incidence / 2)
+    ]
+    tables = [mean_scores(repeats).table(), *(scores.table() for scores in repeats)]
+    for found, one, other in zip(*tables, strict=True):
+        parts = ["point"] if found["metric"] == "n_events" else ["point", "low", "high"]
+        assert [found[part] for part in parts] == pytest.approx([(one[part] + other[part]) / 2 for part in parts])
 
 
 @pytest.mark.parametrize(
