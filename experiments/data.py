@@ -36,7 +36,13 @@ class TrainingRows:
 
 
 def load_rows(
-    cohort_folder: Path, endpoint: Endpoint, features: FeatureConfig, store: Path, *, progress: Progress | None = None
+    cohort_folder: Path,
+    endpoint: Endpoint,
+    features: FeatureConfig,
+    store: Path,
+    *,
+    cells: bool = False,
+    progress: Progress | None = None,
 ) -> TrainingRows:
     """Read a cohort, take its cells from the feature store where they are wanted, and apply the endpoint.
 
@@ -45,6 +51,7 @@ def load_rows(
         endpoint: Applied at each of its landmarks.
         features: Whether cells are wanted, and how they are processed.
         store: Folder of the feature stores; one is built there when there is none for these cells.
+        cells: Whether the model looks at single cells, though no feature may be made of them.
         progress: Told how many cells of how many were stored.
 
     Raises:
@@ -54,7 +61,7 @@ def load_rows(
     if examination.cohort is None:
         raise CohortError(examination.findings)
     cohort = examination.cohort
-    processing = features.processing if features.cells else None
+    processing = features.processing if features.cells or cells else None
     if processing is not None and processing.reference is not None:
         ReferenceMapper.load(processing.reference).require_unseen(cohort.patients["patient_id"])
     patients = all_patients(cohort, processing, store, progress=progress)

@@ -32,6 +32,7 @@ from features.encoder import PatientEncoder
 from features.errors import SequelaError
 from features.outcomes import Outcomes
 from training.artifact import Example, Manifest, TrainingCohort, answer_example, model_block, write_artifact
+from training.config import sees_cells
 from training.evaluation.scores import Scores, evaluate, mean_scores
 from training.fit import fit_risk_model
 
@@ -72,7 +73,14 @@ def train(config: RunConfig, home: Home, progress: Progress, *, resume: bool = F
         SequelaError: The cohort or the configuration cannot be used, or there is nothing to resume.
     """
     endpoint = read_endpoint(config.endpoint)
-    rows = load_rows(config.cohort, endpoint, config.features, home.features, progress=progress.cells)
+    rows = load_rows(
+        config.cohort,
+        endpoint,
+        config.features,
+        home.features,
+        cells=sees_cells(config.model),
+        progress=progress.cells,
+    )
     folds_of(rows, config)  # too few patients for the folds, or a misspelt feature, is said before anything is written
     clinic_alone = config.features.model_copy(update={"cells": (), "inflamix": False})
     PatientEncoder.fit(rows.patients, rows.cohort.card, clinic_alone)

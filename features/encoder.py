@@ -93,6 +93,17 @@ class PatientEncoder:
         return self.scaler.output_names
 
     @property
+    def column_sources(self) -> tuple[str, ...]:
+        """For each column of the matrix, what a person would call it: the part of a patient's record it comes from.
+
+        ``baseline.product`` for each of its levels, ``measurements.ferritin`` for each of its statistics,
+        ``samples.blood``, ``events.infection``, ``scores.inflamix``, ``landmark_day``; a missing-value indicator has
+        the source whose value is missing.
+        """
+        kept = self.scaler.kept
+        return tuple(self._source(column.name) for column in (*kept, *(c for c in kept if c.indicator)))
+
+    @property
     def baseline_inputs(self) -> tuple[str, ...]:
         """Baseline variables that a patient may bring."""
         return tuple(dict.fromkeys((*self.baseline.names, *self.derived.baseline_inputs)))
@@ -147,6 +158,13 @@ class PatientEncoder:
         if self.samples is not None and source in (*self.samples.materials, PSEUDOBULK):
             return f"samples.{column}"
         return f"baseline.{column.partition('=')[0]}"
+
+    def _source(self, column: str) -> str:
+        """The place of a column without the statistic, component or scale."""
+        place = self._place(column)
+        if place.startswith("events."):
+            return place.rpartition(":")[0]  # the name of an event may itself hold a colon
+        return place.partition(":")[0] if place.startswith(("measurements.", "samples.", "scores.")) else place
 
     def _condensed(self, missing: Sequence[str]) -> tuple[str, ...]:
         """Sources of which nothing is known by their own name, else the columns.

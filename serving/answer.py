@@ -15,6 +15,7 @@ from features.request import PatientRecord, SampleRecord, requested_horizons, to
 from features.schema import Endpoint
 from serving.messages import PredictAnswer, Prediction, PredictRequest, ServedModel
 from training.artifact import Artifact, Manifest
+from training.models.predictor import CellPredictor
 
 BLOCK_ROWS = 1_000
 """Patients encoded at a time."""
@@ -79,7 +80,9 @@ def blocks(records: Sequence[PatientRecord]) -> Iterator[tuple[int, int]]:
     yield start, len(records)
 
 
-def ignored(record: PatientRecord, samples: SampleFeatures | None = None) -> tuple[str, ...]:
+def ignored(
+    record: PatientRecord, samples: SampleFeatures | None = None, materials: tuple[str, ...] = ()
+) -> tuple[str, ...]:
     """What did not enter: records after the landmark, and what a later sample of the same material replaces.
 
     Cells and clones are looked for apart: the latest sample of a material that has the one need not have the other.
@@ -87,6 +90,7 @@ def ignored(record: PatientRecord, samples: SampleFeatures | None = None) -> tup
     Args:
         record: The patient.
         samples: What the model makes of samples; None: both of cells and of clones.
+        materials: Of which the model looks at the cells of every sample up to the landmark.
     """
     late = [f"measurements[{j}]" for j, m in enumerate(record.measurements) if m.day > record.landmark_day]
     late += [f"events[{j}]" for j, event in enumerate(record.events) if event.day > record.landmark_day]
@@ -98,6 +102,9 @@ def ignored(record: PatientRecord, samples: SampleFeatures | None = None) -> tup
                 key = (sample.material, part)
                 latest[key] = max(latest.get(key, (sample.day, j)), (sample.day, j))
     used = {(j, part) for (_, part), (_, j) in latest.items() if part in takes}
+    for j, sample in enumerate(record.samples):
+        if sample.genes and sample.material in materials and sample.day <= record.landmark_day:
+            used.add((j, "values"))
     for j, sample in enumerate(record.samples):
         unused = [part for part in _parts(sample) if (j, part) not in used]
         late += [f"samples[{j}]"] if len(unused) == len(_parts(sample)) else [f"samples[{j}].{p}" for p in unused]
@@ -126,6 +133,8 @@ def _predict(
         raise InputError(field, error.rule) from error
     incidence, encoded = artifact.model.explain_input(patients, np.array(times))
     event_free = incidence.event_free
+    predictor = artifact.model.predictor
+    cell_materials = predictor.materials if isinstance(predictor, CellPredictor) else ()
     return [
         Prediction(
             patient_id=record.patient_id,
@@ -137,7 +146,7 @@ def _predict(
             impossible=encoded.impossible[i],
             outside_training_range=encoded.outside[i],
             unseen_levels=encoded.unseen[i],
-            ignored=ignored(record, artifact.model.encoder.samples),
+            ignored=ignored(record, artifact.model.encoder.samples, cell_materials),
         )
         for i, record in enumerate(records)
     ]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from features.schema import Frozen
 
@@ -16,9 +16,24 @@ class AalenJohansenConfig(Frozen):
 
 
 class CoxConfig(Frozen):
-    """Ridge cause-specific Cox models."""
+    """Cause-specific Cox models with ridge or elastic-net penalty."""
 
     kind: Literal["cox"] = "cox"
+    penalty: Annotated[float, Field(gt=0)] | None = None
+    """Penalty on the log partial likelihood; absent: chosen inside the training fold by cross-validation."""
+    l1_ratio: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of the absolute values in the penalty: 0 = ridge, 1 = lasso, which sets coefficients to 0."""
+    penalty_rule: Literal["minimum", "one_standard_error"] = "minimum"
+    """The penalty of the best cross-validated likelihood, or the strongest within one standard error of it.
+
+    The second is sparser and shrinks more; it predicts worse on most tables.
+    """
+
+
+class FineGrayConfig(Frozen):
+    """Fine and Gray's subdistribution-hazards models, one a cause, with ridge penalty."""
+
+    kind: Literal["fine_gray"] = "fine_gray"
     penalty: Annotated[float, Field(gt=0)] | None = None
     """Ridge penalty on the log partial likelihood; absent: chosen inside the training fold by cross-validation."""
 
@@ -43,19 +58,179 @@ class NetworkConfig(Frozen):
     """Epochs without an out-of-bag gain in any member and cause before training stops."""
 
 
+class ForestConfig(Frozen):
+    """Random forest for competing risks."""
+
+    kind: Literal["forest"] = "forest"
+    trees: Annotated[int, Field(ge=1)] = 200
+    min_leaf: Annotated[int, Field(ge=1)] = 10
+    """Rows in a leaf, at least."""
+    max_features: Annotated[float, Field(gt=0, le=1)] = 1 / 3
+    """Share of the features tried at each split."""
+    shrinkage: Annotated[float, Field(ge=0)] | None = None
+    """Strength, in rows, of the shrinkage of leaves towards the nodes above; absent: chosen out of bag."""
+    grid_points: Annotated[int, Field(ge=2, le=100)] = 50
+    """Times at which leaves hold their incidences."""
+
+
+class BoostingConfig(Frozen):
+    """Gradient-boosted piecewise-exponential hazards."""
+
+    kind: Literal["boosting"] = "boosting"
+    members: Annotated[int, Field(ge=2)] = 5
+    """Parts of the patients; each member is stopped on one of them and trained on the others."""
+    bins: Annotated[int, Field(ge=1)] = 24
+    """Bins of follow-up, of about equal numbers of events."""
+    rounds: Annotated[int, Field(ge=1)] = 300
+    """Trees of each member and cause, at most."""
+    patience: Annotated[int, Field(ge=1)] = 15
+    """Rounds without a gain in the patients held out before a member stops."""
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.05
+    leaves: Annotated[int, Field(ge=2)] = 6
+    """Leaves of a tree, at most."""
+    min_leaf: Annotated[int, Field(ge=1)] = 10
+    """Rows in a leaf, at least."""
+    max_features: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Share of the features tried at each split."""
+    ridge: Annotated[float, Field(gt=0)] = 1.0
+    """Penalty on the squares of the leaves' steps, in events."""
+    trend: Annotated[float, Field(gt=0)] = 0.5
+    """Weight of changes of the hazard ratio over follow-up beside its level."""
+
+
 class MixtureConfig(Frozen):
     """Weighted mean of other models' incidences."""
 
     kind: Literal["mixture"] = "mixture"
     members: Annotated[
-        tuple[Annotated[CoxConfig | NetworkConfig | AalenJohansenConfig, Field(discriminator="kind")], ...],
+        tuple[
+            Annotated[
+                CoxConfig | FineGrayConfig | NetworkConfig | ForestConfig | BoostingConfig | AalenJohansenConfig,
+                Field(discriminator="kind"),
+            ],
+            ...,
+        ],
         Field(min_length=2),
     ] = (CoxConfig(), NetworkConfig())
-    weights: tuple[Annotated[float, Field(gt=0)], ...] | None = None
-    """One a member; absent: equal."""
+    weights: Literal["equal", "stacked"] | tuple[Annotated[float, Field(gt=0)], ...] | None = None
+    """One a member; ``stacked``: fitted on out-of-fold predictions; absent: equal."""
 
 
-ModelConfig = Annotated[AalenJohansenConfig | CoxConfig | NetworkConfig | MixtureConfig, Field(discriminator="kind")]
+class RecalibratedConfig(Frozen):
+    """Another model, level and spread of its hazards set right on its out-of-fold predictions."""
+
+    kind: Literal["recalibrated"] = "recalibrated"
+    model: Annotated[
+        CoxConfig
+        | FineGrayConfig
+        | NetworkConfig
+        | ForestConfig
+        | BoostingConfig
+        | MixtureConfig
+        | AalenJohansenConfig,
+        Field(discriminator="kind"),
+    ]
+
+
+class WithIntervalsConfig(Frozen):
+    """Another model, with intervals of its risks and lower bounds of the time without events."""
+
+    kind: Literal["with_intervals"] = "with_intervals"
+    model: Annotated[
+        CoxConfig
+        | FineGrayConfig
+        | NetworkConfig
+        | ForestConfig
+        | BoostingConfig
+        | MixtureConfig
+        | AalenJohansenConfig
+        | RecalibratedConfig,
+        Field(discriminator="kind"),
+    ]
+    refits: Annotated[int, Field(ge=2)] = 25
+    """Fits of the model to outcomes simulated from it; each costs as much time and room as the model itself."""
+
+
+class CellNetworkConfig(Frozen):
+    """What networks that look at single cells share."""
+
+    members: Annotated[int, Field(ge=2)] = 6
+    """Bootstrap members, all trained in one batched program."""
+    bins: Annotated[int, Field(ge=2)] = 24
+    """Bins of follow-up, of about equal numbers of events."""
+    hidden: Annotated[int, Field(ge=1)] = 16
+    """Hidden units of the clinical part, of each member and cause."""
+    width: Annotated[int, Field(ge=1)] = 32
+    """Length of what is known of a cell, a sample and a patient."""
+    heads: Annotated[int, Field(ge=1)] = 4
+    """Attention heads; they divide the width."""
+    components: Annotated[int, Field(ge=1)] = 30
+    """Principal components of cells, fitted in each fold: the axes on which cells are compared."""
+    prototypes: Annotated[int, Field(ge=1)] = 32
+    """Points among the cells whose neighbours are counted."""
+    cells_per_sample: Annotated[int, Field(ge=16)] = 256
+    """Cells drawn of each sample, afresh each epoch; halved where they do not fit in memory."""
+    most_cells: Annotated[int, Field(ge=16)] = 10_000
+    """Cells of a sample that are read at all; a prediction takes all of these."""
+    modality_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    """Share of the rows that lose all their cells in a training step, and of the samples that the others lose: so the
+    same model serves patients of whom no cell was measured."""
+    learning_rate: Annotated[float, Field(gt=0)] = 0.002
+    weight_decay: Annotated[float, Field(ge=0)] = 0.05
+    """AdamW's decoupled decay, of all weights but base hazards and biases."""
+    batch_rows: Annotated[int, Field(ge=1)] = 64
+    """Rows of a mini-batch, about: those of one patient stay together."""
+    max_epochs: Annotated[int, Field(ge=1)] = 100
+    patience: Annotated[int, Field(ge=1)] = 15
+    """Epochs without an out-of-bag gain in any member before training stops."""
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> Self:
+        if self.width % self.heads:
+            msg = f"width: {self.width} is no multiple of heads: {self.heads}; choose one that is"
+            raise ValueError(msg)
+        return self
+
+
+class AttentionConfig(CellNetworkConfig):
+    """Attention over bags of cells' frozen principal components."""
+
+    kind: Literal["attention"] = "attention"
+    genes: Annotated[int, Field(ge=1)] = 2000
+    """Highly variable genes that the components are made of, chosen in each fold."""
+
+
+class SetTransformerConfig(CellNetworkConfig):
+    """A set transformer, trained from the genes of cells to the risk."""
+
+    kind: Literal["set_transformer"] = "set_transformer"
+    genes: Annotated[int, Field(ge=1)] = 500
+    """Highly variable genes that the model sees, chosen in each fold."""
+    blocks: Annotated[int, Field(ge=0)] = 1
+    """Set-attention blocks."""
+    points: Annotated[int, Field(ge=1)] = 16
+    """Inducing points of each block."""
+
+
+ModelConfig = Annotated[
+    AalenJohansenConfig
+    | CoxConfig
+    | FineGrayConfig
+    | NetworkConfig
+    | ForestConfig
+    | BoostingConfig
+    | MixtureConfig
+    | RecalibratedConfig
+    | WithIntervalsConfig
+    | AttentionConfig
+    | SetTransformerConfig,
+    Field(discriminator="kind"),
+]
+
+
+def sees_cells(model: ModelConfig) -> bool:
+    """Whether a model looks at single cells, whatever `FeatureConfig.cells` says."""
+    return isinstance(model, CellNetworkConfig)
 
 
 class TrainerConfig(Frozen):

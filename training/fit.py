@@ -2,22 +2,48 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
+from features.cells.processing import CellProcessor
+from features.cells.samples import SampleFeatures
 from features.config import FeatureConfig
 from features.encoder import PatientEncoder
 from features.errors import SequelaError
 from features.outcomes import Outcomes
-from features.patients import Patients
-from features.schema import CohortCard
-from training.config import AalenJohansenConfig, CoxConfig, MixtureConfig, ModelConfig, NetworkConfig, TrainerConfig
+from features.patients import IntArray, Patients
+from features.schema import CellsCard, CohortCard
+from training.bag_network_fit import fit_bag_network
+from training.boosting_fit import fit_boosting
+from training.config import (
+    AalenJohansenConfig,
+    AttentionConfig,
+    BoostingConfig,
+    CoxConfig,
+    FineGrayConfig,
+    ForestConfig,
+    MixtureConfig,
+    ModelConfig,
+    NetworkConfig,
+    RecalibratedConfig,
+    SetTransformerConfig,
+    TrainerConfig,
+    WithIntervalsConfig,
+    sees_cells,
+)
+from training.conformal_fit import add_intervals
+from training.forest_fit import fit_forest
 from training.models.aalen_johansen import AalenJohansen
 from training.models.cox import CauseSpecificCox
+from training.models.fine_gray import FineGray
 from training.models.mixture import Mixture
 from training.models.predictor import Predictor
 from training.models.risk_model import FittedRiskModel
 from training.network_fit import EpochListener, fit_network
+from training.recalibration_fit import recalibrate
+from training.stacking import Refit, like, plain, stack
 
 
 def fit_risk_model(
@@ -47,9 +73,32 @@ def fit_risk_model(
         SequelaError: A network without any event to learn from, or a mixture with a wrong number of weights.
     """
     encoder = PatientEncoder.fit(patients, card, features)
+    if sees_cells(model) and encoder.samples is None:
+        encoder = with_panel(encoder, patients, card, features)
     x = encoder.transform(patients)
-    predictor = _fit_predictor(x, patients, outcomes, model, trainer, seed, listener)
+
+    def refit(rows: IntArray, inner: ModelConfig) -> FittedRiskModel:
+        part = patients.take(rows), outcomes.take(rows)
+        return fit_risk_model(*part, card, features, inner, trainer, seed=seed)
+
+    predictor = _fit_predictor(x, patients, outcomes, model, trainer, seed, listener, refit, encoder.samples)
     return FittedRiskModel(encoder, predictor, outcomes.causes)
+
+
+def with_panel(
+    encoder: PatientEncoder, patients: Patients, card: CohortCard, features: FeatureConfig
+) -> PatientEncoder:
+    """An encoder that lets cells pass, though it makes no column of them: it knows their panel and their processing.
+
+    Unchanged where no training patient has a sample by its landmark.
+    """
+    cells = card.cells or CellsCard()
+    counts = cells.values == "counts"
+    some = SampleFeatures.fit(patients, ("composition",), 1, counts=counts, human_genes=cells.genes == "genes")
+    if some is None:
+        return encoder
+    panel = replace(some, features=(), programs={}, variable_genes=())
+    return replace(encoder, samples=panel, processor=CellProcessor(features.processing, counts=counts))
 
 
 def _fit_predictor(
@@ -60,18 +109,76 @@ def _fit_predictor(
     trainer: TrainerConfig,
     seed: int,
     listener: EpochListener | None,
+    refit: Refit,
+    panel: SampleFeatures | None = None,
 ) -> Predictor:
     match model:
         case AalenJohansenConfig():
             return AalenJohansen.fit(patients.landmark_day, outcomes)
         case CoxConfig():
+            return CauseSpecificCox.fit(
+                x,
+                outcomes,
+                penalty=model.penalty,
+                patient_id=patients.patient_id,
+                seed=seed,
+                l1_ratio=model.l1_ratio,
+                penalty_rule=model.penalty_rule,
+            )
+        case FineGrayConfig():
             ids = patients.patient_id
-            return CauseSpecificCox.fit(x, outcomes, penalty=model.penalty, patient_id=ids, seed=seed)
+            return FineGray.fit(x, outcomes, penalty=model.penalty, patient_id=ids, seed=seed)
         case NetworkConfig():
             return fit_network(x, outcomes, patients.patient_id, model, trainer, seed=seed, listener=listener)
+        case ForestConfig():
+            return fit_forest(x, outcomes, patients.patient_id, model, seed=seed)
+        case BoostingConfig():
+            return fit_boosting(x, outcomes, patients.patient_id, model, seed=seed)
+        case AttentionConfig() | SetTransformerConfig():
+            return fit_bag_network(x, patients, outcomes, panel, model, trainer, seed=seed, listener=listener)
         case MixtureConfig():
-            if model.weights is not None and len(model.weights) != len(model.members):
-                msg = f"model.weights: {len(model.weights)} for {len(model.members)} members; give one each, or none"
-                raise SequelaError(msg)
-            members = [_fit_predictor(x, patients, outcomes, m, trainer, seed, listener) for m in model.members]
-            return Mixture(members, model.weights or [1.0] * len(members))
+            return _fit_mixture(x, patients, outcomes, model, trainer, seed, listener, refit)
+        case RecalibratedConfig() | WithIntervalsConfig():
+            return _fit_around(x, patients, outcomes, model, trainer, seed, listener, refit)
+
+
+def _fit_around(
+    x: NDArray[np.float64],
+    patients: Patients,
+    outcomes: Outcomes,
+    model: RecalibratedConfig | WithIntervalsConfig,
+    trainer: TrainerConfig,
+    seed: int,
+    listener: EpochListener | None,
+    refit: Refit,
+) -> Predictor:
+    """A model, and what is learnt about its predictions out of fold."""
+    below = _fit_predictor(x, patients, outcomes, model.model, trainer, seed, listener, refit)
+    if isinstance(model, RecalibratedConfig):
+        return recalibrate(below, model.model, patients, outcomes, refit, seed=seed)
+
+    def again(drawn: Outcomes, number: int) -> Predictor:
+        """The model on other outcomes; what was learnt out of fold is not learnt again."""
+        other = _fit_predictor(x, patients, drawn, plain(model.model), trainer, seed + number, None, refit)
+        return like(other, below, np.random.default_rng([seed, number]))
+
+    return add_intervals(below, model, x, patients, outcomes, refit, again, seed=seed)
+
+
+def _fit_mixture(
+    x: NDArray[np.float64],
+    patients: Patients,
+    outcomes: Outcomes,
+    model: MixtureConfig,
+    trainer: TrainerConfig,
+    seed: int,
+    listener: EpochListener | None,
+    refit: Refit,
+) -> Mixture:
+    given = model.weights if isinstance(model.weights, tuple) else (1.0,) * len(model.members)
+    if len(given) != len(model.members):
+        msg = f"model.weights: {len(given)} for {len(model.members)} members; give one each, or none"
+        raise SequelaError(msg)
+    members = [_fit_predictor(x, patients, outcomes, m, trainer, seed, listener, refit) for m in model.members]
+    mixture = Mixture(members, given)
+    return stack(mixture, model, patients, outcomes, refit, seed=seed) if model.weights == "stacked" else mixture

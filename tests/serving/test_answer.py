@@ -135,6 +135,10 @@ def test_ignored_names_late_and_replaced_records() -> None:
         }
     )
     assert ignored(record) == ("measurements[2]", "samples[1]", "samples[3]")
+    of_all = ignored(record, materials=tuple({sample.material for sample in record.samples}))
+    late = tuple(f"samples[{j}]" for j, sample in enumerate(record.samples) if sample.day > record.landmark_day)
+    assert of_all == ("measurements[2]", *late), "a model of single cells looks at every sample up to the landmark"
+    assert len(of_all) < len(ignored(record))
 
 
 def test_of_two_samples_of_a_day_the_later_listed_enters_as_said(cohort: Any, artifact: Artifact) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from features.cells.bag import CellBag
+from features.cells.bag import Bags, CellBag
 from features.cells.summary import CellSummary, summarise
 from features.config import FeatureConfig
 from features.outcomes import Outcomes
@@ -21,11 +21,18 @@ from features.schema import CellsCard, CohortCard, Endpoint, EventRule, Variable
 from training.artifact import Example, Manifest, TrainingCohort, answer_example, model_block
 from training.config import (
     AalenJohansenConfig,
+    AttentionConfig,
+    BoostingConfig,
     CoxConfig,
+    FineGrayConfig,
+    ForestConfig,
     MixtureConfig,
     ModelConfig,
     NetworkConfig,
+    RecalibratedConfig,
+    SetTransformerConfig,
     TrainerConfig,
+    WithIntervalsConfig,
 )
 from training.fit import fit_risk_model
 from training.models.risk_model import FittedRiskModel
@@ -39,8 +46,30 @@ TINY = NetworkConfig(members=4, hidden=4, max_epochs=20, bins=6, batch_rows=64)
 MODELS: dict[str, ModelConfig] = {
     "aalen_johansen": AalenJohansenConfig(),
     "cox": CoxConfig(),
+    "fine_gray": FineGrayConfig(),
     "network": TINY,
     "mixture": MixtureConfig(members=(CoxConfig(penalty=20.0), TINY), weights=(1.0, 3.0)),
+    "recalibrated": RecalibratedConfig(
+        model=MixtureConfig(members=(CoxConfig(penalty=20.0), AalenJohansenConfig()), weights="stacked")
+    ),
+    "with_intervals": WithIntervalsConfig(model=RecalibratedConfig(model=CoxConfig(penalty=20.0)), refits=3),
+    "forest": ForestConfig(trees=20, min_leaf=5),
+    "boosting": BoostingConfig(members=3, bins=8, rounds=30, learning_rate=0.2, min_leaf=5),
+    "attention": AttentionConfig(
+        members=3, hidden=4, bins=6, width=8, heads=2, components=6, prototypes=4, cells_per_sample=16, max_epochs=8
+    ),
+    "set_transformer": SetTransformerConfig(
+        members=3,
+        hidden=4,
+        bins=6,
+        width=8,
+        heads=2,
+        components=6,
+        prototypes=4,
+        points=4,
+        cells_per_sample=16,
+        max_epochs=8,
+    ),
 }
 CPU = TrainerConfig(accelerator="cpu")
 CARD = CohortCard(
@@ -94,6 +123,7 @@ class Ward:
             np.array(days),
             np.array(materials, dtype=object),
             CellSummary.concatenate([summarise(bag, counts=True) for bag in bags]),
+            bags=Bags.of(bags),
         )
 
     def with_another_future(self, rng: np.random.Generator) -> Ward:

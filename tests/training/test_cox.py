@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from features.outcomes import Outcomes
-from training.models.cox import PENALTIES, CauseSpecificCox, _Risk, choose_penalty, maximise
+from training.models.cox import CauseSpecificCox
 from training.models.nonparametric import aalen_johansen
+from training.models.partial_likelihood import PartialLikelihood
+from training.models.penalised_fit import PENALTIES, choose_penalty, maximise
 
 CAUSES = ("infection", "death")
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "cox.json").read_text(encoding="utf-8"))
@@ -50,7 +52,7 @@ def ids(n: int) -> NDArray[np.object_]:
 def test_golden_coefficients_equal_coxph(golden: dict[str, Any]) -> None:
     x, outcomes = np.array(golden["x"]), outcomes_of(golden)
     for cause, expected in enumerate(golden["causes"], start=1):
-        risk = _Risk.of(x, outcomes, cause)
+        risk = PartialLikelihood.of(x, outcomes, cause)
         np.testing.assert_allclose(maximise(risk, golden["penalty"]), expected["beta"], atol=1e-6)
         likelihood = risk.likelihood(np.array(expected["beta"]))[0]
         assert likelihood == pytest.approx(expected["log_likelihood"], abs=1e-6)
@@ -59,7 +61,7 @@ def test_golden_coefficients_equal_coxph(golden: dict[str, Any]) -> None:
 def test_golden_baseline_hazards_equal_survfit(golden: dict[str, Any]) -> None:
     x, outcomes = np.array(golden["x"]), outcomes_of(golden)
     for cause, expected in enumerate(golden["causes"], start=1):
-        risk = _Risk.of(x, outcomes, cause)
+        risk = PartialLikelihood.of(x, outcomes, cause)
         np.testing.assert_array_equal(risk.times, expected["times_days"])
         cumulative = np.cumsum(risk.baseline(np.array(expected["beta"])))
         np.testing.assert_allclose(cumulative, expected["cumulative_hazard"], rtol=1e-6)
@@ -100,7 +102,7 @@ def test_gradient_and_hessian_are_those_of_the_likelihood(
     seed: int, beta: list[float], tied: bool, truncated: bool
 ) -> None:
     x, outcomes = simulated(seed, 25, 3, tied=tied, truncated=truncated)
-    risk = _Risk.of(x, outcomes, 1)
+    risk = PartialLikelihood.of(x, outcomes, 1)
     at, step = np.array(beta), 1e-5
     _, gradient, hessian = risk.likelihood(at)
     for j, direction in enumerate(np.eye(3) * step):
@@ -123,7 +125,7 @@ def test_likelihood_equals_its_definition(seed: int, tied: bool, truncated: bool
         at_risk = relative[(outcomes.duration_days >= time) & (entry < time)].sum()
         for rank, row in enumerate(tied_rows):
             expected += x[row] @ beta - np.log(at_risk - rank / len(tied_rows) * relative[tied_rows].sum())
-    assert _Risk.of(x, outcomes, 1).likelihood(beta)[0] == pytest.approx(expected, abs=1e-9)
+    assert PartialLikelihood.of(x, outcomes, 1).likelihood(beta)[0] == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize("truncated", [False, True], ids=["from day 0", "left-truncated"])
@@ -131,7 +133,9 @@ def test_more_features_than_rows_equal_the_unreduced_solution(truncated: bool) -
     x, outcomes = simulated(1, 30, 70, truncated=truncated)
     model = CauseSpecificCox.fit(x, outcomes, penalty=3.0, patient_id=ids(30), seed=0)
     for cause in (1, 2):
-        np.testing.assert_allclose(model.beta[cause - 1], maximise(_Risk.of(x, outcomes, cause), 3.0), atol=1e-6)
+        np.testing.assert_allclose(
+            model.beta[cause - 1], maximise(PartialLikelihood.of(x, outcomes, cause), 3.0), atol=1e-6
+        )
     assert np.abs(model.beta).max() > 0.01
 
 
@@ -201,3 +205,16 @@ def test_extreme_patients_stay_finite() -> None:
     assert np.isfinite(values).all()
     np.testing.assert_allclose(values[0, 0], 1.0, atol=1e-6)
     np.testing.assert_allclose(values[1, 0], 0.0, atol=1e-6)
+
+
+@pytest.mark.parametrize("truncated", [False, True], ids=["from day 0", "left-truncated"])
+def test_separated_patients_do_not_make_the_likelihood_positive(truncated: bool) -> None:
+    """However far coefficients run off: each factor is the share of one hazard among those at risk."""
+    x, outcomes = simulated(3, 60, 2, tied=False, truncated=truncated)
+    likelihood = PartialLikelihood.of(x, outcomes, 1)
+    values = [likelihood.value(size * np.array([1.0, -1.0])) for size in (0.0, 10.0, 40.0, 1000.0)]
+    assert (np.diff([0.0, *values]) < 0).all(), "and these coefficients are the worse, the larger"
+    x = -outcomes.duration_days[:, None]  # separates: who goes first has the highest value
+    weak = maximise(PartialLikelihood.of(x, outcomes, 1), 1e-3, l1_ratio=0.5)
+    assert PartialLikelihood.of(x, outcomes, 1).value(weak) <= 0
+    assert 0 < weak[0] < 100

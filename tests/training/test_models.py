@@ -14,13 +14,27 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from features.config import FeatureConfig
+from features.errors import SequelaError
 from features.patients import Measurements, Patients
 from training.artifact import read_artifact, write_artifact
 from training.models.incidence import CumulativeIncidence
 from training.models.mixture import PREDICTORS, Mixture
 from training.models.risk_model import FittedRiskModel
 
-KINDS = ("aalen_johansen", "cox", "network", "mixture")
+CELL_KINDS = ("attention", "set_transformer")
+"""Kinds that look at single cells themselves."""
+KINDS = (
+    "aalen_johansen",
+    "cox",
+    "fine_gray",
+    "network",
+    "mixture",
+    "recalibrated",
+    "with_intervals",
+    "forest",
+    "boosting",
+    *CELL_KINDS,
+)
 TIMES = np.array([0.0, 0.5, 1.0, 7.0, 30.0, 90.0, 180.5, 365.0, 1000.0, 1e5])
 Fitted = Callable[[str], FittedRiskModel]
 every_model = pytest.mark.parametrize("kind", KINDS)
@@ -203,12 +217,12 @@ def test_same_seed_gives_the_same_model(
     patients = ward(7, 20).patients()
     again = fit(kind, ward(0, 90).patients())
     np.testing.assert_array_equal(values(again, patients), values(fitted(kind), patients))
-    if kind in {"network", "mixture"}:
+    if kind in {"network", "mixture", "forest", "boosting", *CELL_KINDS}:
         other = fit(kind, ward(0, 90).patients(), seed=1)
         assert np.abs(values(other, patients) - values(again, patients)).max() > 1e-4
 
 
-@pytest.mark.parametrize("kind", ["aalen_johansen", "cox"])
+@pytest.mark.parametrize("kind", ["aalen_johansen", "cox", "fine_gray"])
 def test_order_of_training_patients_does_not_matter(
     kind: str,
     fitted: Fitted,
@@ -223,7 +237,7 @@ def test_order_of_training_patients_does_not_matter(
     encoder = model.encoder
     again = type(model.predictor)
     rows = patients.take(order)
-    if kind == "cox":
+    if kind in {"cox", "fine_gray"}:
         x = encoder.transform(rows)
         refitted = again.fit(x, outcomes.take(order), penalty=None, patient_id=rows.patient_id, seed=0)
     else:
@@ -237,6 +251,10 @@ def test_order_of_training_patients_does_not_matter(
 @every_model
 def test_clinic_alone_is_enough(kind: str, fit: Callable[..., FittedRiskModel], ward: Callable[..., Any]) -> None:
     clinical = replace(ward(0, 60).patients(), samples=None)
+    if kind in CELL_KINDS:
+        with pytest.raises(SequelaError, match="no training patient has a sample with cells"):
+            fit(kind, clinical)
+        return
     model = fit(kind, clinical)
     assert model.encoder.samples is None
     assert np.isfinite(values(model, clinical)).all()
@@ -248,6 +266,7 @@ def test_no_features_at_all_is_a_population_model(
 ) -> None:
     patients = ward(0, 60).patients().at_landmark(0.0)
     model = fit(kind, patients, features=FeatureConfig(baseline=(), measurements=(), cells=()))
+    patients = replace(patients, samples=None)  # which some models look at by themselves
     answers = values(model, patients)
     np.testing.assert_allclose(answers, np.broadcast_to(answers[:1], answers.shape), atol=1e-9)
 

@@ -9,9 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.models.aalen_johansen import AalenJohansen
+from training.models.bag_network import AttentionNetwork, SetTransformer
+from training.models.boosting import Boosting
+from training.models.conformal import WithIntervals
 from training.models.cox import CauseSpecificCox
+from training.models.fine_gray import FineGray
+from training.models.forest import Forest
 from training.models.network import HazardNetwork
 from training.models.predictor import Arrays, Predictor, Sizes
+from training.models.recalibration import Recalibrated
 
 
 class Mixture:
@@ -20,7 +26,7 @@ class Mixture:
     kind: ClassVar[str] = "mixture"
 
     def __init__(self, members: Sequence[Predictor], weights: Sequence[float]) -> None:
-        """Weights are positive and are normalised to sum to 1."""
+        """Weights are at least 0 and are normalised to sum to 1."""
         self.members = tuple(members)
         self.weights = np.asarray(weights, dtype=float) / float(np.sum(weights))
 
@@ -28,8 +34,9 @@ class Mixture:
         self, x: NDArray[np.float64], landmark_day: NDArray[np.float64], times_days: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         """Incidences (rows, causes, times)."""
-        answers = np.stack([member.incidence(x, landmark_day, times_days) for member in self.members])
-        mean: NDArray[np.float64] = np.tensordot(self.weights, answers, axes=1)
+        used = np.flatnonzero(self.weights)
+        answers = np.stack([self.members[i].incidence(x, landmark_day, times_days) for i in used])
+        mean: NDArray[np.float64] = np.tensordot(self.weights[used], answers, axes=1)
         return mean
 
     def state(self) -> tuple[Sizes, dict[str, NDArray[Any]]]:
@@ -53,7 +60,20 @@ class Mixture:
 
 
 PREDICTORS: dict[str, type[Predictor]] = {
-    predictor.kind: predictor for predictor in (AalenJohansen, CauseSpecificCox, HazardNetwork, Mixture)
+    predictor.kind: predictor
+    for predictor in (
+        AalenJohansen,
+        CauseSpecificCox,
+        FineGray,
+        HazardNetwork,
+        Forest,
+        Boosting,
+        Mixture,
+        Recalibrated,
+        WithIntervals,
+        AttentionNetwork,
+        SetTransformer,
+    )
 }
 """Every predictor that an artifact may hold, by kind."""
 

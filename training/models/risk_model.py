@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.encoder import Encoded, PatientEncoder
+from features.errors import SequelaError
 from features.patients import Patients
 from training.models.incidence import CumulativeIncidence
-from training.models.predictor import Predictor
+from training.models.predictor import CellAttention, CellPredictor, KnownSamples, Predictor
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +29,38 @@ class FittedRiskModel:
     def explain_input(self, patients: Patients, times_days: NDArray[np.float64]) -> tuple[CumulativeIncidence, Encoded]:
         """Incidences, and what was missing, impossible, unseen or outside the training range of each patient."""
         encoded = self.encoder.encode(patients)
+        if isinstance(self.predictor, CellPredictor):
+            encoded = with_missing_cells(encoded, KnownSamples.of(patients), self.predictor.materials)
         return self._incidence(encoded.x, patients, times_days), encoded
+
+    def attention(self, patients: Patients) -> CellAttention:
+        """How much each cell of each sample known by the landmark counted.
+
+        Raises:
+            SequelaError: The model does not look at single cells.
+        """
+        if not isinstance(self.predictor, CellPredictor):
+            msg = f"model.kind: {self.predictor.kind} pays no attention to single cells; choose kind: attention"
+            raise SequelaError(msg)
+        return self.predictor.attention(KnownSamples.of(patients))
 
     def _incidence(
         self, x: NDArray[np.float64], patients: Patients, times_days: NDArray[np.float64]
     ) -> CumulativeIncidence:
         times = np.asarray(times_days, dtype=float)
-        values = self.predictor.incidence(x, patients.landmark_day, times)
+        if isinstance(self.predictor, CellPredictor):
+            samples = KnownSamples.of(patients)
+            values = self.predictor.incidence_of_cells(x, patients.landmark_day, times, samples)
+        else:
+            values = self.predictor.incidence(x, patients.landmark_day, times)
         return CumulativeIncidence(np.clip(values, 0.0, 1.0), times, self.causes).check()
+
+
+def with_missing_cells(encoded: Encoded, samples: KnownSamples, materials: tuple[str, ...]) -> Encoded:
+    """The report with ``samples.<material>`` for rows of which no cell of a material is known, where it is not yet."""
+    there = set(zip(samples.row.tolist(), samples.material.tolist(), strict=True))
+    missing = tuple(
+        tuple(dict.fromkeys((*names, *(f"samples.{m}" for m in materials if (row, m) not in there))))
+        for row, names in enumerate(encoded.missing)
+    )
+    return replace(encoded, missing=missing)

@@ -1,0 +1,145 @@
+"""A model with its uncertainty: intervals for the risk at a horizon, and days that a patient will outlast.
+
+Two different questions. *How well is this patient's risk known?* is answered by the spread of refits of the model
+(`WithIntervals.interval`). *How long will nothing happen to this patient?* is answered by a lower bound of the time to
+the first event (`WithIntervals.event_free_days`), which says something about the patient's fate, not about the model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.patients import FloatArray
+from training.models.predictor import Arrays, Predictor, Sizes
+
+SMALLEST_RISK = 1e-9
+"""Risks are held this far from 0 and 1 before their logarithms are taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Uncertainty:
+    """What is learnt about a model's errors."""
+
+    misfit: FloatArray
+    """(causes,): variance of errors that refits do not show, on the scale of log(−log(1 − F))."""
+    times_days: FloatArray
+    """(times,): days that a bound may fall on, ascending; the last of them is as far as anything was learnt."""
+    levels: FloatArray
+    """(levels,): probabilities of outlasting the bound, ascending."""
+    thresholds: FloatArray
+    """(levels,): the bound is where the predicted risk of any event passes the threshold of its level."""
+
+
+class WithIntervals:
+    """A predictor, refits of it on outcomes simulated from it, and what was learnt out of fold about its errors."""
+
+    kind: ClassVar[str] = "with_intervals"
+
+    def __init__(self, model: Predictor, refits: tuple[Predictor, ...], uncertainty: Uncertainty) -> None:
+        """The predictor answers; the refits say how far it may be off."""
+        self.model = model
+        self.refits = refits
+        self.uncertainty = uncertainty
+
+    def incidence(
+        self, x: NDArray[np.float64], landmark_day: NDArray[np.float64], times_days: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Incidences (rows, causes, times) of the predictor itself."""
+        return self.model.incidence(x, landmark_day, times_days)
+
+    def interval(
+        self,
+        x: NDArray[np.float64],
+        landmark_day: NDArray[np.float64],
+        horizons_days: NDArray[np.float64],
+        level: float = 0.9,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Low and high ends (rows, causes, horizons) of an interval for the true risk given the model's features.
+
+        On the scale θ = log(−log(1 − F)) it is θ ± z √(s² + v): s² is the mean squared difference of the refits to the
+        predictor, which they were to recover, so it holds both the variance and the bias of fitting; v is the misfit
+        found out of fold (see `training.conformal_fit`). It covers the risk with probability `level` on average over
+        patients, as far as both are known; it is no promise for each single patient.
+
+        Raises:
+            ValueError: A level outside (0, 1).
+        """
+        if not 0 < level < 1:
+            msg = f"level = {level:g}; must lie between 0 and 1"
+            raise ValueError(msg)
+        centre = log_cumulative_hazard(self.model.incidence(x, landmark_day, horizons_days))
+        squared = np.zeros_like(centre)
+        for refit in self.refits:
+            squared += (log_cumulative_hazard(refit.incidence(x, landmark_day, horizons_days)) - centre) ** 2
+        variance = squared / max(len(self.refits), 1) + self.uncertainty.misfit[:, None]
+        reach = NormalDist().inv_cdf((1 + level) / 2) * np.sqrt(variance)
+        return risk_of(centre - reach), risk_of(centre + reach)
+
+    def event_free_days(
+        self, x: NDArray[np.float64], landmark_day: NDArray[np.float64], level: float = 0.9
+    ) -> NDArray[np.float64]:
+        """Days (rows,) that each patient outlasts without any event, with probability `level` or more.
+
+        Raises:
+            ValueError: A level for which nothing was learnt.
+        """
+        known = self.uncertainty
+        found = np.flatnonzero(np.isclose(known.levels, level))
+        if not len(found):
+            msg = f"level = {level:g}; known are {', '.join(f'{one:g}' for one in known.levels)}"
+            raise ValueError(msg)
+        incidence = self.model.incidence(x, landmark_day, known.times_days)
+        return bound_days(incidence, known.times_days, float(known.thresholds[found[0]]))
+
+    def state(self) -> tuple[Sizes, dict[str, NDArray[Any]]]:
+        """Kinds and sizes; arrays are named ``model/…``, and ``i/…`` of refit i."""
+        arrays: dict[str, NDArray[Any]] = {}
+        sizes: dict[str, Any] = {}
+        for name, predictor in (("model", self.model), *((str(i), one) for i, one in enumerate(self.refits))):
+            own, named = predictor.state()
+            sizes[name] = {"kind": predictor.kind, "sizes": own}
+            arrays |= {f"{name}/{key}": value for key, value in named.items()}
+        known = self.uncertainty
+        arrays |= {"misfit": known.misfit, "times_days": known.times_days}
+        arrays |= {"levels": known.levels, "thresholds": known.thresholds}
+        return sizes, arrays
+
+    @classmethod
+    def from_state(cls, sizes: Sizes, arrays: Arrays) -> Self:
+        """Rebuild what `state` described."""
+        from training.models.mixture import rebuild  # which knows this class
+
+        def part(name: str) -> Predictor:
+            own = {key.removeprefix(f"{name}/"): a for key, a in arrays.items() if key.startswith(f"{name}/")}
+            return rebuild(sizes[name]["kind"], sizes[name]["sizes"], own)
+
+        refits = tuple(part(str(i)) for i in range(len(sizes) - 1))
+        known = [arrays[name] for name in ("misfit", "times_days", "levels", "thresholds")]
+        return cls(part("model"), refits, Uncertainty(*known))
+
+
+def log_cumulative_hazard(risk: NDArray[np.float64]) -> NDArray[np.float64]:
+    """log(−log(1 − F))."""
+    theta: NDArray[np.float64] = np.log(-np.log1p(-np.clip(risk, SMALLEST_RISK, 1 - SMALLEST_RISK)))
+    return theta
+
+
+def risk_of(theta: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The inverse of `log_cumulative_hazard`."""
+    risk: NDArray[np.float64] = -np.expm1(-np.exp(np.minimum(theta, 700.0)))
+    return risk
+
+
+def bound_days(incidence: NDArray[np.float64], times_days: FloatArray, threshold: float) -> NDArray[np.float64]:
+    """(rows,): the last of the days by which the predicted risk of any event (rows, causes, times) is ≤ threshold.
+
+    0 where the first is too late already.
+    """
+    passed = (incidence.sum(axis=1) <= threshold).sum(axis=1)  # which does not decrease, so these come first
+    days: NDArray[np.float64] = np.concatenate([[0.0], times_days])[passed]
+    return days
