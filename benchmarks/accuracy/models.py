@@ -22,8 +22,15 @@ OURS: Mapping[str, ModelConfig] = {
     for name, block in {
         "aalen_johansen": {"kind": "aalen_johansen"},
         "cox": {"kind": "cox"},
+        "elastic net": {"kind": "cox", "l1_ratio": 0.5},
+        "fine_gray": {"kind": "fine_gray"},
+        "forest": {"kind": "forest"},
+        "boosting": {"kind": "boosting"},
         "network": {"kind": "network"},
-        "mixture": {"kind": "mixture"},
+        "mixture": {
+            "kind": "mixture",
+            "members": [{"kind": kind} for kind in ("cox", "network", "forest", "boosting")],
+        },
     }.items()
 }
 
