@@ -70,7 +70,8 @@ def import_(
 def check(
     cohort: Annotated[Path, typer.Argument(metavar="COHORT", help="A cohort folder.")],
     endpoint: Annotated[
-        Path | None, typer.Option(metavar="YAML", help="Also check that this endpoint can be studied on it.")
+        Path | None,
+        typer.Option(metavar="YAML", help="Also check that this endpoint can be studied, and by how large a model."),
     ] = None,
     report: Annotated[
         Path | None, typer.Option(metavar="HTML", help="Write a page of pictures: follow-up, events, labs, cells.")
@@ -97,6 +98,11 @@ def check(
     stderr.print(f"{cohort}: {errors} errors, {warnings} warnings", highlight=False, markup=False)
     if errors:
         raise typer.Exit(1)
+    if studied is not None and examination.cohort is not None:
+        from experiments.advice import sample_size_advice
+
+        for line in sample_size_advice(examination.cohort, studied):
+            stderr.print(line, highlight=False, markup=False, soft_wrap=True)
     if report is not None and examination.cohort is not None:
         _write_report(examination, studied, report)
 

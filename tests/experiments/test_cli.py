@@ -12,6 +12,9 @@ import pytest
 
 from experiments.cli.app import app
 from experiments.home import CONFIGS, Home
+from features.check import read_cohort, read_endpoint
+from features.cohort import outcomes_at
+from training.sample_size import advise
 
 COMMANDS = [command.name for command in app.registered_commands]
 
@@ -32,7 +35,8 @@ def test_every_command_has_help_with_an_example(name: str) -> None:
 
 def test_help_and_check_touch_no_heavy_library() -> None:
     code = (
-        "import sys; from experiments.cli.app import app; import experiments.cli.output, features.check;"
+        "import sys; from experiments.cli.app import app; import experiments.advice, experiments.cli.output;"
+        "import features.check;"
         "print([m for m in ('torch', 'lightning', 'mlflow', 'anndata', 'bentoml', 'matplotlib') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -53,6 +57,20 @@ def test_check_says_everything_at_once_and_fails(cohort: Path, tmp_path: Path) -
     found = {(finding["code"], finding["row"]) for finding in json.loads(done.stdout)}
     assert ("duplicate-patient", len(lines)) in found
     assert ("negative-duration", 3) in found
+
+
+def test_check_says_how_large_a_model_the_cohort_carries(cohort: Path) -> None:
+    path = CONFIGS / "endpoint" / "severe_infection.yaml"
+    done = sequela("check", cohort, "--endpoint", path)
+    assert done.returncode == 0, done.stderr
+    said = [line for line in done.stderr.splitlines() if line.startswith("sample size")]
+    endpoint = read_endpoint(path)
+    assert len(said) == len(endpoint.landmark_days) * len(endpoint.causes)
+    _, outcomes = outcomes_at(read_cohort(cohort), endpoint, 0.0)
+    infection = advise(outcomes, endpoint.horizons_days[-1], 1)[0]
+    assert f"{infection.n_events} events of infection in {infection.n_patients} patients" in said[0]
+    carried = "not one parameter" if infection.n_parameters == 0 else f"carry {infection.n_parameters} parameter"
+    assert carried in said[0]
 
 
 @pytest.mark.parametrize(
