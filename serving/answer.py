@@ -10,11 +10,14 @@ from numpy.typing import NDArray
 
 from features.cells.genes import resolve
 from features.cells.samples import SampleFeatures
+from features.encoder import Encoded
 from features.errors import InputError
+from features.patients import Patients
 from features.request import PatientRecord, SampleRecord, requested_horizons, to_patients
 from features.schema import Endpoint
 from serving.messages import PredictAnswer, Prediction, PredictRequest, ServedModel
 from training.artifact import Artifact, Manifest
+from training.models.conformal import WithIntervals
 from training.models.predictor import CellPredictor
 
 BLOCK_ROWS = 1_000
@@ -134,6 +137,7 @@ def _predict(
     incidence, encoded = artifact.model.explain_input(patients, np.array(times))
     event_free = incidence.event_free
     predictor = artifact.model.predictor
+    intervals = _intervals(artifact, encoded, patients, times)
     cell_materials = predictor.materials if isinstance(predictor, CellPredictor) else ()
     return [
         Prediction(
@@ -142,6 +146,7 @@ def _predict(
             horizons_days=times,
             incidence=dict(zip(incidence.causes, map(_floats, incidence.values[i]), strict=True)),
             event_free=_floats(event_free[i]),
+            interval=None if intervals is None else intervals[i],
             missing=(*encoded.missing[i], *_absent_genes(record, artifact)),
             impossible=encoded.impossible[i],
             outside_training_range=encoded.outside[i],
@@ -149,6 +154,23 @@ def _predict(
             ignored=ignored(record, artifact.model.encoder.samples, cell_materials),
         )
         for i, record in enumerate(records)
+    ]
+
+
+def _intervals(
+    artifact: Artifact, encoded: Encoded, patients: Patients, times: tuple[float, ...]
+) -> list[dict[str, tuple[tuple[float, float], ...]]] | None:
+    """For each patient and cause, the interval at each time; None where the model has none."""
+    predictor = artifact.model.predictor
+    if not isinstance(predictor, WithIntervals):
+        return None
+    both = np.stack(predictor.interval(encoded.x, patients.landmark_day, np.array(times)), axis=-1)
+    return [
+        {
+            cause: tuple((float(low), float(high)) for low, high in ends)
+            for cause, ends in zip(artifact.model.causes, of_patient, strict=True)
+        }
+        for of_patient in both
     ]
 
 

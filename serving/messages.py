@@ -51,6 +51,9 @@ class Prediction(Frozen):
     """For each cause, the probability that it has happened by each horizon, others competing."""
     event_free: tuple[float, ...]
     """Probability that no cause has happened by each horizon."""
+    interval: dict[str, tuple[tuple[float, float], ...]] | None = None
+    """For each cause, low and high ends of the 90 % interval of its incidence at each horizon: how well the risk itself
+    is known, on average over patients. Null where the model was not fitted with intervals."""
     missing: tuple[str, ...]
     """What was missing and was imputed, e.g. ``baseline.ferritin``, ``measurements.crp``, ``samples.blood``."""
     impossible: tuple[str, ...]

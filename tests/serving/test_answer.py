@@ -17,7 +17,7 @@ from serving.answer import answer, blocks, ignored
 from serving.card import model_card, worked_example
 from serving.messages import PredictAnswer, PredictRequest
 from training.artifact import Artifact, model_block
-from training.config import AalenJohansenConfig, TrainerConfig
+from training.config import AalenJohansenConfig, CoxConfig, TrainerConfig, WithIntervalsConfig
 from training.fit import fit_risk_model
 from training.models.risk_model import FittedRiskModel
 
@@ -184,6 +184,28 @@ def without_cells(cohort: Any, card: CohortCard, artifact: Artifact) -> Artifact
     )
     block, _ = model_block(model)
     return Artifact(artifact.manifest.model_copy(update={"model": block}), model)
+
+
+def test_a_model_with_intervals_answers_them(cohort: Any, card: CohortCard, artifact: Artifact) -> None:
+    model = fit_risk_model(
+        replace(cohort.patients, samples=None),
+        cohort.outcomes,
+        card,
+        FeatureConfig(),
+        WithIntervalsConfig(model=CoxConfig(penalty=20.0), refits=3),
+        TrainerConfig(accelerator="cpu"),
+        seed=1,
+    )
+    certain = Artifact(artifact.manifest.model_copy(update={"model": model_block(model)[0]}), model)
+    records = [{**record, "samples": []} for record in cohort.records[:5]]
+    given = answer(certain, "v", request_of(records, horizons_days=[30.0, 364.5]))
+    for prediction in given.predictions:
+        assert prediction.interval is not None
+        assert list(prediction.interval) == list(prediction.incidence)
+        for cause, ends in prediction.interval.items():
+            for (low, high), risk in zip(ends, prediction.incidence[cause], strict=True):
+                assert 0 <= low < risk < high <= 1
+    assert all(p.interval is None for p in answer(artifact, "v", request_of(cohort.records[:2])).predictions)
 
 
 def test_a_model_without_cells_refuses_samples(cohort: Any, without_cells: Artifact) -> None:
