@@ -19,7 +19,7 @@ demo: $(STAMP)   ## the whole way on the embedded cohort: simulate, train, compa
 	$(BIN)/sequela demo
 
 test: $(STAMP)   ## all tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0
 
 lint: $(STAMP)   ## format, lint, types, contracts, dependencies
 	$(BIN)/ruff format --check .

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import scipy.io
+import pandas as pd
 import scipy.sparse
 
 from features.errors import SequelaError
@@ -35,6 +35,8 @@ _DEFLATE_RATIO = 1032
 """No byte of a gzip file stands for more than this (zlib.net, "zlib Technical Details")."""
 _DAMAGE = (OSError, EOFError, ValueError, OverflowError, MemoryError, zlib.error, csv.Error, KeyError, TypeError)
 _MOST_HEADER = 1 << 20
+_STORED = ([b"integer", b"general"], [b"real", b"general"])
+_ENTRY = {"gene": np.int64, "cell": np.int64, "count": np.float32}
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,24 +239,39 @@ def _counts(path: Path, n_cells: int, n_features: int) -> scipy.sparse.csr_matri
         SequelaError: The file is damaged, or not of these cells and features.
     """
     with _reading(path):
-        _check_header(path, n_cells, n_features)
-        with _open(path) as file:
-            stored = scipy.io.mmread(file)
-        counts = scipy.sparse.csr_matrix(scipy.sparse.coo_matrix(stored).T, dtype=np.float32)
+        header_rows, values = _check_header(path, n_cells, n_features)
+        entries = _entries(path, header_rows)
+        gene, cell, count = (entries[name].to_numpy() for name in _ENTRY)
+        if len(entries) != values:
+            msg = f"{values} values are announced, {len(entries)} given"
+            raise ValueError(msg)
+        if not (np.isfinite(count) & (gene >= 1) & (gene <= n_features) & (cell >= 1) & (cell <= n_cells)).all():
+            msg = "a value is no number, or lies outside the announced genes and cells"
+            raise ValueError(msg)
+        counts = scipy.sparse.csr_matrix((count, (cell - 1, gene - 1)), shape=(n_cells, n_features))
     counts.sum_duplicates()
     counts.eliminate_zeros()
     return counts
 
 
-def _check_header(path: Path, n_cells: int, n_features: int) -> None:
-    """The sizes that the first lines give, before anything is reserved for them."""
+def _entries(path: Path, header_rows: int) -> pd.DataFrame:
+    """Gene, cell (from 1) and count of every value; not by scipy.io.mmread, which a damaged file can crash (1.16)."""
     with _open(path) as file:
-        lines = io.BytesIO(file.read(_MOST_HEADER))
-    if not lines.readline().lower().startswith(b"%%matrixmarket matrix coordinate"):
-        msg = "the first line is not '%%MatrixMarket matrix coordinate …'"
+        return pd.read_csv(
+            file, sep=r"\s+", header=None, skiprows=header_rows, names=list(_ENTRY), usecols=[0, 1, 2], dtype=_ENTRY
+        )
+
+
+def _check_header(path: Path, n_cells: int, n_features: int) -> tuple[int, int]:
+    """Lines before the values, and how many values there are; before anything is reserved for them."""
+    with _open(path) as file:
+        lines = file.read(_MOST_HEADER).split(b"\n")
+    kind = lines[0].lower().split()
+    if kind[:3] != [b"%%matrixmarket", b"matrix", b"coordinate"] or kind[3:] not in _STORED:
+        msg = "the first line is not '%%MatrixMarket matrix coordinate integer general', nor of real values"
         raise ValueError(msg)
-    sizes = next((line.split() for line in lines if line.strip() and not line.startswith(b"%")), [])
-    genes, cells, values = (int(size) for size in sizes)
+    at = next((at for at, line in enumerate(lines) if line.strip() and not line.startswith(b"%")), len(lines))
+    genes, cells, values = (int(size) for size in b"".join(lines[at : at + 1]).split())
     if (cells, genes) != (n_cells, n_features):
         rule = f"it has {genes} genes and {cells} cells, its features file {n_features} and its barcodes file {n_cells}"
         msg = f"{path}: {rule}; the three files belong together. Download them again"
@@ -263,3 +280,4 @@ def _check_header(path: Path, n_cells: int, n_features: int) -> None:
     if not 0 <= values <= most:
         msg = f"{values} values are announced, more than the file can hold"
         raise ValueError(msg)
+    return at + 1, values

@@ -151,6 +151,18 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
         put("matrix.mtx", b"%%MatrixMarket matrix coordinate integer general\n3 4 999999999999\n1 1 1\n"),
         r"999999999999 values are announced, more than the file can hold",
     ),
+    "index beyond": (
+        put("matrix.mtx", b"%%MatrixMarket matrix coordinate integer general\n3 4 1\n1 5 1\n"),
+        r"matrix\.mtx: cannot be read \(a value is no number, or lies outside",
+    ),
+    "fewer values": (
+        put("matrix.mtx", b"%%MatrixMarket matrix coordinate integer general\n3 4 2\n1 4 1\n"),
+        r"2 values are announced, 1 given",
+    ),
+    "no counts": (
+        put("matrix.mtx", b"%%MatrixMarket matrix coordinate pattern general\n3 4 1\n1 4\n"),
+        r"the first line is not .*nor of real values",
+    ),
     "no hdf5": (
         lambda folder: [path.unlink() for path in folder.iterdir()] + [put("a.h5", b"x")(folder)],
         r"a\.h5: cann",
