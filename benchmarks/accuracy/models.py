@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,11 +13,21 @@ from pydantic import TypeAdapter
 
 from benchmarks.accuracy.tables import FEATURES
 from experiments.data import TrainingRows
-from training.config import ModelConfig, TrainerConfig
+from training.config import MixtureConfig, ModelConfig, TrainerConfig
 from training.fit import fit_risk_model
 from training.splits import Fold
 
+ROOT = Path(__file__).parents[2]
 CPU = TrainerConfig(accelerator="cpu")
+FITTED_BY = {
+    "aalen_johansen": "training.models.aalen_johansen",
+    "cox": "training.models.cox",
+    "fine_gray": "training.models.fine_gray",
+    "forest": "training.forest_fit",
+    "boosting": "training.boosting_fit",
+    "network": "training.network_fit",
+}
+"""Where each kind is fitted."""
 OURS: Mapping[str, ModelConfig] = {
     name: TypeAdapter(ModelConfig).validate_python(block)
     for name, block in {
@@ -29,6 +40,11 @@ OURS: Mapping[str, ModelConfig] = {
         "network": {"kind": "network"},
         "mixture": {
             "kind": "mixture",
+            "members": [{"kind": kind} for kind in ("cox", "network", "forest", "boosting")],
+        },
+        "stacked": {
+            "kind": "mixture",
+            "weights": "stacked",
             "members": [{"kind": kind} for kind in ("cox", "network", "forest", "boosting")],
         },
     }.items()
@@ -46,7 +62,28 @@ def predict(model: ModelConfig, rows: TrainingRows, fold: Fold, times_days: NDAr
 def fingerprint(model: ModelConfig) -> str:
     """Changes with the configuration and with the code that fits it: predictions kept under another are not used."""
     digest = hashlib.sha256(model.model_dump_json().encode())
-    root = Path(__file__).parents[2]
-    for path in sorted((*(root / "training").rglob("*.py"), root / "features" / "encoder.py")):
+    read: set[Path] = {ROOT / "features" / "encoder.py"}
+    for name in _fitted_by(model):
+        _with_imports(name, read)
+    for path in sorted(read):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def _fitted_by(model: ModelConfig) -> set[str]:
+    """Modules of `training` that fit a model; its settings are in its configuration."""
+    if isinstance(model, MixtureConfig):
+        return {"training.models.mixture", "training.stacking"}.union(*map(_fitted_by, model.members))
+    return {FITTED_BY[model.kind]}
+
+
+def _with_imports(name: str, read: set[Path]) -> None:
+    """Add a module of `training`, and all of `training` that it imports, but the configuration's own."""
+    path = ROOT.joinpath(*name.split(".")).with_suffix(".py")
+    if path in read or not path.exists():
+        return
+    read.add(path)
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        module = node.module or "" if isinstance(node, ast.ImportFrom) else ""
+        if module.startswith("training.") and module != "training.config":
+            _with_imports(module, read)
