@@ -117,12 +117,15 @@ def rows_of(name: str, data: Path, store: Path) -> TrainingRows:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One model with one set of features, cross-validated; with `permutation` ≥ 0, on permuted outcomes."""
+    """One model with one set of features, cross-validated.
+
+    For the permutation test it is cross-validated once, on the true outcomes (`permutation` 0) and on permuted ones.
+    """
 
     question: str
     model: str
     with_cells: bool
-    permutation: int = -1
+    permutation: int | None = None
 
 
 def out_of_fold(rows: TrainingRows, outcomes: Outcomes, job: Job, repeats: int) -> NDArray[np.float64]:
@@ -174,8 +177,8 @@ def carry_out(job: Job, data: Path, store: Path, repeats: int) -> tuple[Job, NDA
     """1 − IPA (1 + resamples,) of a job: of all patients, and of patients drawn with replacement."""
     rows = rows_of(job.question, data, store)
     ids = rows.patients.patient_id
-    if job.permutation >= 0:
-        outcomes = permuted(rows.outcomes, ids, job.permutation)
+    if job.permutation is not None:
+        outcomes = permuted(rows.outcomes, ids, job.permutation) if job.permutation else rows.outcomes
         return job, np.atleast_1d(losses(out_of_fold(rows, outcomes, job, 1), rows, outcomes, None))
     incidence = out_of_fold(rows, rows.outcomes, job, repeats)
     point = np.atleast_1d(losses(incidence, rows, rows.outcomes, None))
@@ -200,7 +203,7 @@ def main() -> int:
     jobs += [
         Job(q, options.tested, with_cells=True, permutation=i)
         for q in options.questions
-        for i in range(options.permutations)
+        for i in range(options.permutations + 1)
     ]
     os.environ["OMP_NUM_THREADS"] = "1"  # the workers are the parallelism
     with TemporaryDirectory() as store, ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
@@ -248,9 +251,9 @@ def _verdict(found: dict[Job, NDArray[np.float64]], name: str, models: Sequence[
     else:
         said = f"{what[0].upper()}{what[1:]}: no model shows that they add anything to the clinic"
         said += f", and with {', '.join(worse)} they take away." if worse else "."
-    null = [values[0] for job, values in found.items() if job.question == name and job.permutation >= 0]
+    null = [values[0] for job, values in found.items() if job.question == name and job.permutation]
     if null:
-        as_good = sum(loss <= found[Job(name, tested, with_cells=True)][0] for loss in null)
+        as_good = sum(loss <= found[Job(name, tested, with_cells=True, permutation=0)][0] for loss in null)
         p = (1 + as_good) / (1 + len(null))
         said += f" Permuted outcomes ({len(null)} times, whole pipeline of {tested} with cells): p = {p:.3f}."
     return said
