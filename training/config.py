@@ -98,18 +98,16 @@ class BoostingConfig(Frozen):
     """Weight of changes of the hazard ratio over follow-up beside its level."""
 
 
+SingleConfig = AalenJohansenConfig | CoxConfig | FineGrayConfig | NetworkConfig | ForestConfig | BoostingConfig
+"""Models of a patient's features that are made of no other model."""
+
+
 class MixtureConfig(Frozen):
     """Weighted mean of other models' incidences."""
 
     kind: Literal["mixture"] = "mixture"
     members: Annotated[
-        tuple[
-            Annotated[
-                CoxConfig | FineGrayConfig | NetworkConfig | ForestConfig | BoostingConfig | AalenJohansenConfig,
-                Field(discriminator="kind"),
-            ],
-            ...,
-        ],
+        tuple[Annotated[SingleConfig, Field(discriminator="kind")], ...],
         Field(min_length=2),
     ] = (CoxConfig(), NetworkConfig())
     weights: Literal["equal", "stacked"] | tuple[Annotated[float, Field(gt=0)], ...] | None = None
@@ -120,33 +118,14 @@ class RecalibratedConfig(Frozen):
     """Another model, level and spread of its hazards set right on its out-of-fold predictions."""
 
     kind: Literal["recalibrated"] = "recalibrated"
-    model: Annotated[
-        CoxConfig
-        | FineGrayConfig
-        | NetworkConfig
-        | ForestConfig
-        | BoostingConfig
-        | MixtureConfig
-        | AalenJohansenConfig,
-        Field(discriminator="kind"),
-    ]
+    model: Annotated[SingleConfig | MixtureConfig, Field(discriminator="kind")]
 
 
 class WithIntervalsConfig(Frozen):
     """Another model, with intervals of its risks and lower bounds of the time without events."""
 
     kind: Literal["with_intervals"] = "with_intervals"
-    model: Annotated[
-        CoxConfig
-        | FineGrayConfig
-        | NetworkConfig
-        | ForestConfig
-        | BoostingConfig
-        | MixtureConfig
-        | AalenJohansenConfig
-        | RecalibratedConfig,
-        Field(discriminator="kind"),
-    ]
+    model: Annotated[SingleConfig | MixtureConfig | RecalibratedConfig, Field(discriminator="kind")]
     refits: Annotated[int, Field(ge=2)] = 25
     """Fits of the model to outcomes simulated from it; each costs as much time and room as the model itself."""
 
@@ -213,17 +192,7 @@ class SetTransformerConfig(CellNetworkConfig):
 
 
 ModelConfig = Annotated[
-    AalenJohansenConfig
-    | CoxConfig
-    | FineGrayConfig
-    | NetworkConfig
-    | ForestConfig
-    | BoostingConfig
-    | MixtureConfig
-    | RecalibratedConfig
-    | WithIntervalsConfig
-    | AttentionConfig
-    | SetTransformerConfig,
+    SingleConfig | MixtureConfig | RecalibratedConfig | WithIntervalsConfig | AttentionConfig | SetTransformerConfig,
     Field(discriminator="kind"),
 ]
 

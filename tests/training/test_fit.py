@@ -16,11 +16,16 @@ from features.outcomes import Outcomes
 from features.schema import CohortCard, Variable
 from training.config import (
     AalenJohansenConfig,
+    BoostingConfig,
     CoxConfig,
+    FineGrayConfig,
+    ForestConfig,
     MixtureConfig,
     ModelConfig,
     NetworkConfig,
+    RecalibratedConfig,
     TrainerConfig,
+    WithIntervalsConfig,
 )
 from training.fit import fit_risk_model
 from training.models.cox import PENALTIES, CauseSpecificCox
@@ -38,7 +43,17 @@ CARD = CohortCard(
     variables={"age": Variable(kind="numeric")},
 )
 AT = np.array([30.0, 180.0, 365.0])
-CONFIGS = [AalenJohansenConfig(), CoxConfig(), TINY, MixtureConfig(members=(CoxConfig(), TINY))]
+OF_NETWORKS: list[ModelConfig] = [TINY, MixtureConfig(members=(CoxConfig(), TINY))]
+CONFIGS: list[ModelConfig] = [
+    AalenJohansenConfig(),
+    CoxConfig(),
+    FineGrayConfig(),
+    ForestConfig(trees=20),
+    BoostingConfig(members=2, rounds=20),
+    *OF_NETWORKS,
+    RecalibratedConfig(model=FineGrayConfig(penalty=10.0)),
+    WithIntervalsConfig(model=CoxConfig(penalty=10.0), refits=3),
+]
 every_config = pytest.mark.parametrize("config", CONFIGS, ids=[config.kind for config in CONFIGS])
 
 
@@ -105,7 +120,7 @@ def test_no_event_is_no_risk(config: ModelConfig, study: tuple[Any, Outcomes]) -
     assert (model.predict_incidence(patients, AT).values == 0).all()
 
 
-@pytest.mark.parametrize("config", CONFIGS[2:], ids=["network", "mixture"])
+@pytest.mark.parametrize("config", OF_NETWORKS, ids=["network", "mixture"])
 def test_a_network_without_events_is_refused(config: ModelConfig, study: tuple[Any, Outcomes]) -> None:
     patients, outcomes = study
     nothing = replace(outcomes, cause=np.zeros(len(outcomes), dtype=np.int64))
