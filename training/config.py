@@ -20,14 +20,21 @@ class CoxConfig(Frozen):
 
     kind: Literal["cox"] = "cox"
     penalty: Annotated[float, Field(gt=0)] | None = None
-    """Penalty on the log partial likelihood; absent: chosen inside the training fold by cross-validation."""
+    """Penalty on the log partial likelihood; absent: chosen inside the training fold."""
     l1_ratio: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of the absolute values in the penalty: 0 = ridge, 1 = lasso, which sets coefficients to 0."""
-    penalty_rule: Literal["minimum", "one_standard_error"] = "minimum"
-    """The penalty of the best cross-validated likelihood, or the strongest within one standard error of it.
+    penalty_rule: Literal["marginal_likelihood", "minimum", "one_standard_error"] | None = None
+    """How the penalty is chosen: by the marginal likelihood (ridge alone), by the best cross-validated likelihood, or
+    the strongest within one standard error of that, which is sparser and predicts worse on most tables.
 
-    The second is sparser and shrinks more; it predicts worse on most tables.
-    """
+    Absent: by the marginal likelihood for ridge, by the best cross-validated one otherwise."""
+
+    @model_validator(mode="after")
+    def _marginal_likelihood_of_ridge(self) -> Self:
+        if self.penalty_rule == "marginal_likelihood" and self.l1_ratio:
+            msg = f"penalty_rule: marginal_likelihood is of ridge alone, l1_ratio is {self.l1_ratio:g}; choose minimum"
+            raise ValueError(msg)
+        return self
 
 
 class FineGrayConfig(Frozen):

@@ -28,9 +28,10 @@ from training.config import (
     WithIntervalsConfig,
 )
 from training.fit import fit_risk_model
-from training.models.cox import PENALTIES, CauseSpecificCox
+from training.models.cox import CauseSpecificCox
 from training.models.mixture import Mixture
 from training.models.nonparametric import aalen_johansen
+from training.models.penalised_fit import FINE_PENALTIES
 
 CPU = TrainerConfig(accelerator="cpu")
 TINY = NetworkConfig(members=4, hidden=4, max_epochs=5, bins=6)
@@ -84,7 +85,7 @@ def test_mixture_holds_what_was_configured(study: tuple[Any, Outcomes]) -> None:
 def test_absent_penalty_is_chosen_and_age_is_found(study: tuple[Any, Outcomes]) -> None:
     model = fit_risk_model(*study, CARD, CLINIC, CoxConfig(), CPU, seed=0)
     assert isinstance(model.predictor, CauseSpecificCox)
-    assert set(model.predictor.penalties) <= set(PENALTIES)
+    assert set(model.predictor.penalties) <= set(FINE_PENALTIES)
     older = replace(study[0], baseline={"age": np.sort(study[0].baseline["age"])}).at_landmark(0.0)
     incidence = model.predict_incidence(older, AT).values[:, 0, 1]
     assert (np.diff(incidence) >= 0).all()

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.integrate import quad
 
 from features.outcomes import Outcomes
 from training.models.cox import CauseSpecificCox
@@ -21,7 +22,9 @@ from training.models.penalised_fit import (
     _choice,
     candidates,
     choose_penalty,
+    log_marginal_likelihood,
     maximise,
+    most_likely_penalty,
 )
 
 CAUSES = ("infection", "death")
@@ -162,3 +165,48 @@ def test_with_few_events_the_strongest_penalty_is_taken() -> None:
     assert choose_penalty(x, outcomes, 1, folds) == PENALTIES[-1]
     lasso = choose_penalty(x, outcomes, 1, folds, l1_ratio=1.0)
     assert (maximise(PartialLikelihood.of(x, outcomes, 1), lasso, l1_ratio=1.0) == 0).all()
+
+
+@pytest.mark.parametrize("penalty", [3.0, 30.0, 300.0])
+def test_marginal_likelihood_is_the_integral_over_the_coefficient(penalty: float) -> None:
+    """Laplace's approximation, by quadrature: the mean of the likelihood over coefficients from N(0, 1/λ)."""
+    x, outcomes = simulated(3, 150, 1)
+    likelihood = PartialLikelihood.of(x, outcomes, 1)
+    beta = maximise(likelihood, penalty)
+    at_zero = likelihood.value(np.zeros(1))
+
+    def density(b: float) -> float:
+        prior = np.sqrt(penalty / (2 * np.pi)) * np.exp(-penalty / 2 * b**2)
+        return float(np.exp(likelihood.value(np.array([b])) - at_zero) * prior)
+
+    integral, _ = quad(density, -3, 3, points=[float(beta[0])])
+    assert log_marginal_likelihood(likelihood, penalty, beta) - at_zero == pytest.approx(np.log(integral), abs=0.02)
+
+
+def test_marginal_likelihood_follows_the_signal() -> None:
+    x, outcomes = simulated(5, 200, 6)
+    shuffled = x[np.random.default_rng(0).permutation(200)]
+    signal, noise = (most_likely_penalty(PartialLikelihood.of(of, outcomes, 1)) for of in (x, shuffled))
+    assert signal < 100 < noise
+
+
+def test_repeated_rows_tell_nothing_new() -> None:
+    """Twice the rows of the same patients: the penalty about doubles, with the likelihood, to a step of the grid."""
+    x, outcomes = simulated(7, 120, 5, tied=False)
+    twice = np.tile(np.arange(120), 2)
+    later = Outcomes(
+        np.concatenate([outcomes.duration_days, outcomes.duration_days + 1e-9]), outcomes.cause[twice], CAUSES
+    )
+    once = CauseSpecificCox.fit(x, outcomes, penalty=None, patient_id=ids(120), seed=0)
+    both = CauseSpecificCox.fit(x[twice], later, penalty=None, patient_id=ids(120)[twice], seed=0)
+    apart = CauseSpecificCox.fit(x[twice], later, penalty=None, patient_id=ids(240), seed=0)
+    assert 1.3 < both.penalties[0] / once.penalties[0] < 3.0
+    assert apart.penalties[0] < both.penalties[0]
+
+
+def test_marginal_likelihood_is_of_ridge_alone() -> None:
+    x, outcomes = simulated(2, 60, 2)
+    with pytest.raises(ValueError, match=r"marginal likelihood is that of ridge, l1_ratio is 0\.5"):
+        CauseSpecificCox.fit(
+            x, outcomes, penalty=None, patient_id=ids(60), seed=0, l1_ratio=0.5, penalty_rule="marginal_likelihood"
+        )

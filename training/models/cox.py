@@ -17,6 +17,7 @@ from training.models.penalised_fit import (
     choose_penalty,
     folds_of,
     maximise,
+    most_likely_penalty,
     reduce_features,
 )
 from training.models.predictor import Arrays, Sizes
@@ -53,19 +54,26 @@ class CauseSpecificCox:
         patient_id: NDArray[np.object_],
         seed: int,
         l1_ratio: float = 0.0,
-        penalty_rule: PenaltyRule = "minimum",
+        penalty_rule: PenaltyRule | None = None,
     ) -> Self:
         """Fit every cause.
 
         Args:
             x: Standardised features (rows, features).
             outcomes: Outcomes of the rows, possibly left-truncated.
-            penalty: Penalty on the log partial likelihood; None: chosen by cross-validation for each cause.
+            penalty: Penalty on the log partial likelihood; None: chosen for each cause.
             patient_id: (rows,): rows of one patient stay together in that cross-validation.
             seed: Of the cross-validation's folds.
             l1_ratio: 0: ridge; 1: lasso; between: elastic net.
-            penalty_rule: How the penalty is chosen.
+            penalty_rule: How the penalty is chosen; None: ridge by marginal likelihood, others by cross-validation.
+
+        Raises:
+            ValueError: A marginal likelihood is asked for, and the penalty is not ridge.
         """
+        rule = penalty_rule or ("minimum" if l1_ratio else "marginal_likelihood")
+        if rule == "marginal_likelihood" and l1_ratio:
+            msg = f"penalty_rule: the marginal likelihood is that of ridge, l1_ratio is {l1_ratio:g}; choose minimum"
+            raise ValueError(msg)
         times = np.unique(outcomes.duration_days[outcomes.cause > 0])
         folds = folds_of(patient_id, seed)
         beta = np.zeros((len(outcomes.causes), x.shape[1]))
@@ -74,11 +82,14 @@ class CauseSpecificCox:
         # |β|₁ changes under a rotation: the elastic net keeps the features as they are.
         reduced, back = reduce_features(x) if l1_ratio == 0.0 else (x, np.eye(x.shape[1]))
         for k in range(len(outcomes.causes)):
-            chosen = penalty
-            if chosen is None:
-                chosen = choose_penalty(reduced, outcomes, k + 1, folds, l1_ratio=l1_ratio, rule=penalty_rule)
-            penalties.append(chosen)
             likelihood = PartialLikelihood.of(reduced, outcomes, k + 1)
+            chosen = penalty
+            if chosen is None and rule == "marginal_likelihood":
+                with_event = patient_id[outcomes.cause == k + 1].astype(str)
+                chosen = most_likely_penalty(likelihood, len(set(with_event)) / max(1, len(with_event)))
+            elif chosen is None:
+                chosen = choose_penalty(reduced, outcomes, k + 1, folds, l1_ratio=l1_ratio, rule=rule)
+            penalties.append(chosen)
             if not len(likelihood.event_row):
                 continue
             coefficients = maximise(likelihood, chosen, l1_ratio=l1_ratio)
