@@ -18,13 +18,14 @@ from features.outcomes import Outcomes
 from features.patients import Patients
 from training.bag_cells import BagConfig, CellSource, Epochs, Step
 from training.bag_network_start import bag_sizes, begin_linear, fit_input, initial_module, standardised_counts
+from training.binning import BinnedOutcomes, bin_edges, to_bins
 from training.config import AttentionConfig, TrainerConfig
 from training.lightning_run import run_lightning
 from training.models.bag_network import AttentionNetwork, BagHazards, BagNetwork, SetTransformer
 from training.models.network import NetworkSizes, log_hazards
 from training.models.predictor import KnownSamples
 from training.models.sample_layout import SampleLayout
-from training.network_fit import BinnedOutcomes, EpochListener, bin_edges, to_bins
+from training.network_fit import EpochListener
 
 FEWEST_CELLS = 16
 """With fewer cells a sample than this, memory is not what is wrong."""

@@ -16,6 +16,7 @@ from features.cells.variable_genes import variable_genes
 from features.outcomes import Outcomes
 from features.patients import Patients
 from training.bag_cells import BagConfig, CellSource
+from training.binning import BinnedOutcomes, base_logits
 from training.config import AttentionConfig, SetTransformerConfig
 from training.models.bag_network import BagHazards, BagSizes
 from training.models.cell_input import CellInput
@@ -23,7 +24,6 @@ from training.models.cox import CauseSpecificCox
 from training.models.network import NetworkSizes
 from training.models.predictor import KnownSamples
 from training.models.sample_layout import CellBatch, SampleLayout
-from training.network_fit import BinnedOutcomes, _base_logits
 
 COUNTED_CELLS = 500
 """Cells of each sample that set the scale of the prototypes' counts."""
@@ -82,7 +82,7 @@ def initial_module(
         placed.append(k_means(drawn, sizes.n_prototypes, rng))
     unit = max(float(np.mean([within for _, within in placed])), 1e-6)
     with torch.no_grad():
-        module.clinic.base.copy_(_base_logits(binned))
+        module.clinic.base.copy_(base_logits(binned))
         module.prototypes.points.copy_(torch.as_tensor(np.stack([points for points, _ in placed]) / unit))
         module.spread.copy_(torch.as_tensor(np.maximum(every.std(axis=0) / unit, 1e-3)))
         module.unit.fill_(unit)

@@ -10,10 +10,10 @@ from sklearn.tree import DecisionTreeRegressor  # type: ignore[import-untyped]
 
 from features.errors import SequelaError
 from features.outcomes import Outcomes
+from training.binning import bin_edges
 from training.config import BoostingConfig
 from training.models.boosting import Boosting, places, shifts_of
 from training.models.trees import GrownTree, Trees
-from training.network_fit import bin_edges
 from training.splits import patient_folds
 
 FloatArray = NDArray[np.float64]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 
 import lightning.pytorch as pl
 import numpy as np
@@ -12,68 +11,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from features.errors import SequelaError
 from features.outcomes import Outcomes
+from training.binning import BinnedOutcomes, base_logits, bin_edges, to_bins
 from training.config import NetworkConfig, TrainerConfig
 from training.lightning_run import run_lightning
 from training.models.network import HazardNetwork, NetworkSizes, PackedHazards, log_hazards
+from training.models.partial_likelihood import MAX_LINEAR_PREDICTOR, PartialLikelihood
+from training.models.penalised_fit import maximise, most_likely_penalty
 
 EpochListener = Callable[[int, float, float], None]
 """Called after each epoch with epoch, training loss and mean out-of-bag loss."""
-LARGE_CLASS_ODDS = 1e-4
-"""Smallest hazard from which base logits start: keeps causes that are rare in a bin finite."""
 
-
-@dataclass(frozen=True, slots=True)
-class BinnedOutcomes:
-    """Outcomes on the bins of a discrete-hazard model."""
-
-    at_risk: Tensor
-    """(rows, bins): share of the bin spent under observation and event-free; an event's bin counts as 1."""
-    event: Tensor
-    """(rows, causes, bins): 1 in the bin of the event, for its cause."""
-
-
-def bin_edges(outcomes: Outcomes, n_bins: int) -> NDArray[np.float64]:
-    """(bins + 1,): 0, quantiles of the times of events of any cause, and the last of them.
-
-    Raises:
-        SequelaError: There is no event.
-    """
-    times = outcomes.duration_days[outcomes.cause > 0]
-    if not len(times):
-        msg = (
-            "network: no event of any cause among the training patients; choose kind: aalen_johansen, or more patients"
-        )
-        raise SequelaError(msg)
-    edges = np.unique(np.quantile(times, np.linspace(0, 1, n_bins + 1)[1:], method="higher"))
-    return np.concatenate([[0.0], edges[edges > 0]])
-
-
-def to_bins(outcomes: Outcomes, edges_days: NDArray[np.float64]) -> BinnedOutcomes:
-    """Exposure and events by bin.
-
-    A bin (start, end] holds the events up to and including its end. Who is censored, or enters, within a bin is at
-    risk for the share of it that was observed: with a hazard constant in the bin, log P(no event) is that share of the
-    bin's.
-    """
-    n_bins = len(edges_days) - 1
-    end = outcomes.duration_days[:, None]
-    width = np.diff(edges_days)
-    observed = np.clip((end - edges_days[:-1]) / width, 0.0, 1.0)
-    has_event = (outcomes.cause > 0) & (outcomes.duration_days <= edges_days[-1])
-    rows = np.flatnonzero(has_event)
-    bin_of = np.searchsorted(edges_days, outcomes.duration_days[rows], side="left") - 1
-    bin_of = np.maximum(bin_of, 0)
-    observed[rows, bin_of] = 1.0
-    if outcomes.entry_days is not None:
-        observed = np.clip(observed - np.clip((outcomes.entry_days[:, None] - edges_days[:-1]) / width, 0.0, 1.0), 0, 1)
-        observed[rows, bin_of] = (
-            1.0  # entry within the event's own bin: taken as at its start, or P(none) could reach 0
-        )
-    event = np.zeros((len(outcomes), len(outcomes.causes), n_bins))
-    event[rows, outcomes.cause[rows] - 1, bin_of] = 1.0
-    return BinnedOutcomes(torch.as_tensor(observed, dtype=torch.float32), torch.as_tensor(event, dtype=torch.float32))
+START_TOLERANCE = 1e-6
+"""Of the Cox models from which training begins, relative to their likelihood."""
 
 
 class HazardTraining(pl.LightningModule):
@@ -113,6 +63,10 @@ class HazardTraining(pl.LightningModule):
         self.stale = 0
         self.loss_sum = 0.0
 
+    def on_train_start(self) -> None:
+        """Where training begins is the first of the states to choose from."""
+        self._score()
+
     def losses(self, rows: Tensor) -> Tensor:
         """Negative log-likelihood by cause (members, rows, causes) of the rows under every member.
 
@@ -134,9 +88,18 @@ class HazardTraining(pl.LightningModule):
         self.loss_sum += float(weighted.detach()) / self.module.sizes.n_members * len(batch)
         return weighted
 
-    @torch.no_grad()
     def on_train_epoch_end(self) -> None:
-        """Score every member and cause out of bag; keep what is better than before."""
+        """Score every member, tell the listener, stop when no member gets better in any cause."""
+        score = self._score()
+        if self.listener is not None:
+            self.listener(self.current_epoch, self.loss_sum / len(self.x), float(score.mean()))
+        self.loss_sum = 0.0
+        if self.stale >= self.config.patience:
+            self.trainer.should_stop = True
+
+    @torch.no_grad()
+    def _score(self) -> Tensor:
+        """Score every member and cause out of bag (members, causes); keep what is better than before."""
         total = torch.zeros_like(self.best)
         for rows in torch.split(torch.arange(len(self.x), device=self.x.device), 2048):
             out_of_bag = (self.weights[:, rows] == 0).float()
@@ -148,11 +111,7 @@ class HazardTraining(pl.LightningModule):
             mask = better.reshape(*better.shape, *[1] * (value.ndim - 2))
             self.kept[name] = torch.where(mask, value, self.kept[name].to(value.device))
         self.stale = 0 if bool(better.any()) else self.stale + 1
-        if self.listener is not None:
-            self.listener(self.current_epoch, self.loss_sum / len(self.x), float(score.mean()))
-        self.loss_sum = 0.0
-        if self.stale >= self.config.patience:
-            self.trainer.should_stop = True
+        return score
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW; the base hazards are not decayed, since 0 is no sensible value for them."""
@@ -203,10 +162,9 @@ def fit_network(
     binned = to_bins(outcomes, edges)
     sizes = NetworkSizes(config.members, x.shape[1], len(outcomes.causes), len(edges) - 1, config.hidden)
     module = PackedHazards(sizes, torch.Generator().manual_seed(int(rng.integers(2**31))))
-    with torch.no_grad():
-        module.base.copy_(_base_logits(binned))
     _, patient = np.unique(patient_id.astype(str), return_inverse=True)
     drawn = rng.poisson(1.0, size=(config.members, patient.max() + 1))[:, patient]
+    begin_linear(module, x, outcomes, binned, drawn, ridge_penalties(x, outcomes, patient_id))
     training = HazardTraining(
         module,
         torch.as_tensor(x, dtype=torch.float32),
@@ -222,10 +180,49 @@ def fit_network(
     return HazardNetwork(module, edges)
 
 
-def _base_logits(binned: BinnedOutcomes) -> Tensor:
-    """(causes, bins): log odds of each cause against none in each bin, from all rows."""
-    events = binned.event.sum(dim=0)
-    exposure = binned.at_risk.sum(dim=0).clamp(min=1.0)
-    hazard = (events / exposure).clamp(min=LARGE_CLASS_ODDS)
-    none = (1.0 - hazard.sum(dim=0)).clamp(min=0.02)
-    return hazard.log() - none.log()
+def ridge_penalties(x: NDArray[np.float64], outcomes: Outcomes, patient_id: NDArray[np.object_]) -> tuple[float, ...]:
+    """For each cause, the most likely penalty of a ridge cause-specific Cox model."""
+    penalties = []
+    for k in range(len(outcomes.causes)):
+        with_event = patient_id[outcomes.cause == k + 1].astype(str)
+        independent = len(set(with_event)) / max(1, len(with_event))
+        penalties.append(most_likely_penalty(PartialLikelihood.of(x, outcomes, k + 1), independent))
+    return tuple(penalties)
+
+
+@torch.no_grad()
+def begin_linear(
+    module: PackedHazards,
+    x: NDArray[np.float64],
+    outcomes: Outcomes,
+    binned: BinnedOutcomes,
+    drawn: NDArray[np.int64],
+    penalties: Sequence[float],
+) -> None:
+    """Set linear weights to a ridge cause-specific Cox model of each member's bag, and base hazards to fit them.
+
+    Gradient steps with few events move all weights alike; a penalised fit moves those that matter, and leaves to
+    training what is not linear. In short bins a log hazard ratio is also one of discrete hazards (Thompson, Biometrics
+    1977;33:463). Only the bag is fitted, so that who is out of it can still tell when to stop; base hazards are all
+    patients'.
+
+    Args:
+        module: Changed in place.
+        x: Features (rows, features).
+        outcomes: Of the rows.
+        binned: The same in bins.
+        drawn: (members, rows): how often each member drew each row's patient.
+        penalties: One a cause.
+    """
+    for member, times in enumerate(drawn):
+        bag = np.repeat(np.arange(len(x)), times)
+        of_bag = outcomes.take(bag)
+        for k, penalty in enumerate(penalties):
+            likelihood = PartialLikelihood.of(x[bag], of_bag, k + 1)
+            if not len(likelihood.event_row):
+                continue
+            beta = maximise(likelihood, penalty, tolerance=START_TOLERANCE)
+            module.linear[member, k] = torch.as_tensor(beta, dtype=torch.float32)
+        beta = module.linear[member].T.double().numpy()
+        relative = np.exp(np.clip(x @ beta, -MAX_LINEAR_PREDICTOR, MAX_LINEAR_PREDICTOR))
+        module.base[member] = base_logits(binned, torch.as_tensor(relative, dtype=torch.float32))

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from features.errors import SequelaError
 from features.outcomes import Outcomes
 from training import boosting_fit
+from training.binning import bin_edges
 from training.boosting_fit import BinnedFollowUp, fit_boosting
 from training.config import BoostingConfig
 from training.models.boosting import Boosting, places
 from training.models.cox import CauseSpecificCox
 from training.models.nonparametric import aalen_johansen
-from training.network_fit import bin_edges
 
 FloatArray = NDArray[np.float64]
 TIMES = np.array([30.0, 60.0, 120.0, 200.0, 300.0])

@@ -1,0 +1,86 @@
+"""Follow-up in bins: what discrete-hazard models learn from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from features.errors import SequelaError
+from features.outcomes import Outcomes
+
+SMALLEST_HAZARD = 1e-4
+"""From which base logits start: keeps causes that are rare in a bin finite."""
+
+
+@dataclass(frozen=True, slots=True)
+class BinnedOutcomes:
+    """Outcomes on the bins of a discrete-hazard model."""
+
+    at_risk: Tensor
+    """(rows, bins): share of the bin spent under observation and event-free; an event's bin counts as 1."""
+    event: Tensor
+    """(rows, causes, bins): 1 in the bin of the event, for its cause."""
+
+
+def bin_edges(outcomes: Outcomes, n_bins: int) -> NDArray[np.float64]:
+    """(bins + 1,): 0, quantiles of the times of events of any cause, and the last of them.
+
+    Raises:
+        SequelaError: There is no event.
+    """
+    times = outcomes.duration_days[outcomes.cause > 0]
+    if not len(times):
+        msg = (
+            "network: no event of any cause among the training patients; choose kind: aalen_johansen, or more patients"
+        )
+        raise SequelaError(msg)
+    edges = np.unique(np.quantile(times, np.linspace(0, 1, n_bins + 1)[1:], method="higher"))
+    return np.concatenate([[0.0], edges[edges > 0]])
+
+
+def to_bins(outcomes: Outcomes, edges_days: NDArray[np.float64]) -> BinnedOutcomes:
+    """Exposure and events by bin.
+
+    A bin (start, end] holds the events up to and including its end. Who is censored, or enters, within a bin is at
+    risk for the share of it that was observed: with a hazard constant in the bin, log P(no event) is that share of the
+    bin's.
+    """
+    n_bins = len(edges_days) - 1
+    end = outcomes.duration_days[:, None]
+    width = np.diff(edges_days)
+    observed = np.clip((end - edges_days[:-1]) / width, 0.0, 1.0)
+    has_event = (outcomes.cause > 0) & (outcomes.duration_days <= edges_days[-1])
+    rows = np.flatnonzero(has_event)
+    bin_of = np.searchsorted(edges_days, outcomes.duration_days[rows], side="left") - 1
+    bin_of = np.maximum(bin_of, 0)
+    observed[rows, bin_of] = 1.0
+    if outcomes.entry_days is not None:
+        observed = np.clip(observed - np.clip((outcomes.entry_days[:, None] - edges_days[:-1]) / width, 0.0, 1.0), 0, 1)
+        observed[rows, bin_of] = (
+            1.0  # entry within the event's own bin: taken as at its start, or P(none) could reach 0
+        )
+    event = np.zeros((len(outcomes), len(outcomes.causes), n_bins))
+    event[rows, outcomes.cause[rows] - 1, bin_of] = 1.0
+    return BinnedOutcomes(torch.as_tensor(observed, dtype=torch.float32), torch.as_tensor(event, dtype=torch.float32))
+
+
+def base_logits(binned: BinnedOutcomes, relative: Tensor | None = None) -> Tensor:
+    """(causes, bins): log odds of each cause against none in each bin, of a patient with hazard ratios of 1.
+
+    Events over exposure, each row's weighed by its hazard ratios, as in Breslow's estimate (1974).
+
+    Args:
+        binned: Outcomes of the rows.
+        relative: Hazard ratios (rows, causes); absent: all 1.
+    """
+    events, at_risk = binned.event.sum(dim=0), binned.at_risk.sum(dim=0)
+    marginal = (events / at_risk.clamp(min=1.0)).clamp(min=SMALLEST_HAZARD)
+    none = (1.0 - marginal.sum(dim=0)).clamp(min=0.02)
+    if relative is None:
+        return marginal.log() - none.log()
+    exposure = torch.einsum("nj,nk->kj", binned.at_risk, relative) / at_risk.clamp(min=1.0)
+    return marginal.log() - exposure.clamp(min=1e-6).log() - none.log()
