@@ -105,7 +105,34 @@ class BoostingConfig(Frozen):
     """Weight of changes of the hazard ratio over follow-up beside its level."""
 
 
-SingleConfig = AalenJohansenConfig | CoxConfig | FineGrayConfig | NetworkConfig | ForestConfig | BoostingConfig
+class DeepHitConfig(Frozen):
+    """DeepHit: one network for the joint distribution of time and cause; a baseline."""
+
+    kind: Literal["deephit"] = "deephit"
+    bins: Annotated[int, Field(ge=2)] = 24
+    """Bins of follow-up, of about equal numbers of events."""
+    shared: Annotated[int, Field(ge=1)] = 32
+    """Units of the layer that the causes share."""
+    own: Annotated[int, Field(ge=1)] = 32
+    """Units of each cause's own layer."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    ranking: Annotated[float, Field(ge=0)] = 0.2
+    """Weight of the ranking loss beside the likelihood."""
+    sigma: Annotated[float, Field(gt=0)] = 0.1
+    """Difference of incidences that the ranking loss takes for a large one."""
+    learning_rate: Annotated[float, Field(gt=0)] = 0.003
+    weight_decay: Annotated[float, Field(ge=0)] = 0.05
+    """AdamW's decoupled decay."""
+    batch_rows: Annotated[int, Field(ge=1)] = 256
+    """Rows of a mini-batch; pairs are ranked within one."""
+    max_epochs: Annotated[int, Field(ge=1)] = 200
+    patience: Annotated[int, Field(ge=1)] = 20
+    """Epochs without a gain in the patients held out before training stops."""
+
+
+SingleConfig = (
+    AalenJohansenConfig | CoxConfig | FineGrayConfig | NetworkConfig | ForestConfig | BoostingConfig | DeepHitConfig
+)
 """Models of a patient's features that are made of no other model."""
 
 

@@ -22,6 +22,7 @@ from training.config import (
     AttentionConfig,
     BoostingConfig,
     CoxConfig,
+    DeepHitConfig,
     FineGrayConfig,
     ForestConfig,
     MixtureConfig,
@@ -34,6 +35,7 @@ from training.config import (
     sees_cells,
 )
 from training.conformal_fit import add_intervals
+from training.deephit_fit import fit_deephit
 from training.forest_fit import fit_forest
 from training.models.aalen_johansen import AalenJohansen
 from training.models.cox import CauseSpecificCox
@@ -130,16 +132,28 @@ def _fit_predictor(
             return FineGray.fit(x, outcomes, penalty=model.penalty, patient_id=ids, seed=seed)
         case NetworkConfig():
             return fit_network(x, outcomes, patients.patient_id, model, trainer, seed=seed, listener=listener)
-        case ForestConfig():
-            return fit_forest(x, outcomes, patients.patient_id, model, seed=seed)
-        case BoostingConfig():
-            return fit_boosting(x, outcomes, patients.patient_id, model, seed=seed)
+        case DeepHitConfig():
+            return fit_deephit(x, outcomes, patients.patient_id, model, trainer, seed=seed, listener=listener)
+        case ForestConfig() | BoostingConfig():
+            return _fit_trees(x, outcomes, patients.patient_id, model, seed)
         case AttentionConfig() | SetTransformerConfig():
             return fit_bag_network(x, patients, outcomes, panel, model, trainer, seed=seed, listener=listener)
         case MixtureConfig():
             return _fit_mixture(x, patients, outcomes, model, trainer, seed, listener, refit)
         case RecalibratedConfig() | WithIntervalsConfig():
             return _fit_around(x, patients, outcomes, model, trainer, seed, listener, refit)
+
+
+def _fit_trees(
+    x: NDArray[np.float64],
+    outcomes: Outcomes,
+    patient_id: NDArray[np.object_],
+    model: ForestConfig | BoostingConfig,
+    seed: int,
+) -> Predictor:
+    if isinstance(model, ForestConfig):
+        return fit_forest(x, outcomes, patient_id, model, seed=seed)
+    return fit_boosting(x, outcomes, patient_id, model, seed=seed)
 
 
 def _fit_around(

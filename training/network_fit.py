@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import lightning.pytorch as pl
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import IterableDataset
 
 from features.outcomes import Outcomes
+from training.batches import RowBatches
 from training.binning import BinnedOutcomes, base_logits, bin_edges, to_bins
 from training.config import NetworkConfig, TrainerConfig
 from training.lightning_run import run_lightning
@@ -121,21 +121,6 @@ class HazardTraining(pl.LightningModule):
         return torch.optim.AdamW(groups, lr=self.config.learning_rate)
 
 
-class _Batches(IterableDataset[Tensor]):
-    """Shuffled mini-batches of row numbers; the order of an epoch depends on seed and epoch alone."""
-
-    def __init__(self, n_rows: int, batch_rows: int, seed: int) -> None:
-        self.n_rows, self.batch_rows, self.seed, self.epoch = n_rows, batch_rows, seed, 0
-
-    def __len__(self) -> int:
-        return -(-self.n_rows // self.batch_rows)
-
-    def __iter__(self) -> Iterator[Tensor]:
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.n_rows)
-        self.epoch += 1
-        yield from map(torch.as_tensor, np.array_split(order, len(self)))
-
-
 def fit_network(
     x: NDArray[np.float64],
     outcomes: Outcomes,
@@ -173,7 +158,7 @@ def fit_network(
         config,
         listener,
     )
-    batches = _Batches(len(x), config.batch_rows, int(rng.integers(2**31)))
+    batches = RowBatches(np.arange(len(x)), config.batch_rows, int(rng.integers(2**31)))
     run_lightning(training, batches, trainer_config, config.max_epochs)
     module = module.cpu()
     module.load_state_dict({name: value.cpu() for name, value in training.kept.items()})

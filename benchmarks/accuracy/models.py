@@ -26,6 +26,7 @@ FITTED_BY = {
     "forest": "training.forest_fit",
     "boosting": "training.boosting_fit",
     "network": "training.network_fit",
+    "deephit": "training.deephit_fit",
 }
 """Where each kind is fitted."""
 OURS: Mapping[str, ModelConfig] = {
@@ -38,6 +39,7 @@ OURS: Mapping[str, ModelConfig] = {
         "forest": {"kind": "forest"},
         "boosting": {"kind": "boosting"},
         "network": {"kind": "network"},
+        "deephit": {"kind": "deephit"},
         "mixture": {
             "kind": "mixture",
             "members": [{"kind": kind} for kind in ("cox", "network", "forest", "boosting")],

@@ -24,6 +24,7 @@ from training.config import (
     AttentionConfig,
     BoostingConfig,
     CoxConfig,
+    DeepHitConfig,
     FineGrayConfig,
     ForestConfig,
     MixtureConfig,
@@ -55,6 +56,7 @@ MODELS: dict[str, ModelConfig] = {
     "with_intervals": WithIntervalsConfig(model=RecalibratedConfig(model=CoxConfig(penalty=20.0)), refits=3),
     "forest": ForestConfig(trees=20, min_leaf=5),
     "boosting": BoostingConfig(members=3, bins=8, rounds=30, learning_rate=0.2, min_leaf=5),
+    "deephit": DeepHitConfig(bins=6, shared=8, own=8, max_epochs=20),
     "attention": AttentionConfig(
         members=3, hidden=4, bins=6, width=8, heads=2, components=6, prototypes=4, cells_per_sample=16, max_epochs=8
     ),

@@ -33,6 +33,7 @@ KINDS = (
     "with_intervals",
     "forest",
     "boosting",
+    "deephit",
     *CELL_KINDS,
 )
 TIMES = np.array([0.0, 0.5, 1.0, 7.0, 30.0, 90.0, 180.5, 365.0, 1000.0, 1e5])

@@ -13,6 +13,7 @@ from training.models.bag_network import AttentionNetwork, SetTransformer
 from training.models.boosting import Boosting
 from training.models.conformal import WithIntervals
 from training.models.cox import CauseSpecificCox
+from training.models.deephit import DeepHit
 from training.models.fine_gray import FineGray
 from training.models.forest import Forest
 from training.models.network import HazardNetwork
@@ -68,6 +69,7 @@ PREDICTORS: dict[str, type[Predictor]] = {
         HazardNetwork,
         Forest,
         Boosting,
+        DeepHit,
         Mixture,
         Recalibrated,
         WithIntervals,
