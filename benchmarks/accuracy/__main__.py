@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.accuracy.folds import Job, jobs_of, predictions, run
-from benchmarks.accuracy.models import OURS
+from benchmarks.accuracy.models import OURS, POOLED
 from benchmarks.accuracy.page import MARGIN, write_figure, write_page
 from benchmarks.accuracy.peers import AVERAGES, PEERS
 from benchmarks.accuracy.scoring import (
@@ -39,7 +39,8 @@ def main() -> int:
     if not options.data.is_dir():
         sys.stderr.write(f"{options.data}: no such folder; name the folder of the public tables with --data\n")
         return 1
-    chosen = list(dict.fromkeys((*REQUIRED, *options.models)))
+    members = [member for model in options.models for member in POOLED.get(model, ())]
+    chosen = list(dict.fromkeys((*REQUIRED, *members, *options.models)))
     jobs = [
         job
         for name in options.tables

@@ -16,9 +16,12 @@ from numpy.typing import NDArray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from benchmarks.accuracy import models, peers
-from benchmarks.accuracy.models import OURS
+from benchmarks.accuracy.models import OURS, POOLED
 from benchmarks.accuracy.peers import AVERAGES, PEERS, SURVIVAL_BOOST_ROWS
 from benchmarks.accuracy.tables import BenchmarkTable, table
+
+MEANS = {**AVERAGES, **POOLED}
+"""Models that are the mean of others' predictions: nothing of their own is fitted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,9 @@ class Job:
 
 
 def jobs_of(name: str, model: str, data: Path, cache: Path, repeats: int) -> list[Job]:
-    """The fits of a model on a table; none where it takes too long (see `SURVIVAL_BOOST_ROWS`)."""
+    """The fits of a model on a table; none of a mean, and none where it takes too long (see `SURVIVAL_BOOST_ROWS`)."""
+    if model in MEANS:
+        return []
     rows = len(table(name, data).rows.patients)
     if model == "hazardous SurvivalBoost" and rows > SURVIVAL_BOOST_ROWS:
         return []
@@ -82,8 +87,8 @@ def _pool(workers: int) -> ProcessPoolExecutor:
 
 def predictions(subject: BenchmarkTable, model: str, jobs: Sequence[Job]) -> tuple[NDArray[np.float64], float] | None:
     """Out-of-fold incidences (repeats, rows, causes, times) and seconds a fit; None if the model was not run here."""
-    if model in AVERAGES:
-        members = [predictions(subject, member, jobs) for member in AVERAGES[model]]
+    if model in MEANS:
+        members = [predictions(subject, member, jobs) for member in MEANS[model]]
         if any(member is None for member in members):
             return None
         held = [member for member in members if member is not None]

@@ -52,6 +52,10 @@ OURS: Mapping[str, ModelConfig] = {
     }.items()
 }
 
+POOLED: Mapping[str, tuple[str, ...]] = {"mixture": ("cox", "network", "forest", "boosting")}
+"""Mixtures with equal weights: their members are fitted as they are alone, on the same rows with the same seed, so that
+the mixture is the mean of their predictions."""
+
 
 def predict(model: ModelConfig, rows: TrainingRows, fold: Fold, times_days: NDArray[np.float64]) -> NDArray[np.float64]:
     """Incidences (test rows, causes, times); encoder and model are fitted on the training rows."""
