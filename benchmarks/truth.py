@@ -1,7 +1,9 @@
 """Distance to the truth: error of predicted against true incidence, in simulated cohorts of growing size.
 
 Each model is fitted on n simulated patients and predicts 1,000 others of the same cohort, whose true incidence the
-simulator knows. The truth is conditional on all traits, measured or not, so no model can reach an error of 0.
+simulator knows. The truth is conditional on all traits, measured or not, so no model can reach an error of 0. The
+integrated calibration index (ICI; Austin & Steyerberg, Stat Med 2019;38:4051) can: it is the mean distance between a
+predicted risk and the mean true risk of patients with that prediction.
 
     python -m benchmarks.truth --sizes 100 300 1000 --cohorts 3
 """
@@ -30,6 +32,7 @@ from experiments.data import TrainingRows, load_rows
 from features.check import read_endpoint
 from features.config import FeatureConfig
 from features.simulator import simulate
+from training.evaluation.calibration_curve import calibration_distances
 from training.splits import Fold
 
 REPOSITORY = Path(__file__).parents[1]
@@ -69,7 +72,7 @@ def cohort(n_train: int, seed: int) -> tuple[TrainingRows, NDArray[np.float64]]:
 
 
 def errors(trial: Trial) -> list[dict[str, object]]:
-    """Root mean squared error of each cause's incidence, over test patients and times."""
+    """Root mean squared error of each cause's incidence, over test patients and times, and ICI at the last time."""
     rows, truth = cohort(trial.n_train, trial.seed)
     order = np.random.default_rng(trial.seed).permutation(len(rows.patients))
     fold = Fold(trial.seed, 0, np.sort(order[: trial.n_train]), np.sort(order[trial.n_train :]))
@@ -77,10 +80,14 @@ def errors(trial: Trial) -> list[dict[str, object]]:
         predicted = models.predict(OURS[trial.model], rows, fold, TIMES_DAYS)
     else:
         predicted = peers.predict(PEERS[trial.model], rows, fold, TIMES_DAYS)
-    error = np.sqrt(((predicted - truth[fold.test]) ** 2).mean(axis=(0, 2)))
+    true = truth[fold.test]
+    error = np.sqrt(((predicted - true) ** 2).mean(axis=(0, 2)))
+    at = {"model": trial.model, "n": trial.n_train, "seed": trial.seed}
     return [
-        {"model": trial.model, "n": trial.n_train, "seed": trial.seed, "cause": cause, "rmse": float(value)}
-        for cause, value in zip(rows.outcomes.causes, error, strict=True)
+        at
+        | {"cause": cause, "rmse": float(error[k])}
+        | {"ici": float(calibration_distances(predicted[:, k, -1], true[:, k, -1]).ici)}
+        for k, cause in enumerate(rows.outcomes.causes)
     ]
 
 
@@ -114,23 +121,30 @@ def main() -> int:
 
 
 def page(found: pd.DataFrame, n_cohorts: int) -> str:
-    """Mean error by cause, model and size, ± the standard error over cohorts."""
+    """Mean error and ICI by cause, model and size, ± the standard error over cohorts."""
     text = [
         "# Distance to the truth, in simulated cohorts",
         "",
-        f"Simulated patients, clinic at day 0; {n_cohorts} cohorts of each size, 1,000 test patients each; root mean",
-        f"squared error of the incidence by days {TIMES_DAYS[0]:g} to {TIMES_DAYS[-1]:g} against the true one, in",
-        "percentage points ± standard error over cohorts. The truth knows unmeasured traits: 0 is out of reach.",
+        f"Simulated patients, clinic at day 0; {n_cohorts} cohorts of each size, 1,000 test patients each; percentage",
+        "points ± standard error over cohorts. Root mean squared error of the incidence by days",
+        f"{TIMES_DAYS[0]:g} to {TIMES_DAYS[-1]:g} against the true one, which knows unmeasured traits: 0 is out of",
+        "reach.",
+        f"Integrated calibration index at day {TIMES_DAYS[-1]:g} against the true risk: 0 is within reach.",
         f"Made by `python -m benchmarks.truth` on {platform.machine()}, {os.cpu_count()} cores,",
         f"Python {platform.python_version()}, CPU.",
     ]
     for cause, part in found.groupby("cause", sort=False):
-        by = {"index": "model", "columns": "n", "values": "rmse"}
-        mean, error = (100 * part.pivot_table(**by, aggfunc=how) for how in ("mean", "sem"))
-        cells = mean.map("{:.2f}".format) + " ± " + error.map("{:.2f}".format)
-        order = mean.mean(axis=1).sort_values().index
-        text += ["", f"## {cause}", "", markdown(cells.where(mean.notna(), "–").loc[order].reset_index())]
+        for title, values in (("error", "rmse"), ("calibration index", "ici")):
+            text += ["", f"## {cause}: {title}", "", _mean_table(part, values)]
     return "\n".join(text) + "\n"
+
+
+def _mean_table(part: pd.DataFrame, values: str) -> str:
+    by = {"index": "model", "columns": "n", "values": values}
+    mean, error = (100 * part.pivot_table(**by, aggfunc=how) for how in ("mean", "sem"))
+    cells = mean.map("{:.2f}".format) + " ± " + error.map("{:.2f}".format)
+    order = mean.mean(axis=1).sort_values().index
+    return markdown(cells.where(mean.notna(), "–").loc[order].reset_index())
 
 
 if __name__ == "__main__":
