@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from experiments.config import RunConfig
 from experiments.data import TrainingRows
+from features.errors import SequelaError
 from features.schema import Endpoint
 from training.fit import fit_risk_model
-from training.splits import Fold, patient_folds
+from training.splits import Fold, patient_folds, site_folds, temporal_folds
 
 GRID_POINTS = 50
 """Times of the even grid up to the last horizon on which out-of-fold predictions are written."""
@@ -42,7 +43,13 @@ class OutOfFold:
     times_days: NDArray[np.float64]
     """(times,): the even grid and the horizons, ascending."""
     incidence: NDArray[np.float64]
-    """(repeats, rows, causes, times)."""
+    """(repeats, rows, causes, times); NaN for rows that are never tested, as the earliest in time."""
+
+    @property
+    def tested(self) -> NDArray[np.bool_]:
+        """(rows,): whether there is a prediction for the row."""
+        whole: NDArray[np.bool_] = np.isfinite(self.incidence[0]).all(axis=(1, 2))
+        return whole
 
 
 def evaluation_times(endpoint: Endpoint) -> NDArray[np.float64]:
@@ -56,15 +63,43 @@ def even_grid(endpoint: Endpoint) -> NDArray[np.float64]:
 
 
 def folds_of(rows: TrainingRows, config: RunConfig) -> list[Fold]:
-    """The folds of a run: they depend on the patients, the causes and the seed, not on the model."""
-    validation = config.validation
-    return patient_folds(
-        rows.patients.patient_id,
-        rows.outcomes.cause,
-        n_folds=validation.folds,
-        n_repeats=validation.repeats,
-        seed=config.seed,
-    )
+    """The folds of a run: they depend on the patients, the causes and the seed, not on the model.
+
+    Raises:
+        SequelaError: There are too few patients, centres or times, or the column that tells them is missing.
+    """
+    validation, patient_id = config.validation, rows.patients.patient_id
+    if validation.scheme == "site":
+        return site_folds(patient_id, _site(rows, validation.column or "site"))
+    if validation.scheme == "temporal" and validation.column is not None:
+        return temporal_folds(patient_id, _time(rows, validation.column), n_folds=validation.folds)
+    cause, seed = rows.outcomes.cause, config.seed
+    return patient_folds(patient_id, cause, n_folds=validation.folds, n_repeats=validation.repeats, seed=seed)
+
+
+def _site(rows: TrainingRows, column: str) -> NDArray[np.object_]:
+    """(rows,): the centre of each row's patient, None where it is not known."""
+    values = _of_patients(rows, column)
+    return np.array([None if pd.isna(value) else str(value) for value in values], dtype=object)
+
+
+def _time(rows: TrainingRows, column: str) -> NDArray[np.float64]:
+    """(rows,): the time of each row's patient, NaN where it is not known."""
+    values = _of_patients(rows, column)
+    if not pd.api.types.is_numeric_dtype(values):
+        msg = f"validation.column = {column}: is no number; give a column of numbers, e.g. the year of infusion"
+        raise SequelaError(msg)
+    return values.to_numpy(dtype=float)
+
+
+def _of_patients(rows: TrainingRows, column: str) -> pd.Series[Any]:
+    """A column of the patients table, for each row."""
+    table = rows.cohort.patients
+    if column not in table.columns:
+        known = ", ".join(name for name in table.columns if name != "patient_id")
+        msg = f"validation.column = {column}: {rows.cohort.folder} has no such column in patients; it has {known}"
+        raise SequelaError(msg)
+    return table.set_index("patient_id")[column].loc[list(rows.patients.patient_id)]
 
 
 def cross_validate(
@@ -156,6 +191,7 @@ def splits_record(rows: TrainingRows, out_of_fold: OutOfFold) -> list[dict[str, 
         {
             "fold": fold.number,
             "repeat": fold.repeat,
+            "held_out": fold.held_out,
             "test_patients": sorted(set(map(str, rows.patients.patient_id[fold.test]))),
         }
         for fold in out_of_fold.folds

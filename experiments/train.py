@@ -153,11 +153,12 @@ def score(rows: TrainingRows, out_of_fold: OutOfFold, config: RunConfig) -> dict
     """Score each landmark's out-of-fold predictions, averaged over repeats of the cross-validation.
 
     Patients who came under observation after the landmark train, but are not scored: censoring weights are not defined
-    for them.
+    for them. Nor are those scored whom no fold tests.
     """
     by_day: dict[float, Scores] = {}
     for day in rows.endpoint.landmark_days:
-        of_day = np.flatnonzero((rows.patients.landmark_day == day) & observed_from_landmark(rows.outcomes))
+        scored = out_of_fold.tested & observed_from_landmark(rows.outcomes)
+        of_day = np.flatnonzero((rows.patients.landmark_day == day) & scored)
         repeats = [
             evaluate(
                 incidence[of_day],
@@ -238,7 +239,7 @@ def scores_table(scores: Mapping[float, Scores]) -> pd.DataFrame:
 def _draw(rows: TrainingRows, out_of_fold: OutOfFold, config: RunConfig, folder: Path) -> None:
     """Figures of the first landmark, of the first repeat's predictions; simulated is called simulated."""
     day = rows.endpoint.landmark_days[0]
-    of_day = np.flatnonzero(rows.patients.landmark_day == day)
+    of_day = np.flatnonzero((rows.patients.landmark_day == day) & out_of_fold.tested)
     outcomes, incidence = rows.outcomes.take(of_day), out_of_fold.incidence[0, of_day]
     title = f"{config.name}: {rows.endpoint.name} from day {day:g} ({rows.cohort.card.provenance})"
     times, horizons = out_of_fold.times_days, rows.endpoint.horizons_days

@@ -247,9 +247,28 @@ class TrainerConfig(Frozen):
 
 
 class ValidationConfig(Frozen):
-    """Repeated cross-validation, patients kept whole."""
+    """How out-of-fold predictions are made; patients are kept whole."""
 
+    scheme: Literal["cross_validation", "site", "temporal"] = "cross_validation"
+    """At random; each centre held out once; or later patients predicted from earlier ones."""
+    column: str | None = None
+    """Column of patients.csv that tells the centre (absent: ``site``), or the time, e.g. the year of infusion."""
     folds: Annotated[int, Field(ge=2)] = 5
+    """Parts that are tested; with ``site`` there are as many as centres."""
     repeats: Annotated[int, Field(ge=1)] = 1
+    """Of a split at random."""
     bootstrap: Annotated[int, Field(ge=20)] = 200
     """Bootstrap resamples of patients for the intervals."""
+
+    @model_validator(mode="after")
+    def _split_is_complete(self) -> Self:
+        if self.scheme != "cross_validation" and self.repeats > 1:
+            msg = f"repeats: {self.repeats} of a {self.scheme} split would all be the same; use 1"
+            raise ValueError(msg)
+        if self.scheme == "temporal" and self.column is None:
+            msg = "column: a temporal split needs to know the column that holds the time, e.g. the year of infusion"
+            raise ValueError(msg)
+        if self.scheme == "cross_validation" and self.column is not None:
+            msg = f"column: {self.column} has no meaning for cross_validation; set scheme to site or temporal"
+            raise ValueError(msg)
+        return self

@@ -1,4 +1,4 @@
-"""Patient-grouped folds."""
+"""Folds that keep patients whole: at random, by centre, by time."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ class Fold:
     train: NDArray[np.int64]
     """Row numbers."""
     test: NDArray[np.int64]
+    held_out: str = ""
+    """What the test rows share, where the split is not at random: a centre, or a span of time."""
 
 
 def patient_folds(
@@ -50,4 +52,65 @@ def patient_folds(
             held_out = fold_of[patient] == fold
             number = repeat * n_folds + fold
             folds.append(Fold(number, repeat, np.flatnonzero(~held_out), np.flatnonzero(held_out)))
+    return folds
+
+
+def site_folds(patient_id: NDArray[np.object_], site: NDArray[np.object_]) -> list[Fold]:
+    """Each centre is held out once, in the order of its name.
+
+    Rows whose site is None, or of a patient with several, have no centre: they are trained on, and never tested.
+
+    Args:
+        patient_id: (rows,).
+        site: (rows,): str or None.
+
+    Raises:
+        SequelaError: There are fewer than two centres.
+    """
+    _, patient = np.unique(patient_id.astype(str), return_inverse=True)
+    names = sorted({str(name) for name in site if name is not None})
+    if len(names) < 2:
+        msg = f"validation.scheme = site: {len(names)} centre is known; it takes two, or scheme: cross_validation"
+        raise SequelaError(msg)
+    code = np.array([-1 if name is None else names.index(str(name)) for name in site])
+    lowest, highest = np.full(patient.max() + 1, len(names)), np.full(patient.max() + 1, -1)
+    np.minimum.at(lowest, patient, code)
+    np.maximum.at(highest, patient, code)
+    of_row = np.where(lowest == highest, highest, -1)[patient]
+    return [
+        Fold(number, 0, np.flatnonzero(of_row != number), np.flatnonzero(of_row == number), name)
+        for number, name in enumerate(names)
+        if (of_row == number).any()
+    ]
+
+
+def temporal_folds(patient_id: NDArray[np.object_], when: NDArray[np.float64], *, n_folds: int) -> list[Fold]:
+    """Patients in order of time, in `n_folds` + 1 parts: each part but the first is predicted from all before it.
+
+    Patients of one time are in one part. Rows without a time are left out: nobody knows whether they came before.
+
+    Args:
+        patient_id: (rows,).
+        when: (rows,): e.g. the year of infusion; NaN where unknown.
+        n_folds: Parts that are tested.
+
+    Raises:
+        SequelaError: There are not enough different times.
+    """
+    _, first, patient = np.unique(patient_id.astype(str), return_index=True, return_inverse=True)
+    known = when[first][~np.isnan(when[first])]
+    cuts = np.unique(np.quantile(known, np.linspace(0, 1, n_folds + 2)[1:-1], method="higher")) if len(known) else known
+    part = np.searchsorted(cuts, when[first], side="right")
+    part = np.where(np.isnan(when[first]), -1, part)[patient]
+    if len(cuts) < n_folds or not (part == 0).any():
+        msg = (
+            f"validation.folds = {n_folds}: patients of {len(np.unique(known))} different times cannot be cut into "
+            f"{n_folds + 1} parts; use fewer folds"
+        )
+        raise SequelaError(msg)
+    folds = []
+    for number in range(n_folds):
+        test = np.flatnonzero(part == number + 1)
+        span = f"{when[test].min():g} to {when[test].max():g}"
+        folds.append(Fold(number, 0, np.flatnonzero((part >= 0) & (part <= number)), test, span))
     return folds

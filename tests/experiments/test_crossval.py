@@ -9,10 +9,12 @@ import pytest
 from numpy.typing import NDArray
 
 from experiments.config import RunConfig
-from experiments.crossval import cross_validate, even_grid, predictions_table, splits_record
+from experiments.crossval import cross_validate, even_grid, folds_of, predictions_table, splits_record
 from experiments.data import TrainingRows, load_rows
+from experiments.train import score
 from features.check import read_endpoint
 from features.config import FeatureConfig
+from features.errors import SequelaError
 from training.splits import Fold
 
 
@@ -72,3 +74,72 @@ def test_the_written_tables_hold_every_prediction(rows: TrainingRows, run_config
     np.testing.assert_array_equal(one["incidence"], out_of_fold.incidence[0, row, 2, at])
     tested = [patient for fold in splits_record(rows, out_of_fold) for patient in fold["test_patients"]]
     assert sorted(tested) == sorted(set(rows.patients.patient_id))
+
+
+def with_validation(config: RunConfig, **values: object) -> RunConfig:
+    validation = type(config.validation).model_validate({"bootstrap": 20} | values)
+    return config.model_copy(update={"validation": validation})
+
+
+def test_centres_are_held_out_and_named(rows: TrainingRows, run_config: RunConfig, tmp_path: Path) -> None:
+    config = with_validation(run_config, scheme="site")
+    out_of_fold = cross_validate(rows, config, tmp_path, Witness())
+    site = rows.cohort.patients.set_index("patient_id")["site"]
+    record = splits_record(rows, out_of_fold)
+    assert sorted(str(fold["held_out"]) for fold in record) == sorted(site.unique())
+    for fold, written in zip(out_of_fold.folds, record, strict=True):
+        assert set(site[list(rows.patients.patient_id[fold.test])]) == {written["held_out"]}
+        assert written["held_out"] not in set(site[list(rows.patients.patient_id[fold.train])])
+    assert out_of_fold.tested.all()
+    assert set(score(rows, out_of_fold, config)) == set(rows.endpoint.landmark_days)
+
+
+def test_later_patients_are_predicted_from_earlier_ones(
+    rows: TrainingRows, run_config: RunConfig, tmp_path: Path
+) -> None:
+    config = with_validation(run_config, scheme="temporal", column="age", folds=2)
+    out_of_fold = cross_validate(rows, config, tmp_path, Witness())
+    age = rows.cohort.patients.set_index("patient_id")["age"]
+    for fold in out_of_fold.folds:
+        train, test = (age[list(rows.patients.patient_id[part])] for part in (fold.train, fold.test))
+        assert train.max() < test.min()
+    assert 0.5 < out_of_fold.tested.mean() < 0.8, "a third is too early to be tested"
+    written = predictions_table(rows, out_of_fold)
+    assert written["incidence"].notna().all()
+    assert len(written) == out_of_fold.tested.sum() * len(rows.outcomes.causes) * len(even_grid(rows.endpoint))
+    scores = score(rows, out_of_fold, config)[rows.endpoint.landmark_days[0]]
+    assert np.isfinite([row["point"] for row in scores.table() if row["metric"] == "brier"]).all()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"scheme": "temporal", "column": "year"}, r"validation.column = year: .* has no such column in patients"),
+        ({"scheme": "temporal", "column": "site"}, r"validation.column = site: is no number"),
+        ({"scheme": "site", "column": "age"}, None),
+    ],
+    ids=["unknown", "text", "any column may name a group"],
+)
+def test_a_column_that_cannot_tell_is_refused(
+    rows: TrainingRows, run_config: RunConfig, values: dict[str, object], message: str | None
+) -> None:
+    config = with_validation(run_config, **values)
+    if message is None:
+        assert len(folds_of(rows, config)) > 2
+        return
+    with pytest.raises(SequelaError, match=message):
+        folds_of(rows, config)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"scheme": "site", "repeats": 2}, "would all be the same"),
+        ({"scheme": "temporal"}, "needs to know the column"),
+        ({"column": "site"}, "has no meaning for cross_validation"),
+    ],
+    ids=["repeats", "no column", "column without a scheme"],
+)
+def test_a_split_that_makes_no_sense_is_refused(run_config: RunConfig, values: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        with_validation(run_config, **values)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from features.errors import SequelaError
-from training.splits import patient_folds
+from training.splits import patient_folds, site_folds, temporal_folds
 
 Rows = tuple[NDArray[np.object_], NDArray[np.int64]]
 
@@ -86,3 +86,42 @@ def test_fewer_patients_than_folds_are_refused() -> None:
     patient = np.array(["a", "b", "a", "b"], dtype=object)
     with pytest.raises(SequelaError, match=r"validation\.folds = 3: only 2 patients"):
         patient_folds(patient, np.zeros(4, dtype=np.int64), n_folds=3, n_repeats=1, seed=0)
+
+
+def test_each_centre_is_held_out_once_and_who_has_none_is_never_tested() -> None:
+    patient = np.array(["a", "a", "b", "c", "d", "e", "f", "f"], dtype=object)
+    site = np.array(["Ulm", "Ulm", "Ulm", "Bonn", "Bonn", None, "Ulm", "Bonn"], dtype=object)
+    bonn, ulm = site_folds(patient, site)
+    assert (bonn.held_out, ulm.held_out) == ("Bonn", "Ulm")
+    assert bonn.test.tolist() == [3, 4]
+    assert ulm.test.tolist() == [0, 1, 2]
+    assert bonn.train.tolist() == [0, 1, 2, 5, 6, 7], "f was seen in both, and belongs to neither"
+    assert ulm.train.tolist() == [3, 4, 5, 6, 7]
+
+
+def test_one_centre_is_refused() -> None:
+    with pytest.raises(SequelaError, match=r"validation.scheme = site: 1 centre is known"):
+        site_folds(np.array(["a", "b"], dtype=object), np.array(["Ulm", None], dtype=object))
+
+
+@given(rows(), st.integers(2, 4), st.integers(0, 99))
+def test_nobody_is_predicted_from_later_patients(case: Rows, n_folds: int, seed: int) -> None:
+    patient, _ = case
+    names, of_row = np.unique(patient.astype(str), return_inverse=True)
+    years = np.random.default_rng(seed).permutation(len(names)).astype(float) + 2000
+    years[np.random.default_rng(seed).random(len(names)) < 0.1] = np.nan
+    when = years[of_row]
+    if (~np.isnan(years)).sum() <= n_folds:
+        with pytest.raises(SequelaError, match=r"cannot be cut into"):
+            temporal_folds(patient, when, n_folds=n_folds)
+        return
+    folds = temporal_folds(patient, when, n_folds=n_folds)
+    assert len(folds) == n_folds
+    for fold in folds:
+        assert len(fold.train)
+        assert len(fold.test)
+        assert when[fold.train].max() < when[fold.test].min()
+        assert not set(patient[fold.train]) & set(patient[fold.test])
+    tested = np.concatenate([fold.test for fold in folds])
+    assert len(set(tested)) == len(tested)
+    assert set(tested) | set(folds[0].train) == set(np.flatnonzero(~np.isnan(when)))
