@@ -7,16 +7,17 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import yaml
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from features.config import FeatureConfig
 from features.documents import load_mapping, validate
 from features.errors import SequelaError
 from features.schema import Frozen
-from training.config import ModelConfig, TrainerConfig, ValidationConfig
+from training.config import ModelConfig, TrainerConfig, TuningConfig, ValidationConfig
+from training.tuning import check_space
 
 Config = TypeVar("Config", bound=Frozen)
 
@@ -36,8 +37,16 @@ class RunConfig(Frozen):
     model: ModelConfig
     trainer: TrainerConfig = TrainerConfig()
     validation: ValidationConfig = ValidationConfig()
+    tuning: TuningConfig | None = None
+    """Settings of the model that are chosen in each training fold; absent: none."""
     seed: int = Field(default=0, ge=0)
     """Of folds, initial weights, bags, batches and bootstraps."""
+
+    @model_validator(mode="after")
+    def _space_is_of_the_model(self) -> Self:
+        if self.tuning is not None:
+            check_space(self.model, self.tuning)
+        return self
 
     def digest(self) -> str:
         """sha256 of the resolved configuration."""

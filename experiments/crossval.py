@@ -15,8 +15,10 @@ from experiments.config import RunConfig
 from experiments.data import TrainingRows
 from features.errors import SequelaError
 from features.schema import Endpoint
+from training.config import ModelConfig
 from training.fit import fit_risk_model
 from training.splits import Fold, patient_folds, site_folds, temporal_folds
+from training.tuning import tune
 
 GRID_POINTS = 50
 """Times of the even grid up to the last horizon on which out-of-fold predictions are written."""
@@ -127,7 +129,7 @@ def cross_validate(
         path = folder / f"fold-{fold.number:03d}.npy"
         if not path.exists():
             listener.fold_started(fold)
-            values = _predict_fold(rows, config, fold, times, listener)
+            values = _predict_fold(rows, config, fold, times, folder, listener)
             _save(path, values)
             listener.fold_ended(fold, values)
         incidence[fold.repeat, fold.test] = np.load(path, allow_pickle=False)
@@ -137,20 +139,52 @@ def cross_validate(
 
 
 def _predict_fold(
-    rows: TrainingRows, config: RunConfig, fold: Fold, times: NDArray[np.float64], listener: FoldListener
+    rows: TrainingRows,
+    config: RunConfig,
+    fold: Fold,
+    times: NDArray[np.float64],
+    folder: Path,
+    listener: FoldListener,
 ) -> NDArray[np.float64]:
-    """(test rows, causes, times): everything is fitted on the training rows of the fold."""
+    """(test rows, causes, times): everything is chosen and fitted on the training rows of the fold."""
+    seed = config.seed * 1000 + fold.number
     model = fit_risk_model(
         rows.patients.take(fold.train),
         rows.outcomes.take(fold.train),
         rows.cohort.card,
         config.features,
-        config.model,
+        tuned_model(rows, fold.train, config, seed, folder / f"fold-{fold.number:03d}.csv"),
         config.trainer,
-        seed=config.seed * 1000 + fold.number,
+        seed=seed,
         listener=lambda epoch, loss, out_of_bag: listener.epoch_ended(fold, epoch, loss, out_of_bag),
     )
     return model.predict_incidence(rows.patients.take(fold.test), times).values
+
+
+def tuned_model(
+    rows: TrainingRows, train: NDArray[np.int64], config: RunConfig, seed: int, written: Path
+) -> ModelConfig:
+    """The model with the settings that were best on inner folds of some rows; all trials are written as a table."""
+    if config.tuning is None:
+        return config.model
+    part = rows.patients.take(train), rows.outcomes.take(train)
+    card, features, trainer = rows.cohort.card, config.features, config.trainer
+    tuned = tune(*part, card, features, config.model, trainer, config.tuning, seed=seed)
+    lines = [
+        {"trial": trial.number, "score": trial.score, "chosen": trial.number == tuned.best, **trial.settings}
+        for trial in tuned.trials
+    ]
+    beside = written.with_suffix(".part")
+    pd.DataFrame(lines, columns=["trial", "score", "chosen", *config.tuning.space]).to_csv(beside, index=False)
+    beside.rename(written)
+    return tuned.model
+
+
+def tuning_table(folder: Path) -> pd.DataFrame:
+    """All trials of all folds, and of the final fit: fold, trial, score, chosen, and a column for each setting."""
+    parts = [pd.read_csv(path).assign(fold=path.stem.removeprefix("fold-")) for path in sorted(folder.glob("*.csv"))]
+    table = pd.concat(parts, ignore_index=True)
+    return table[["fold", *(name for name in table.columns if name != "fold")]]
 
 
 def _save(path: Path, values: NDArray[np.float64]) -> None:

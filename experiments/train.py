@@ -19,7 +19,15 @@ from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from numpy.typing import NDArray
 
 from experiments.config import RunConfig
-from experiments.crossval import OutOfFold, cross_validate, folds_of, predictions_table, splits_record
+from experiments.crossval import (
+    OutOfFold,
+    cross_validate,
+    folds_of,
+    predictions_table,
+    splits_record,
+    tuned_model,
+    tuning_table,
+)
 from experiments.data import TrainingRows, load_rows
 from experiments.example import example_patient
 from experiments.figures import calibration_figure, incidence_figure
@@ -38,6 +46,7 @@ from training.fit import fit_risk_model
 
 ARTIFACT = "artifact"
 RUN_FILE = "run.json"
+TUNING = "tuning.csv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,8 +193,10 @@ def _fit_final(
     rows: TrainingRows, config: RunConfig, scores: Mapping[float, Scores], run_id: str, folder: Path
 ) -> Manifest:
     """Fit on all rows and write the artifact."""
+    everyone = np.arange(len(rows.patients))
+    chosen = tuned_model(rows, everyone, config, config.seed, folder.parent / "folds" / "final.csv")
     model = fit_risk_model(
-        rows.patients, rows.outcomes, rows.cohort.card, config.features, config.model, config.trainer, seed=config.seed
+        rows.patients, rows.outcomes, rows.cohort.card, config.features, chosen, config.trainer, seed=config.seed
     )
     block, arrays = model_block(model)
     patient = example_patient(model.encoder, rows.endpoint.landmark_days[0])
@@ -228,6 +239,8 @@ def _write_report(
     (folder / "splits.json").write_text(json.dumps(splits_record(rows, out_of_fold), indent=1), "utf-8")
     write_yaml(folder / "run.yaml", config.model_dump(mode="json"))
     scores_table(scores).to_csv(folder / "scores.csv", index=False)
+    if config.tuning is not None:
+        tuning_table(folder.parent / "folds").to_csv(folder / TUNING, index=False)
     _draw(rows, out_of_fold, config, folder)
 
 
@@ -254,6 +267,8 @@ def _result(scores: Mapping[float, Scores], folder: Path) -> Iterator[LogItem]:
     yield Table("scores.json", {str(name): list(column) for name, column in scores_table(scores).items()})
     for name in ("cif.png", "calibration.png", "oof_predictions.parquet", "splits.json", "scores.csv"):
         yield File(folder / "report" / name)
+    if (folder / "report" / TUNING).exists():
+        yield File(folder / "report" / TUNING)
 
 
 def _log_model(run_id: str, manifest: Manifest, artifact: Path) -> None:

@@ -272,3 +272,33 @@ class ValidationConfig(Frozen):
             msg = f"column: {self.column} has no meaning for cross_validation; set scheme to site or temporal"
             raise ValueError(msg)
         return self
+
+
+class SearchRange(Frozen):
+    """Numbers between two ends; whole ones where both ends are."""
+
+    low: int | float
+    high: int | float
+    log: bool = False
+    """Whether to search evenly on the logarithmic scale."""
+
+    @model_validator(mode="after")
+    def _ends_are_ordered(self) -> Self:
+        if self.low >= self.high or (self.log and self.low <= 0):
+            msg = f"low: {self.low} must lie below high: {self.high}, and above 0 on the logarithmic scale"
+            raise ValueError(msg)
+        return self
+
+
+class TuningConfig(Frozen):
+    """Settings of the model that are chosen in each training fold, by inner cross-validation."""
+
+    space: Annotated[
+        dict[str, SearchRange | Annotated[tuple[bool | int | float | str | None, ...], Field(min_length=1)]],
+        Field(min_length=1),
+    ]
+    """By dotted key below `model`: ``{low: 0.001, high: 0.1, log: true}``, or a list of choices."""
+    trials: Annotated[int, Field(ge=1)] = 20
+    """Proposals beside the model as configured; each is fitted once for every inner fold."""
+    folds: Annotated[int, Field(ge=2)] = 3
+    """Inner folds."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,21 @@ import pytest
 from numpy.typing import NDArray
 
 from experiments.config import RunConfig
-from experiments.crossval import cross_validate, even_grid, folds_of, predictions_table, splits_record
+from experiments.crossval import (
+    cross_validate,
+    even_grid,
+    folds_of,
+    predictions_table,
+    splits_record,
+    tuned_model,
+    tuning_table,
+)
 from experiments.data import TrainingRows, load_rows
 from experiments.train import score
 from features.check import read_endpoint
 from features.config import FeatureConfig
 from features.errors import SequelaError
+from training.config import TuningConfig
 from training.splits import Fold
 
 
@@ -143,3 +153,27 @@ def test_a_column_that_cannot_tell_is_refused(
 def test_a_split_that_makes_no_sense_is_refused(run_config: RunConfig, values: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         with_validation(run_config, **values)
+
+
+def test_nobody_of_the_test_fold_takes_part_in_tuning(
+    rows: TrainingRows, run_config: RunConfig, tmp_path: Path
+) -> None:
+    space = {"penalty": {"low": 1.0, "high": 1000.0, "log": True}}
+    tuning = TuningConfig.model_validate({"space": space, "trials": 3, "folds": 2})
+    config = run_config.model_copy(update={"tuning": tuning})
+    before = cross_validate(rows, config, tmp_path / "before", Witness())
+    test = before.folds[0].test
+    cause, duration = rows.outcomes.cause.copy(), rows.outcomes.duration_days.copy()
+    cause[test], duration[test] = (cause[test] + 1) % 3, duration[test] / 2
+    other = replace(rows, outcomes=replace(rows.outcomes, cause=cause, duration_days=duration))
+    fold = before.folds[0]
+    chosen = [
+        tuned_model(study, fold.train, config, 0, tmp_path / f"{name}.csv")
+        for name, study in (("same", rows), ("other", other))
+    ]
+    assert chosen[0] == chosen[1]
+    assert (tmp_path / "same.csv").read_bytes() == (tmp_path / "other.csv").read_bytes()
+    table = tuning_table(tmp_path / "before")
+    assert list(table) == ["fold", "trial", "score", "chosen", "penalty"]
+    assert table.groupby("fold")["chosen"].sum().tolist() == [1, 1, 1]
+    assert table["trial"].max() == 3

@@ -1,0 +1,161 @@
+"""Choosing a model's settings inside a training fold, by inner cross-validation: the outer test fold is never seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import optuna
+from pydantic import TypeAdapter, ValidationError
+
+from features.config import FeatureConfig
+from features.outcomes import Outcomes
+from features.patients import Patients
+from features.schema import CohortCard
+from training.config import ModelConfig, SearchRange, TrainerConfig, TuningConfig
+from training.fit import fit_risk_model
+from training.splits import patient_folds
+from training.stacking import enough_events, residual_products, scoring_grid
+
+Setting = bool | int | float | str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Settings that were tried."""
+
+    number: int
+    """0: the model as configured."""
+    settings: Mapping[str, Setting]
+    """By dotted key; none for the model as configured."""
+    score: float
+    """IPCW-integrated Brier score over that of Aalen–Johansen, mean over causes, out of the inner folds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """The best of the trials."""
+
+    model: ModelConfig
+    trials: tuple[Trial, ...]
+    """In the order in which they were tried; none where there were too few events to choose by."""
+
+    @property
+    def best(self) -> int:
+        """Number of the trial with the lowest score; the first of them."""
+        return int(np.argmin([trial.score for trial in self.trials])) if self.trials else 0
+
+
+def tune(
+    patients: Patients,
+    outcomes: Outcomes,
+    card: CohortCard,
+    features: FeatureConfig,
+    model: ModelConfig,
+    trainer: TrainerConfig,
+    tuning: TuningConfig,
+    *,
+    seed: int,
+) -> Tuned:
+    """Try settings on inner folds of these patients, and on nobody else.
+
+    The model as configured is the first trial, so that tuning keeps it unless something was better. Others are proposed
+    by the tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011). All trials share the folds.
+
+    Args:
+        patients: Training rows of one outer fold; rows of one patient are held out together.
+        outcomes: Their outcomes.
+        card: What the cohort's variables mean.
+        features: Which features the model sees; encoders are fitted in the inner folds.
+        model: The model as configured.
+        trainer: Where Lightning trains.
+        tuning: The space and the number of trials.
+        seed: Of proposals, folds and fits.
+
+    Raises:
+        SequelaError: There are fewer patients than inner folds.
+    """
+    if not enough_events(outcomes):
+        return Tuned(model, ())
+    ids, cause = patients.patient_id, outcomes.cause
+    folds = patient_folds(ids, cause, n_folds=tuning.folds, n_repeats=1, seed=seed)
+    times = scoring_grid(outcomes)
+
+    def score(candidate: ModelConfig) -> float:
+        incidence = np.empty((1, len(outcomes), len(outcomes.causes), len(times)))
+        for fold in folds:
+            part = patients.take(fold.train), outcomes.take(fold.train)
+            fitted = fit_risk_model(*part, card, features, candidate, trainer, seed=seed)
+            incidence[0, fold.test] = fitted.predict_incidence(patients.take(fold.test), times).values
+        return float(residual_products(incidence, times, outcomes, patients.landmark_day)[0][0, 0])
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed))
+    trials = [Trial(0, {}, score(model))]
+    for number in range(1, tuning.trials + 1):
+        asked = study.ask()
+        settings = {key: _propose(asked, key, where) for key, where in tuning.space.items()}
+        trials.append(Trial(number, settings, score(with_settings(model, settings))))
+        study.tell(asked, trials[-1].score)
+    tuned = Tuned(model, tuple(trials))
+    return Tuned(with_settings(model, trials[tuned.best].settings), tuned.trials)
+
+
+def _propose(trial: optuna.Trial, key: str, where: SearchRange | tuple[Setting, ...]) -> Setting:
+    if not isinstance(where, SearchRange):
+        chosen: Setting = trial.suggest_categorical(key, list(where))
+        return chosen
+    if isinstance(where.low, int) and isinstance(where.high, int):
+        return trial.suggest_int(key, where.low, where.high, log=where.log)
+    return trial.suggest_float(key, where.low, where.high, log=where.log)
+
+
+def with_settings(model: ModelConfig, settings: Mapping[str, Setting]) -> ModelConfig:
+    """The model with other values at dotted keys; ``members.1.hidden`` is the second member's.
+
+    Raises:
+        ValueError: There is no such key, or its value is not allowed.
+    """
+    content = model.model_dump(mode="json")
+    for key, value in settings.items():
+        *parents, last = key.split(".")
+        block: Any = content
+        for name in parents:
+            block = _inside(block, name)
+        if _inside(block, last) is _MISSING:
+            msg = f"tuning.space.{key}: model {model.kind} has no such setting"
+            raise ValueError(msg)
+        block[int(last) if isinstance(block, list) else last] = value
+    try:
+        changed: ModelConfig = TypeAdapter(ModelConfig).validate_python(content)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False)[0]
+        shown = ", ".join(f"{key}={value}" for key, value in settings.items())
+        msg = f"tuning.space: {shown} is not allowed: {found['msg']}; narrow the space"
+        raise ValueError(msg) from error
+    return changed
+
+
+_MISSING = object()
+
+
+def _inside(block: Any, name: str) -> Any:  # noqa: ANN401  (plain JSON)
+    """What a mapping or a list holds under a name or number."""
+    if isinstance(block, dict):
+        return block.get(name, _MISSING)
+    if isinstance(block, list) and name.isdigit() and int(name) < len(block):
+        return block[int(name)]
+    return _MISSING
+
+
+def check_space(model: ModelConfig, tuning: TuningConfig) -> None:
+    """Both ends of every range, and every choice, must be settings that the model knows and allows.
+
+    Raises:
+        ValueError: One is not.
+    """
+    for key, where in tuning.space.items():
+        for value in (where.low, where.high) if isinstance(where, SearchRange) else where:
+            with_settings(model, {key: value})
