@@ -17,7 +17,7 @@ from features.documents import load_mapping, validate
 from features.errors import SequelaError
 from features.schema import Frozen
 from training.config import ModelConfig, TrainerConfig, TuningConfig, ValidationConfig
-from training.tuning import check_space
+from training.search_space import check_space
 
 Config = TypeVar("Config", bound=Frozen)
 

@@ -110,6 +110,7 @@ def cross_validate(
     folder: Path,
     listener: FoldListener,
     progress: Callable[[int, int], None] | None = None,
+    trials: Callable[[int, int], None] | None = None,
 ) -> OutOfFold:
     """Fit on all but one fold, predict it, for every fold.
 
@@ -119,6 +120,7 @@ def cross_validate(
         folder: Each finished fold is kept here (``fold-003.npy``) and not fitted again.
         listener: Told of each fold.
         progress: Told how many folds of how many are done.
+        trials: Told how many trials of how many are done, where settings are tuned.
     """
     folds = folds_of(rows, config)
     times = evaluation_times(rows.endpoint)
@@ -129,7 +131,7 @@ def cross_validate(
         path = folder / f"fold-{fold.number:03d}.npy"
         if not path.exists():
             listener.fold_started(fold)
-            values = _predict_fold(rows, config, fold, times, folder, listener)
+            values = _predict_fold(rows, config, fold, times, folder, listener, trials)
             _save(path, values)
             listener.fold_ended(fold, values)
         incidence[fold.repeat, fold.test] = np.load(path, allow_pickle=False)
@@ -145,6 +147,7 @@ def _predict_fold(
     times: NDArray[np.float64],
     folder: Path,
     listener: FoldListener,
+    trials: Callable[[int, int], None] | None,
 ) -> NDArray[np.float64]:
     """(test rows, causes, times): everything is chosen and fitted on the training rows of the fold."""
     seed = config.seed * 1000 + fold.number
@@ -153,7 +156,7 @@ def _predict_fold(
         rows.outcomes.take(fold.train),
         rows.cohort.card,
         config.features,
-        tuned_model(rows, fold.train, config, seed, folder / f"fold-{fold.number:03d}.csv"),
+        tuned_model(rows, fold.train, config, seed, folder / f"fold-{fold.number:03d}.csv", trials),
         config.trainer,
         seed=seed,
         listener=lambda epoch, loss, out_of_bag: listener.epoch_ended(fold, epoch, loss, out_of_bag),
@@ -162,14 +165,19 @@ def _predict_fold(
 
 
 def tuned_model(
-    rows: TrainingRows, train: NDArray[np.int64], config: RunConfig, seed: int, written: Path
+    rows: TrainingRows,
+    train: NDArray[np.int64],
+    config: RunConfig,
+    seed: int,
+    written: Path,
+    progress: Callable[[int, int], None] | None = None,
 ) -> ModelConfig:
     """The model with the settings that were best on inner folds of some rows; all trials are written as a table."""
     if config.tuning is None:
         return config.model
     part = rows.patients.take(train), rows.outcomes.take(train)
     card, features, trainer = rows.cohort.card, config.features, config.trainer
-    tuned = tune(*part, card, features, config.model, trainer, config.tuning, seed=seed)
+    tuned = tune(*part, card, features, config.model, trainer, config.tuning, seed=seed, progress=progress)
     lines = [
         {"trial": trial.number, "score": trial.score, "chosen": trial.number == tuned.best, **trial.settings}
         for trial in tuned.trials

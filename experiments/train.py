@@ -55,6 +55,8 @@ class Progress:
 
     cells: Callable[[int, int], None]
     folds: Callable[[int, int], None]
+    trials: Callable[[int, int], None] | None = None
+    """Where settings are tuned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +98,9 @@ def train(config: RunConfig, home: Home, progress: Progress, *, resume: bool = F
     client = open_store(home)
     tracker, folder = _resumed(client, home, config, rows) if resume else _started(client, home, config, rows)
     with tracker.ends_truthfully(), _record_of(folder):
-        out_of_fold = cross_validate(rows, config, folder / "folds", tracker, progress.folds)
+        out_of_fold = cross_validate(rows, config, folder / "folds", tracker, progress.folds, progress.trials)
         scores = score(rows, out_of_fold, config)
-        manifest = _fit_final(rows, config, scores, tracker.run_id, folder / ARTIFACT)
+        manifest = _fit_final(rows, config, scores, tracker.run_id, folder / ARTIFACT, progress)
         _write_report(rows, out_of_fold, scores, config, folder / "report")
         tracker.log(_result(scores, folder))
         _log_model(tracker.run_id, manifest, folder / ARTIFACT)
@@ -190,11 +192,16 @@ def observed_from_landmark(outcomes: Outcomes) -> NDArray[np.bool_]:
 
 
 def _fit_final(
-    rows: TrainingRows, config: RunConfig, scores: Mapping[float, Scores], run_id: str, folder: Path
+    rows: TrainingRows,
+    config: RunConfig,
+    scores: Mapping[float, Scores],
+    run_id: str,
+    folder: Path,
+    progress: Progress,
 ) -> Manifest:
     """Fit on all rows and write the artifact."""
     everyone = np.arange(len(rows.patients))
-    chosen = tuned_model(rows, everyone, config, config.seed, folder.parent / "folds" / "final.csv")
+    chosen = tuned_model(rows, everyone, config, config.seed, folder.parent / "folds" / "final.csv", progress.trials)
     model = fit_risk_model(
         rows.patients, rows.outcomes, rows.cohort.card, config.features, chosen, config.trainer, seed=config.seed
     )

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import optuna
-from pydantic import TypeAdapter, ValidationError
 
 from features.config import FeatureConfig
 from features.outcomes import Outcomes
@@ -16,10 +14,9 @@ from features.patients import Patients
 from features.schema import CohortCard
 from training.config import ModelConfig, SearchRange, TrainerConfig, TuningConfig
 from training.fit import fit_risk_model
+from training.search_space import Setting, with_settings
 from training.splits import patient_folds
 from training.stacking import enough_events, residual_products, scoring_grid
-
-Setting = bool | int | float | str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +55,7 @@ def tune(
     tuning: TuningConfig,
     *,
     seed: int,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Tuned:
     """Try settings on inner folds of these patients, and on nobody else.
 
@@ -73,6 +71,7 @@ def tune(
         trainer: Where Lightning trains.
         tuning: The space and the number of trials.
         seed: Of proposals, folds and fits.
+        progress: Told how many trials of how many are done.
 
     Raises:
         SequelaError: There are fewer patients than inner folds.
@@ -95,10 +94,14 @@ def tune(
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed))
     trials = [Trial(0, {}, score(model))]
     for number in range(1, tuning.trials + 1):
+        if progress is not None:
+            progress(number, tuning.trials + 1)
         asked = study.ask()
         settings = {key: _propose(asked, key, where) for key, where in tuning.space.items()}
         trials.append(Trial(number, settings, score(with_settings(model, settings))))
         study.tell(asked, trials[-1].score)
+    if progress is not None:
+        progress(tuning.trials + 1, tuning.trials + 1)
     tuned = Tuned(model, tuple(trials))
     return Tuned(with_settings(model, trials[tuned.best].settings), tuned.trials)
 
@@ -110,52 +113,3 @@ def _propose(trial: optuna.Trial, key: str, where: SearchRange | tuple[Setting, 
     if isinstance(where.low, int) and isinstance(where.high, int):
         return trial.suggest_int(key, where.low, where.high, log=where.log)
     return trial.suggest_float(key, where.low, where.high, log=where.log)
-
-
-def with_settings(model: ModelConfig, settings: Mapping[str, Setting]) -> ModelConfig:
-    """The model with other values at dotted keys; ``members.1.hidden`` is the second member's.
-
-    Raises:
-        ValueError: There is no such key, or its value is not allowed.
-    """
-    content = model.model_dump(mode="json")
-    for key, value in settings.items():
-        *parents, last = key.split(".")
-        block: Any = content
-        for name in parents:
-            block = _inside(block, name)
-        if _inside(block, last) is _MISSING:
-            msg = f"tuning.space.{key}: model {model.kind} has no such setting"
-            raise ValueError(msg)
-        block[int(last) if isinstance(block, list) else last] = value
-    try:
-        changed: ModelConfig = TypeAdapter(ModelConfig).validate_python(content)
-    except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False)[0]
-        shown = ", ".join(f"{key}={value}" for key, value in settings.items())
-        msg = f"tuning.space: {shown} is not allowed: {found['msg']}; narrow the space"
-        raise ValueError(msg) from error
-    return changed
-
-
-_MISSING = object()
-
-
-def _inside(block: Any, name: str) -> Any:  # noqa: ANN401  (plain JSON)
-    """What a mapping or a list holds under a name or number."""
-    if isinstance(block, dict):
-        return block.get(name, _MISSING)
-    if isinstance(block, list) and name.isdigit() and int(name) < len(block):
-        return block[int(name)]
-    return _MISSING
-
-
-def check_space(model: ModelConfig, tuning: TuningConfig) -> None:
-    """Both ends of every range, and every choice, must be settings that the model knows and allows.
-
-    Raises:
-        ValueError: One is not.
-    """
-    for key, where in tuning.space.items():
-        for value in (where.low, where.high) if isinstance(where, SearchRange) else where:
-            with_settings(model, {key: value})

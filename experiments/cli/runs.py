@@ -30,7 +30,7 @@ def train(
         from experiments.train import train as carry_out  # imports Lightning and MLflow: seconds
 
         for config in configs:
-            progress = Progress(bar(f"{config.name}: cells"), bar(f"{config.name}: folds"))
+            progress = Progress(*(bar(f"{config.name}: {step}") for step in ("cells", "folds", "trials")))
             result = carry_out(config, Home.current(), progress, resume=resume)
             print_scores(config.name, result.scores)
             stderr.print(f"run {result.run_id}: report in {result.folder / 'report'}", highlight=False, soft_wrap=True)

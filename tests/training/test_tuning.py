@@ -12,7 +12,8 @@ from features.outcomes import Outcomes
 from features.patients import Measurements, Patients
 from features.schema import CohortCard, Variable
 from training.config import CoxConfig, MixtureConfig, NetworkConfig, SearchRange, TrainerConfig, TuningConfig
-from training.tuning import Tuned, check_space, tune, with_settings
+from training.search_space import check_space, with_settings
+from training.tuning import Tuned, tune
 
 CPU = TrainerConfig(accelerator="cpu")
 CARD = CohortCard(
