@@ -44,7 +44,7 @@ def predict_cohort(
         artifact: The model.
         cohort_folder: Events may be absent.
         store: Folder of the feature stores.
-        landmark_day: One of the endpoint's; default the first.
+        landmark_day: From the endpoint's first to its last; default the first.
         horizons_days: Default the endpoint's.
         progress: Told how many samples of how many were read.
 
@@ -54,14 +54,13 @@ def predict_cohort(
         training range); one row a patient, cause and horizon.
 
     Raises:
-        SequelaError: The cohort has findings or does not fit the model, or the model was not trained for the landmark
-            or a horizon.
+        SequelaError: The cohort has findings or does not fit the model, or the model does not answer from the landmark
+            or at a horizon.
     """
     endpoint = artifact.manifest.endpoint
     day = endpoint.landmark_days[0] if landmark_day is None else landmark_day
-    if day not in endpoint.landmark_days:
-        known = ", ".join(f"{d:g}" for d in endpoint.landmark_days)
-        msg = f"--landmark-day {day:g}: this model predicts from day {known}"
+    if not endpoint.predicts_from(day):
+        msg = f"--landmark-day {day:g}: this model predicts from {endpoint.landmark_range}"
         raise SequelaError(msg)
     times: NDArray[np.float64] = np.array(requested_horizons(horizons_days, endpoint))
     cohort = read_cohort(cohort_folder)

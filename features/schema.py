@@ -100,7 +100,8 @@ class Endpoint(Frozen):
     event: EventRule
     competing: tuple[EventRule, ...] = ()
     landmark_days: Annotated[tuple[float, ...], Field(min_length=1)] = (0.0,)
-    """Days from which predictions look ahead; only what was known by then enters."""
+    """Days from which a model is trained to look ahead; only what was known by then enters. It answers from any day
+    between the first and the last: a landmark super-model (van Houwelingen, Scand J Stat 2007;34:70)."""
     horizons_days: Annotated[tuple[float, ...], Field(min_length=1)]
     """Days after the landmark at which risks are reported."""
 
@@ -127,3 +128,13 @@ class Endpoint(Frozen):
     def causes(self) -> tuple[str, ...]:
         """Names of causes 1, 2, …: the event of interest first, then those that compete."""
         return (self.event.name, *(rule.name for rule in self.competing))
+
+    def predicts_from(self, day: float) -> bool:
+        """Whether a model of this endpoint answers from a day."""
+        return self.landmark_days[0] <= day <= self.landmark_days[-1]
+
+    @property
+    def landmark_range(self) -> str:
+        """The days from which it answers, for people."""
+        first, last = self.landmark_days[0], self.landmark_days[-1]
+        return f"day {first:g}" if first == last else f"any day from {first:g} to {last:g}"

@@ -188,9 +188,8 @@ def _absent_genes(record: PatientRecord, artifact: Artifact) -> Iterator[str]:
 
 def _check_record(record: PatientRecord, place: str, endpoint: Endpoint, samples: SampleFeatures | None) -> None:
     field = f"{place}.landmark_day"
-    if record.landmark_day not in endpoint.landmark_days:
-        known = ", ".join(f"{day:g}" for day in endpoint.landmark_days)
-        raise InputError(field, f"must be a landmark of the endpoint {endpoint.name}: {known}")
+    if not endpoint.predicts_from(record.landmark_day):
+        raise InputError(field, f"must be {endpoint.landmark_range}: from there {endpoint.name} is predicted")
     if len(record.events) > MAX_EVENTS:
         raise InputError(f"{place}.events", f"may hold at most {MAX_EVENTS:,} events")
     for j, sample in enumerate(record.samples):

@@ -124,7 +124,7 @@ def declare_intensities(cohort: Path) -> None:
     [
         pytest.param(["--horizon-days", "365", "--horizon-days", "90"], None, "must ascend", id="descending"),
         pytest.param(["--horizon-days", "9999"], None, "at most 365 days", id="beyond"),
-        pytest.param(["--landmark-day", "7"], None, "predicts from day 0, 30", id="landmark"),
+        pytest.param(["--landmark-day", "31"], None, "predicts from any day from 0 to 30", id="landmark"),
         pytest.param([], rename_materials, "samples.material knows none of", id="materials"),
         pytest.param([], declare_intensities, "the model was trained on counts", id="intensities"),
     ],
