@@ -180,7 +180,7 @@ def fit_deephit(
         patient_id: (rows,): rows of one patient are held out together.
         config: The network.
         trainer_config: Accelerator, devices, precision.
-        seed: Of initial weights, patients held out and mini-batches; dropout has a generator seeded from it.
+        seed: Of initial weights, dropout, patients held out and mini-batches.
         listener: Told the losses of each epoch, those of the patients held out in the place of out-of-bag ones.
 
     Raises:
@@ -200,9 +200,7 @@ def fit_deephit(
     matrix = torch.as_tensor(x, dtype=torch.float32)
     training = DeepHitTraining(module, matrix, places(outcomes, edges), torch.as_tensor(held_out), config, listener)
     batches = RowBatches(training_rows, config.batch_rows, int(rng.integers(2**31)))
-    with torch.random.fork_rng():
-        torch.manual_seed(int(rng.integers(2**31)))  # dropout knows no generator of its own
-        run_lightning(training, batches, trainer_config, config.max_epochs)
+    run_lightning(training, batches, trainer_config, config.max_epochs)
     module = module.cpu()
     module.load_state_dict({name: value.cpu() for name, value in training.kept.items()})
     return DeepHit(module, edges)

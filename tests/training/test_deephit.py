@@ -109,7 +109,7 @@ def test_it_learns_what_is_not_linear() -> None:
     low, high = model.incidence(np.array([[0.0, 0.0], [1.8, 0.0]]), np.zeros(2), np.array([100.0]))[:, 0, 0]
     truth = [h / (h + 0.003) * -math.expm1(-100 * (h + 0.003)) for h in (0.004, 0.004 * math.exp(1.8**2))]
     assert low == pytest.approx(truth[0], abs=0.12)
-    assert high == pytest.approx(truth[1], abs=0.15)
+    assert high == pytest.approx(truth[1], abs=0.2)
 
 
 def test_training_leaves_the_global_generator_alone() -> None:

@@ -41,6 +41,22 @@ class Dense(nn.Module):
         return nn.functional.linear(x, self.weight, self.bias)
 
 
+class Dropout(nn.Module):
+    """Inverted dropout that draws from a generator of its own."""
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share = share
+        self.generator = torch.Generator()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """As given, where nothing is trained."""
+        if not self.training or self.share == 0.0:
+            return x
+        kept = torch.rand(x.shape, generator=self.generator) >= self.share
+        return x * kept.to(x.device) / (1.0 - self.share)
+
+
 class DeepHitModule(nn.Module):
     """A shared layer, and for each cause a layer that sees the shared one and the features."""
 
@@ -53,12 +69,12 @@ class DeepHitModule(nn.Module):
             nn.Sequential(
                 Dense(sizes.n_features + sizes.n_shared, sizes.n_own),
                 nn.ReLU(),
-                nn.Dropout(dropout),
+                Dropout(dropout),
                 Dense(sizes.n_own, sizes.n_bins),
             )
             for _ in range(sizes.n_causes)
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x_np: Tensor) -> Tensor:
         """Log probabilities (rows, causes · bins + 1): of each cause in each bin, and last, of none."""
@@ -69,7 +85,10 @@ class DeepHitModule(nn.Module):
 
     @torch.no_grad()
     def initialise(self, generator: torch.Generator) -> None:
-        """Draw the weights (He et al., ICCV 2015), biases 0."""
+        """Draw the weights (He et al., ICCV 2015), biases 0, and seed dropout."""
+        for layer in self.modules():
+            if isinstance(layer, Dropout):
+                layer.generator.manual_seed(int(torch.randint(2**31, (1,), generator=generator)))
         for name, value in self.named_parameters():
             if name.endswith("bias"):
                 value.zero_()
