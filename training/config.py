@@ -55,6 +55,8 @@ class NetworkConfig(Frozen):
     """Bins of follow-up, of about equal numbers of events."""
     hidden: Annotated[int, Field(ge=1)] = 16
     """Hidden units of each member and cause."""
+    score_weight: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the integrated Brier score beside the likelihood; 2 and 10 changed nothing on public tables."""
     learning_rate: Annotated[float, Field(gt=0)] = 0.01
     weight_decay: Annotated[float, Field(ge=0)] = 0.05
     """AdamW's decoupled decay, of all weights but the base hazards."""

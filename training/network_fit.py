@@ -18,6 +18,8 @@ from training.lightning_run import run_lightning
 from training.models.network import HazardNetwork, NetworkSizes, PackedHazards, log_hazards
 from training.models.partial_likelihood import MAX_LINEAR_PREDICTOR, PartialLikelihood
 from training.models.penalised_fit import maximise, most_likely_penalty
+from training.pieces import fit_pieces
+from training.proper_score import ScoreTargets, integrated_brier, score_targets
 
 EpochListener = Callable[[int, float, float], None]
 """Called after each epoch with epoch, training loss and mean out-of-bag loss."""
@@ -47,12 +49,14 @@ class HazardTraining(pl.LightningModule):
         weights: Tensor,
         config: NetworkConfig,
         listener: EpochListener | None,
+        targets: ScoreTargets | None = None,
     ) -> None:
-        """`weights` is (members, rows): how often each member drew each row's patient."""
+        """`weights` is (members, rows): how often each member drew each row's patient; `targets` are of all rows."""
         super().__init__()
         self.module = module
         self.config = config
         self.listener = listener
+        self.targets = targets
         self.register_buffer("x", x, persistent=False)
         self.register_buffer("at_risk", binned.at_risk, persistent=False)
         self.register_buffer("event", binned.event, persistent=False)
@@ -78,12 +82,20 @@ class HazardTraining(pl.LightningModule):
         event, at_risk = self.event[rows], self.at_risk[rows][:, None]
         return -(event * cause + (at_risk - event) * none).sum(dim=-1)
 
+    def setup(self, stage: str) -> None:
+        """Targets go where the network goes."""
+        del stage
+        if self.targets is not None:
+            self.targets = ScoreTargets(*(value.to(self.device) for value in self.targets))
+
     def training_step(self, batch: Tensor, _: int) -> Tensor:
-        """Multinomial negative log-likelihood of a mini-batch, averaged over the bag of each member."""
+        """Multinomial negative log-likelihood, and a proper score, of a mini-batch, averaged over each member's bag."""
         cause, none = log_hazards(self.module(self.x[batch]).float())
         event, at_risk = self.event[batch], self.at_risk[batch]
         stays = at_risk - event.sum(dim=1)
         loss = -(event * cause).sum(dim=(-1, -2)) - (stays * none).sum(dim=-1)
+        if self.targets is not None:
+            loss = loss + self.config.score_weight * integrated_brier(cause, none, self.targets.take(batch))
         weighted = (loss * self.weights[:, batch]).sum(dim=0).mean()
         self.loss_sum += float(weighted.detach()) / self.module.sizes.n_members * len(batch)
         return weighted
@@ -107,9 +119,9 @@ class HazardTraining(pl.LightningModule):
         score = total / (self.weights == 0).sum(dim=1, keepdim=True).clamp(min=1)
         better = score < self.best - 1e-5 * self.best.abs().nan_to_num(posinf=0.0)
         self.best = torch.where(better, score, self.best)
-        for name, value in self.module.state_dict().items():
+        for name, value in self.module.named_parameters():
             mask = better.reshape(*better.shape, *[1] * (value.ndim - 2))
-            self.kept[name] = torch.where(mask, value, self.kept[name].to(value.device))
+            self.kept[name] = torch.where(mask, value.detach(), self.kept[name].to(value.device))
         self.stale = 0 if bool(better.any()) else self.stale + 1
         return score
 
@@ -145,8 +157,10 @@ def fit_network(
     rng = np.random.default_rng(seed)
     edges = bin_edges(outcomes, config.bins)
     binned = to_bins(outcomes, edges)
-    sizes = NetworkSizes(config.members, x.shape[1], len(outcomes.causes), len(edges) - 1, config.hidden)
-    module = PackedHazards(sizes, torch.Generator().manual_seed(int(rng.integers(2**31))))
+    pieces = fit_pieces(x, int((outcomes.cause > 0).sum()))
+    shape = (x.shape[1], len(outcomes.causes), len(edges) - 1, config.hidden, len(pieces.feature))
+    generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
+    module = PackedHazards(NetworkSizes(config.members, *shape), generator, pieces)
     _, patient = np.unique(patient_id.astype(str), return_inverse=True)
     drawn = rng.poisson(1.0, size=(config.members, patient.max() + 1))[:, patient]
     begin_linear(module, x, outcomes, binned, drawn, ridge_penalties(x, outcomes, patient_id))
@@ -157,6 +171,7 @@ def fit_network(
         torch.as_tensor(drawn, dtype=torch.float32),
         config,
         listener,
+        score_targets(outcomes, edges) if config.score_weight else None,
     )
     batches = RowBatches(np.arange(len(x)), config.batch_rows, int(rng.integers(2**31)))
     run_lightning(training, batches, trainer_config, config.max_epochs)
@@ -207,7 +222,7 @@ def begin_linear(
             if not len(likelihood.event_row):
                 continue
             beta = maximise(likelihood, penalty, tolerance=START_TOLERANCE)
-            module.linear[member, k] = torch.as_tensor(beta, dtype=torch.float32)
-        beta = module.linear[member].T.double().numpy()
+            module.linear[member, k, : x.shape[1]] = torch.as_tensor(beta, dtype=torch.float32)
+        beta = module.linear[member, :, : x.shape[1]].T.double().numpy()
         relative = np.exp(np.clip(x @ beta, -MAX_LINEAR_PREDICTOR, MAX_LINEAR_PREDICTOR))
         module.base[member] = base_logits(binned, torch.as_tensor(relative, dtype=torch.float32))

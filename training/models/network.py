@@ -1,17 +1,17 @@
 """The discrete-hazard network: a packed, bagged ensemble of multinomial hazard models, in plain torch.
 
 In bin j of follow-up, a patient still event-free has the event of cause k with probability
-h_k(j | x) = exp(z_k) / (1 + Σ exp(z_l)), z_k(j, x) = a_k(j) + x·w_k + τ(j) x·v_k + g_k(x, τ(j)),
-with τ the bin's place in [−1, 1] and g a small network. Multinomial logistic hazards: Allison, Sociol Methodol
-1982;13:61; Tutz & Schmid, Modeling Discrete Time-to-Event Data, 2016, ch. 8. All members are one batched program
-(packed ensembles: Gorishniy et al., TabM, ICLR 2025), and each cause has weights of its own, so that each can be
-stopped at its own best epoch: a rare cause overfits long before a common one.
+h_k(j | x) = exp(z_k) / (1 + Σ exp(z_l)), z_k(j, x) = a_k(j) + u·w_k + τ(j) u·v_k + g_k(u, τ(j)),
+with τ the bin's place in [−1, 1], g a small network, and u = x followed by the pieces of numeric features. Multinomial
+logistic hazards: Allison, Sociol Methodol 1982;13:61; Tutz & Schmid, Modeling Discrete Time-to-Event Data, 2016, ch. 8.
+All members are one batched program (packed ensembles: Gorishniy et al., TabM, ICLR 2025), and each cause has weights of
+its own, so that each can be stopped at its own best epoch: a rare cause overfits long before a common one.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -30,16 +30,42 @@ class NetworkSizes:
     n_causes: int
     n_bins: int
     n_hidden: int
+    n_pieces: int = 0
+    """Of all numeric features together; none in the first artifacts."""
+
+
+class Pieces(NamedTuple):
+    """Intervals of numeric features; each becomes a column that says how far a value has come through it.
+
+    Piecewise-linear encoding: Gorishniy et al., On Embeddings for Numerical Features in Tabular Deep Learning,
+    NeurIPS 2022, eq. 1; centred.
+    """
+
+    feature: Tensor
+    """(pieces,): column of the feature."""
+    start: Tensor
+    """(pieces,)."""
+    end: Tensor
+    """(pieces,)."""
 
 
 class PackedHazards(nn.Module):
     """Logits of cause-specific hazards of all members at once."""
 
-    def __init__(self, sizes: NetworkSizes, generator: torch.Generator | None = None) -> None:
+    piece_feature: Tensor
+    piece_start: Tensor
+    piece_end: Tensor
+
+    def __init__(
+        self, sizes: NetworkSizes, generator: torch.Generator | None = None, pieces: Pieces | None = None
+    ) -> None:
         """Initialise from the generator; linear paths begin at 0, so that training starts from the base hazards."""
         super().__init__()
         self.sizes = sizes
-        m, p, k, h = sizes.n_members, sizes.n_features, sizes.n_causes, sizes.n_hidden
+        m, p, k, h = sizes.n_members, sizes.n_features + sizes.n_pieces, sizes.n_causes, sizes.n_hidden
+        if sizes.n_pieces:
+            for name, value in (pieces or _unknown_pieces(sizes.n_pieces))._asdict().items():
+                self.register_buffer(f"piece_{name}", value)
         self.base = nn.Parameter(torch.zeros(m, k, sizes.n_bins))
         self.linear = nn.Parameter(torch.zeros(m, k, p))
         self.linear_by_time = nn.Parameter(torch.zeros(m, k, p))
@@ -51,13 +77,27 @@ class PackedHazards(nn.Module):
 
     def forward(self, x_np: Tensor) -> Tensor:
         """Logits (members, rows, causes, bins) against remaining event-free, for features (rows, features)."""
-        hidden = torch.einsum("np,mkph->mnkh", x_np, self.hidden) + self.hidden_bias[:, None]
+        u = self.with_pieces(x_np)
+        hidden = torch.einsum("np,mkph->mnkh", u, self.hidden) + self.hidden_bias[:, None]
         active = nn.functional.silu(hidden)
-        level = torch.einsum("np,mkp->mnk", x_np, self.linear) + torch.einsum("mnkh,mkh->mnk", active, self.out)
-        trend = torch.einsum("np,mkp->mnk", x_np, self.linear_by_time)
+        level = torch.einsum("np,mkp->mnk", u, self.linear) + torch.einsum("mnkh,mkh->mnk", active, self.out)
+        trend = torch.einsum("np,mkp->mnk", u, self.linear_by_time)
         trend = trend + torch.einsum("mnkh,mkh->mnk", active, self.out_by_time)
         place = torch.linspace(-1.0, 1.0, self.sizes.n_bins, dtype=x_np.dtype, device=x_np.device)
         return self.base[:, None] + level[..., None] + trend[..., None] * place
+
+    def with_pieces(self, x_np: Tensor) -> Tensor:
+        """Features (rows, features + pieces)."""
+        if not self.sizes.n_pieces:
+            return x_np
+        start, end = self.piece_start.to(x_np.dtype), self.piece_end.to(x_np.dtype)
+        gone = (x_np[:, self.piece_feature] - start) / (end - start)
+        return torch.cat([x_np, gone.clamp(0.0, 1.0) - 0.5], dim=1)
+
+
+def _unknown_pieces(number: int) -> Pieces:
+    """To be filled in from an artifact."""
+    return Pieces(torch.zeros(number, dtype=torch.long), torch.zeros(number), torch.ones(number))
 
 
 def log_hazards(logits: Tensor) -> tuple[Tensor, Tensor]:
