@@ -160,6 +160,7 @@ def _predict_fold(
         config.trainer,
         seed=seed,
         listener=lambda epoch, loss, out_of_bag: listener.epoch_ended(fold, epoch, loss, out_of_bag),
+        checkpoint=folder / f"fold-{fold.number:03d}.ckpt",
     )
     return model.predict_incidence(rows.patients.take(fold.test), times).values
 

@@ -203,7 +203,14 @@ def _fit_final(
     everyone = np.arange(len(rows.patients))
     chosen = tuned_model(rows, everyone, config, config.seed, folder.parent / "folds" / "final.csv", progress.trials)
     model = fit_risk_model(
-        rows.patients, rows.outcomes, rows.cohort.card, config.features, chosen, config.trainer, seed=config.seed
+        rows.patients,
+        rows.outcomes,
+        rows.cohort.card,
+        config.features,
+        chosen,
+        config.trainer,
+        seed=config.seed,
+        checkpoint=folder.parent / "folds" / "final.ckpt",
     )
     block, arrays = model_block(model)
     patient = example_patient(model.encoder, rows.endpoint.landmark_days[0])

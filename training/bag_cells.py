@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
+from training.batches import share
 from training.config import AttentionConfig, SetTransformerConfig
 from training.models.cell_input import CellInput, PreparedCells
 from training.models.predictor import KnownSamples
 from training.models.sample_layout import CellBatch, SampleGrid, SampleLayout
+from training.processes import n_processes
 
 BagConfig = AttentionConfig | SetTransformerConfig
 HELD_BYTES = 2 << 30
@@ -28,6 +30,8 @@ class Step(NamedTuple):
     rows: Tensor
     batch: CellBatch
     grid: SampleGrid
+    per_row: float = 1.0
+    """What each row counts in the loss of this process: see `training.batches.RowBatch`."""
 
 
 @dataclass
@@ -55,34 +59,38 @@ class CellSource:
         found = self.prepared(number)
         return found.rows(np.arange(min(n_cells, len(found))), len(self.cells.genes))
 
-    def step(
-        self, rows: NDArray[np.int64], n_cells: int, rng: np.random.Generator | None, dropout: float = 0.0
-    ) -> Step:
+    def step(self, rows: NDArray[np.int64], n_cells: int, seed: tuple[int, ...] | None, dropout: float = 0.0) -> Step:
         """Rows with at most `n_cells` cells of each of their samples.
 
         Args:
             rows: Numbers of training rows.
             n_cells: Cells of a sample.
-            rng: Draws cells, and what is dropped; None: the first cells in their own order, which is always the same.
+            seed: Of the cells of each sample, and of what each row loses, whatever else is in the step; None: the first
+                cells in their own order, which is always the same.
             dropout: Share of the rows that lose all cells, and of samples that the others lose.
         """
         grid = self.layout.grid(rows, torch.float32)
-        if rng is not None and dropout:
-            kept = (rng.random((len(rows), 1)) >= dropout) & (rng.random(grid.known.shape) >= dropout)
+        if seed is not None and dropout:
+            n_samples = grid.known.shape[1]
+            drawn = [np.random.default_rng([*seed, 0, row]).random(1 + n_samples) for row in rows.tolist()]
+            lost = np.array(drawn).reshape(len(rows), 1 + n_samples)
+            kept = (lost[:, :1] >= dropout) & (lost[:, 1:] >= dropout)
             grid = grid._replace(known=grid.known & torch.as_tensor(kept))
         slot, known = grid.slot.numpy(), grid.known.numpy()
         numbers, place = np.unique(slot[known], return_inverse=True)
         new_slot = np.zeros_like(slot)
         new_slot[known] = place
-        batch = self._drawn(numbers, n_cells, rng)
+        batch = self._drawn(numbers, n_cells, seed)
         return Step(torch.as_tensor(rows), batch, grid._replace(slot=torch.as_tensor(new_slot)))
 
-    def _drawn(self, numbers: NDArray[np.int64], n_cells: int, rng: np.random.Generator | None) -> CellBatch:
+    def _drawn(self, numbers: NDArray[np.int64], n_cells: int, seed: tuple[int, ...] | None) -> CellBatch:
         tables = []
         for number in numbers.tolist():
             found = self.prepared(number)
             n = min(n_cells, len(found))
-            chosen = np.arange(n) if rng is None else rng.choice(len(found), n, replace=False)
+            chosen = np.arange(n)
+            if seed is not None:
+                chosen = np.random.default_rng([*seed, 1, number]).choice(len(found), n, replace=False)
             tables.append(found.rows(chosen, len(self.cells.genes)))
         longest = max((len(table) for table in tables), default=1)
         cells = np.zeros((max(len(tables), 1), longest, self.cells.width), dtype=np.float32)
@@ -95,7 +103,10 @@ class CellSource:
 
 
 class Epochs(IterableDataset[Step]):
-    """Steps of some patients each; what an epoch draws depends on seed and epoch alone, and is drawn on the CPU."""
+    """Steps of some patients each, shared out where several processes train together.
+
+    What an epoch draws depends on seed and epoch alone, and is drawn on the CPU.
+    """
 
     def __init__(
         self, source: CellSource, patient: NDArray[np.int64], config: BagConfig, n_cells: int, seed: int
@@ -106,15 +117,16 @@ class Epochs(IterableDataset[Step]):
         self.rows_of = np.split(by_patient, np.cumsum(np.bincount(patient))[:-1])
 
     def __iter__(self) -> Iterator[Step]:
-        rng = np.random.default_rng([self.seed, self.epoch])
+        seed = (self.seed, self.epoch)
         self.epoch += 1
-        for rows in self._steps(rng.permutation(len(self.rows_of))):
-            yield self.source.step(rows, self.n_cells, rng, self.config.modality_dropout)
+        for rows in self._steps(np.random.default_rng(seed).permutation(len(self.rows_of))):
+            own = self.source.step(share(rows), self.n_cells, seed, self.config.modality_dropout)
+            yield own._replace(per_row=n_processes() / len(rows))
 
     def scored(self) -> Iterator[Step]:
-        """All rows, with the same cells each time."""
+        """All rows of this process, with the same cells each time."""
         for rows in self._steps(np.arange(len(self.rows_of))):
-            yield self.source.step(rows, self.n_cells, None)
+            yield self.source.step(share(rows), self.n_cells, None)
 
     def _steps(self, patients: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
         order = [self.rows_of[i] for i in patients.tolist()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Callable
+from pathlib import Path
 
 import lightning.pytorch as pl
 import numpy as np
@@ -20,12 +21,13 @@ from training.bag_cells import BagConfig, CellSource, Epochs, Step
 from training.bag_network_start import bag_sizes, begin_linear, fit_input, initial_module, standardised_counts
 from training.binning import BinnedOutcomes, bin_edges, to_bins
 from training.config import AttentionConfig, TrainerConfig
-from training.lightning_run import run_lightning
+from training.lightning_run import identified, run_lightning
 from training.models.bag_network import AttentionNetwork, BagHazards, BagNetwork, SetTransformer
 from training.models.network import NetworkSizes, log_hazards
 from training.models.predictor import KnownSamples
 from training.models.sample_layout import SampleLayout
-from training.network_fit import EpochListener
+from training.processes import n_processes
+from training.stopped_training import EpochListener, StoppedTraining
 
 FEWEST_CELLS = 16
 """With fewer cells a sample than this, memory is not what is wrong."""
@@ -34,7 +36,7 @@ SLOW = ("prototypes.points", "prototypes.sharpness", "axes.weight", "axes.bias")
 _log = logging.getLogger(__name__)
 
 
-class BagTraining(pl.LightningModule):
+class BagTraining(StoppedTraining):
     """Bagged training of all members at once, each kept at its best out-of-bag epoch.
 
     As in `training.network_fit`, each member weighs patients by Poisson(1) draws, and those it draws 0 times score it:
@@ -45,7 +47,7 @@ class BagTraining(pl.LightningModule):
     at_risk: Tensor
     event: Tensor
     weights: Tensor
-    best: Tensor
+    module: BagHazards
 
     def __init__(
         self,
@@ -58,19 +60,12 @@ class BagTraining(pl.LightningModule):
         listener: EpochListener | None,
     ) -> None:
         """`weights` is (members, rows): how often each member drew each row's patient."""
-        super().__init__()
-        self.module, self.config, self.epochs, self.listener = module, config, epochs, listener
+        super().__init__(module, torch.full((module.hazards.n_members,), torch.inf), config.patience, listener)
+        self.config, self.epochs = config, epochs
         self.register_buffer("x", x, persistent=False)
         self.register_buffer("at_risk", binned.at_risk, persistent=False)
         self.register_buffer("event", binned.event, persistent=False)
         self.register_buffer("weights", weights, persistent=False)
-        self.register_buffer("best", torch.full((module.hazards.n_members,), torch.inf), persistent=False)
-        self.kept = {name: value.detach().clone() for name, value in module.state_dict().items()}
-        self.stale, self.loss_sum = 0, 0.0
-
-    def on_train_start(self) -> None:
-        """Where training begins is the first of the states to choose from."""
-        self._score()
 
     def losses(self, logits: Tensor, rows: Tensor) -> Tensor:
         """Multinomial negative log-likelihood (members, rows), as in `training.network_fit`."""
@@ -81,21 +76,16 @@ class BagTraining(pl.LightningModule):
     def training_step(self, step: Step, _: int) -> Tensor:
         """Loss of some rows, averaged over the bag of each member."""
         loss = self.losses(self.module(self.x[step.rows], step.batch, step.grid), step.rows)
-        weighted = (loss * self.weights[:, step.rows]).sum(dim=0).mean()
-        self.loss_sum += float(weighted.detach()) / self.module.hazards.n_members * len(step.rows)
-        return weighted
+        weighted = (loss * self.weights[:, step.rows]).sum()
+        self.loss_sum += float(weighted.detach()) / self.module.hazards.n_members
+        return weighted * step.per_row
 
-    def on_train_epoch_end(self) -> None:
-        """Score every member, tell the listener, stop when no member gets better."""
-        score = self._score()
-        if self.listener is not None:
-            self.listener(self.current_epoch, self.loss_sum / len(self.x), float(score.mean()))
-        self.loss_sum = 0.0
-        if self.stale >= self.config.patience:
-            self.trainer.should_stop = True
+    def mean_loss(self) -> float:
+        """Of a patient and member."""
+        return self.loss_sum / len(self.x)
 
     @torch.no_grad()
-    def _score(self) -> Tensor:
+    def score(self) -> Tensor:
         """Score every member out of bag (members,); keep what is better than before."""
         total = torch.zeros_like(self.best)
         dropout = self.config.modality_dropout
@@ -105,6 +95,7 @@ class BagTraining(pl.LightningModule):
             seen = self.losses(self.module(x, step.batch, step.grid), step.rows)
             alone = self.losses(self.module.clinic(x), step.rows)
             total += ((1.0 - dropout) * seen * out_of_bag + dropout * alone * out_of_bag).sum(dim=1)
+        total = torch.as_tensor(self.trainer.strategy.reduce(total, reduce_op="sum"))
         score = total / (self.weights == 0).sum(dim=1).clamp(min=1)
         if not bool(torch.isfinite(score).all()):
             msg = "model.learning_rate: the out-of-bag loss is not finite; choose a lower one"
@@ -146,6 +137,7 @@ def fit_bag_network(
     *,
     seed: int,
     listener: EpochListener | None = None,
+    checkpoint: Path | None = None,
 ) -> BagNetwork:
     """Fit a network of cells and clinic on training rows.
 
@@ -158,6 +150,7 @@ def fit_bag_network(
         trainer_config: Accelerator, devices, precision.
         seed: Of genes' components, initial weights, bags, cells and steps.
         listener: Told the losses of each epoch.
+        checkpoint: File in which an unfinished fit keeps how far it is; the fit of the same data goes on there.
 
     Raises:
         SequelaError: No cell of any patient is known by the landmark, or there is no event.
@@ -189,9 +182,8 @@ def fit_bag_network(
         epochs = Epochs(source, patient, config, n_cells, seeds[1])
         matrix, weights = (torch.as_tensor(a, dtype=torch.float32) for a in (x, drawn))
         training = BagTraining(module, matrix, binned, weights, config, epochs, listener)
-        run_lightning(training, epochs, trainer_config, config.max_epochs)
-        module = module.cpu()
-        module.load_state_dict({name: value.cpu() for name, value in training.kept.items()})
+        kept = identified(checkpoint, trainer_config, config, x, outcomes, patients.patient_id, [seed, n_cells])
+        run_lightning(training, epochs, trainer_config, config.max_epochs, kept)
         return module
 
     module = _within_memory(attempt, config.cells_per_sample)
@@ -206,8 +198,8 @@ def _within_memory(attempt: Callable[[int], BagHazards], n_cells: int) -> BagHaz
         try:
             return attempt(n_cells)
         except torch.OutOfMemoryError as error:
-            if n_cells // 2 < FEWEST_CELLS:
-                msg = f"model.batch_rows: memory does not suffice for {n_cells} cells a sample; choose fewer rows"
+            if n_cells // 2 < FEWEST_CELLS or n_processes() > 1:  # several cannot begin again together
+                msg = f"model.batch_rows: memory does not suffice for {n_cells} cells a sample; choose fewer of either"
                 raise SequelaError(msg) from error
         if not warned:
             _log.warning("cells_per_sample: %d do not fit in memory; halved until they do", n_cells)

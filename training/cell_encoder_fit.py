@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
-import lightning.pytorch as pl
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -21,9 +20,8 @@ from training.cell_stream import CellStream
 from training.config import TrainerConfig
 from training.lightning_run import run_lightning
 from training.models.cell_autoencoder import CellAutoencoder
-
-EpochListener = Callable[[int, float, float], None]
-"""Called after each epoch with epoch, training loss and held-out loss, each the mean over cells."""
+from training.processes import n_processes
+from training.stopped_training import EpochListener, StoppedTraining
 
 
 class CellEncoderConfig(Frozen):
@@ -49,6 +47,7 @@ class CellEncoderFit:
     profile: NDArray[np.float32]
     """(genes,): mean profile of the training cells, the reconstruction to beat."""
     held_out_losses: tuple[float, ...]
+    """At the start, and after each epoch."""
     """By epoch."""
 
 
@@ -93,8 +92,6 @@ def fit_cell_encoder(
     network.start_at(moments.profile, moments.center, moments.scale)
     training = _EncoderTraining(network, stream, config, listener)
     run_lightning(training, _Epochs(stream, config.masked_share, seed), trainer_config, config.max_epochs)
-    network = network.cpu()
-    network.load_state_dict({name: value.cpu() for name, value in training.kept.items()})
     network.eval().requires_grad_(requires_grad=False)
     card = CellEncoderCard(
         genes=stream.genes,
@@ -131,51 +128,54 @@ def _moments(stream: CellStream, seed: int) -> _Moments:
     return _Moments(n_cells, *(torch.as_tensor(x, dtype=torch.float32) for x in (profile, center, scale)))
 
 
-class _EncoderTraining(pl.LightningModule):
-    """Denoising training that keeps the weights of the best epoch."""
+class _EncoderTraining(StoppedTraining):
+    """Denoising training, scored on cells held out."""
+
+    module: CellAutoencoder
 
     def __init__(
         self, network: CellAutoencoder, stream: CellStream, config: CellEncoderConfig, listener: EpochListener | None
     ) -> None:
-        super().__init__()
-        self.network, self.stream, self.config, self.listener = network, stream, config, listener
-        self.kept = _copy(network)
+        super().__init__(network, torch.tensor(torch.inf), config.patience, listener)
+        self.stream, self.config = stream, config
         self.held_out_losses: list[float] = []
-        self.loss_sum, self.n_cells = 0.0, 0
+        self.n_cells = 0
 
     def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
         """Mean loss of a batch of cells, some of whose genes are hidden."""
         values, kept = batch
-        loss: Tensor = self.network.loss(values, kept).mean()
+        loss: Tensor = self.module.loss(values, kept).mean()
         self.loss_sum += float(loss.detach()) * len(values)
         self.n_cells += len(values)
         return loss
 
+    def mean_loss(self) -> float:
+        """Of a cell: this process's part of the sum over processes."""
+        mean = self.loss_sum / max(self.n_cells, 1) / n_processes()
+        self.n_cells = 0
+        return mean
+
     @torch.no_grad()
-    def on_train_epoch_end(self) -> None:
-        """Score the held-out cells, keep the best weights, stop when nothing gets better."""
+    def score(self) -> Tensor:
+        """Score the held-out cells; keep the best weights."""
         total, n_cells = 0.0, 0
         for batch in self.stream.held_out():
-            total += float(self.network.loss(torch.as_tensor(batch, device=self.device)).sum())
+            total += float(self.module.loss(torch.as_tensor(batch, device=self.device)).sum())
             n_cells += len(batch)
-        score = total / n_cells if n_cells else float("nan")
-        if not np.isfinite(score):
+        score = self.trainer.strategy.broadcast(torch.tensor(total / n_cells if n_cells else torch.nan))
+        if not bool(torch.isfinite(score)):
             msg = "cell encoder: the held-out loss is not finite; check the cells, or lower learning_rate"
             raise SequelaError(msg)
-        best = int(np.argmin(self.held_out_losses)) if self.held_out_losses else -1
-        if best < 0 or score < self.held_out_losses[best]:
-            self.kept, best = _copy(self.network), len(self.held_out_losses)
-        self.held_out_losses.append(score)
-        if self.listener is not None:
-            self.listener(self.current_epoch, self.loss_sum / max(self.n_cells, 1), score)
-        self.loss_sum, self.n_cells = 0.0, 0
-        if len(self.held_out_losses) - 1 - best >= self.config.patience:
-            self.trainer.should_stop = True
+        self.stale += 1
+        if score < self.best:
+            self.kept, self.best, self.stale = _copy(self.module), score, 0
+        self.held_out_losses.append(float(score))
+        return score
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW; biases, scales and dispersions are not decayed."""
-        matrices = [p for p in self.network.parameters() if p.ndim > 1]
-        rest = [p for p in self.network.parameters() if p.ndim <= 1]
+        matrices = [p for p in self.module.parameters() if p.ndim > 1]
+        rest = [p for p in self.module.parameters() if p.ndim <= 1]
         groups = [
             {"params": matrices, "weight_decay": self.config.weight_decay},
             {"params": rest, "weight_decay": 0.0},

@@ -243,7 +243,14 @@ class TrainerConfig(Frozen):
 
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
     devices: int | Literal["auto"] = 1
+    """Of one process; several train together when torchrun starts as many processes."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed", "64-true"] = "32-true"
+    accumulate_batches: Annotated[int, Field(ge=1)] = 1
+    """Mini-batches whose gradients make one step."""
+    compile: bool = False
+    """Whether to compile the network first: it pays where training takes minutes."""
+    checkpoint_seconds: Annotated[float, Field(ge=0)] = 60.0
+    """How often an unfinished fit keeps how far it is, at the end of an epoch."""
     gradient_clip_norm: Annotated[float, Field(gt=0)] = 5.0
     deterministic: bool = True
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-import lightning.pytorch as pl
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from features.outcomes import Outcomes
-from training.batches import RowBatches
+from training.batches import RowBatch, RowBatches
 from training.binning import bin_edges
 from training.config import DeepHitConfig, TrainerConfig
-from training.lightning_run import run_lightning
-from training.models.deephit import DeepHit, DeepHitModule, DeepHitSizes
-from training.network_fit import EpochListener
+from training.lightning_run import identified, run_lightning
+from training.models.deephit import DeepHit, DeepHitModule, DeepHitSizes, Dropout
+from training.processes import n_processes
+from training.stopped_training import EpochListener, StoppedTraining
 
 HELD_OUT = 0.2
 """Share of the patients on whom training is stopped."""
@@ -102,8 +104,13 @@ def _bin_and_share(
     return bins, np.clip((days - edges_days[bins]) / np.diff(edges_days)[bins], 0.0, 1.0)
 
 
-class DeepHitTraining(pl.LightningModule):
-    """Training on some of the patients, kept at the best epoch for the others."""
+class DeepHitTraining(StoppedTraining):
+    """Training on some of the patients, kept at the best epoch for the others.
+
+    Pairs of a batch are ranked, so that several processes see whole batches, and do the same.
+    """
+
+    module: DeepHitModule
 
     def __init__(
         self,
@@ -115,11 +122,9 @@ class DeepHitTraining(pl.LightningModule):
         listener: EpochListener | None,
     ) -> None:
         """`held_out` is (rows held out,): on which training is stopped."""
-        super().__init__()
-        self.module, self.x, self.at, self.held_out = module, x, at, held_out
-        self.config, self.listener = config, listener
-        self.kept = {name: value.detach().clone() for name, value in module.state_dict().items()}
-        self.best, self.stale, self.losses = float("inf"), 0, list[float]()
+        super().__init__(module, torch.tensor(torch.inf), config.patience, listener)
+        self.x, self.at, self.held_out, self.config = x, at, held_out, config
+        self.losses = list[float]()
 
     def setup(self, stage: str) -> None:
         """Data go where the network goes."""
@@ -134,27 +139,33 @@ class DeepHitTraining(pl.LightningModule):
         ranking = ranking_loss(log_pmf, at, n_causes, self.config.sigma)
         return likelihood_loss(log_pmf, at, n_causes).mean() + self.config.ranking * ranking
 
-    def training_step(self, rows: Tensor, _: int) -> Tensor:
+    def training_step(self, batch: RowBatch, _: int) -> Tensor:
         """Loss of a mini-batch."""
-        loss = self.loss(rows)
+        loss = self.loss(batch.rows)
         self.losses.append(float(loss.detach()))
         return loss
 
-    def on_train_epoch_end(self) -> None:
-        """Score the rows held out, keep what is better, stop when nothing has been for `patience` epochs."""
+    def mean_loss(self) -> float:
+        """Mean of the epoch's batches: this process's part of the sum over processes."""
+        mean = float(np.mean(self.losses)) / n_processes()
+        self.losses.clear()
+        return mean
+
+    def generators(self) -> Sequence[torch.Generator]:
+        """Of dropout."""
+        return [layer.generator for layer in self.module.modules() if isinstance(layer, Dropout)]
+
+    @torch.no_grad()
+    def score(self) -> Tensor:
+        """Score the rows held out; keep what is better."""
         self.module.eval()
-        with torch.no_grad():
-            score = float(self.loss(self.held_out.to(self.device)))
+        score = self.trainer.strategy.broadcast(self.loss(self.held_out.to(self.device)))
         self.module.train()
         self.stale += 1
         if score < self.best:
             self.best, self.stale = score, 0
             self.kept = {name: value.detach().clone() for name, value in self.module.state_dict().items()}
-        if self.listener is not None:
-            self.listener(self.current_epoch, float(np.mean(self.losses)), score)
-        self.losses.clear()
-        if self.stale >= self.config.patience:
-            self.trainer.should_stop = True
+        return score
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW."""
@@ -171,6 +182,7 @@ def fit_deephit(
     *,
     seed: int,
     listener: EpochListener | None = None,
+    checkpoint: Path | None = None,
 ) -> DeepHit:
     """Fit DeepHit on encoded patients.
 
@@ -182,6 +194,7 @@ def fit_deephit(
         trainer_config: Accelerator, devices, precision.
         seed: Of initial weights, dropout, patients held out and mini-batches.
         listener: Told the losses of each epoch, those of the patients held out in the place of out-of-bag ones.
+        checkpoint: File in which an unfinished fit keeps how far it is; the fit of the same data goes on there.
 
     Raises:
         SequelaError: There is no event.
@@ -199,8 +212,7 @@ def fit_deephit(
     )
     matrix = torch.as_tensor(x, dtype=torch.float32)
     training = DeepHitTraining(module, matrix, places(outcomes, edges), torch.as_tensor(held_out), config, listener)
-    batches = RowBatches(training_rows, config.batch_rows, int(rng.integers(2**31)))
-    run_lightning(training, batches, trainer_config, config.max_epochs)
-    module = module.cpu()
-    module.load_state_dict({name: value.cpu() for name, value in training.kept.items()})
+    batches = RowBatches(training_rows, config.batch_rows, int(rng.integers(2**31)), shared_out=False)
+    kept = identified(checkpoint, trainer_config, config, x, outcomes, patient_id, seed)
+    run_lightning(training, batches, trainer_config, config.max_epochs, kept)
     return DeepHit(module, edges)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,9 +44,10 @@ from training.models.fine_gray import FineGray
 from training.models.mixture import Mixture
 from training.models.predictor import Predictor
 from training.models.risk_model import FittedRiskModel
-from training.network_fit import EpochListener, fit_network
+from training.network_fit import fit_network
 from training.recalibration_fit import recalibrate
 from training.stacking import Refit, like, plain, stack
+from training.stopped_training import EpochListener
 
 
 def fit_risk_model(
@@ -58,6 +60,7 @@ def fit_risk_model(
     *,
     seed: int,
     listener: EpochListener | None = None,
+    checkpoint: Path | None = None,
 ) -> FittedRiskModel:
     """Fit the encoder and the predictor on these patients, and on nothing else.
 
@@ -70,6 +73,8 @@ def fit_risk_model(
         trainer: Where Lightning trains.
         seed: Of everything random.
         listener: Told the losses of each epoch of a network.
+        checkpoint: File in which the unfinished fit of a network keeps how far it is; the same fit goes on there. Of a
+            mixture, the beginning of its members' names.
 
     Raises:
         SequelaError: A network without any event to learn from, or a mixture with a wrong number of weights.
@@ -83,7 +88,9 @@ def fit_risk_model(
         part = patients.take(rows), outcomes.take(rows)
         return fit_risk_model(*part, card, features, inner, trainer, seed=seed)
 
-    predictor = _fit_predictor(x, patients, outcomes, model, trainer, seed, listener, refit, encoder.samples)
+    predictor = _fit_predictor(
+        x, patients, outcomes, model, trainer, seed, listener, refit, encoder.samples, checkpoint
+    )
     return FittedRiskModel(encoder, predictor, outcomes.causes)
 
 
@@ -113,6 +120,7 @@ def _fit_predictor(
     listener: EpochListener | None,
     refit: Refit,
     panel: SampleFeatures | None = None,
+    checkpoint: Path | None = None,
 ) -> Predictor:
     match model:
         case AalenJohansenConfig():
@@ -131,17 +139,23 @@ def _fit_predictor(
             ids = patients.patient_id
             return FineGray.fit(x, outcomes, penalty=model.penalty, patient_id=ids, seed=seed)
         case NetworkConfig():
-            return fit_network(x, outcomes, patients.patient_id, model, trainer, seed=seed, listener=listener)
+            return fit_network(
+                x, outcomes, patients.patient_id, model, trainer, seed=seed, listener=listener, checkpoint=checkpoint
+            )
         case DeepHitConfig():
-            return fit_deephit(x, outcomes, patients.patient_id, model, trainer, seed=seed, listener=listener)
+            return fit_deephit(
+                x, outcomes, patients.patient_id, model, trainer, seed=seed, listener=listener, checkpoint=checkpoint
+            )
         case ForestConfig() | BoostingConfig():
             return _fit_trees(x, outcomes, patients.patient_id, model, seed)
         case AttentionConfig() | SetTransformerConfig():
-            return fit_bag_network(x, patients, outcomes, panel, model, trainer, seed=seed, listener=listener)
+            return fit_bag_network(
+                x, patients, outcomes, panel, model, trainer, seed=seed, listener=listener, checkpoint=checkpoint
+            )
         case MixtureConfig():
-            return _fit_mixture(x, patients, outcomes, model, trainer, seed, listener, refit)
+            return _fit_mixture(x, patients, outcomes, model, trainer, seed, listener, refit, checkpoint)
         case RecalibratedConfig() | WithIntervalsConfig():
-            return _fit_around(x, patients, outcomes, model, trainer, seed, listener, refit)
+            return _fit_around(x, patients, outcomes, model, trainer, seed, listener, refit, checkpoint)
 
 
 def _fit_trees(
@@ -165,9 +179,10 @@ def _fit_around(
     seed: int,
     listener: EpochListener | None,
     refit: Refit,
+    checkpoint: Path | None,
 ) -> Predictor:
     """A model, and what is learnt about its predictions out of fold."""
-    below = _fit_predictor(x, patients, outcomes, model.model, trainer, seed, listener, refit)
+    below = _fit_predictor(x, patients, outcomes, model.model, trainer, seed, listener, refit, None, checkpoint)
     if isinstance(model, RecalibratedConfig):
         return recalibrate(below, model.model, patients, outcomes, refit, seed=seed)
 
@@ -188,11 +203,19 @@ def _fit_mixture(
     seed: int,
     listener: EpochListener | None,
     refit: Refit,
+    checkpoint: Path | None,
 ) -> Mixture:
     given = model.weights if isinstance(model.weights, tuple) else (1.0,) * len(model.members)
     if len(given) != len(model.members):
         msg = f"model.weights: {len(given)} for {len(model.members)} members; give one each, or none"
         raise SequelaError(msg)
-    members = [_fit_predictor(x, patients, outcomes, m, trainer, seed, listener, refit) for m in model.members]
+    members = [
+        _fit_predictor(x, patients, outcomes, member, trainer, seed, listener, refit, None, _of_member(checkpoint, i))
+        for i, member in enumerate(model.members)
+    ]
     mixture = Mixture(members, given)
     return stack(mixture, model, patients, outcomes, refit, seed=seed) if model.weights == "stacked" else mixture
+
+
+def _of_member(checkpoint: Path | None, number: int) -> Path | None:
+    return None if checkpoint is None else checkpoint.with_stem(f"{checkpoint.stem}-{number}")

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 
-import lightning.pytorch as pl
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from features.outcomes import Outcomes
-from training.batches import RowBatches
+from training.batches import RowBatch, RowBatches
 from training.binning import BinnedOutcomes, base_logits, bin_edges, to_bins
 from training.config import NetworkConfig, TrainerConfig
-from training.lightning_run import run_lightning
+from training.lightning_run import identified, run_lightning
 from training.models.network import HazardNetwork, NetworkSizes, PackedHazards, log_hazards
 from training.models.partial_likelihood import MAX_LINEAR_PREDICTOR, PartialLikelihood
 from training.models.penalised_fit import maximise, most_likely_penalty
 from training.pieces import fit_pieces
 from training.proper_score import ScoreTargets, integrated_brier, score_targets
-
-EpochListener = Callable[[int, float, float], None]
-"""Called after each epoch with epoch, training loss and mean out-of-bag loss."""
+from training.stopped_training import EpochListener, StoppedTraining
 
 START_TOLERANCE = 1e-6
 """Of the Cox models from which training begins, relative to their likelihood."""
 
 
-class HazardTraining(pl.LightningModule):
+class HazardTraining(StoppedTraining):
     """Bagged training of all members at once, each stopped, cause by cause, at its best out-of-bag epoch.
 
     Each member weighs patients by Poisson(1) draws (Oza & Russell, Online Bagging and Boosting, 2001); those it draws 0
@@ -39,7 +37,7 @@ class HazardTraining(pl.LightningModule):
     at_risk: Tensor
     event: Tensor
     weights: Tensor
-    best: Tensor
+    module: PackedHazards
 
     def __init__(
         self,
@@ -52,24 +50,13 @@ class HazardTraining(pl.LightningModule):
         targets: ScoreTargets | None = None,
     ) -> None:
         """`weights` is (members, rows): how often each member drew each row's patient; `targets` are of all rows."""
-        super().__init__()
-        self.module = module
-        self.config = config
-        self.listener = listener
-        self.targets = targets
+        best = torch.full((module.sizes.n_members, module.sizes.n_causes), torch.inf)
+        super().__init__(module, best, config.patience, listener)
+        self.config, self.targets = config, targets
         self.register_buffer("x", x, persistent=False)
         self.register_buffer("at_risk", binned.at_risk, persistent=False)
         self.register_buffer("event", binned.event, persistent=False)
         self.register_buffer("weights", weights, persistent=False)
-        shape = (module.sizes.n_members, module.sizes.n_causes)
-        self.register_buffer("best", torch.full(shape, torch.inf))
-        self.kept = {name: value.detach().clone() for name, value in module.state_dict().items()}
-        self.stale = 0
-        self.loss_sum = 0.0
-
-    def on_train_start(self) -> None:
-        """Where training begins is the first of the states to choose from."""
-        self._score()
 
     def losses(self, rows: Tensor) -> Tensor:
         """Negative log-likelihood by cause (members, rows, causes) of the rows under every member.
@@ -88,35 +75,32 @@ class HazardTraining(pl.LightningModule):
         if self.targets is not None:
             self.targets = ScoreTargets(*(value.to(self.device) for value in self.targets))
 
-    def training_step(self, batch: Tensor, _: int) -> Tensor:
+    def training_step(self, batch: RowBatch, _: int) -> Tensor:
         """Multinomial negative log-likelihood, and a proper score, of a mini-batch, averaged over each member's bag."""
-        cause, none = log_hazards(self.module(self.x[batch]).float())
-        event, at_risk = self.event[batch], self.at_risk[batch]
+        rows = batch.rows
+        cause, none = log_hazards(self.module(self.x[rows]).float())
+        event, at_risk = self.event[rows], self.at_risk[rows]
         stays = at_risk - event.sum(dim=1)
         loss = -(event * cause).sum(dim=(-1, -2)) - (stays * none).sum(dim=-1)
         if self.targets is not None:
-            loss = loss + self.config.score_weight * integrated_brier(cause, none, self.targets.take(batch))
-        weighted = (loss * self.weights[:, batch]).sum(dim=0).mean()
-        self.loss_sum += float(weighted.detach()) / self.module.sizes.n_members * len(batch)
-        return weighted
+            loss = loss + self.config.score_weight * integrated_brier(cause, none, self.targets.take(rows))
+        weighted = (loss * self.weights[:, rows]).sum()
+        self.loss_sum += float(weighted.detach()) / self.module.sizes.n_members
+        return weighted * batch.per_row
 
-    def on_train_epoch_end(self) -> None:
-        """Score every member, tell the listener, stop when no member gets better in any cause."""
-        score = self._score()
-        if self.listener is not None:
-            self.listener(self.current_epoch, self.loss_sum / len(self.x), float(score.mean()))
-        self.loss_sum = 0.0
-        if self.stale >= self.config.patience:
-            self.trainer.should_stop = True
+    def mean_loss(self) -> float:
+        """Of a patient and member."""
+        return self.loss_sum / len(self.x)
 
     @torch.no_grad()
-    def _score(self) -> Tensor:
+    def score(self) -> Tensor:
         """Score every member and cause out of bag (members, causes); keep what is better than before."""
         total = torch.zeros_like(self.best)
         for rows in torch.split(torch.arange(len(self.x), device=self.x.device), 2048):
             out_of_bag = (self.weights[:, rows] == 0).float()
             total += torch.einsum("mnk,mn->mk", self.losses(rows), out_of_bag)
-        score = total / (self.weights == 0).sum(dim=1, keepdim=True).clamp(min=1)
+        score: Tensor = total / (self.weights == 0).sum(dim=1, keepdim=True).clamp(min=1)
+        score = self.trainer.strategy.broadcast(score)
         better = score < self.best - 1e-5 * self.best.abs().nan_to_num(posinf=0.0)
         self.best = torch.where(better, score, self.best)
         for name, value in self.module.named_parameters():
@@ -142,6 +126,7 @@ def fit_network(
     *,
     seed: int,
     listener: EpochListener | None = None,
+    checkpoint: Path | None = None,
 ) -> HazardNetwork:
     """Fit the bagged network on encoded patients.
 
@@ -153,6 +138,7 @@ def fit_network(
         trainer_config: Accelerator, devices, precision.
         seed: Of initial weights, bags and mini-batches.
         listener: Told the losses of each epoch.
+        checkpoint: File in which an unfinished fit keeps how far it is; the fit of the same data goes on there.
     """
     rng = np.random.default_rng(seed)
     edges = bin_edges(outcomes, config.bins)
@@ -174,9 +160,8 @@ def fit_network(
         score_targets(outcomes, edges) if config.score_weight else None,
     )
     batches = RowBatches(np.arange(len(x)), config.batch_rows, int(rng.integers(2**31)))
-    run_lightning(training, batches, trainer_config, config.max_epochs)
-    module = module.cpu()
-    module.load_state_dict({name: value.cpu() for name, value in training.kept.items()})
+    kept = identified(checkpoint, trainer_config, config, x, outcomes, patient_id, seed)
+    run_lightning(training, batches, trainer_config, config.max_epochs, kept)
     return HazardNetwork(module, edges)
 
 

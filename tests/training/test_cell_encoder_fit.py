@@ -116,7 +116,7 @@ def test_a_seed_repeats_and_leaves_the_global_generator_alone(stream: CellStream
     assert not np.array_equal(one.encoder.arrays["hidden.weight"], other.encoder.arrays["hidden.weight"])
     assert [epoch for epoch, _, _ in heard] == [0, 1] * 3
     assert heard[:2] == heard[2:4]
-    assert heard[1][2] == one.held_out_losses[1]
+    assert heard[1][2] == one.held_out_losses[2]
 
 
 def test_the_card_names_all_patients_that_were_read(fitted: CellEncoderFit) -> None:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from features.errors import SequelaError
 from features.outcomes import Outcomes
 from training import network_fit
+from training.batches import RowBatch
 from training.binning import bin_edges, to_bins
 from training.config import NetworkConfig, TrainerConfig
 from training.models.cox import CauseSpecificCox
@@ -175,13 +176,15 @@ def test_training_loss_equals_the_slow_likelihood(case: tuple[Outcomes, FloatArr
                 log_likelihood += stayed * none[member, i, j]
                 log_likelihood += 0.0 if happened is None else cause[member, i, happened, j]
             expected -= weights[member, i] * log_likelihood / n
-    assert float(training.training_step(torch.arange(n), 0).detach()) == pytest.approx(expected, rel=1e-4, abs=1e-5)
+    assert float(training.training_step(RowBatch.whole(torch.arange(n)), 0).detach()) == pytest.approx(
+        expected, rel=1e-4, abs=1e-5
+    )
 
 
 def test_every_parameter_gets_a_gradient() -> None:
     _, outcomes = exponential(0, 50)
     training = training_on(outcomes, bin_edges(outcomes, 4), np.ones((3, 50)))
-    training.training_step(torch.arange(50), 0).backward()
+    training.training_step(RowBatch.whole(torch.arange(50)), 0).backward()
     for name, parameter in training.module.named_parameters():
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name
@@ -193,7 +196,7 @@ def test_members_do_not_learn_from_each_other() -> None:
     weights = np.ones((3, 50))
     weights[1] = 0
     training = training_on(outcomes, bin_edges(outcomes, 4), weights)
-    training.training_step(torch.arange(50), 0).backward()
+    training.training_step(RowBatch.whole(torch.arange(50)), 0).backward()
     for name, parameter in training.module.named_parameters():
         assert parameter.grad is not None, name
         assert (parameter.grad[1] == 0).all(), f"{name}: a member without patients has nothing to learn from"
