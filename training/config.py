@@ -248,7 +248,7 @@ class TrainerConfig(Frozen):
     accumulate_batches: Annotated[int, Field(ge=1)] = 1
     """Mini-batches whose gradients make one step."""
     compile: bool = False
-    """Whether to compile the network first: it pays where training takes minutes."""
+    """Whether to compile the network first: 20 s on a CPU for steps that are a seventh shorter."""
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 60.0
     """How often an unfinished fit keeps how far it is, at the end of an epoch."""
     gradient_clip_norm: Annotated[float, Field(gt=0)] = 5.0

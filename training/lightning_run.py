@@ -70,7 +70,7 @@ def _train(training: StoppedTraining, batches: EpochData, config: TrainerConfig,
     together: dict[str, Any] = {"devices": config.devices}
     if launched():
         nodes = int(os.environ["WORLD_SIZE"]) // launched()
-        together = {"devices": launched(), "num_nodes": nodes, "strategy": DDPStrategy(broadcast_buffers=False)}
+        together = {"devices": launched(), "num_nodes": nodes, "strategy": DDPStrategy(forward_sync_buffers=False)}
     trainer = pl.Trainer(
         accelerator=config.accelerator,
         precision=config.precision,
