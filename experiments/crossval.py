@@ -15,9 +15,10 @@ from experiments.config import RunConfig
 from experiments.data import TrainingRows
 from features.errors import SequelaError
 from features.schema import Endpoint
-from training.config import ModelConfig
+from training.config import MixtureConfig, ModelConfig, RecalibratedConfig, WithIntervalsConfig
 from training.fit import fit_risk_model
 from training.splits import Fold, patient_folds, site_folds, temporal_folds
+from training.stopped_training import EpochListener
 from training.tuning import tune
 
 GRID_POINTS = 50
@@ -111,6 +112,7 @@ def cross_validate(
     listener: FoldListener,
     progress: Callable[[int, int], None] | None = None,
     trials: Callable[[int, int], None] | None = None,
+    epochs: Callable[[int, int], None] | None = None,
 ) -> OutOfFold:
     """Fit on all but one fold, predict it, for every fold.
 
@@ -121,6 +123,7 @@ def cross_validate(
         listener: Told of each fold.
         progress: Told how many folds of how many are done.
         trials: Told how many trials of how many are done, where settings are tuned.
+        epochs: Told how many epochs of at most how many are done, where a network is trained.
     """
     folds = folds_of(rows, config)
     times = evaluation_times(rows.endpoint)
@@ -131,7 +134,7 @@ def cross_validate(
         path = folder / f"fold-{fold.number:03d}.npy"
         if not path.exists():
             listener.fold_started(fold)
-            values = _predict_fold(rows, config, fold, times, folder, listener, trials)
+            values = _predict_fold(rows, config, fold, times, folder, listener, trials, epochs)
             _save(path, values)
             listener.fold_ended(fold, values)
         incidence[fold.repeat, fold.test] = np.load(path, allow_pickle=False)
@@ -148,9 +151,16 @@ def _predict_fold(
     folder: Path,
     listener: FoldListener,
     trials: Callable[[int, int], None] | None,
+    epochs: Callable[[int, int], None] | None,
 ) -> NDArray[np.float64]:
     """(test rows, causes, times): everything is chosen and fitted on the training rows of the fold."""
     seed = config.seed * 1000 + fold.number
+    told = epochs_told(config.model, epochs)
+
+    def heard(epoch: int, loss: float, out_of_bag: float) -> None:
+        listener.epoch_ended(fold, epoch, loss, out_of_bag)
+        told(epoch, loss, out_of_bag)
+
     model = fit_risk_model(
         rows.patients.take(fold.train),
         rows.outcomes.take(fold.train),
@@ -159,10 +169,31 @@ def _predict_fold(
         tuned_model(rows, fold.train, config, seed, folder / f"fold-{fold.number:03d}.csv", trials),
         config.trainer,
         seed=seed,
-        listener=lambda epoch, loss, out_of_bag: listener.epoch_ended(fold, epoch, loss, out_of_bag),
+        listener=heard,
         checkpoint=folder / f"fold-{fold.number:03d}.ckpt",
     )
     return model.predict_incidence(rows.patients.take(fold.test), times).values
+
+
+def epochs_told(model: ModelConfig, epochs: Callable[[int, int], None] | None) -> EpochListener:
+    """A listener that tells how many epochs of at most how many are done."""
+    most = _most_epochs(model)
+
+    def listener(epoch: int, *_: float) -> None:
+        if epochs is not None:
+            epochs(epoch + 1, most)
+
+    return listener
+
+
+def _most_epochs(model: ModelConfig) -> int:
+    """Of the longest fit of a model's networks."""
+    if isinstance(model, RecalibratedConfig | WithIntervalsConfig):
+        return _most_epochs(model.model)
+    if isinstance(model, MixtureConfig):
+        return max(map(_most_epochs, model.members))
+    most: int = getattr(model, "max_epochs", 0)
+    return most
 
 
 def tuned_model(

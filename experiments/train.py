@@ -22,6 +22,7 @@ from experiments.config import RunConfig
 from experiments.crossval import (
     OutOfFold,
     cross_validate,
+    epochs_told,
     folds_of,
     predictions_table,
     splits_record,
@@ -43,6 +44,8 @@ from training.artifact import Example, Manifest, TrainingCohort, answer_example,
 from training.config import sees_cells
 from training.evaluation.scores import Scores, evaluate, mean_scores
 from training.fit import fit_risk_model
+from training.models.risk_model import FittedRiskModel
+from training.processes import from_leader, wait
 
 ARTIFACT = "artifact"
 RUN_FILE = "run.json"
@@ -57,6 +60,8 @@ class Progress:
     folds: Callable[[int, int], None]
     trials: Callable[[int, int], None] | None = None
     """Where settings are tuned."""
+    epochs: Callable[[int, int], None] | None = None
+    """Of each fit of a network; how many there are at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +77,7 @@ class RunResult:
 
 
 def train(config: RunConfig, home: Home, progress: Progress, *, resume: bool = False) -> RunResult:
-    """Carry out one run.
+    """Carry out one run; where torchrun started several processes, the part of the leading one.
 
     Args:
         config: The resolved configuration.
@@ -97,8 +102,11 @@ def train(config: RunConfig, home: Home, progress: Progress, *, resume: bool = F
     PatientEncoder.fit(rows.patients, rows.cohort.card, clinic_alone)
     client = open_store(home)
     tracker, folder = _resumed(client, home, config, rows) if resume else _started(client, home, config, rows)
+    from_leader(str(folder))
+    wait()  # until the others have read what they need of it
     with tracker.ends_truthfully(), _record_of(folder):
-        out_of_fold = cross_validate(rows, config, folder / "folds", tracker, progress.folds, progress.trials)
+        told = progress.folds, progress.trials, progress.epochs
+        out_of_fold = cross_validate(rows, config, folder / "folds", tracker, *told)
         scores = score(rows, out_of_fold, config)
         manifest = _fit_final(rows, config, scores, tracker.run_id, folder / ARTIFACT, progress)
         _write_report(rows, out_of_fold, scores, config, folder / "report")
@@ -200,18 +208,7 @@ def _fit_final(
     progress: Progress,
 ) -> Manifest:
     """Fit on all rows and write the artifact."""
-    everyone = np.arange(len(rows.patients))
-    chosen = tuned_model(rows, everyone, config, config.seed, folder.parent / "folds" / "final.csv", progress.trials)
-    model = fit_risk_model(
-        rows.patients,
-        rows.outcomes,
-        rows.cohort.card,
-        config.features,
-        chosen,
-        config.trainer,
-        seed=config.seed,
-        checkpoint=folder.parent / "folds" / "final.ckpt",
-    )
+    model = fit_on_everyone(rows, config, folder.parent / "folds", progress)
     block, arrays = model_block(model)
     patient = example_patient(model.encoder, rows.endpoint.landmark_days[0])
     times = rows.endpoint.horizons_days
@@ -237,6 +234,23 @@ def _fit_final(
         files={},
     )
     return write_artifact(folder, manifest, arrays)
+
+
+def fit_on_everyone(rows: TrainingRows, config: RunConfig, folds: Path, progress: Progress) -> FittedRiskModel:
+    """Choose the settings and fit on all rows; how far it is, is kept beside the folds."""
+    everyone = np.arange(len(rows.patients))
+    chosen = tuned_model(rows, everyone, config, config.seed, folds / "final.csv", progress.trials)
+    return fit_risk_model(
+        rows.patients,
+        rows.outcomes,
+        rows.cohort.card,
+        config.features,
+        chosen,
+        config.trainer,
+        seed=config.seed,
+        listener=epochs_told(chosen, progress.epochs),
+        checkpoint=folds / "final.ckpt",
+    )
 
 
 def _by_landmark(rows: TrainingRows) -> Iterator[tuple[float, Outcomes]]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 
 from features.errors import SequelaError
+
+LONGEST_WAIT = timedelta(hours=12)
+"""While the leading process reads cells, the others wait."""
 
 
 def launched() -> int:
@@ -18,7 +22,10 @@ def launched() -> int:
 def join() -> None:
     """Meet the other processes that torchrun started, if it did, over NCCL where each has a GPU, else over gloo."""
     if launched() and not dist.is_initialized():
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        on_gpu = torch.cuda.is_available()
+        if on_gpu:
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=LONGEST_WAIT)
 
 
 def leave() -> None:

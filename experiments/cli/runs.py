@@ -17,7 +17,9 @@ def train(
 ) -> None:
     """Cross-validate a model, fit it on everyone, and track it: nested MLflow runs, predictions, scores, artifact.
 
-    Example: sequela train configs/run/cox.yaml configs/run/network.yaml --set cohort=cohorts/mine --set seed=1
+    Examples: sequela train configs/run/cox.yaml configs/run/network.yaml --set cohort=cohorts/mine --set seed=1
+
+              torchrun --nproc-per-node 4 --no-python sequela train configs/run/set_transformer.yaml
     """
     from experiments.cli.output import progress_bars, stderr
     from experiments.config import load_run
@@ -26,14 +28,21 @@ def train(
 
     configs = [load_run(path, overrides or []) for path in runs]
     with progress_bars() as bar:
+        from experiments.assist import assist
         from experiments.train import Progress
         from experiments.train import train as carry_out  # imports Lightning and MLflow: seconds
+        from training.processes import join, leave, rank
 
+        join()
         for config in configs:
-            progress = Progress(*(bar(f"{config.name}: {step}") for step in ("cells", "folds", "trials")))
+            if rank():
+                assist(config, Home.current())
+                continue
+            progress = Progress(*(bar(f"{config.name}: {step}") for step in ("cells", "folds", "trials", "epochs")))
             result = carry_out(config, Home.current(), progress, resume=resume)
             print_scores(config.name, result.scores)
             stderr.print(f"run {result.run_id}: report in {result.folder / 'report'}", highlight=False, soft_wrap=True)
+        leave()
 
 
 def leaderboard(

@@ -78,6 +78,24 @@ def test_a_run_killed_in_the_middle_is_resumed_with_the_same_numbers(home: Home,
     assert {run.info.status for run in ours} == {"FINISHED"}
 
 
+def test_two_processes_make_one_run_with_the_numbers_of_one(home: Home, cohort: Path) -> None:
+    """To 1e-5, since gradients are added in another order; one process alone writes and tracks."""
+    words = ["train", CONFIGS / "run" / "network.yaml", *settings(cohort, SMALL_NETWORK, "name=two")]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"]
+    done = subprocess.run(
+        [*torchrun, SEQUELA, *map(str, words)], capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    train("network", cohort, SMALL_NETWORK, "name=one")
+    client = open_store(home)
+    two, one = find_run(client, "two"), find_run(client, "one")
+    assert len([run for run in client.search_runs([one.info.experiment_id]) if PARENT not in run.data.tags]) == 2
+    together, alone = predictions(home, two.info.run_id), predictions(home, one.info.run_id)
+    pd.testing.assert_frame_equal(together, alone, rtol=0, atol=1e-5)
+    assert read_artifact(home.runs / two.info.run_id / "artifact").manifest.name == "two"
+    assert not list(home.runs.rglob("*.ckpt"))
+
+
 def test_resume_without_an_unfinished_run_says_so(home: Home, cohort: Path) -> None:
     words = [SEQUELA, "train", CONFIGS / "run" / "cox.yaml", *settings(cohort), "--resume"]
     done = subprocess.run([*map(str, words)], capture_output=True, text=True, check=False)
