@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
 
 from training.processes import rank, wait
 
@@ -21,11 +24,19 @@ class Checkpoint:
         self.written = time.monotonic()
 
     def read(self) -> Mapping[str, Any] | None:
-        """The state that was kept; None if there is none of this fit. Holds tensors, numbers and names, no code."""
+        """The state that was kept; None if there is none of this fit. It holds tensors, numbers and names, no code."""
         if not self.path.exists():
             return None
-        held: Mapping[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
-        return held if held["identity"] == self.identity else None
+        with safe_open(self.path, framework="pt") as file:
+            described = json.loads(file.metadata()["state"])
+            if file.metadata()["identity"] != self.identity:
+                return None
+            names = file.keys()
+            tensors = {name: file.get_tensor(name) for name in names}
+        state = _assembled(described, tensors)
+        if not isinstance(state, Mapping):
+            raise ValueError(f"{self.path} holds no state of a fit; delete it and the fit starts anew.")
+        return state
 
     def due(self) -> bool:
         """Whether it is time to keep the state again; the leading process writes."""
@@ -35,7 +46,9 @@ class Checkpoint:
         """Write beside, then rename."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         beside = self.path.with_suffix(".part")
-        torch.save({"identity": self.identity, **state}, beside)
+        tensors: dict[str, Tensor] = {}
+        described = json.dumps(_taken_apart(state, tensors))
+        save_file(tensors, beside, {"identity": self.identity, "state": described})
         beside.rename(self.path)
         self.written = time.monotonic()
 
@@ -44,3 +57,26 @@ class Checkpoint:
         wait()
         if rank() == 0:
             self.path.unlink(missing_ok=True)
+
+
+def _taken_apart(state: object, tensors: dict[str, Tensor]) -> object:
+    """What JSON can say of a state, its tensors put aside; keys of mappings may be numbers."""
+    if isinstance(state, Tensor):
+        tensors[str(len(tensors))] = state.detach().cpu().clone().contiguous()
+        return {"tensor": str(len(tensors) - 1)}
+    if isinstance(state, Mapping):
+        return {"items": [[key, _taken_apart(value, tensors)] for key, value in state.items()]}
+    if isinstance(state, list | tuple):
+        return [_taken_apart(value, tensors) for value in state]
+    return state
+
+
+def _assembled(described: object, tensors: Mapping[str, Tensor]) -> object:
+    """The state again."""
+    if isinstance(described, list):
+        return [_assembled(value, tensors) for value in described]
+    if isinstance(described, dict) and "tensor" in described:
+        return tensors[described["tensor"]]
+    if isinstance(described, dict):
+        return {key: _assembled(value, tensors) for key, value in described["items"]}
+    return described
