@@ -1,101 +1,89 @@
-"""A rare population that carries the risk: who finds it, from how many patients on.
+"""A rare population that carries the risk: who finds it, from how many patients on; and what is found of nothing.
 
-In half of the patients, one cell in fifty of the product, of any type, expresses eight markers that other cells express
-a little and each patient at a level of his own: neither labels nor pseudobulks show it well. Writes
-``results/cells_truth.md``.
+    python -m benchmarks.cells_truth --sizes 100 300 1000 --cohorts 4
 
-    python -m benchmarks.cells_truth 100 300
+Each arm is fitted on simulated patients (`benchmarks.planted`) and predicts 500 others. Where nothing is planted, the
+permutation test of a whole pipeline of cells is to reject as often as its level says.
 """
 
 from __future__ import annotations
 
+import argparse
+import os
+import platform
 import sys
-import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import product
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from features.cells.bag import Bags, CellBag
-from features.cells.summary import CellSummary, summarise
+from benchmarks.accuracy.page import markdown
+from benchmarks.planted import CARD, LOG_HAZARD_RATIO, N_CELLS, N_MARKERS, SHARE, Cohort, Effect, planted
 from features.config import FeatureConfig
 from features.outcomes import Outcomes
-from features.patients import Measurements, Patients, Samples
-from features.schema import CellsCard, CohortCard, Variable
-from training.config import AttentionConfig, CoxConfig, ModelConfig, SetTransformerConfig, TrainerConfig
+from training.config import AttentionConfig, CoxConfig, ModelConfig, NetworkConfig, SetTransformerConfig, TrainerConfig
+from training.evaluation.brier import brier_score, integrate
+from training.evaluation.ipcw import scoring_weights
+from training.evaluation.permutation import permutation_test, proportion_interval
 from training.fit import fit_risk_model
-from training.models.risk_model import FittedRiskModel
+from training.splits import patient_folds
 
 RESULTS = Path(__file__).parent / "results"
-N_GENES, N_TEST, N_MARKERS = 100, 500, 8
-SHARE, LOG_HAZARD_RATIO, HORIZON_DAYS = 0.02, 2.0, 180.0
+N_TEST, HORIZON_DAYS, RESAMPLES = 500, 180.0, 1000
 CPU = TrainerConfig(accelerator="cpu")
-CARD = CohortCard(
-    title="A planted population",
-    citation="none",
-    licence="CC0-1.0",
-    provenance="simulated",
-    variables={"age": Variable(kind="numeric", unit="a")},
-    cells=CellsCard(),
-)
 CLINIC = FeatureConfig(cells=())
+TYPES = FeatureConfig(cells=("composition", "pseudobulk"), pseudobulk_components=30)
+SCORE = FeatureConfig(baseline=(), cells=(), scores=("car_hematotox",))
+RIDGE, HEMATOTOX = "composition + pseudobulk, ridge Cox", "CAR-HEMATOTOX, Cox"
 ARMS: dict[str, tuple[FeatureConfig, ModelConfig]] = {
+    HEMATOTOX: (SCORE, CoxConfig()),
     "clinic, ridge Cox": (CLINIC, CoxConfig()),
-    "composition + programs + pseudobulk (8), ridge Cox": (FeatureConfig(), CoxConfig()),
-    "composition + pseudobulk (30), ridge Cox": (
-        FeatureConfig(cells=("composition", "pseudobulk"), pseudobulk_components=30),
-        CoxConfig(),
-    ),
-    "density, ridge Cox": (FeatureConfig(cells=("density",), pseudobulk_components=30), CoxConfig()),
+    RIDGE: (TYPES, CoxConfig()),
+    "composition + pseudobulk, network": (TYPES, NetworkConfig()),
     "attention": (CLINIC, AttentionConfig()),
     "set transformer": (CLINIC, SetTransformerConfig()),
 }
+EFFECTS: dict[Effect, str] = {
+    "alone": "The population carries the risk",
+    "with age": "The population harms above the mean age, and protects below",
+}
+NULL_SIZE, NULL_PERMUTATIONS, NULL_LEVEL = 60, 19, 0.05
 
 
-def planted(n: int, seed: int, n_cells: int = 200) -> tuple[Patients, Outcomes, NDArray[np.bool_]]:
-    """Patients, outcomes, and who carries the population."""
-    rng = np.random.default_rng(seed)
-    types = _types(rng)
-    carrier = rng.random(n) < 0.5
-    age = rng.normal(0, 1, n)
-    bags = [_bag(rng, types, n_cells, carries=bool(carries)) for carries in carrier]
-    names = np.array([f"p{i}" for i in range(n)], dtype=object)
-    summary = CellSummary.concatenate([summarise(bag, counts=True) for bag in bags])
-    material = np.full(n, "infusion_product", dtype=object)
-    samples = Samples(np.arange(n + 1), names, np.full(n, -1.0), material, summary, bags=Bags.of(bags))
-    rate = 0.004 * np.exp(LOG_HAZARD_RATIO * (carrier - 0.5) + 0.4 * age)
-    latent = np.column_stack([rng.exponential(1 / rate), rng.exponential(1000.0, n), rng.exponential(500.0, n)])
-    cause = np.array([1, 2, 0])[latent.argmin(axis=1)]
-    outcomes = Outcomes(np.ceil(latent.min(axis=1)), cause, ("relapse", "death"))
-    return Patients(names, np.zeros(n), {"age": age}, Measurements.empty(n), samples), outcomes, carrier
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One simulated cohort under one arm."""
+
+    effect: Effect
+    n: int
+    seed: int
+    arm: str
 
 
-def _types(rng: np.random.Generator) -> NDArray[np.float64]:
-    """(3, genes): mean counts of three types of cells; the markers are the first genes, and alike in all."""
-    base = rng.gamma(0.5, 1.0, N_GENES) + 0.05
-    differs = rng.random((3, N_GENES)) < 0.15
-    types: NDArray[np.float64] = base * np.exp(np.where(differs, rng.normal(0, 1.5, (3, N_GENES)), 0.0))
-    types[:, :N_MARKERS] = 0.3
-    return types
+def carry_out(trial: Trial) -> NDArray[np.float64]:
+    """(test patients,): risk of relapse at the horizon."""
+    cohort = planted(trial.n + N_TEST, trial.seed, trial.effect)
+    train, test = np.arange(trial.n), np.arange(trial.n, trial.n + N_TEST)
+    features, config = ARMS[trial.arm]
+    outcomes = cohort.outcomes.take(train)
+    model = fit_risk_model(cohort.patients.take(train), outcomes, CARD, features, config, CPU, seed=trial.seed)
+    incidence = model.predict_incidence(cohort.patients.take(test), np.array([HORIZON_DAYS]))
+    risk: NDArray[np.float64] = incidence.values[:, 0, 0]
+    return risk
 
 
-def _bag(rng: np.random.Generator, types: NDArray[np.float64], n_cells: int, *, carries: bool) -> CellBag:
-    label = rng.choice(3, n_cells, p=rng.dirichlet([5, 5, 3]))
-    mean = types[label] * np.exp(rng.normal(0, 0.3, N_GENES))
-    if carries:
-        mean[rng.random(n_cells) < SHARE, :N_MARKERS] = 4.0
-    counts = rng.poisson(mean * rng.lognormal(0, 0.3, (n_cells, 1)))
-    cell, gene = np.nonzero(counts)
-    indptr = np.concatenate([[0], np.cumsum(np.bincount(cell, minlength=n_cells))]).astype(np.int64)
-    genes = tuple(f"gene{i}" for i in range(N_GENES))
-    return CellBag(genes, indptr, gene, counts[cell, gene].astype(float), np.array(["A", "B", "C"], object)[label])
-
-
-def risk(model: FittedRiskModel, patients: Patients) -> NDArray[np.float64]:
-    """(rows,): risk of relapse at the horizon."""
-    values: NDArray[np.float64] = model.predict_incidence(patients, np.array([HORIZON_DAYS])).values[:, 0, 0]
-    return values
+def truth(effect: Effect, n: int, seed: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """(test patients,): the true log hazard, and who relapsed by the horizon."""
+    cohort = planted(n + N_TEST, seed, effect)
+    outcomes = cohort.outcomes.take(np.arange(n, n + N_TEST))
+    return cohort.log_hazard[n:], (outcomes.cause == 1) & (outcomes.duration_days <= HORIZON_DAYS)
 
 
 def auc(score: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
@@ -104,38 +92,124 @@ def auc(score: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
     return float((rankdata(score)[positive].sum() - n * (n + 1) / 2) / (n * (len(positive) - n)))
 
 
+def mean_aucs(scores: Sequence[NDArray[np.float64]], relapsed: Sequence[NDArray[np.bool_]]) -> NDArray[np.float64]:
+    """(1 + resamples,): mean AUC over cohorts; then with cohorts, and patients within them, drawn with replacement."""
+    rng = np.random.default_rng(0)  # the same draws for every arm: differences are paired
+    found = [np.mean([auc(*pair) for pair in zip(scores, relapsed, strict=True)])]
+    for _ in range(RESAMPLES):
+        drawn = []
+        for cohort in rng.integers(len(scores), size=len(scores)):
+            rows = rng.integers(len(scores[cohort]), size=len(scores[cohort]))
+            drawn.append(auc(scores[cohort][rows], relapsed[cohort][rows]))
+        found.append(np.mean(drawn))
+    return np.array(found)
+
+
+def null_p_value(seed: int) -> float:
+    """Of the permutation test of ridge Cox on composition and pseudobulks, where no cell matters."""
+    cohort = planted(NULL_SIZE, seed, "nothing")
+    features = FeatureConfig(baseline=(), cells=TYPES.cells)
+    times = np.linspace(30.0, HORIZON_DAYS, 6)
+
+    def pipeline(outcomes: Outcomes) -> NDArray[np.float64]:
+        return out_of_fold(cohort, outcomes, features, times)
+
+    def statistic(incidence: NDArray[np.float64], outcomes: Outcomes) -> float:
+        weights = scoring_weights(outcomes, times)
+        return -float(integrate(brier_score(incidence, times, outcomes, weights), times)[0])
+
+    rng = np.random.default_rng(seed)
+    ids, outcomes = cohort.patients.patient_id, cohort.outcomes
+    return permutation_test(pipeline, statistic, outcomes, ids, rng=rng, n_permutations=NULL_PERMUTATIONS).p
+
+
+def out_of_fold(
+    cohort: Cohort, outcomes: Outcomes, features: FeatureConfig, times: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(patients, causes, times): by models that never saw the patient."""
+    patients = cohort.patients
+    values = np.full((len(patients), len(outcomes.causes), len(times)), np.nan)
+    for fold in patient_folds(
+        patients.patient_id, np.zeros(len(patients), dtype=np.int64), n_folds=3, n_repeats=1, seed=0
+    ):
+        train = patients.take(fold.train), outcomes.take(fold.train)
+        model = fit_risk_model(*train, CARD, features, CoxConfig(), CPU, seed=0)
+        values[fold.test] = model.predict_incidence(patients.take(fold.test), times).values
+    return values
+
+
 def main() -> int:
-    """Measure every arm at every size, and write the page."""
-    sizes = [int(text) for text in sys.argv[1:]] or [100, 300, 1000]
-    lines = [
-        "# A rare population that carries the risk",
-        "",
-        __doc__.split("\n\n")[1].replace("\n", " ").replace(" Writes ``results/cells_truth.md``.", ""),
-        "",
-        f"{N_TEST} held-out patients, 200 cells each, hazard ratio {np.exp(LOG_HAZARD_RATIO):.1f} of carriers; one",
-        "simulation a size. AUC of the risk at day 180: for relapse by then, and for carrying the population.",
-        "",
-        "| patients | model | AUC, relapse | AUC, carrier | seconds |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    for n in sizes:
-        patients, outcomes, carrier = planted(n + N_TEST, seed=n)
-        train, test = np.arange(n), np.arange(n, n + N_TEST)
-        relapsed = (outcomes.cause[test] == 1) & (outcomes.duration_days[test] <= HORIZON_DAYS)
-        truth = LOG_HAZARD_RATIO * carrier[test] + 0.4 * patients.baseline["age"][test].astype(float)
-        lines.append(f"| {n} | the truth | {auc(truth, relapsed):.3f} | {auc(truth, carrier[test]):.3f} | |")
-        for name, (features, config) in ARMS.items():
-            start = time.perf_counter()
-            model = fit_risk_model(patients.take(train), outcomes.take(train), CARD, features, config, CPU, seed=0)
-            score = risk(model, patients.take(test))
-            seconds = time.perf_counter() - start
-            found = f"{auc(score, relapsed):.3f} | {auc(score, carrier[test]):.3f}"
-            lines.append(f"| {n} | {name} | {found} | {seconds:.1f} |")
-            print(lines[-1], flush=True)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "cells_truth.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    """Run all trials, write the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", nargs="+", type=int, default=[100, 300, 1000])
+    parser.add_argument("--cohorts", type=int, default=4, help="simulated cohorts of each size")
+    parser.add_argument("--null", type=int, default=200, help="cohorts where nothing is planted")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = "1"  # the workers are the parallelism
+    trials = [Trial(*one) for one in product(EFFECTS, options.sizes, range(options.cohorts), ARMS)]
+    with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
+        p_values = pool.map(null_p_value, range(options.null))
+        risks = dict(zip(trials, pool.map(carry_out, trials), strict=True))
+        text = page(risks, options.sizes, options.cohorts, np.array(list(p_values)))
+    options.results.mkdir(parents=True, exist_ok=True)
+    (options.results / "cells_truth.md").write_text(text, encoding="utf-8")
+    print(text)
     return 0
 
 
+def page(
+    risks: dict[Trial, NDArray[np.float64]], sizes: Sequence[int], n_cohorts: int, p_values: NDArray[np.float64]
+) -> str:
+    """A table for each place where the population acts, and the share of tests that reject where it does not."""
+    text = [
+        "# A rare population that carries the risk",
+        "",
+        f"Simulated. In half of the patients {SHARE:.0%} of {N_CELLS} cells, of any type, express {N_MARKERS}",
+        f"markers; hazard ratio {np.exp(LOG_HAZARD_RATIO):.1f} of those patients. Age and the values of CAR-HEMATOTOX",
+        f"tell the rest. AUC of relapse by day {HORIZON_DAYS:g} in {N_TEST} held-out patients, mean of {n_cohorts}",
+        f"cohorts a size, and differences from {RIDGE}, and from {HEMATOTOX},",
+        "with 95 % intervals (cohorts, and patients within them, drawn with replacement). **Bold**: better by 0.05,",
+        "the interval above 0. Made by",
+        f"`python -m benchmarks.cells_truth` on {platform.machine()}, {os.cpu_count()} cores, CPU.",
+    ]
+    for effect, title in EFFECTS.items():
+        lines = []
+        for n in sizes:
+            known = [truth(effect, n, seed) for seed in range(n_cohorts)]
+            relapsed = [positive for _, positive in known]
+            best = np.mean([auc(*pair) for pair in known])
+            found = {
+                arm: mean_aucs([risks[Trial(effect, n, seed, arm)] for seed in range(n_cohorts)], relapsed)
+                for arm in ARMS
+            }
+            lines.append([n, "the truth", f"{best:.3f}", "", ""])
+            lines += [
+                [n, arm, f"{aucs[0]:.3f}", *(_shown(aucs - found[other]) for other in (RIDGE, HEMATOTOX))]
+                for arm, aucs in found.items()
+            ]
+        columns = ["patients", "model", "AUC", "against ridge", "against the score"]
+        text += ["", f"## {title}", "", markdown(pd.DataFrame(lines, columns=columns))]
+    rejected = int((p_values <= NULL_LEVEL).sum())
+    low, high = proportion_interval(rejected, len(p_values))
+    text += [
+        "",
+        "## No cell matters",
+        "",
+        f"Permutation test ({NULL_PERMUTATIONS} permutations, three folds) of ridge Cox on composition and",
+        f"pseudobulks, {len(p_values)} cohorts of {NULL_SIZE} patients in whom no cell matters: it rejects at the",
+        f"level {NULL_LEVEL:g} in {rejected / len(p_values):.1%} of them [{low:.1%}, {high:.1%}].",
+    ]
+    return "\n".join(text) + "\n"
+
+
+def _shown(difference: NDArray[np.float64]) -> str:
+    low, high = np.quantile(difference[1:], (0.025, 0.975))
+    text = f"{difference[0]:+.3f} [{low:+.3f}, {high:+.3f}]"
+    return f"**{text}**" if difference[0] >= 0.05 and low > 0 else text
+
+
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())
