@@ -11,11 +11,9 @@ from numpy.typing import NDArray
 
 from experiments.config import RunConfig
 from experiments.crossval import cross_validate
-from experiments.data import load_rows
+from experiments.data import rows_of_run
 from experiments.home import Home
 from experiments.train import Progress, fit_on_everyone
-from features.check import read_endpoint
-from training.config import sees_cells
 from training.processes import from_leader, wait
 from training.splits import Fold
 
@@ -41,8 +39,7 @@ def assist(config: RunConfig, home: Home) -> None:
         home: The stores, on a disk that all processes see.
     """
     folder = Path(from_leader(""))  # comes when the leading process has stored the cells' features
-    endpoint, cells = read_endpoint(config.endpoint), sees_cells(config.model)
-    rows = load_rows(config.cohort, endpoint, config.features, home.features, cells=cells)
+    rows = rows_of_run(config, home)
     with TemporaryDirectory() as own:
         folds = Path(own) / "folds"
         if (folder / "folds").exists():

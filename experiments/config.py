@@ -16,7 +16,7 @@ from features.config import FeatureConfig
 from features.documents import load_mapping, validate
 from features.errors import SequelaError
 from features.schema import Frozen
-from training.config import ModelConfig, TrainerConfig, TuningConfig, ValidationConfig
+from training.config import ModelConfig, TrainerConfig, TuningConfig, ValidationConfig, has_network
 from training.search_space import check_space
 
 Config = TypeVar("Config", bound=Frozen)
@@ -33,6 +33,8 @@ class RunConfig(Frozen):
     """Cohort folder. A relative path in a YAML file counts from that file, in ``--set`` from the current folder."""
     endpoint: Path
     """Endpoint YAML; relative paths as for `cohort`."""
+    also: tuple[Path, ...] = ()
+    """YAMLs of other endpoints, whose events teach networks too; the run is scored and served for `endpoint` alone."""
     features: FeatureConfig = FeatureConfig()
     model: ModelConfig
     trainer: TrainerConfig = TrainerConfig()
@@ -48,13 +50,23 @@ class RunConfig(Frozen):
             check_space(self.model, self.tuning)
         return self
 
+    @model_validator(mode="after")
+    def _network_learns_from_others(self) -> Self:
+        if self.also and not has_network(self.model):
+            msg = f"also: model.kind {self.model.kind} learns from one endpoint; choose kind: network, or remove `also`"
+            raise ValueError(msg)
+        if len({*self.also, self.endpoint}) <= len(self.also):
+            msg = "also: an endpoint is named twice, here or as `endpoint`; name each once"
+            raise ValueError(msg)
+        return self
+
     def digest(self) -> str:
         """sha256 of the resolved configuration."""
         return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
 
 
-PATHS = ("cohort", "endpoint", "features.processing.reference")
-"""Keys that hold paths."""
+PATHS = ("cohort", "endpoint", "also", "features.processing.reference")
+"""Keys that hold paths, or lists of them."""
 
 
 def load_run(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
@@ -91,8 +103,11 @@ def _make_absolute(content: dict[str, Any], folder: Path) -> None:
         block: Any = content
         for parent in parents:
             block = block.get(parent) if isinstance(block, dict) else None
-        if isinstance(block, dict) and isinstance(block.get(last), str):
-            block[last] = str((folder / block[last]).resolve())
+        value = block.get(last) if isinstance(block, dict) else None
+        if isinstance(value, str):
+            block[last] = str((folder / value).resolve())
+        elif isinstance(value, list):
+            block[last] = [str((folder / one).resolve()) if isinstance(one, str) else one for one in value]
 
 
 def _apply(content: dict[str, Any], override: str) -> None:

@@ -15,6 +15,7 @@ from experiments.config import RunConfig
 from experiments.data import TrainingRows
 from features.errors import SequelaError
 from features.schema import Endpoint
+from training.companions import of_fold
 from training.config import MixtureConfig, ModelConfig, RecalibratedConfig, WithIntervalsConfig
 from training.fit import fit_risk_model
 from training.splits import Fold, patient_folds, site_folds, temporal_folds
@@ -171,6 +172,7 @@ def _predict_fold(
         seed=seed,
         listener=heard,
         checkpoint=folder / f"fold-{fold.number:03d}.ckpt",
+        companions=of_fold(rows.companions, rows.patients, fold.train),
     )
     return model.predict_incidence(rows.patients.take(fold.test), times).values
 
@@ -209,7 +211,10 @@ def tuned_model(
         return config.model
     part = rows.patients.take(train), rows.outcomes.take(train)
     card, features, trainer = rows.cohort.card, config.features, config.trainer
-    tuned = tune(*part, card, features, config.model, trainer, config.tuning, seed=seed, progress=progress)
+    others = of_fold(rows.companions, rows.patients, train)
+    tuned = tune(
+        *part, card, features, config.model, trainer, config.tuning, seed=seed, progress=progress, companions=others
+    )
     lines = [
         {"trial": trial.number, "score": trial.score, "chosen": trial.number == tuned.best, **trial.settings}
         for trial in tuned.trials

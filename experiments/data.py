@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from experiments.config import RunConfig
+from experiments.home import Home
 from features.cells.processing import CellProcessing, CellProcessor
 from features.cells.reference_mapping import ReferenceMapper
-from features.check import examine
+from features.check import examine, read_endpoint
 from features.cohort import Cohort, outcomes_at, to_patients
 from features.config import FeatureConfig
 from features.errors import CohortError, SequelaError
 from features.outcomes import Outcomes
 from features.patients import Patients
 from features.schema import CellsCard, Endpoint
+from training.companions import Companion
+from training.config import sees_cells
 
 if TYPE_CHECKING:
     from features.cells.store import CellStore
@@ -33,6 +37,21 @@ class TrainingRows:
     endpoint: Endpoint
     patients: Patients
     outcomes: Outcomes
+    companions: tuple[Companion, ...] = ()
+    """Rows of other endpoints, from which networks learn too."""
+
+
+def rows_of_run(config: RunConfig, home: Home, progress: Progress | None = None) -> TrainingRows:
+    """The rows that a run trains on, its companions with them; see `load_rows`."""
+    return load_rows(
+        config.cohort,
+        read_endpoint(config.endpoint),
+        config.features,
+        home.features,
+        cells=sees_cells(config.model),
+        progress=progress,
+        also=[read_endpoint(path) for path in config.also],
+    )
 
 
 def load_rows(
@@ -43,6 +62,7 @@ def load_rows(
     *,
     cells: bool = False,
     progress: Progress | None = None,
+    also: Sequence[Endpoint] = (),
 ) -> TrainingRows:
     """Read a cohort, take its cells from the feature store where they are wanted, and apply the endpoint.
 
@@ -53,18 +73,26 @@ def load_rows(
         store: Folder of the feature stores; one is built there when there is none for these cells.
         cells: Whether the model looks at single cells, though no feature may be made of them.
         progress: Told how many cells of how many were stored.
+        also: Endpoints of companions.
 
     Raises:
         SequelaError: The cohort has findings, or nobody is at risk at a landmark, or nobody has the event.
     """
-    examination = examine(cohort_folder, endpoint)
-    if examination.cohort is None:
-        raise CohortError(examination.findings)
-    cohort = examination.cohort
+    for one in (*also, endpoint):
+        examination = examine(cohort_folder, one)
+        if examination.cohort is None:
+            raise CohortError(examination.findings)
+        cohort = examination.cohort
     processing = features.processing if features.cells or cells else None
     if processing is not None and processing.reference is not None:
         ReferenceMapper.load(processing.reference).require_unseen(cohort.patients["patient_id"])
     patients = all_patients(cohort, processing, store, progress=progress)
+    companions = tuple(Companion(*_at_landmarks(cohort, one, patients)) for one in also)
+    return TrainingRows(cohort, endpoint, *_at_landmarks(cohort, endpoint, patients), companions)
+
+
+def _at_landmarks(cohort: Cohort, endpoint: Endpoint, patients: Patients) -> tuple[Patients, Outcomes]:
+    """Rows of an endpoint: every patient at each landmark at which he is at risk."""
     rows, days, outcomes = [], [], []
     for day in endpoint.landmark_days:
         at_risk, from_day = outcomes_at(cohort, endpoint, day)
@@ -75,7 +103,7 @@ def load_rows(
         days.append(np.full(len(at_risk), day))
         outcomes.append(from_day)
     stacked = patients.take(np.concatenate(rows)).at_landmark(np.concatenate(days))
-    return TrainingRows(cohort, endpoint, stacked, Outcomes.concatenate(outcomes))
+    return stacked, Outcomes.concatenate(outcomes)
 
 
 def all_patients(

@@ -80,8 +80,10 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 def run_description(config: RunConfig, rows: TrainingRows) -> Iterator[LogItem]:
     """What is known of a run before it is fitted."""
     card = rows.cohort.card
-    yield Params(flatten(config.model_dump(mode="json", exclude={"cohort", "endpoint", "name", "experiment"})))
+    yield Params(flatten(config.model_dump(mode="json", exclude={"cohort", "endpoint", "also", "name", "experiment"})))
     yield Params({"endpoint": rows.endpoint.name, "cohort": card.title})
+    if config.also:
+        yield Params({"also": ", ".join(sorted(path.stem for path in config.also))})
     yield Tags(
         {
             "sequela.model": config.model.kind,

@@ -29,19 +29,17 @@ from experiments.crossval import (
     tuned_model,
     tuning_table,
 )
-from experiments.data import TrainingRows, load_rows
+from experiments.data import TrainingRows, rows_of_run
 from experiments.example import example_patient
 from experiments.figures import calibration_figure, incidence_figure
 from experiments.home import Home
 from experiments.log_items import File, LogItem, Metrics, Table, headline_metrics, run_description
 from experiments.tracking import Tracker, experiment_id, git_state, open_store
-from features.check import read_endpoint
 from features.cohort import write_yaml
 from features.encoder import PatientEncoder
 from features.errors import SequelaError
 from features.outcomes import Outcomes
 from training.artifact import Example, Manifest, TrainingCohort, answer_example, model_block, write_artifact
-from training.config import sees_cells
 from training.evaluation.scores import Scores, evaluate, mean_scores
 from training.fit import fit_risk_model
 from training.models.risk_model import FittedRiskModel
@@ -88,15 +86,7 @@ def train(config: RunConfig, home: Home, progress: Progress, *, resume: bool = F
     Raises:
         SequelaError: The cohort or the configuration cannot be used, or there is nothing to resume.
     """
-    endpoint = read_endpoint(config.endpoint)
-    rows = load_rows(
-        config.cohort,
-        endpoint,
-        config.features,
-        home.features,
-        cells=sees_cells(config.model),
-        progress=progress.cells,
-    )
+    rows = rows_of_run(config, home, progress.cells)
     folds_of(rows, config)  # too few patients for the folds, or a misspelt feature, is said before anything is written
     clinic_alone = config.features.model_copy(update={"cells": (), "inflamix": False})
     PatientEncoder.fit(rows.patients, rows.cohort.card, clinic_alone)
@@ -250,6 +240,7 @@ def fit_on_everyone(rows: TrainingRows, config: RunConfig, folds: Path, progress
         seed=config.seed,
         listener=epochs_told(chosen, progress.epochs),
         checkpoint=folds / "final.ckpt",
+        companions=rows.companions,
     )
 
 

@@ -238,6 +238,15 @@ def sees_cells(model: ModelConfig) -> bool:
     return isinstance(model, CellNetworkConfig)
 
 
+def has_network(model: ModelConfig) -> bool:
+    """Whether a model is, or is made of, a network that can learn from other endpoints beside its own."""
+    if isinstance(model, MixtureConfig):
+        return any(has_network(member) for member in model.members)
+    if isinstance(model, RecalibratedConfig | WithIntervalsConfig):
+        return has_network(model.model)
+    return isinstance(model, NetworkConfig)
+
+
 class TrainerConfig(Frozen):
     """Where and how Lightning trains; the same code path on CPU and GPU."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from features.patients import IntArray, Patients
 from features.schema import CellsCard, CohortCard
 from training.bag_network_fit import fit_bag_network
 from training.boosting_fit import fit_boosting
+from training.companions import Companion, of_fold
 from training.config import (
     AalenJohansenConfig,
     AttentionConfig,
@@ -38,10 +40,12 @@ from training.config import (
 from training.conformal_fit import add_intervals
 from training.deephit_fit import fit_deephit
 from training.forest_fit import fit_forest
+from training.joint_fit import Task, fit_together
 from training.models.aalen_johansen import AalenJohansen
 from training.models.cox import CauseSpecificCox
 from training.models.fine_gray import FineGray
 from training.models.mixture import Mixture
+from training.models.network import HazardNetwork
 from training.models.predictor import Predictor
 from training.models.risk_model import FittedRiskModel
 from training.network_fit import fit_network
@@ -61,6 +65,7 @@ def fit_risk_model(
     seed: int,
     listener: EpochListener | None = None,
     checkpoint: Path | None = None,
+    companions: Sequence[Companion] = (),
 ) -> FittedRiskModel:
     """Fit the encoder and the predictor on these patients, and on nothing else.
 
@@ -75,6 +80,7 @@ def fit_risk_model(
         listener: Told the losses of each epoch of a network.
         checkpoint: File in which the unfinished fit of a network keeps how far it is; the same fit goes on there. Of a
             mixture, the beginning of its members' names.
+        companions: Other endpoints, whose events teach networks too; they hold no patient that is held out of this fit.
 
     Raises:
         SequelaError: A network without any event to learn from, or a mixture with a wrong number of weights.
@@ -86,10 +92,12 @@ def fit_risk_model(
 
     def refit(rows: IntArray, inner: ModelConfig) -> FittedRiskModel:
         part = patients.take(rows), outcomes.take(rows)
-        return fit_risk_model(*part, card, features, inner, trainer, seed=seed)
+        others = of_fold(companions, patients, rows)
+        return fit_risk_model(*part, card, features, inner, trainer, seed=seed, companions=others)
 
+    tasks = [Task(encoder.transform(one.patients), one.outcomes, one.patients.patient_id) for one in companions]
     predictor = _fit_predictor(
-        x, patients, outcomes, model, trainer, seed, listener, refit, encoder.samples, checkpoint
+        x, patients, outcomes, model, trainer, seed, listener, refit, encoder.samples, checkpoint, tasks
     )
     return FittedRiskModel(encoder, predictor, outcomes.causes)
 
@@ -121,6 +129,7 @@ def _fit_predictor(
     refit: Refit,
     panel: SampleFeatures | None = None,
     checkpoint: Path | None = None,
+    tasks: Sequence[Task] = (),
 ) -> Predictor:
     match model:
         case AalenJohansenConfig():
@@ -139,9 +148,8 @@ def _fit_predictor(
             ids = patients.patient_id
             return FineGray.fit(x, outcomes, penalty=model.penalty, patient_id=ids, seed=seed)
         case NetworkConfig():
-            return fit_network(
-                x, outcomes, patients.patient_id, model, trainer, seed=seed, listener=listener, checkpoint=checkpoint
-            )
+            own = Task(x, outcomes, patients.patient_id)
+            return _fit_hazards((own, *tasks), model, trainer, seed, listener, checkpoint)
         case DeepHitConfig():
             return fit_deephit(
                 x, outcomes, patients.patient_id, model, trainer, seed=seed, listener=listener, checkpoint=checkpoint
@@ -153,9 +161,24 @@ def _fit_predictor(
                 x, patients, outcomes, panel, model, trainer, seed=seed, listener=listener, checkpoint=checkpoint
             )
         case MixtureConfig():
-            return _fit_mixture(x, patients, outcomes, model, trainer, seed, listener, refit, checkpoint)
+            return _fit_mixture(x, patients, outcomes, model, trainer, seed, listener, refit, checkpoint, tasks)
         case RecalibratedConfig() | WithIntervalsConfig():
-            return _fit_around(x, patients, outcomes, model, trainer, seed, listener, refit, checkpoint)
+            return _fit_around(x, patients, outcomes, model, trainer, seed, listener, refit, checkpoint, tasks)
+
+
+def _fit_hazards(
+    tasks: Sequence[Task],
+    model: NetworkConfig,
+    trainer: TrainerConfig,
+    seed: int,
+    listener: EpochListener | None,
+    checkpoint: Path | None,
+) -> HazardNetwork:
+    """The network of the first of some endpoints."""
+    if len(tasks) > 1:
+        return fit_together(tasks, model, trainer, seed=seed, listener=listener, checkpoint=checkpoint)[0]
+    x, outcomes, ids = tasks[0].x, tasks[0].outcomes, tasks[0].patient_id
+    return fit_network(x, outcomes, ids, model, trainer, seed=seed, listener=listener, checkpoint=checkpoint)
 
 
 def _fit_trees(
@@ -180,15 +203,17 @@ def _fit_around(
     listener: EpochListener | None,
     refit: Refit,
     checkpoint: Path | None,
+    tasks: Sequence[Task],
 ) -> Predictor:
     """A model, and what is learnt about its predictions out of fold."""
-    below = _fit_predictor(x, patients, outcomes, model.model, trainer, seed, listener, refit, None, checkpoint)
+    below = _fit_predictor(x, patients, outcomes, model.model, trainer, seed, listener, refit, None, checkpoint, tasks)
     if isinstance(model, RecalibratedConfig):
         return recalibrate(below, model.model, patients, outcomes, refit, seed=seed)
 
     def again(drawn: Outcomes, number: int) -> Predictor:
         """The model on other outcomes; what was learnt out of fold is not learnt again."""
-        other = _fit_predictor(x, patients, drawn, plain(model.model), trainer, seed + number, None, refit)
+        simple = plain(model.model)
+        other = _fit_predictor(x, patients, drawn, simple, trainer, seed + number, None, refit, tasks=tasks)
         return like(other, below, np.random.default_rng([seed, number]))
 
     return add_intervals(below, model, x, patients, outcomes, refit, again, seed=seed)
@@ -204,15 +229,17 @@ def _fit_mixture(
     listener: EpochListener | None,
     refit: Refit,
     checkpoint: Path | None,
+    tasks: Sequence[Task],
 ) -> Mixture:
     given = model.weights if isinstance(model.weights, tuple) else (1.0,) * len(model.members)
     if len(given) != len(model.members):
         msg = f"model.weights: {len(given)} for {len(model.members)} members; give one each, or none"
         raise SequelaError(msg)
-    members = [
-        _fit_predictor(x, patients, outcomes, member, trainer, seed, listener, refit, None, _of_member(checkpoint, i))
-        for i, member in enumerate(model.members)
-    ]
+    members = []
+    for i, member in enumerate(model.members):
+        own = _of_member(checkpoint, i)
+        fitted = _fit_predictor(x, patients, outcomes, member, trainer, seed, listener, refit, None, own, tasks)
+        members.append(fitted)
     mixture = Mixture(members, given)
     return stack(mixture, model, patients, outcomes, refit, seed=seed) if model.weights == "stacked" else mixture
 

@@ -57,8 +57,7 @@ def run_lightning(
         batches.epoch += held["epoch"]
     if held is None or not (held["stopped"] or held["epoch"] >= max_epochs):
         _train(training, batches, config, max_epochs - training.first_epoch)
-    module = training.module.cpu()
-    module.load_state_dict({name: value.cpu() for name, value in training.kept.items()})
+    training.finish()
     if checkpoint is not None:
         checkpoint.done()
 

@@ -86,3 +86,8 @@ class StoppedTraining(pl.LightningModule):
         for generator, state in zip(self.generators(), held["generators"], strict=True):
             generator.set_state(state)
         self.first_epoch, self._held = held["epoch"], held
+
+    def finish(self) -> None:
+        """Leave the best state in the module, on the CPU."""
+        module = self.module.cpu()
+        module.load_state_dict({name: value.cpu() for name, value in self.kept.items()})

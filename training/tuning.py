@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from features.config import FeatureConfig
 from features.outcomes import Outcomes
 from features.patients import Patients
 from features.schema import CohortCard
+from training.companions import Companion, of_fold
 from training.config import ModelConfig, SearchRange, TrainerConfig, TuningConfig
 from training.fit import fit_risk_model
 from training.search_space import Setting, with_settings
@@ -56,6 +57,7 @@ def tune(
     *,
     seed: int,
     progress: Callable[[int, int], None] | None = None,
+    companions: Sequence[Companion] = (),
 ) -> Tuned:
     """Try settings on inner folds of these patients, and on nobody else.
 
@@ -72,6 +74,7 @@ def tune(
         tuning: The space and the number of trials.
         seed: Of proposals, folds and fits.
         progress: Told how many trials of how many are done.
+        companions: Other endpoints, as in `fit_risk_model`.
 
     Raises:
         SequelaError: There are fewer patients than inner folds.
@@ -86,7 +89,8 @@ def tune(
         incidence = np.empty((1, len(outcomes), len(outcomes.causes), len(times)))
         for fold in folds:
             part = patients.take(fold.train), outcomes.take(fold.train)
-            fitted = fit_risk_model(*part, card, features, candidate, trainer, seed=seed)
+            others = of_fold(companions, patients, fold.train)
+            fitted = fit_risk_model(*part, card, features, candidate, trainer, seed=seed, companions=others)
             incidence[0, fold.test] = fitted.predict_incidence(patients.take(fold.test), times).values
         return float(residual_products(incidence, times, outcomes, patients.landmark_day)[0][0, 0])
 

@@ -86,6 +86,16 @@ class PackedHazards(nn.Module):
         place = torch.linspace(-1.0, 1.0, self.sizes.n_bins, dtype=x_np.dtype, device=x_np.device)
         return self.base[:, None] + level[..., None] + trend[..., None] * place
 
+    def share_hidden(self, other: PackedHazards) -> None:
+        """Let all causes, and those of another network of the same features, have one hidden layer: that of the other.
+
+        Its weights are then (members, 1, …) and the same parameters in both, until each is given its own again.
+        """
+        if other.hidden.shape[1] != 1:
+            other.hidden = nn.Parameter(other.hidden.detach()[:, :1].clone())
+            other.hidden_bias = nn.Parameter(other.hidden_bias.detach()[:, :1].clone())
+        self.hidden, self.hidden_bias = other.hidden, other.hidden_bias
+
     def with_pieces(self, x_np: Tensor) -> Tensor:
         """Features (rows, features + pieces)."""
         if not self.sizes.n_pieces:
