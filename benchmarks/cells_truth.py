@@ -28,11 +28,13 @@ from benchmarks.accuracy.page import markdown
 from benchmarks.planted import CARD, LOG_HAZARD_RATIO, N_CELLS, N_MARKERS, SHARE, Cohort, Effect, planted
 from features.config import FeatureConfig
 from features.outcomes import Outcomes
+from features.patients import Patients
 from training.config import AttentionConfig, CoxConfig, ModelConfig, NetworkConfig, SetTransformerConfig, TrainerConfig
 from training.evaluation.brier import brier_score, integrate
 from training.evaluation.ipcw import scoring_weights
 from training.evaluation.permutation import permutation_test, proportion_interval
 from training.fit import fit_risk_model
+from training.models.risk_model import FittedRiskModel
 from training.splits import patient_folds
 
 RESULTS = Path(__file__).parent / "results"
@@ -74,9 +76,13 @@ def carry_out(trial: Trial) -> NDArray[np.float64]:
     features, config = ARMS[trial.arm]
     outcomes = cohort.outcomes.take(train)
     model = fit_risk_model(cohort.patients.take(train), outcomes, CARD, features, config, CPU, seed=trial.seed)
-    incidence = model.predict_incidence(cohort.patients.take(test), np.array([HORIZON_DAYS]))
-    risk: NDArray[np.float64] = incidence.values[:, 0, 0]
-    return risk
+    return risk(model, cohort.patients.take(test))
+
+
+def risk(model: FittedRiskModel, patients: Patients) -> NDArray[np.float64]:
+    """(rows,): risk of relapse at the horizon."""
+    values: NDArray[np.float64] = model.predict_incidence(patients, np.array([HORIZON_DAYS])).values[:, 0, 0]
+    return values
 
 
 def truth(effect: Effect, n: int, seed: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

@@ -45,12 +45,12 @@ class Cohort:
     """(patients,): who has the population."""
 
 
-def planted(n: int, seed: int, effect: Effect = "alone") -> Cohort:
-    """Simulate `n` patients; `effect` tells where the population acts on relapse: always, above mean age, or not."""
+def planted(n: int, seed: int, effect: Effect = "alone", *, n_cells: int = N_CELLS, share: float = SHARE) -> Cohort:
+    """Simulate `n` patients; `effect` tells where the population acts on relapse: always, by age, or nowhere."""
     rng = np.random.default_rng([seed, n])
     carries, age, illness = rng.random(n) < 0.5, rng.normal(0, 1, n), rng.normal(0, 1, n)
     types = _types(rng)
-    bags = [_bag(rng, types, carries=bool(one)) for one in carries]
+    bags = [_bag(rng, types, n_cells, share if one else 0.0) for one in carries]
     names = np.array([f"p{i}" for i in range(n)], dtype=object)
     summary = CellSummary.concatenate([summarise(bag, counts=True) for bag in bags])
     material = np.full(n, "infusion_product", dtype=object)
@@ -90,13 +90,13 @@ def _types(rng: np.random.Generator) -> NDArray[np.float64]:
     return types
 
 
-def _bag(rng: np.random.Generator, types: NDArray[np.float64], *, carries: bool) -> CellBag:
-    label = rng.choice(3, N_CELLS, p=rng.dirichlet([5, 5, 3]))
+def _bag(rng: np.random.Generator, types: NDArray[np.float64], n_cells: int, share: float) -> CellBag:
+    label = rng.choice(3, n_cells, p=rng.dirichlet([5, 5, 3]))
     mean = types[label] * np.exp(rng.normal(0, 0.3, N_GENES))
-    if carries:
-        mean[rng.random(N_CELLS) < SHARE, :N_MARKERS] = 4.0
-    counts = rng.poisson(mean * rng.lognormal(0, 0.3, (N_CELLS, 1)))
+    if share:
+        mean[rng.random(n_cells) < share, :N_MARKERS] = 4.0
+    counts = rng.poisson(mean * rng.lognormal(0, 0.3, (n_cells, 1)))
     cell, gene = np.nonzero(counts)
-    indptr = np.concatenate([[0], np.cumsum(np.bincount(cell, minlength=N_CELLS))]).astype(np.int64)
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(cell, minlength=n_cells))]).astype(np.int64)
     genes = tuple(f"gene{i}" for i in range(N_GENES))
     return CellBag(genes, indptr, gene, counts[cell, gene].astype(float), np.array(["A", "B", "C"], object)[label])

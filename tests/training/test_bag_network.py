@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from benchmarks.cells_truth import CARD, CPU, N_MARKERS, auc, planted, risk
+from benchmarks.cells_truth import CPU, auc, risk
+from benchmarks.planted import CARD, N_MARKERS, planted
 from experiments.data import load_rows
 from features.cells.bag import Bags, CellBag
 from features.cells.embedding import CellPca, Expression
@@ -243,7 +244,8 @@ def test_cells_are_drawn_afresh_and_dropped_out_in_proportion(ward: Wards) -> No
 def test_too_little_memory_halves_the_cells_with_one_warning(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, ward: Wards, outcomes_for: Callable[..., Any]
 ) -> None:
-    patients = planted(40, 0, n_cells=80)[0]
+    cohort = planted(40, 0, n_cells=80)
+    patients, outcomes = cohort.patients, cohort.outcomes
     sizes: list[int] = []
     true_step = BagTraining.training_step
 
@@ -254,7 +256,6 @@ def test_too_little_memory_halves_the_cells_with_one_warning(
         return true_step(self, given, number)
 
     monkeypatch.setattr(BagTraining, "training_step", step)
-    outcomes = planted(40, 0, n_cells=80)[1]
     small = AttentionConfig(members=2, bins=4, prototypes=4, width=8, cells_per_sample=80, max_epochs=1)
     halved = fit_risk_model(patients, outcomes, CARD, FeatureConfig(cells=()), small, CPU, seed=0)
     assert sizes[:3] == [80, 40, 20]
@@ -277,10 +278,11 @@ def test_heads_divide_the_width() -> None:
 
 
 def test_cells_are_served_though_no_feature_is_made_of_them() -> None:
-    patients, outcomes, _ = planted(60, 0, n_cells=30)
+    cohort = planted(60, 0, n_cells=30)
+    patients, outcomes = cohort.patients, cohort.outcomes
     small = SetTransformerConfig(members=2, bins=4, prototypes=6, width=8, cells_per_sample=30, max_epochs=1)
     model = fit_risk_model(patients, outcomes, CARD, FeatureConfig(cells=()), small, CPU, seed=0)
-    assert model.encoder.feature_names == ("age",)
+    assert set(model.encoder.feature_names) == set(patients.baseline)
     assert patients.samples is not None
     assert patients.samples.bags is not None
     bag = patients.samples.bags[3]
@@ -288,7 +290,7 @@ def test_cells_are_served_though_no_feature_is_made_of_them() -> None:
         "material": "infusion_product", "day": -1, "genes": bag.genes, "indptr": bag.indptr.tolist(),
         "indices": bag.indices.tolist(), "values": bag.values.tolist(), "cell_types": bag.cell_type.tolist(),
     }  # fmt: skip
-    baseline = {"age": float(patients.baseline["age"][3])}
+    baseline = {name: float(values[3]) for name, values in patients.baseline.items()}
     records = [PatientRecord.model_validate({"baseline": baseline, "samples": s}) for s in ([sample], [])]
     request = to_patients(records, model.encoder)
     answers, encoded = model.explain_input(request, TIMES)
@@ -329,7 +331,8 @@ def enrichment(model: FittedRiskModel, carriers: Patients) -> float:
 
 
 def test_attention_finds_a_rare_population_that_pseudobulks_bury() -> None:
-    patients, outcomes, carrier = planted(600, 1)
+    cohort = planted(600, 1, n_cells=200, share=0.02)
+    patients, outcomes, carrier = cohort.patients, cohort.outcomes, cohort.carries
     train, test = np.arange(300), np.arange(300, 600)
     small = AttentionConfig(max_epochs=2)
     bulk = FeatureConfig(cells=("composition", "pseudobulk"), pseudobulk_components=30)
