@@ -6,29 +6,14 @@ import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
-from numpy.typing import NDArray
-
 from experiments.config import RunConfig
-from experiments.crossval import cross_validate
+from experiments.crossval import Unheard, cross_validate, held_out_models
 from experiments.data import rows_of_run
 from experiments.home import Home
-from experiments.train import Progress, fit_on_everyone
+from experiments.pipeline_test import pipeline_test
+from experiments.train import PERMUTED, Progress, fit_on_everyone
+from training.models.risk_model import FittedRiskModel
 from training.processes import from_leader, wait
-from training.splits import Fold
-
-
-class Unheard:
-    """Nobody is told: the leading process tells."""
-
-    def fold_started(self, fold: Fold) -> None:
-        """A fold begins."""
-
-    def epoch_ended(self, fold: Fold, epoch: int, loss: float, out_of_bag_loss: float) -> None:
-        """An epoch ended."""
-
-    def fold_ended(self, fold: Fold, incidence: NDArray[np.float64]) -> None:
-        """A fold ended."""
 
 
 def assist(config: RunConfig, home: Home) -> None:
@@ -45,7 +30,11 @@ def assist(config: RunConfig, home: Home) -> None:
         if (folder / "folds").exists():
             shutil.copytree(folder / "folds", folds)
         wait()
-        cross_validate(rows, config, folds, Unheard())
+        kept: dict[int, FittedRiskModel] | None = {} if config.validation.importance else None
+        cross_validate(rows, config, folds, Unheard(), kept=kept)
+        if kept is not None:
+            held_out_models(rows, config, folds, kept)
+        pipeline_test(rows, config, folds / PERMUTED)
         fit_on_everyone(rows, config, folds, Progress(cells=_nothing, folds=_nothing))
 
 

@@ -60,6 +60,13 @@ class RunConfig(Frozen):
             raise ValueError(msg)
         return self
 
+    @model_validator(mode="after")
+    def _all_outcomes_are_exchanged(self) -> Self:
+        if self.also and self.validation.permutations:
+            msg = f"validation.permutations: {self.validation.permutations} would exchange the outcomes of one endpoint"
+            raise ValueError(msg + " and leave those of `also` in place; set it to 0, or remove `also`")
+        return self
+
     def digest(self) -> str:
         """sha256 of the resolved configuration."""
         return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()

@@ -16,8 +16,10 @@ from experiments.data import TrainingRows
 from features.errors import SequelaError
 from features.schema import Endpoint
 from training.companions import of_fold
-from training.config import MixtureConfig, ModelConfig, RecalibratedConfig, WithIntervalsConfig
+from training.config import MixtureConfig, ModelConfig, RecalibratedConfig, ValidationConfig, WithIntervalsConfig
 from training.fit import fit_risk_model
+from training.importance import HeldOutModel
+from training.models.risk_model import FittedRiskModel
 from training.splits import Fold, patient_folds, site_folds, temporal_folds
 from training.stopped_training import EpochListener
 from training.tuning import tune
@@ -37,6 +39,19 @@ class FoldListener(Protocol):
 
     def fold_ended(self, fold: Fold, incidence: NDArray[np.float64]) -> None:
         """A fold's out-of-fold incidences (test rows, causes, times) are safe on disk."""
+
+
+class Unheard:
+    """A listener that tells nobody."""
+
+    def fold_started(self, fold: Fold) -> None:
+        """A fold begins."""
+
+    def epoch_ended(self, fold: Fold, epoch: int, loss: float, out_of_bag_loss: float) -> None:
+        """An epoch ended."""
+
+    def fold_ended(self, fold: Fold, incidence: NDArray[np.float64]) -> None:
+        """A fold ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +89,16 @@ def folds_of(rows: TrainingRows, config: RunConfig) -> list[Fold]:
     """
     validation, patient_id = config.validation, rows.patients.patient_id
     if validation.scheme == "site":
-        return site_folds(patient_id, _site(rows, validation.column or "site"))
+        return site_folds(patient_id, sites_of(rows, validation))
     if validation.scheme == "temporal" and validation.column is not None:
         return temporal_folds(patient_id, _time(rows, validation.column), n_folds=validation.folds)
     cause, seed = rows.outcomes.cause, config.seed
     return patient_folds(patient_id, cause, n_folds=validation.folds, n_repeats=validation.repeats, seed=seed)
 
 
-def _site(rows: TrainingRows, column: str) -> NDArray[np.object_]:
+def sites_of(rows: TrainingRows, validation: ValidationConfig) -> NDArray[np.object_]:
     """(rows,): the centre of each row's patient, None where it is not known."""
-    values = _of_patients(rows, column)
+    values = _of_patients(rows, validation.column or "site")
     return np.array([None if pd.isna(value) else str(value) for value in values], dtype=object)
 
 
@@ -114,6 +129,7 @@ def cross_validate(
     progress: Callable[[int, int], None] | None = None,
     trials: Callable[[int, int], None] | None = None,
     epochs: Callable[[int, int], None] | None = None,
+    kept: dict[int, FittedRiskModel] | None = None,
 ) -> OutOfFold:
     """Fit on all but one fold, predict it, for every fold.
 
@@ -125,6 +141,7 @@ def cross_validate(
         progress: Told how many folds of how many are done.
         trials: Told how many trials of how many are done, where settings are tuned.
         epochs: Told how many epochs of at most how many are done, where a network is trained.
+        kept: Where the models of the first repeat are put that are fitted here, by number of the fold.
     """
     folds = folds_of(rows, config)
     times = evaluation_times(rows.endpoint)
@@ -135,7 +152,10 @@ def cross_validate(
         path = folder / f"fold-{fold.number:03d}.npy"
         if not path.exists():
             listener.fold_started(fold)
-            values = _predict_fold(rows, config, fold, times, folder, listener, trials, epochs)
+            model = fit_fold(rows, config, fold, folder, listener, trials, epochs)
+            values = model.predict_incidence(rows.patients.take(fold.test), times).values
+            if kept is not None and fold.repeat == 0:
+                kept[fold.number] = model
             _save(path, values)
             listener.fold_ended(fold, values)
         incidence[fold.repeat, fold.test] = np.load(path, allow_pickle=False)
@@ -144,17 +164,28 @@ def cross_validate(
     return OutOfFold(tuple(folds), times, incidence)
 
 
-def _predict_fold(
+def held_out_models(
+    rows: TrainingRows, config: RunConfig, folder: Path, kept: dict[int, FittedRiskModel]
+) -> list[HeldOutModel]:
+    """The models of the first repeat with the rows they have not seen; those of an earlier process are fitted again."""
+    tested = []
+    for fold in folds_of(rows, config):
+        if fold.repeat == 0:
+            model = kept.get(fold.number) or fit_fold(rows, config, fold, folder, Unheard())
+            tested.append(HeldOutModel(model, fold.test))
+    return tested
+
+
+def fit_fold(
     rows: TrainingRows,
     config: RunConfig,
     fold: Fold,
-    times: NDArray[np.float64],
     folder: Path,
     listener: FoldListener,
-    trials: Callable[[int, int], None] | None,
-    epochs: Callable[[int, int], None] | None,
-) -> NDArray[np.float64]:
-    """(test rows, causes, times): everything is chosen and fitted on the training rows of the fold."""
+    trials: Callable[[int, int], None] | None = None,
+    epochs: Callable[[int, int], None] | None = None,
+) -> FittedRiskModel:
+    """The model of a fold: everything is chosen and fitted on its training rows."""
     seed = config.seed * 1000 + fold.number
     told = epochs_told(config.model, epochs)
 
@@ -162,7 +193,7 @@ def _predict_fold(
         listener.epoch_ended(fold, epoch, loss, out_of_bag)
         told(epoch, loss, out_of_bag)
 
-    model = fit_risk_model(
+    return fit_risk_model(
         rows.patients.take(fold.train),
         rows.outcomes.take(fold.train),
         rows.cohort.card,
@@ -174,7 +205,6 @@ def _predict_fold(
         checkpoint=folder / f"fold-{fold.number:03d}.ckpt",
         companions=of_fold(rows.companions, rows.patients, fold.train),
     )
-    return model.predict_incidence(rows.patients.take(fold.test), times).values
 
 
 def epochs_told(model: ModelConfig, epochs: Callable[[int, int], None] | None) -> EpochListener:

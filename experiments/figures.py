@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -60,6 +61,47 @@ def incidence_figure(
         axes.plot(times, np.concatenate([[0.0], incidence[:, k].mean(axis=0)]), lw=1.6, color=_color(k), label=cause)
     axes.plot([], [], lw=1, color="black", alpha=0.55, label="observed (Aalen–Johansen)")
     axes.set_xlim(0, times[-1])
+    axes.set_ylim(0, None)
+    axes.legend(fontsize=6, frameon=False, loc="upper left")
+    return figure
+
+
+def net_benefit_figure(table: pd.DataFrame, horizon_days: float, title: str) -> Figure:
+    """Decision curve: net benefit of treating by predicted risk, with its interval, of treating all, and nobody.
+
+    Args:
+        table: threshold, model, model_low, model_high, treat_all; one landmark and horizon.
+        horizon_days: Of the risk.
+        title: Over the axes.
+    """
+    figure, axes = _axes(title, f"treat from this risk by day {horizon_days:g} on", "net benefit")
+    threshold = table["threshold"]
+    axes.fill_between(threshold, table["model_low"], table["model_high"], alpha=0.15, lw=0, color=_color(0))
+    axes.plot(threshold, table["model"], "o-", ms=3, lw=1.4, color=_color(0), label="by predicted risk")
+    axes.plot(threshold, table["treat_all"], lw=1, color=_color(1), label="everyone")
+    axes.axhline(0.0, lw=1, ls=":", color="black", label="nobody")
+    known = np.nan_to_num(table[["model", "model_high", "treat_all"]].to_numpy())
+    top = max(0.01, float(known.max()))
+    axes.set_ylim(-0.3 * top, 1.1 * top)
+    axes.legend(fontsize=6, frameon=False)
+    return figure
+
+
+def counts_figure(table: pd.DataFrame, event: str, title: str) -> Figure:
+    """Mean number of events by time, one line a group of patients, with 95 % intervals.
+
+    Args:
+        table: group, day, mean, low, high.
+        event: What is counted.
+        title: Over the axes.
+    """
+    figure, axes = _axes(title, "days from the landmark", f"mean number of events: {event}")
+    for number, (group, part) in enumerate(table.groupby("group", sort=False)):
+        days = np.concatenate([[0.0], part["day"]])
+        mean, low, high = (np.concatenate([[0.0], part[name]]) for name in ("mean", "low", "high"))
+        axes.fill_between(days, low, high, step="post", alpha=0.12, lw=0, color=_color(number))
+        axes.step(days, mean, where="post", lw=1.4, color=_color(number), label=str(group))
+    axes.set_xlim(0, float(table["day"].max()))
     axes.set_ylim(0, None)
     axes.legend(fontsize=6, frameon=False, loc="upper left")
     return figure

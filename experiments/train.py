@@ -16,7 +16,6 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
-from numpy.typing import NDArray
 
 from experiments.config import RunConfig
 from experiments.crossval import (
@@ -24,30 +23,32 @@ from experiments.crossval import (
     cross_validate,
     epochs_told,
     folds_of,
-    predictions_table,
-    splits_record,
+    held_out_models,
     tuned_model,
-    tuning_table,
 )
 from experiments.data import TrainingRows, rows_of_run
 from experiments.example import example_patient
-from experiments.figures import calibration_figure, incidence_figure
 from experiments.home import Home
 from experiments.log_items import File, LogItem, Metrics, Table, headline_metrics, run_description
+from experiments.pipeline_test import pipeline_test
+from experiments.run_report import Findings, write_report
+from experiments.scoring import score, scores_table
 from experiments.tracking import Tracker, experiment_id, git_state, open_store
 from features.cohort import write_yaml
 from features.encoder import PatientEncoder
 from features.errors import SequelaError
 from features.outcomes import Outcomes
 from training.artifact import Example, Manifest, TrainingCohort, answer_example, model_block, write_artifact
-from training.evaluation.scores import Scores, evaluate, mean_scores
+from training.evaluation.scores import Scores
 from training.fit import fit_risk_model
+from training.importance import SourceImportance, permutation_importance
 from training.models.risk_model import FittedRiskModel
 from training.processes import from_leader, wait
 
 ARTIFACT = "artifact"
 RUN_FILE = "run.json"
-TUNING = "tuning.csv"
+PERMUTED = "permuted"
+"""Beside the folds: those of the permutation test."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,8 @@ class Progress:
     """Where settings are tuned."""
     epochs: Callable[[int, int], None] | None = None
     """Of each fit of a network; how many there are at most."""
+    permutations: Callable[[int, int], None] | None = None
+    """Cross-validations of the permutation test."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +73,7 @@ class RunResult:
     experiment_id: str
     folder: Path
     """Report, predictions and artifact."""
-    scores: Mapping[float, Scores]
-    """By landmark day."""
+    found: Findings
 
 
 def train(config: RunConfig, home: Home, progress: Progress, *, resume: bool = False) -> RunResult:
@@ -96,13 +98,38 @@ def train(config: RunConfig, home: Home, progress: Progress, *, resume: bool = F
     wait()  # until the others have read what they need of it
     with tracker.ends_truthfully(), _record_of(folder):
         told = progress.folds, progress.trials, progress.epochs
-        out_of_fold = cross_validate(rows, config, folder / "folds", tracker, *told)
-        scores = score(rows, out_of_fold, config)
-        manifest = _fit_final(rows, config, scores, tracker.run_id, folder / ARTIFACT, progress)
-        _write_report(rows, out_of_fold, scores, config, folder / "report")
-        tracker.log(_result(scores, folder))
+        kept: dict[int, FittedRiskModel] | None = {} if config.validation.importance else None
+        out_of_fold = cross_validate(rows, config, folder / "folds", tracker, *told, kept=kept)
+        found = _findings(rows, out_of_fold, config, folder / "folds", kept, progress)
+        manifest = _fit_final(rows, config, found.scores, tracker.run_id, folder / ARTIFACT, progress)
+        write_report(rows, out_of_fold, found, config, folder / "report")
+        tracker.log(_result(rows, found, folder / "report"))
         _log_model(tracker.run_id, manifest, folder / ARTIFACT)
-    return RunResult(tracker.run_id, tracker.experiment_id, folder, scores)
+    return RunResult(tracker.run_id, tracker.experiment_id, folder, found)
+
+
+def _findings(
+    rows: TrainingRows,
+    out_of_fold: OutOfFold,
+    config: RunConfig,
+    folds: Path,
+    kept: dict[int, FittedRiskModel] | None,
+    progress: Progress,
+) -> Findings:
+    """Scores; importances and the permutation test where they are asked for."""
+    importance: list[SourceImportance] = []
+    if kept is not None:
+        importance = permutation_importance(
+            held_out_models(rows, config, folds, kept),
+            rows.patients,
+            rows.outcomes,
+            out_of_fold.times_days,
+            rng=np.random.default_rng(config.seed),
+            repeats=config.validation.importance,
+            n_bootstrap=config.validation.bootstrap,
+        )
+    test = pipeline_test(rows, config, folds / PERMUTED, progress.permutations)
+    return Findings(score(rows, out_of_fold, config), importance, test)
 
 
 def _started(client: MlflowClient, home: Home, config: RunConfig, rows: TrainingRows) -> tuple[Tracker, Path]:
@@ -156,37 +183,6 @@ def _mark(folder: Path, **values: str | float) -> None:
     beside = path.with_suffix(".part")
     beside.write_text(json.dumps(known | values, indent=1), "utf-8")
     beside.rename(path)
-
-
-def score(rows: TrainingRows, out_of_fold: OutOfFold, config: RunConfig) -> dict[float, Scores]:
-    """Score each landmark's out-of-fold predictions, averaged over repeats of the cross-validation.
-
-    Patients who came under observation after the landmark train, but are not scored: censoring weights are not defined
-    for them. Nor are those scored whom no fold tests.
-    """
-    by_day: dict[float, Scores] = {}
-    for day in rows.endpoint.landmark_days:
-        scored = out_of_fold.tested & observed_from_landmark(rows.outcomes)
-        of_day = np.flatnonzero((rows.patients.landmark_day == day) & scored)
-        repeats = [
-            evaluate(
-                incidence[of_day],
-                out_of_fold.times_days,
-                rows.outcomes.take(of_day),
-                rows.endpoint.horizons_days,
-                rows.patients.patient_id[of_day],
-                n_bootstrap=config.validation.bootstrap,
-                seed=config.seed,
-            )
-            for incidence in out_of_fold.incidence
-        ]
-        by_day[day] = mean_scores(repeats)
-    return by_day
-
-
-def observed_from_landmark(outcomes: Outcomes) -> NDArray[np.bool_]:
-    """(rows,): whether a row was under observation from its landmark on."""
-    return np.ones(len(outcomes), dtype=bool) if outcomes.entry_days is None else outcomes.entry_days <= 0
 
 
 def _fit_final(
@@ -249,45 +245,15 @@ def _by_landmark(rows: TrainingRows) -> Iterator[tuple[float, Outcomes]]:
         yield day, rows.outcomes.take(np.flatnonzero(rows.patients.landmark_day == day))
 
 
-def _write_report(
-    rows: TrainingRows, out_of_fold: OutOfFold, scores: Mapping[float, Scores], config: RunConfig, folder: Path
-) -> None:
-    """Predictions, splits, and every score, as files that other software reads."""
-    folder.mkdir(exist_ok=True)
-    predictions_table(rows, out_of_fold).to_parquet(folder / "oof_predictions.parquet", index=False)
-    (folder / "splits.json").write_text(json.dumps(splits_record(rows, out_of_fold), indent=1), "utf-8")
-    write_yaml(folder / "run.yaml", config.model_dump(mode="json"))
-    scores_table(scores).to_csv(folder / "scores.csv", index=False)
-    if config.tuning is not None:
-        tuning_table(folder.parent / "folds").to_csv(folder / TUNING, index=False)
-    _draw(rows, out_of_fold, config, folder)
-
-
-def scores_table(scores: Mapping[float, Scores]) -> pd.DataFrame:
-    """Long table of every score with its interval: landmark_day, cause, horizon_days, metric, point, low, high."""
-    return pd.DataFrame([{"landmark_day": day} | row for day, of_day in scores.items() for row in of_day.table()])
-
-
-def _draw(rows: TrainingRows, out_of_fold: OutOfFold, config: RunConfig, folder: Path) -> None:
-    """Figures of the first landmark, of the first repeat's predictions; simulated is called simulated."""
-    day = rows.endpoint.landmark_days[0]
-    of_day = np.flatnonzero((rows.patients.landmark_day == day) & out_of_fold.tested)
-    outcomes, incidence = rows.outcomes.take(of_day), out_of_fold.incidence[0, of_day]
-    title = f"{config.name}: {rows.endpoint.name} from day {day:g} ({rows.cohort.card.provenance})"
-    times, horizons = out_of_fold.times_days, rows.endpoint.horizons_days
-    incidence_figure(incidence, times, outcomes, title).savefig(folder / "cif.png")
-    middle = horizons[(len(horizons) - 1) // 2]
-    calibration_figure(incidence, times, outcomes, middle, title).savefig(folder / "calibration.png")
-
-
-def _result(scores: Mapping[float, Scores], folder: Path) -> Iterator[LogItem]:
+def _result(rows: TrainingRows, found: Findings, report: Path) -> Iterator[LogItem]:
     """What is known of a run once it is scored; figures stand at the root, where the compare page shows them."""
-    yield Metrics(headline_metrics(scores))
-    yield Table("scores.json", {str(name): list(column) for name, column in scores_table(scores).items()})
-    for name in ("cif.png", "calibration.png", "oof_predictions.parquet", "splits.json", "scores.csv"):
-        yield File(folder / "report" / name)
-    if (folder / "report" / TUNING).exists():
-        yield File(folder / "report" / TUNING)
+    yield Metrics(headline_metrics(found.scores))
+    if found.pipeline is not None:
+        yield Metrics({f"permutation_p/{rows.endpoint.causes[0]}": found.pipeline.p})
+    table = scores_table(found.scores)
+    yield Table("scores.json", {str(name): list(column) for name, column in table.items()})
+    for path in sorted(report.iterdir()):
+        yield File(path)
 
 
 def _log_model(run_id: str, manifest: Manifest, artifact: Path) -> None:

@@ -277,6 +277,11 @@ class ValidationConfig(Frozen):
     """Of a split at random."""
     bootstrap: Annotated[int, Field(ge=20)] = 200
     """Bootstrap resamples of patients for the intervals."""
+    importance: Annotated[int, Field(ge=0)] = 0
+    """Permutations of each source of information, to tell what predictions need; 0: not asked."""
+    permutations: Annotated[int, Field(ge=0)] = 0
+    """Exchanges of outcomes between patients, to test whether the whole run finds anything; each costs a whole
+    cross-validation; 0: not asked."""
 
     @model_validator(mode="after")
     def _split_is_complete(self) -> Self:

@@ -24,7 +24,7 @@ def train(
     from experiments.cli.output import progress_bars, stderr
     from experiments.config import load_run
     from experiments.home import Home
-    from experiments.report import print_scores
+    from experiments.report import print_findings
 
     configs = [load_run(path, overrides or []) for path in runs]
     with progress_bars() as bar:
@@ -38,9 +38,10 @@ def train(
             if rank():
                 assist(config, Home.current())
                 continue
-            progress = Progress(*(bar(f"{config.name}: {step}") for step in ("cells", "folds", "trials", "epochs")))
+            steps = ("cells", "folds", "trials", "epochs", "permutations")
+            progress = Progress(*(bar(f"{config.name}: {step}") for step in steps))
             result = carry_out(config, Home.current(), progress, resume=resume)
-            print_scores(config.name, result.scores)
+            print_findings(config.name, result.found)
             stderr.print(f"run {result.run_id}: report in {result.folder / 'report'}", highlight=False, soft_wrap=True)
         leave()
 

@@ -20,7 +20,7 @@ from experiments.crossval import (
     tuning_table,
 )
 from experiments.data import TrainingRows, load_rows
-from experiments.train import score
+from experiments.scoring import score
 from features.check import read_endpoint
 from features.config import FeatureConfig
 from features.errors import SequelaError

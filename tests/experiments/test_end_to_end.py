@@ -80,13 +80,14 @@ def test_a_run_killed_in_the_middle_is_resumed_with_the_same_numbers(home: Home,
 
 def test_two_processes_make_one_run_with_the_numbers_of_one(home: Home, cohort: Path) -> None:
     """To 1e-5, since gradients are added in another order; one process alone writes and tracks."""
-    words = ["train", CONFIGS / "run" / "network.yaml", *settings(cohort, SMALL_NETWORK, "name=two")]
+    asked = "validation.permutations=1", "validation.importance=1"  # which takes fits beside those of the folds
+    words = ["train", CONFIGS / "run" / "network.yaml", *settings(cohort, SMALL_NETWORK, *asked, "name=two")]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"]
     done = subprocess.run(
         [*torchrun, SEQUELA, *map(str, words)], capture_output=True, text=True, check=False, timeout=300
     )
     assert done.returncode == 0, done.stderr
-    train("network", cohort, SMALL_NETWORK, "name=one")
+    train("network", cohort, SMALL_NETWORK, *asked, "name=one")
     client = open_store(home)
     two, one = find_run(client, "two"), find_run(client, "one")
     runs = client.search_runs([one.info.experiment_id])
@@ -94,6 +95,10 @@ def test_two_processes_make_one_run_with_the_numbers_of_one(home: Home, cohort: 
     assert (names.count("one"), names.count("two")) == (1, 1)
     together, alone = predictions(home, two.info.run_id), predictions(home, one.info.run_id)
     pd.testing.assert_frame_equal(together, alone, rtol=0, atol=1e-5)
+    permuted = [
+        json.loads((home.runs / r.info.run_id / "report" / "permutation_test.json").read_text()) for r in (two, one)
+    ]
+    np.testing.assert_allclose(permuted[0]["permuted"], permuted[1]["permuted"], atol=1e-4)
     assert read_artifact(home.runs / two.info.run_id / "artifact").manifest.name == "two"
     assert not list(home.runs.rglob("*.ckpt"))
 
