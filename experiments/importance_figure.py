@@ -47,8 +47,8 @@ def importance_figure(
     axes.set_yticks(np.arange(len(names)), names)
     axes.invert_yaxis()
     axes.axvline(0.0, lw=0.8, color="black")
-    axes.set_title(title, fontsize=8)
-    axes.set_xlabel(f"{LABELS[loss]} ({cause}) when permuted", fontsize=8)
+    figure.suptitle(title, fontsize=8)
+    axes.set_xlabel(f"{LABELS[loss]}\n({cause}) when permuted", fontsize=8)
     axes.tick_params(labelsize=7)
     axes.spines[["top", "right"]].set_visible(False)
     return figure

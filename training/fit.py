@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from features.cells.processing import CellProcessor
 from features.cells.samples import SampleFeatures
@@ -53,6 +54,10 @@ from training.recalibration_fit import recalibrate
 from training.stacking import Refit, like, plain, stack
 from training.stopped_training import EpochListener
 
+SMALL = 10**8
+"""Rows × features²: below it, threads of BLAS wait for one another longer than they compute, and by far longer where
+other processes are at work: 40 times as long was measured (750 rows, 84 features, two busy cores)."""
+
 
 def fit_risk_model(
     patients: Patients,
@@ -96,9 +101,10 @@ def fit_risk_model(
         return fit_risk_model(*part, card, features, inner, trainer, seed=seed, companions=others)
 
     tasks = [Task(encoder.transform(one.patients), one.outcomes, one.patients.patient_id) for one in companions]
-    predictor = _fit_predictor(
-        x, patients, outcomes, model, trainer, seed, listener, refit, encoder.samples, checkpoint, tasks
-    )
+    with threadpool_limits(1 if x.shape[0] * x.shape[1] ** 2 < SMALL else None, user_api="blas"):
+        predictor = _fit_predictor(
+            x, patients, outcomes, model, trainer, seed, listener, refit, encoder.samples, checkpoint, tasks
+        )
     return FittedRiskModel(encoder, predictor, outcomes.causes)
 
 
