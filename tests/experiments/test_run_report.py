@@ -146,6 +146,8 @@ def test_a_signal_is_found_and_none_is_not_invented(rows: TrainingRows, config: 
     np.testing.assert_array_less(test.permuted, test.observed)
     kept = sorted((tmp_path / "signal").iterdir())
     assert len(kept) == 20
+    fitted = [np.concatenate([np.load(fold) for fold in sorted(one.glob("*.npy"))]) for one in kept[:3]]
+    assert all(np.abs(one - fitted[0]).max() > 1e-3 for one in fitted[1:]), "fitted anew to exchanged outcomes"
     (kept[7] / "fold-001.npy").unlink()
     again = pipeline_test(told, asked, tmp_path / "signal")
     assert again is not None
