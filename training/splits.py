@@ -98,8 +98,9 @@ def temporal_folds(patient_id: NDArray[np.object_], when: NDArray[np.float64], *
         SequelaError: There are not enough different times.
     """
     _, first, patient = np.unique(patient_id.astype(str), return_index=True, return_inverse=True)
-    known = when[first][~np.isnan(when[first])]
-    cuts = np.unique(np.quantile(known, np.linspace(0, 1, n_folds + 2)[1:-1], method="higher")) if len(known) else known
+    known = np.sort(when[first][~np.isnan(when[first])])
+    places = -(-np.arange(1, n_folds + 1) * (len(known) - 1) // (n_folds + 1))  # in whole numbers: 0.6 × 5 is above 3
+    cuts = np.unique(known[places]) if len(known) else known
     part = np.searchsorted(cuts, when[first], side="right")
     part = np.where(np.isnan(when[first]), -1, part)[patient]
     if len(cuts) < n_folds or not (part == 0).any():

@@ -104,6 +104,11 @@ def test_one_centre_is_refused() -> None:
         site_folds(np.array(["a", "b"], dtype=object), np.array(["Ulm", None], dtype=object))
 
 
+def test_six_times_are_five_parts() -> None:
+    patient, when = np.array(list("abcdef"), dtype=object), np.arange(2000.0, 2006.0)
+    assert [len(fold.test) for fold in temporal_folds(patient, when, n_folds=4)] == [1, 1, 1, 2]
+
+
 @given(rows(), st.integers(2, 4), st.integers(0, 99))
 def test_nobody_is_predicted_from_later_patients(case: Rows, n_folds: int, seed: int) -> None:
     patient, _ = case
