@@ -5,6 +5,8 @@ CAR-T (relapse by type, from clonality and expansion). Whatever is chosen (penal
 chosen inside the training folds.
 
     python -m benchmarks.real_cart --data ../shared/data
+
+What is done is kept under `--work`, fold by fold: stopped, it goes on where it was.
 """
 
 from __future__ import annotations
@@ -13,31 +15,33 @@ import argparse
 import os
 import platform
 import sys
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from benchmarks.accuracy.models import CPU, OURS
 from benchmarks.accuracy.page import markdown
-from experiments.crossval import evaluation_times
+from experiments.config import RunConfig
+from experiments.crossval import Unheard, cross_validate, evaluation_times
 from experiments.data import TrainingRows, load_rows
+from experiments.pipeline_test import pipeline_test
+from experiments.scoring import observed_from_landmark
 from features.check import read_endpoint
 from features.config import FeatureConfig
 from features.importers import IMPORTERS
-from features.outcomes import Outcomes
+from training.config import ValidationConfig
 from training.evaluation.brier import brier_score, integrate, null_brier_score
 from training.evaluation.intervals import resample_patients
 from training.evaluation.ipcw import scorable_times, scoring_weights
-from training.fit import fit_risk_model
-from training.splits import patient_folds
+from training.evaluation.permutation import PermutationTest
 
 REPOSITORY = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
@@ -105,51 +109,65 @@ QUESTIONS = (
 BY_NAME = {question.name: question for question in QUESTIONS}
 
 
-@cache
-def rows_of(name: str, data: Path, store: Path) -> TrainingRows:
-    """Import the study and apply the endpoint; cells are read, whichever features are looked at later."""
-    question = BY_NAME[name]
-    folder = store / f"{question.endpoint}-{os.getpid()}"  # each process its own: nothing is shared but the source
-    IMPORTERS[question.importer].run(data / question.source, folder / "cohort")
-    endpoint = read_endpoint(REPOSITORY / "configs" / "endpoint" / f"{question.endpoint}.yaml")
-    return load_rows(folder / "cohort", endpoint, question.both, folder)
-
-
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One model with one set of features, cross-validated.
-
-    For the permutation test it is cross-validated once, on the true outcomes (`permutation` 0) and on permuted ones.
-    """
+    """One model with one set of features, cross-validated; or, with `permutations`, its pipeline tested."""
 
     question: str
     model: str
     with_cells: bool
-    permutation: int | None = None
+    repeats: int
+    permutations: int = 0
+
+    def config(self, work: Path) -> RunConfig:
+        """The run that a user would write."""
+        question = BY_NAME[self.question]
+        return RunConfig(
+            name=self.model,
+            experiment=question.endpoint,
+            cohort=work / "cohorts" / question.importer,
+            endpoint=REPOSITORY / "configs" / "endpoint" / f"{question.endpoint}.yaml",
+            features=question.both if self.with_cells else question.clinic,
+            model=OURS[self.model],
+            trainer=CPU,
+            validation=ValidationConfig(repeats=self.repeats, permutations=self.permutations),
+        )
 
 
-def out_of_fold(rows: TrainingRows, outcomes: Outcomes, job: Job, repeats: int) -> NDArray[np.float64]:
-    """(repeats, rows, causes, times): predictions by models that never saw the patient."""
-    question, ids = BY_NAME[job.question], rows.patients.patient_id
-    features = question.both if job.with_cells else question.clinic
-    times = evaluation_times(rows.endpoint)
-    values = np.full((repeats, len(ids), len(outcomes.causes), len(times)), np.nan)
-    for fold in patient_folds(ids, outcomes.cause, n_folds=5, n_repeats=repeats, seed=0):
-        train, test = rows.patients.take(fold.train), rows.patients.take(fold.test)
-        card, model = rows.cohort.card, OURS[job.model]
-        fitted = fit_risk_model(train, outcomes.take(fold.train), card, features, model, CPU, seed=fold.number)
-        values[fold.repeat, fold.test] = fitted.predict_incidence(test, times).values
-    return values
+@cache
+def rows_of(name: str, data: Path, work: Path) -> TrainingRows:
+    """Import the study and apply the endpoint; cells are read, whichever features are looked at later."""
+    question, folder = BY_NAME[name], work / "cohorts"
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / f"{question.importer}.lock"):
+        if not (folder / question.importer).exists():
+            IMPORTERS[question.importer].run(data / question.source, folder / question.importer)
+        endpoint = read_endpoint(REPOSITORY / "configs" / "endpoint" / f"{question.endpoint}.yaml")
+        return load_rows(folder / question.importer, endpoint, question.both, work / "features")
+
+
+def carry_out(job: Job, data: Path, work: Path) -> tuple[Job, NDArray[np.float64] | PermutationTest | None]:
+    """1 − IPA (1 + resamples,), of all patients and of patients drawn with replacement; or the test of the pipeline."""
+    rows, config = rows_of(job.question, data, work), job.config(work)
+    folder = work / "jobs" / config.model_copy(update={"cohort": Path(), "endpoint": Path()}).digest()[:16]
+    folder = folder / BY_NAME[job.question].endpoint
+    if job.permutations:
+        return job, pipeline_test(rows, config, folder)
+    incidence = cross_validate(rows, config, folder, Unheard()).incidence
+    point = np.atleast_1d(losses(incidence, rows, None))
+    rng = np.random.default_rng(0)  # the same patients in every job: differences are paired
+    draws = resample_patients(rows.patients.patient_id, RESAMPLES, rng)
+    return job, np.concatenate([point, *(losses(incidence, rows, block) for block in draws)])
 
 
 def losses(
-    incidence: NDArray[np.float64], rows: TrainingRows, outcomes: Outcomes, resamples: NDArray[np.float64] | None
+    incidence: NDArray[np.float64], rows: TrainingRows, resamples: NDArray[np.float64] | None
 ) -> NDArray[np.float64]:
     """IBS of cause 1 (..., ) over the null's, mean over repeats and landmarks: 1 − IPA."""
     found = []
     for day in rows.endpoint.landmark_days:
-        at = np.flatnonzero(rows.patients.landmark_day == day)
-        own = outcomes.take(at)
+        at = np.flatnonzero((rows.patients.landmark_day == day) & observed_from_landmark(rows.outcomes))
+        own = rows.outcomes.take(at)
         times = scorable_times(own, evaluation_times(rows.endpoint))
         weights = scoring_weights(own, times, resamples=None if resamples is None else resamples[..., at])
         null = integrate(null_brier_score(times, own, weights), times)[..., 0]
@@ -160,37 +178,11 @@ def losses(
     return mean
 
 
-def permuted(outcomes: Outcomes, patient_id: NDArray[np.object_], seed: int) -> Outcomes:
-    """Outcomes of other patients: those with the same number of rows change places, all their rows together."""
-    rng = np.random.default_rng(seed)
-    ids, patient = np.unique(patient_id.astype(str), return_inverse=True)
-    rows_by_patient = [np.flatnonzero(patient == i) for i in range(len(ids))]
-    source = np.arange(len(outcomes))
-    for size in {len(rows) for rows in rows_by_patient}:
-        alike = [rows for rows in rows_by_patient if len(rows) == size]
-        for to, come in zip(alike, rng.permutation(len(alike)), strict=True):
-            source[to] = alike[come]
-    return outcomes.take(source)
-
-
-def carry_out(job: Job, data: Path, store: Path, repeats: int) -> tuple[Job, NDArray[np.float64]]:
-    """1 − IPA (1 + resamples,) of a job: of all patients, and of patients drawn with replacement."""
-    rows = rows_of(job.question, data, store)
-    ids = rows.patients.patient_id
-    if job.permutation is not None:
-        outcomes = permuted(rows.outcomes, ids, job.permutation) if job.permutation else rows.outcomes
-        return job, np.atleast_1d(losses(out_of_fold(rows, outcomes, job, 1), rows, outcomes, None))
-    incidence = out_of_fold(rows, rows.outcomes, job, repeats)
-    point = np.atleast_1d(losses(incidence, rows, rows.outcomes, None))
-    rng = np.random.default_rng(0)  # the same patients in every job: differences are paired
-    draws = [losses(incidence, rows, rows.outcomes, block) for block in resample_patients(ids, RESAMPLES, rng)]
-    return job, np.concatenate([point, *draws])
-
-
 def main() -> int:
     """Run every job, write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=REPOSITORY.parent / "shared" / "data")
+    parser.add_argument("--work", type=Path, default=REPOSITORY / ".sequela" / "real_cart")
     parser.add_argument("--questions", nargs="+", default=list(BY_NAME), choices=list(BY_NAME), metavar="QUESTION")
     parser.add_argument("--models", nargs="+", default=list(OURS), choices=list(OURS), metavar="MODEL")
     parser.add_argument("--tested", default="cox", help="the model whose pipeline is tested by permuted outcomes")
@@ -199,25 +191,30 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
-    jobs = [Job(q, m, with_cells=cells) for q in options.questions for m in options.models for cells in (False, True)]
-    jobs += [
-        Job(q, options.tested, with_cells=True, permutation=i)
-        for q in options.questions
-        for i in range(options.permutations + 1)
-    ]
+    both = (False, True)
+    jobs = [Job(q, options.tested, c, 1, options.permutations) for q in options.questions for c in both]
+    jobs += [Job(q, m, c, options.repeats) for m in options.models for q in options.questions for c in both]
     os.environ["OMP_NUM_THREADS"] = "1"  # the workers are the parallelism
-    with TemporaryDirectory() as store, ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
-        futures = [pool.submit(carry_out, job, options.data, Path(store), options.repeats) for job in jobs]
-        found = dict(future.result() for future in futures)
+    with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
+        futures = [pool.submit(carry_out, job, options.data, options.work.resolve()) for job in jobs]
+        for number, future in enumerate(as_completed(futures), 1):
+            print(f"{number}/{len(jobs)}", future.result()[0], file=sys.stderr, flush=True)
+        done = [future.result() for future in futures]
+    found = {job: value for job, value in done if isinstance(value, np.ndarray)}
+    tests = {job: value for job, value in done if isinstance(value, PermutationTest)}
     options.results.mkdir(parents=True, exist_ok=True)
-    text = page(found, options.questions, options.models, options.tested, options.repeats)
+    text = page(found, tests, options.questions, options.models, options.repeats)
     (options.results / "real_cart.md").write_text(text, encoding="utf-8")
     print(text)
     return 0
 
 
 def page(
-    found: dict[Job, NDArray[np.float64]], questions: Sequence[str], models: Sequence[str], tested: str, repeats: int
+    found: Mapping[Job, NDArray[np.float64]],
+    tests: Mapping[Job, PermutationTest],
+    questions: Sequence[str],
+    models: Sequence[str],
+    repeats: int,
 ) -> str:
     """A table and a sentence for each question."""
     text = [
@@ -229,34 +226,37 @@ def page(
         f"`python -m benchmarks.real_cart` on {platform.machine()}, {os.cpu_count()} cores, CPU.",
     ]
     for name in questions:
-        lines = []
+        lines, gains = [], {}
         for model in models:
-            clinic, both = (100 * (1 - found[Job(name, model, with_cells=cells)]) for cells in (False, True))
-            lines.append([model, _shown(clinic), _shown(both), _shown(both - clinic)])
+            clinic, both = (100 * (1 - found[Job(name, model, cells, repeats)]) for cells in (False, True))
+            gains[model] = both - clinic
+            lines.append([model, _shown(clinic), _shown(both), _shown(gains[model])])
         columns = ["model", "clinic: IPA %", "with cells: IPA %", "difference"]
         text += ["", f"## {name[0].upper()}{name[1:]}", "", markdown(pd.DataFrame(lines, columns=columns)), ""]
-        text.append(_verdict(found, name, models, tested))
+        text.append(
+            _verdict(name, gains) + "".join(_tested(job, one) for job, one in tests.items() if job.question == name)
+        )
     return "\n".join(text) + "\n"
 
 
-def _verdict(found: dict[Job, NDArray[np.float64]], name: str, models: Sequence[str], tested: str) -> str:
-    """What the cells add, in one sentence, and the permutation test of the pipeline."""
-    gains = [found[Job(name, m, with_cells=False)] - found[Job(name, m, with_cells=True)] for m in models]
-    better = [m for m, gain in zip(models, gains, strict=True) if np.nanquantile(gain[1:], 0.025) > 0]
-    worse = [m for m, gain in zip(models, gains, strict=True) if np.nanquantile(gain[1:], 0.975) < 0]
+def _verdict(name: str, gains: Mapping[str, NDArray[np.float64]]) -> str:
+    """What the cells add, in one sentence."""
+    better = [model for model, gain in gains.items() if np.nanquantile(gain[1:], 0.025) > 0]
+    worse = [model for model, gain in gains.items() if np.nanquantile(gain[1:], 0.975) < 0]
     what = BY_NAME[name].cells
+    what = f"{what[0].upper()}{what[1:]}"
     if better:
-        said = f"{what[0].upper()}{what[1:]} add to the clinic with {', '.join(better)}"
-        said += f" and take away with {', '.join(worse)}." if worse else "."
-    else:
-        said = f"{what[0].upper()}{what[1:]}: no model shows that they add anything to the clinic"
-        said += f", and with {', '.join(worse)} they take away." if worse else "."
-    null = [values[0] for job, values in found.items() if job.question == name and job.permutation]
-    if null:
-        as_good = sum(loss <= found[Job(name, tested, with_cells=True, permutation=0)][0] for loss in null)
-        p = (1 + as_good) / (1 + len(null))
-        said += f" Permuted outcomes ({len(null)} times, whole pipeline of {tested} with cells): p = {p:.3f}."
-    return said
+        said = f"{what} add to the clinic with {', '.join(better)}"
+        return said + (f" and take away with {', '.join(worse)}." if worse else ".")
+    said = f"{what}: no model shows that they add anything to the clinic"
+    return said + (f", and with {', '.join(worse)} they take away." if worse else ".")
+
+
+def _tested(job: Job, test: PermutationTest) -> str:
+    """The permutation test of a pipeline."""
+    features = "with cells" if job.with_cells else "clinic alone"
+    shown = f"p = {test.p:.3f} [{test.p_low:.3f}, {test.p_high:.3f}]"
+    return f" Whole pipeline of {job.model}, {features}, on outcomes permuted {len(test.permuted)} times: {shown}."
 
 
 def _shown(values: NDArray[np.float64]) -> str:
