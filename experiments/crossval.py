@@ -16,7 +16,7 @@ from experiments.data import TrainingRows
 from features.errors import SequelaError
 from features.schema import Endpoint
 from training.companions import of_fold
-from training.config import MixtureConfig, ModelConfig, RecalibratedConfig, ValidationConfig, WithIntervalsConfig
+from training.config import ModelConfig, ValidationConfig, single_models
 from training.fit import fit_risk_model
 from training.importance import HeldOutModel
 from training.models.risk_model import FittedRiskModel
@@ -220,12 +220,7 @@ def epochs_told(model: ModelConfig, epochs: Callable[[int, int], None] | None) -
 
 def _most_epochs(model: ModelConfig) -> int:
     """Of the longest fit of a model's networks."""
-    if isinstance(model, RecalibratedConfig | WithIntervalsConfig):
-        return _most_epochs(model.model)
-    if isinstance(model, MixtureConfig):
-        return max(map(_most_epochs, model.members))
-    most: int = getattr(model, "max_epochs", 0)
-    return most
+    return max(int(getattr(one, "max_epochs", 0)) for one in single_models(model))
 
 
 def tuned_model(

@@ -18,7 +18,7 @@ from features.schema import Endpoint
 from serving.messages import PredictAnswer, Prediction, PredictRequest, ServedModel
 from training.artifact import Artifact, Manifest
 from training.models.conformal import WithIntervals
-from training.models.predictor import CellPredictor
+from training.models.seeing import materials_of, seeing
 
 BLOCK_ROWS = 1_000
 """Patients encoded at a time."""
@@ -136,9 +136,8 @@ def _predict(
         raise InputError(field, error.rule) from error
     incidence, encoded = artifact.model.explain_input(patients, np.array(times))
     event_free = incidence.event_free
-    predictor = artifact.model.predictor
+    materials = materials_of(artifact.model.predictor)
     intervals = _intervals(artifact, encoded, patients, times)
-    cell_materials = predictor.materials if isinstance(predictor, CellPredictor) else ()
     return [
         Prediction(
             patient_id=record.patient_id,
@@ -151,7 +150,7 @@ def _predict(
             impossible=encoded.impossible[i],
             outside_training_range=encoded.outside[i],
             unseen_levels=encoded.unseen[i],
-            ignored=ignored(record, artifact.model.encoder.samples, cell_materials),
+            ignored=ignored(record, artifact.model.encoder.samples, materials),
         )
         for i, record in enumerate(records)
     ]
@@ -161,7 +160,7 @@ def _intervals(
     artifact: Artifact, encoded: Encoded, patients: Patients, times: tuple[float, ...]
 ) -> list[dict[str, tuple[tuple[float, float], ...]]] | None:
     """For each patient and cause, the interval at each time; None where the model has none."""
-    predictor = artifact.model.predictor
+    predictor = seeing(artifact.model.predictor, patients)
     if not isinstance(predictor, WithIntervals):
         return None
     both = np.stack(predictor.interval(encoded.x, patients.landmark_day, np.array(times)), axis=-1)

@@ -132,40 +132,6 @@ class DeepHitConfig(Frozen):
     """Epochs without a gain in the patients held out before training stops."""
 
 
-SingleConfig = (
-    AalenJohansenConfig | CoxConfig | FineGrayConfig | NetworkConfig | ForestConfig | BoostingConfig | DeepHitConfig
-)
-"""Models of a patient's features that are made of no other model."""
-
-
-class MixtureConfig(Frozen):
-    """Weighted mean of other models' incidences."""
-
-    kind: Literal["mixture"] = "mixture"
-    members: Annotated[
-        tuple[Annotated[SingleConfig, Field(discriminator="kind")], ...],
-        Field(min_length=2),
-    ] = (CoxConfig(), NetworkConfig())
-    weights: Literal["equal", "stacked"] | tuple[Annotated[float, Field(gt=0)], ...] | None = None
-    """One a member; ``stacked``: fitted on out-of-fold predictions; absent: equal."""
-
-
-class RecalibratedConfig(Frozen):
-    """Another model, level and spread of its hazards set right on its out-of-fold predictions."""
-
-    kind: Literal["recalibrated"] = "recalibrated"
-    model: Annotated[SingleConfig | MixtureConfig, Field(discriminator="kind")]
-
-
-class WithIntervalsConfig(Frozen):
-    """Another model, with intervals of its risks and lower bounds of the time without events."""
-
-    kind: Literal["with_intervals"] = "with_intervals"
-    model: Annotated[SingleConfig | MixtureConfig | RecalibratedConfig, Field(discriminator="kind")]
-    refits: Annotated[int, Field(ge=2)] = 25
-    """Fits of the model to outcomes simulated from it; each costs as much time and room as the model itself."""
-
-
 class CellNetworkConfig(Frozen):
     """What networks that look at single cells share."""
 
@@ -227,24 +193,73 @@ class SetTransformerConfig(CellNetworkConfig):
     """Inducing points of each block."""
 
 
+SingleConfig = (
+    AalenJohansenConfig
+    | CoxConfig
+    | FineGrayConfig
+    | NetworkConfig
+    | ForestConfig
+    | BoostingConfig
+    | DeepHitConfig
+    | AttentionConfig
+    | SetTransformerConfig
+)
+"""Models that are made of no other model."""
+
+
+class MixtureConfig(Frozen):
+    """Weighted mean of other models' incidences."""
+
+    kind: Literal["mixture"] = "mixture"
+    members: Annotated[
+        tuple[Annotated[SingleConfig, Field(discriminator="kind")], ...],
+        Field(min_length=2),
+    ] = (CoxConfig(), NetworkConfig())
+    weights: Literal["equal", "stacked"] | tuple[Annotated[float, Field(gt=0)], ...] | None = None
+    """One a member; ``stacked``: fitted on out-of-fold predictions; absent: equal."""
+
+
+class RecalibratedConfig(Frozen):
+    """Another model, level and spread of its hazards set right on its out-of-fold predictions."""
+
+    kind: Literal["recalibrated"] = "recalibrated"
+    model: Annotated[SingleConfig | MixtureConfig, Field(discriminator="kind")]
+
+
+class WithIntervalsConfig(Frozen):
+    """Another model, with intervals of its risks and lower bounds of the time without events."""
+
+    kind: Literal["with_intervals"] = "with_intervals"
+    model: Annotated[SingleConfig | MixtureConfig | RecalibratedConfig, Field(discriminator="kind")]
+    refits: Annotated[int, Field(ge=2)] = 25
+    """Fits of the model to outcomes simulated from it; each costs as much time and room as the model itself."""
+
+
 ModelConfig = Annotated[
-    SingleConfig | MixtureConfig | RecalibratedConfig | WithIntervalsConfig | AttentionConfig | SetTransformerConfig,
+    SingleConfig | MixtureConfig | RecalibratedConfig | WithIntervalsConfig,
     Field(discriminator="kind"),
 ]
 
 
 def sees_cells(model: ModelConfig) -> bool:
-    """Whether a model looks at single cells, whatever `FeatureConfig.cells` says."""
-    return isinstance(model, CellNetworkConfig)
+    """Whether a model, or one that it is made of, looks at single cells, whatever `FeatureConfig.cells` says."""
+    return any(isinstance(one, CellNetworkConfig) for one in single_models(model))
 
 
 def has_network(model: ModelConfig) -> bool:
     """Whether a model is, or is made of, a network that can learn from other endpoints beside its own."""
-    if isinstance(model, MixtureConfig):
-        return any(has_network(member) for member in model.members)
-    if isinstance(model, RecalibratedConfig | WithIntervalsConfig):
-        return has_network(model.model)
-    return isinstance(model, NetworkConfig)
+    return any(isinstance(one, NetworkConfig) for one in single_models(model))
+
+
+def single_models(model: ModelConfig) -> tuple[SingleConfig, ...]:
+    """What a model is made of, in the end."""
+    match model:
+        case MixtureConfig():
+            return model.members
+        case RecalibratedConfig() | WithIntervalsConfig():
+            return single_models(model.model)
+        case _:
+            return (model,)
 
 
 class TrainerConfig(Frozen):

@@ -31,6 +31,7 @@ from training.evaluation.pseudo import pseudo_values
 from training.models.conformal import Uncertainty, WithIntervals, bound_days
 from training.models.nonparametric import censoring_survival
 from training.models.predictor import Predictor
+from training.models.seeing import seeing
 from training.stacking import Refit, enough_events, like, out_of_fold, plain
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
@@ -71,7 +72,7 @@ def add_intervals(
     if not (outcomes.cause > 0).any():
         return WithIntervals(final, (), nothing_learnt(len(outcomes.causes)))
     times = outcome_grid(outcomes)
-    incidence = final.incidence(x, patients.landmark_day, times)
+    incidence = seeing(final, patients).incidence(x, patients.landmark_day, times)
     rng = np.random.default_rng([seed, model.refits])
     refits = []
     for number in range(1, model.refits + 1):
@@ -82,7 +83,8 @@ def add_intervals(
     held_out = out_of_fold(
         lambda rows: refit(rows, plain(model)), lambda one: [like(one, final)], patients, outcomes, times, seed=seed
     )[0]
-    error = np.stack([one.incidence(x, patients.landmark_day, times) - incidence for one in refits])
+    answers = (seeing(one, patients).incidence(x, patients.landmark_day, times) for one in refits)
+    error = np.stack([answer - incidence for answer in answers])
     return WithIntervals(final, tuple(refits), learn_uncertainty(held_out, error, times, outcomes))
 
 

@@ -133,7 +133,7 @@ def _fit_predictor(
     seed: int,
     listener: EpochListener | None,
     refit: Refit,
-    panel: SampleFeatures | None = None,
+    panel: SampleFeatures | None,
     checkpoint: Path | None = None,
     tasks: Sequence[Task] = (),
 ) -> Predictor:
@@ -167,9 +167,9 @@ def _fit_predictor(
                 x, patients, outcomes, panel, model, trainer, seed=seed, listener=listener, checkpoint=checkpoint
             )
         case MixtureConfig():
-            return _fit_mixture(x, patients, outcomes, model, trainer, seed, listener, refit, checkpoint, tasks)
+            return _fit_mixture(x, patients, outcomes, model, trainer, seed, listener, refit, panel, checkpoint, tasks)
         case RecalibratedConfig() | WithIntervalsConfig():
-            return _fit_around(x, patients, outcomes, model, trainer, seed, listener, refit, checkpoint, tasks)
+            return _fit_around(x, patients, outcomes, model, trainer, seed, listener, refit, panel, checkpoint, tasks)
 
 
 def _fit_hazards(
@@ -208,18 +208,19 @@ def _fit_around(
     seed: int,
     listener: EpochListener | None,
     refit: Refit,
+    panel: SampleFeatures | None,
     checkpoint: Path | None,
     tasks: Sequence[Task],
 ) -> Predictor:
     """A model, and what is learnt about its predictions out of fold."""
-    below = _fit_predictor(x, patients, outcomes, model.model, trainer, seed, listener, refit, None, checkpoint, tasks)
+    below = _fit_predictor(x, patients, outcomes, model.model, trainer, seed, listener, refit, panel, checkpoint, tasks)
     if isinstance(model, RecalibratedConfig):
         return recalibrate(below, model.model, patients, outcomes, refit, seed=seed)
 
     def again(drawn: Outcomes, number: int) -> Predictor:
         """The model on other outcomes; what was learnt out of fold is not learnt again."""
         simple = plain(model.model)
-        other = _fit_predictor(x, patients, drawn, simple, trainer, seed + number, None, refit, tasks=tasks)
+        other = _fit_predictor(x, patients, drawn, simple, trainer, seed + number, None, refit, panel, tasks=tasks)
         return like(other, below, np.random.default_rng([seed, number]))
 
     return add_intervals(below, model, x, patients, outcomes, refit, again, seed=seed)
@@ -234,6 +235,7 @@ def _fit_mixture(
     seed: int,
     listener: EpochListener | None,
     refit: Refit,
+    panel: SampleFeatures | None,
     checkpoint: Path | None,
     tasks: Sequence[Task],
 ) -> Mixture:
@@ -244,7 +246,7 @@ def _fit_mixture(
     members = []
     for i, member in enumerate(model.members):
         own = _of_member(checkpoint, i)
-        fitted = _fit_predictor(x, patients, outcomes, member, trainer, seed, listener, refit, None, own, tasks)
+        fitted = _fit_predictor(x, patients, outcomes, member, trainer, seed, listener, refit, panel, own, tasks)
         members.append(fitted)
     mixture = Mixture(members, given)
     return stack(mixture, model, patients, outcomes, refit, seed=seed) if model.weights == "stacked" else mixture

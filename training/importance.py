@@ -26,8 +26,8 @@ from training.evaluation.discrimination import concordance
 from training.evaluation.intervals import Interval, percentile_interval, resample_patients
 from training.evaluation.ipcw import scorable_times, scoring_weights
 from training.models.explanation import CELLS
-from training.models.predictor import CellPredictor, KnownSamples
 from training.models.risk_model import FittedRiskModel
+from training.models.seeing import materials_of, seeing
 
 LANDMARK_DAY = "landmark_day"
 
@@ -169,15 +169,12 @@ class _Part:
 
     @property
     def sources(self) -> tuple[str, ...]:
-        cells = (CELLS,) if isinstance(self.model.predictor, CellPredictor) else ()
+        cells = (CELLS,) if materials_of(self.model.predictor) else ()
         return tuple(dict.fromkeys((*self.column_sources, *cells)))
 
     def incidence(self, x: FloatArray, cells_of: Patients | None = None) -> FloatArray:
-        predictor, days = self.model.predictor, self.test.landmark_day
-        if isinstance(predictor, CellPredictor):
-            samples = KnownSamples.of(cells_of or self.test)
-            return predictor.incidence_of_cells(x, days, self.times_days, samples)
-        return predictor.incidence(x, days, self.times_days)
+        predictor = seeing(self.model.predictor, cells_of or self.test)
+        return predictor.incidence(x, self.test.landmark_day, self.times_days)
 
     def permuted(self, source: str, rng: np.random.Generator) -> FloatArray:
         """Incidences with the columns of a source from another patient; unchanged where the model has none of them."""

@@ -24,6 +24,7 @@ from training.models.nonparametric import aalen_johansen
 from training.models.predictor import Predictor
 from training.models.recalibration import Recalibrated
 from training.models.risk_model import FittedRiskModel
+from training.models.seeing import seeing
 from training.splits import patient_folds
 
 Refit = Callable[[IntArray, ModelConfig], FittedRiskModel]
@@ -123,7 +124,8 @@ def out_of_fold(
         model = refit(fold.train)
         rows = patients.take(fold.test)
         x = model.encoder.transform(rows)
-        held_out.append(np.stack([part.incidence(x, rows.landmark_day, times_days) for part in parts(model.predictor)]))
+        answering = [seeing(part, rows) for part in parts(model.predictor)]
+        held_out.append(np.stack([part.incidence(x, rows.landmark_day, times_days) for part in answering]))
     order = np.argsort(np.concatenate([fold.test for fold in folds]))
     values: NDArray[np.float64] = np.concatenate(held_out, axis=1)[:, order]
     return values

@@ -7,6 +7,7 @@ the first event (`WithIntervals.event_free_days`), which says something about th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any, ClassVar, Self
@@ -95,6 +96,22 @@ class WithIntervals:
             raise ValueError(msg)
         incidence = self.model.incidence(x, landmark_day, known.times_days)
         return bound_days(incidence, known.times_days, float(known.thresholds[found[0]]))
+
+    @property
+    def parts(self) -> tuple[Predictor, ...]:
+        """The predictor, and its refits."""
+        return (self.model, *self.refits)
+
+    @property
+    def shares(self) -> NDArray[np.float64]:
+        """(1 + refits,): the predictor answers alone."""
+        shares = np.zeros(1 + len(self.refits))
+        shares[0] = 1.0
+        return shares
+
+    def with_parts(self, parts: Sequence[Predictor]) -> Self:
+        """The same uncertainty around another predictor and its refits."""
+        return type(self)(parts[0], tuple(parts[1:]), self.uncertainty)
 
     def state(self) -> tuple[Sizes, dict[str, NDArray[Any]]]:
         """Kinds and sizes; arrays are named ``model/…``, and ``i/…`` of refit i."""

@@ -30,9 +30,10 @@ from features.patients import FloatArray, Patients
 from training.models.attribution import TOLERANCE, Subject, adds_up, along_path, by_orders, gap_of, no_contributions
 from training.models.conformal import WithIntervals
 from training.models.mixture import Mixture
-from training.models.predictor import CellPredictor, KnownSamples, Predictor
+from training.models.predictor import Predictor
 from training.models.recalibration import Recalibrated
 from training.models.risk_model import FittedRiskModel
+from training.models.seeing import materials_of, seeing
 
 Method = Literal["auto", "path", "permutation"]
 JUMPING = frozenset({"forest", "boosting"})
@@ -92,10 +93,9 @@ def explain_patients(
     """
     x, sources = model.encoder.transform(patients), model.encoder.column_sources
     found = explain(model.predictor, x, patients.landmark_day, horizons_days, sources, rng=rng, method=method)
-    if not isinstance(model.predictor, CellPredictor):
+    if not materials_of(model.predictor):
         return found
-    samples = KnownSamples.of(patients)
-    risk = model.predictor.incidence_of_cells(x, patients.landmark_day, found.horizons_days, samples)
+    risk = seeing(model.predictor, patients).incidence(x, patients.landmark_day, found.horizons_days)
     values = np.concatenate([found.values, (risk - found.risk)[..., None]], axis=-1)
     error = np.concatenate([found.standard_error, np.zeros((*risk.shape, 1))], axis=-1)
     return replace(found, sources=(*found.sources, CELLS), values=values, risk=risk, standard_error=error)

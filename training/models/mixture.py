@@ -40,6 +40,20 @@ class Mixture:
         mean: NDArray[np.float64] = np.tensordot(self.weights[used], answers, axes=1)
         return mean
 
+    @property
+    def parts(self) -> tuple[Predictor, ...]:
+        """The members."""
+        return self.members
+
+    @property
+    def shares(self) -> NDArray[np.float64]:
+        """The weights."""
+        return self.weights
+
+    def with_parts(self, parts: Sequence[Predictor]) -> Self:
+        """Other members with the same weights."""
+        return type(self)(parts, self.weights.tolist())
+
     def state(self) -> tuple[Sizes, dict[str, NDArray[Any]]]:
         """Kinds, sizes and weights; arrays of member i are named ``i/…``."""
         sizes: list[dict[str, Any]] = []

@@ -11,6 +11,7 @@ and their sum stays below 1, for every α and β.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
@@ -124,6 +125,21 @@ class Recalibrated:
         before = np.concatenate([np.zeros_like(gained[..., :1]), np.cumsum(gained, axis=-1)], axis=-1)
         values: NDArray[np.float64] = before[..., bin_of] + np.clip(progress, 0.0, 1.0) * gained[..., bin_of]
         return values
+
+    @property
+    def parts(self) -> tuple[Predictor, ...]:
+        """The predictor below."""
+        return (self.model,)
+
+    @property
+    def shares(self) -> NDArray[np.float64]:
+        """It counts alone."""
+        return np.ones(1)
+
+    def with_parts(self, parts: Sequence[Predictor]) -> Self:
+        """The same calibration of another predictor."""
+        (model,) = parts
+        return type(self)(model, self.calibration)
 
     def state(self) -> tuple[Sizes, dict[str, NDArray[Any]]]:
         """Kind and sizes of the predictor below; its arrays are named ``model/…``."""

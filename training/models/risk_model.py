@@ -11,7 +11,8 @@ from features.encoder import Encoded, PatientEncoder
 from features.errors import SequelaError
 from features.patients import Patients
 from training.models.incidence import CumulativeIncidence
-from training.models.predictor import CellAttention, CellPredictor, KnownSamples, Predictor
+from training.models.predictor import CellAttention, KnownSamples, Predictor
+from training.models.seeing import attention_of, materials_of, seeing
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +30,8 @@ class FittedRiskModel:
     def explain_input(self, patients: Patients, times_days: NDArray[np.float64]) -> tuple[CumulativeIncidence, Encoded]:
         """Incidences, and what was missing, impossible, unseen or outside the training range of each patient."""
         encoded = self.encoder.encode(patients)
-        if isinstance(self.predictor, CellPredictor):
-            encoded = with_missing_cells(encoded, KnownSamples.of(patients), self.predictor.materials)
+        if materials := materials_of(self.predictor):
+            encoded = with_missing_cells(encoded, KnownSamples.of(patients), materials)
         return self._incidence(encoded.x, patients, times_days), encoded
 
     def attention(self, patients: Patients) -> CellAttention:
@@ -39,20 +40,16 @@ class FittedRiskModel:
         Raises:
             SequelaError: The model does not look at single cells.
         """
-        if not isinstance(self.predictor, CellPredictor):
+        if not materials_of(self.predictor):
             msg = f"model.kind: {self.predictor.kind} pays no attention to single cells; choose kind: attention"
             raise SequelaError(msg)
-        return self.predictor.attention(KnownSamples.of(patients))
+        return attention_of(self.predictor, KnownSamples.of(patients))
 
     def _incidence(
         self, x: NDArray[np.float64], patients: Patients, times_days: NDArray[np.float64]
     ) -> CumulativeIncidence:
         times = np.asarray(times_days, dtype=float)
-        if isinstance(self.predictor, CellPredictor):
-            samples = KnownSamples.of(patients)
-            values = self.predictor.incidence_of_cells(x, patients.landmark_day, times, samples)
-        else:
-            values = self.predictor.incidence(x, patients.landmark_day, times)
+        values = seeing(self.predictor, patients).incidence(x, patients.landmark_day, times)
         return CumulativeIncidence(np.clip(values, 0.0, 1.0), times, self.causes).check()
 
 

@@ -1,0 +1,112 @@
+"""Predictors that look at cells, wherever they stand: alone, in a mixture, recalibrated, with intervals.
+
+A predictor's `incidence` takes the encoder's matrix alone. `seeing` shows it the samples of the rows it is about to be
+asked about, down to the innermost network; around it, whatever only asks for incidences works as for any predictor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.patients import Patients
+from training.models.predictor import Arrays, CellAttention, CellPredictor, KnownSamples, Predictor, Sizes
+
+
+@runtime_checkable
+class Composite(Predictor, Protocol):
+    """A predictor made of others."""
+
+    @property
+    def parts(self) -> tuple[Predictor, ...]:
+        """The predictors that it asks."""
+        ...
+
+    @property
+    def shares(self) -> NDArray[np.float64]:
+        """(parts,): how much each part's answer counts in its own; they sum to 1."""
+        ...
+
+    def with_parts(self, parts: Sequence[Predictor]) -> Self:
+        """The same around other predictors."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A predictor that answers about rows of whom these samples are known."""
+
+    kind: ClassVar[str] = "seen"
+
+    predictor: CellPredictor
+    samples: KnownSamples
+
+    def incidence(
+        self, x: NDArray[np.float64], landmark_day: NDArray[np.float64], times_days: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Incidences (rows, causes, times); the rows are those of the samples."""
+        return self.predictor.incidence_of_cells(x, landmark_day, times_days, self.samples)
+
+    def state(self) -> tuple[Sizes, dict[str, NDArray[Any]]]:
+        """That of the predictor: what was shown to it is no part of it."""
+        return self.predictor.state()
+
+    @classmethod
+    def from_state(cls, sizes: Sizes, arrays: Arrays) -> Self:
+        """A view is made by `seeing`, and never stored.
+
+        Raises:
+            TypeError: Always.
+        """
+        msg = "a view of a predictor is made by `seeing`, and never stored"
+        raise TypeError(msg)
+
+
+def seeing(predictor: Predictor, patients: Patients) -> Predictor:
+    """The predictor as it answers about these rows, and no others; the same predictor where it looks at no cells.
+
+    Raises:
+        SequelaError: It looks at single cells, and only sums over them are at hand.
+    """
+    return _shown(predictor, KnownSamples.of(patients)) if materials_of(predictor) else predictor
+
+
+def materials_of(predictor: Predictor) -> tuple[str, ...]:
+    """Materials of the samples whose cells a predictor looks at, in its own order; none for most."""
+    if isinstance(predictor, CellPredictor):
+        return predictor.materials
+    found = [materials_of(part) for part in predictor.parts] if isinstance(predictor, Composite) else []
+    return tuple(dict.fromkeys(material for part in found for material in part))
+
+
+def attention_of(predictor: Predictor, samples: KnownSamples) -> CellAttention:
+    """How much each cell, and each sample, counted: the mean over the parts that look at cells, by their shares."""
+    if isinstance(predictor, CellPredictor):
+        return predictor.attention(samples)
+    if not isinstance(predictor, Composite):
+        msg = f"{predictor.kind} pays no attention to single cells"
+        raise TypeError(msg)
+    shares = [
+        share if materials_of(part) else 0.0 for part, share in zip(predictor.parts, predictor.shares, strict=True)
+    ]
+    looked = np.flatnonzero(shares)
+    weights = np.array(shares)[looked] / np.sum(shares)
+    found = [attention_of(predictor.parts[i], samples) for i in looked]
+    cells = tuple(
+        sum((w * one.cells[i] for w, one in zip(weights, found, strict=True)), start=np.zeros(len(samples.bags[i])))
+        for i in range(len(samples))
+    )
+    sample = np.tensordot(weights, np.stack([one.sample for one in found]), axes=1)
+    return CellAttention(samples.row, sample, cells)
+
+
+def _shown(predictor: Predictor, samples: KnownSamples) -> Predictor:
+    if isinstance(predictor, CellPredictor):
+        return Seen(predictor, samples)
+    if isinstance(predictor, Composite):
+        return predictor.with_parts([_shown(part, samples) for part in predictor.parts])
+    return predictor
