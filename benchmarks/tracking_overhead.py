@@ -2,8 +2,8 @@
 
     python -m benchmarks.tracking_overhead --pairs 5 --repeats 12
 
-Tracked on a new sqlite store, or on MLFLOW_TRACKING_URI where it is set. ``--repeats`` of the cross-validation makes the
-training as long as is wanted. Writes ``results/tracking_overhead.md``.
+Tracked on a new sqlite store, or on MLFLOW_TRACKING_URI where it is set. ``--repeats`` of the cross-validation makes
+the training as long as is wanted. Writes ``results/tracking_overhead.md``.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ class Untracked:
 
     @classmethod
     def start(cls, home: Home, experiment: str, name: str, **record: str) -> Untracked:
+        """A folder, and nothing else."""
         folder = home.runs / f"{experiment}-{name}-{len(record)}"
         folder.mkdir(parents=True)
         return cls(folder)
@@ -64,6 +65,7 @@ class Untracked:
 
     @contextmanager
     def ends_truthfully(self) -> Iterator[None]:
+        """However the block ends, nobody is told."""
         yield
 
 
@@ -127,8 +129,8 @@ def page(pairs: list[dict[str, dict[str, float]]], importing: float, repeats: in
         "# What tracking costs",
         "",
         f"The network on {PATIENTS} simulated patients without cells, {repeats} × 5 folds, with and without tracking.",
-        f"Made by `python -m benchmarks.tracking_overhead --pairs {len(pairs)} --repeats {repeats}` on "
-        f"{platform.machine()}, {os.cpu_count()} cores, {store()}.",
+        f"Made by `python -m benchmarks.tracking_overhead --pairs {len(pairs)} --repeats {repeats}`",
+        f"on {platform.machine()}, {os.cpu_count()} cores, {store()}.",
         "",
         "| pair | untracked s | tracked s | more | processor s untracked | tracked | more |",
         "|---|---|---|---|---|---|---|",
@@ -151,10 +153,12 @@ def page(pairs: list[dict[str, dict[str, float]]], importing: float, repeats: in
 
 
 def store() -> str:
+    """What is tracked on."""
     return "an MLflow server" if os.environ.get("MLFLOW_TRACKING_URI", "").startswith("http") else "sqlite"
 
 
 def main() -> None:
+    """Measure, or train once for a measurement."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--repeats", type=int, default=12)

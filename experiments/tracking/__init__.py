@@ -2,7 +2,8 @@
 
 tracker        what training calls                 events       items with their run and time, as lines of JSON
 run_folder     a run's folder, record and lock     outbox       the events, until MLflow has them
-interpreter    events to MLflow                    store        opening MLflow's store, and what its errors mean
+interpreter    events to MLflow                    store        opening MLflow's store, finding runs
+failures       what errors of the store mean
 courier        delivers while the run goes on      sync         delivers for processes that are no more
 model          the artifact as a LoggedModel       environment  versions, machine, git state
 system_metrics processor, memory, GPU on long runs

@@ -6,8 +6,8 @@ import sys
 import threading
 import time
 
+from experiments.tracking.failures import OutageError
 from experiments.tracking.interpreter import Interpreter
-from experiments.tracking.store import OutageError
 from experiments.tracking.system_metrics import SystemMetrics
 from features.errors import SequelaError
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from experiments.home import Home
 from experiments.tracking.events import end_of, open_runs
+from experiments.tracking.failures import OutageError
 from experiments.tracking.interpreter import Interpreter
 from experiments.tracking.run_folder import RunFolder
-from experiments.tracking.store import OutageError
 from experiments.tracking.tracker import end_open_runs
 from features.errors import SequelaError
 
