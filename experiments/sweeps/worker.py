@@ -1,0 +1,180 @@
+"""One worker of a sweep: one trial after another, each a cross-validation."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import optuna
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from numpy.typing import NDArray
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
+
+from experiments.config import RunConfig
+from experiments.crossval import cross_validate, evaluation_times, folds_of
+from experiments.data import TrainingRows
+from experiments.home import Home
+from experiments.log_items import File, Metrics, Tags, headline_metrics, run_description
+from experiments.scoring import score
+from experiments.sweeps.check import RowsOfRuns
+from experiments.sweeps.config import Objective, Sweep
+from experiments.sweeps.objective import objective_values
+from experiments.sweeps.queue import LostTrialError, Queue, Storage
+from experiments.sweeps.space import Space
+from experiments.sweeps.tracked import begin_trial, end_lost
+from experiments.tracking import Tracker, open_store
+from features.errors import CohortError, SequelaError
+from training.splits import Fold
+
+PREDICTIONS = "out_of_fold.npy"
+"""Artifact of a complete trial: incidence (repeats, rows, causes, times)."""
+PAUSE_SECONDS = 1.0
+STORES = (MlflowException, StorageInternalError)
+"""A store that fails is no fault of the trial's."""
+
+
+def folder_of(home: Home, sweep: Sweep) -> Path:
+    """What a sweep writes on this machine."""
+    return home.folder / "sweeps" / sweep.config.name
+
+
+@dataclass(slots=True)
+class Worker:
+    """One worker; several may share a study, here and elsewhere."""
+
+    sweep: Sweep
+    home: Home
+    space: Space
+    queue: Queue
+    client: MlflowClient
+    parent: str
+    """Id of the sweep's run."""
+    rows: RowsOfRuns
+
+    @classmethod
+    def open(cls, sweep: Sweep, home: Home, storage: Storage, parent: str) -> Worker:
+        """Connect to the stores."""
+        client = open_store(home)
+        space = Space(sweep, folder_of(home, sweep) / "endpoints")
+        grid = space.grid() if sweep.config.sampler == "grid" else []
+        queue = Queue(storage.open(lambda trial: end_lost(client, trial)), sweep.config, grid)
+        return cls(sweep, home, space, queue, client, parent, RowsOfRuns(home))
+
+    def work(self, progress: Callable[[int, int], None] | None = None) -> None:
+        """Carry out trials until all are finished, also those that others lose."""
+        while (finished := self.queue.finished()) < self.queue.places:
+            if progress is not None:
+                progress(finished, self.queue.places)
+            trial = self.queue.take()
+            if trial is None:
+                time.sleep(PAUSE_SECONDS)
+            else:
+                with self.queue.heartbeat(trial):
+                    self._carry_out(trial)
+        if progress is not None:
+            progress(self.queue.places, self.queue.places)
+
+    def _carry_out(self, trial: optuna.Trial) -> None:
+        """One trial; how it ends is told to Optuna and to MLflow alike."""
+        place = trial.user_attrs["place"]
+        chosen = self.space.propose(trial)
+        tracker = begin_trial(self.client, self.parent, self.sweep, place, chosen)
+        trial.set_user_attr("run_id", tracker.run_id)
+        status = "FAILED"
+        tags: dict[str, str] = {}
+        try:
+            config = self.space.run(chosen, f"{self.sweep.config.name}: trial {place}")
+            value = self._evaluate(trial, config, tracker)
+            self.queue.tell(trial, value)
+            status, tags = ("KILLED", {"sequela.pruned": "true"}) if value is None else ("FINISHED", {})
+        except (LostTrialError, UpdateFinishedTrialError):
+            status, tags = "KILLED", {"sequela.failure": "taken for dead; the trial is done again"}
+        except KeyboardInterrupt:
+            status = "KILLED"
+            self.queue.give_back(trial)
+            raise
+        except STORES:
+            raise
+        except Exception as error:  # noqa: BLE001  one bad configuration must not end the sweep
+            tags = {"sequela.failure": reason_of(error)}
+            self.queue.fail(trial, tags["sequela.failure"])
+        finally:
+            tracker.log([Tags(tags)])
+            self.client.set_terminated(tracker.run_id, status)
+
+    def _evaluate(self, trial: optuna.Trial, config: RunConfig, tracker: Tracker) -> float | None:
+        """Cross-validate, score, and log; returns the objective, or None where the trial was pruned."""
+        rows = self.rows.of(config)
+        tracker.log(run_description(config, rows))
+        folder = folder_of(self.home, self.sweep) / f"trial-{trial.number}"
+        objective = self.sweep.config.objective
+        try:
+            out_of_fold = cross_validate(rows, config, folder, _Steps(trial, rows, config, objective, tracker))
+        except optuna.TrialPruned:
+            return None
+        value = float(objective_values(rows, out_of_fold.incidence, out_of_fold.times_days, objective))
+        if not np.isfinite(value):
+            msg = f"objective {objective.metric} is not defined on these outcomes; choose another metric or cause"
+            raise SequelaError(msg)
+        with (folder / PREDICTIONS).open("wb") as file:
+            np.save(file, out_of_fold.incidence, allow_pickle=False)
+        tracker.log([File(folder / PREDICTIONS), Metrics(headline_metrics(score(rows, out_of_fold, config)))])
+        tracker.log([Metrics({f"objective/{objective.metric}": value})])
+        return value
+
+
+def reason_of(error: Exception) -> str:
+    """Why a trial failed, without anything of a patient: findings and foreign messages may quote values."""
+    if isinstance(error, SequelaError) and not isinstance(error, CohortError):
+        return str(error).splitlines()[0][:500]
+    at = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} at {Path(at.filename).name}:{at.lineno}"
+
+
+@dataclass(slots=True)
+class _Steps:
+    """Told of each fold: the objective so far goes to Optuna, which may prune, and to MLflow as a step."""
+
+    trial: optuna.Trial
+    rows: TrainingRows
+    config: RunConfig
+    objective: Objective
+    tracker: Tracker
+    incidence: NDArray[np.float64] = field(init=False)
+    n_folds: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        times = evaluation_times(self.rows.endpoint)
+        shape = self.config.validation.repeats, len(self.rows.patients), len(self.rows.outcomes.causes), len(times)
+        self.incidence = np.full(shape, np.nan)
+        self.n_folds = len(folds_of(self.rows, self.config))
+
+    def fold_started(self, fold: Fold) -> None:
+        """A fold begins."""
+
+    def epoch_ended(self, fold: Fold, epoch: int, loss: float, out_of_bag_loss: float) -> None:
+        """An epoch ended: of no interest here."""
+
+    def fold_ended(self, fold: Fold, incidence: NDArray[np.float64]) -> None:
+        """Score the rows tested so far.
+
+        Raises:
+            optuna.TrialPruned: The others were better by this fold.
+        """
+        self.incidence[fold.repeat, fold.test] = incidence
+        try:
+            times = evaluation_times(self.rows.endpoint)
+            value = float(objective_values(self.rows, self.incidence, times, self.objective))
+        except SequelaError:  # so far nothing is known about any time
+            return
+        if not np.isfinite(value):
+            return
+        self.tracker.log([Metrics({f"so_far/{self.objective.metric}": value}, step=fold.number)])
+        self.trial.report(value, fold.number)
+        if fold.number + 1 < self.n_folds and self.trial.should_prune():
+            raise optuna.TrialPruned
