@@ -1,17 +1,39 @@
-"""What is logged about a run: a pure stream of typed items, testable without a server."""
+"""What is logged about a run: a pure stream of typed items, testable without a server.
+
+`experiments.tracking` keeps the stream in the run's folder and interprets it for MLflow.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from experiments.config import RunConfig
 from experiments.data import TrainingRows
 from training.evaluation.scores import Scores
+
+Status: TypeAlias = Literal["FINISHED", "FAILED", "KILLED", "PRUNED"]
+"""How a run ended; a pruned one was stopped because others do better."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A run begins, or goes on after it was killed or failed."""
+
+    experiment: str
+    name: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A run ended."""
+
+    status: Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +66,8 @@ class Dataset:
     digest: str
     source: str
     profile: Mapping[str, Any]
-    context: str = "training"
+    context: Mapping[str, str] = field(default_factory=dict)
+    """How the run uses it: endpoint, features."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +80,25 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file or folder, copied under `folder` of the artifacts (root when empty)."""
+    """A file or folder, copied under `folder` of the artifacts (root when empty).
+
+    A relative path counts from the run's folder.
+    """
 
     path: Path
     folder: str = ""
 
 
-LogItem: TypeAlias = Params | Metrics | Tags | Dataset | Table | File
+@dataclass(frozen=True, slots=True)
+class Model:
+    """An artifact folder, which becomes a LoggedModel; a relative path counts from the run's folder."""
+
+    path: Path
+    requirements: tuple[str, ...]
+    """Of pip, with the versions that fitted it."""
+
+
+LogItem: TypeAlias = Started | Ended | Params | Metrics | Tags | Dataset | Table | File | Model
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -100,6 +135,12 @@ def run_description(config: RunConfig, rows: TrainingRows) -> Iterator[LogItem]:
         digest=rows.cohort.fingerprint[:12],
         source=config.cohort.name,
         profile={"patients": len(rows.cohort.patients), "rows": len(rows.patients)} | rows.outcomes.counts(),
+        context={
+            "mlflow.data.context": "training",
+            "sequela.endpoint": rows.endpoint.name,
+            "sequela.features": config.features.model_dump_json(exclude_defaults=True),
+            "sequela.fingerprint": rows.cohort.fingerprint,
+        },
     )
 
 

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-import mlflow
 import numpy as np
-import pandas as pd
-from mlflow import MlflowClient
-from mlflow.models import ModelSignature
-from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
 from experiments.config import RunConfig
 from experiments.crossval import (
@@ -29,11 +21,11 @@ from experiments.crossval import (
 from experiments.data import TrainingRows, rows_of_run
 from experiments.example import example_patient
 from experiments.home import Home
-from experiments.log_items import File, LogItem, Metrics, Table, headline_metrics, run_description
+from experiments.log_items import File, LogItem, Metrics, Model, Table, headline_metrics, run_description
 from experiments.pipeline_test import pipeline_test
 from experiments.run_report import Findings, write_report
-from experiments.scoring import score, scores_table
-from experiments.tracking import Tracker, experiment_id, git_state, open_store
+from experiments.scoring import horizon_tables, score, scores_table
+from experiments.tracking import RunFolder, Tracker, deliver_dead, git_state, require_usable
 from features.cohort import write_yaml
 from features.encoder import PatientEncoder
 from features.errors import SequelaError
@@ -46,7 +38,6 @@ from training.models.risk_model import FittedRiskModel
 from training.processes import from_leader, wait
 
 ARTIFACT = "artifact"
-RUN_FILE = "run.json"
 PERMUTED = "permuted"
 """Beside the folds: those of the permutation test."""
 
@@ -70,10 +61,11 @@ class RunResult:
     """What a finished run leaves behind."""
 
     run_id: str
-    experiment_id: str
     folder: Path
     """Report, predictions and artifact."""
     found: Findings
+    waiting: int
+    """Of what was logged, how many items MLflow does not have yet; 0 unless its store did not answer."""
 
 
 def train(config: RunConfig, home: Home, progress: Progress, *, resume: bool = False) -> RunResult:
@@ -88,24 +80,25 @@ def train(config: RunConfig, home: Home, progress: Progress, *, resume: bool = F
     Raises:
         SequelaError: The cohort or the configuration cannot be used, or there is nothing to resume.
     """
+    require_usable(home)
     rows = rows_of_run(config, home, progress.cells)
     folds_of(rows, config)  # too few patients for the folds, or a misspelt feature, is said before anything is written
     clinic_alone = config.features.model_copy(update={"cells": (), "inflamix": False})
     PatientEncoder.fit(rows.patients, rows.cohort.card, clinic_alone)
-    client = open_store(home)
-    tracker, folder = _resumed(client, home, config, rows) if resume else _started(client, home, config, rows)
-    from_leader(str(folder))
-    wait()  # until the others have read what they need of it
-    with tracker.ends_truthfully(), _record_of(folder):
+    tracker = _resumed(home, config, rows) if resume else _started(home, config, rows)
+    folder = tracker.folder
+    with tracker.ends_truthfully():
+        deliver_dead(home)
+        from_leader(str(folder))
+        wait()  # until the others have read what they need of it
         told = progress.folds, progress.trials, progress.epochs
         kept: dict[int, FittedRiskModel] | None = {} if config.validation.importance else None
         out_of_fold = cross_validate(rows, config, folder / "folds", tracker, *told, kept=kept)
         found = _findings(rows, out_of_fold, config, folder / "folds", kept, progress)
-        manifest = _fit_final(rows, config, found.scores, tracker.run_id, folder / ARTIFACT, progress)
+        _fit_final(rows, config, found.scores, tracker.run_id, folder / ARTIFACT, progress)
         write_report(rows, out_of_fold, found, config, folder / "report")
-        tracker.log(_result(rows, found, folder / "report"))
-        _log_model(tracker.run_id, manifest, folder / ARTIFACT)
-    return RunResult(tracker.run_id, tracker.experiment_id, folder, found)
+        tracker.log(_result(rows, found, folder))
+    return RunResult(tracker.run_id, tracker.folder, found, tracker.waiting)
 
 
 def _findings(
@@ -132,57 +125,33 @@ def _findings(
     return Findings(score(rows, out_of_fold, config), importance, test)
 
 
-def _started(client: MlflowClient, home: Home, config: RunConfig, rows: TrainingRows) -> tuple[Tracker, Path]:
-    """A new run, in MLflow and on disk."""
-    tracker = Tracker.start(client, experiment_id(client, home, config.experiment), config.name)
-    folder = home.runs / tracker.run_id
-    folder.mkdir(parents=True)
-    identity = {"run_id": tracker.run_id, "config": config.digest(), "cohort": rows.cohort.fingerprint}
-    _mark(folder, **identity, status="running", started=time.time())
-    write_yaml(folder / "config.yaml", config.model_dump(mode="json"))
+def _started(home: Home, config: RunConfig, rows: TrainingRows) -> Tracker:
+    """A new run, on disk and in MLflow."""
+    identity = {"config": config.digest(), "cohort": rows.cohort.fingerprint}
+    tracker = Tracker.start(home, config.experiment, config.name, **identity)
+    write_yaml(tracker.folder / "config.yaml", config.model_dump(mode="json"))
     tracker.log(run_description(config, rows))
-    tracker.log([File(folder / "config.yaml")])
-    return tracker, folder
+    tracker.log([File(Path("config.yaml"))])
+    return tracker
 
 
-def _resumed(client: MlflowClient, home: Home, config: RunConfig, rows: TrainingRows) -> tuple[Tracker, Path]:
-    """The latest unfinished run of the same configuration and cohort."""
-    records = [json.loads(path.read_text("utf-8")) for path in home.runs.glob(f"*/{RUN_FILE}")]
+def _resumed(home: Home, config: RunConfig, rows: TrainingRows) -> Tracker:
+    """The latest unfinished run of the same configuration and cohort that no living process works on."""
+    identity = config.digest(), rows.cohort.fingerprint
     same = [
-        record
-        for record in records
-        if record["status"] != "finished"
-        and (record["config"], record["cohort"]) == (config.digest(), rows.cohort.fingerprint)
+        folder
+        for folder in RunFolder.all_of(home)
+        if folder.record["status"] != "finished" and (folder.record["config"], folder.record["cohort"]) == identity
     ]
-    if not same:
-        msg = (
-            f"--resume: no unfinished run of {config.name} with this configuration and cohort in {home.runs}; "
-            "train without --resume, or restore the configuration it was started with"
-        )
-        raise SequelaError(msg)
-    record = max(same, key=lambda r: r["started"])
-    return Tracker.resume(client, record["run_id"]), home.runs / record["run_id"]
-
-
-@contextmanager
-def _record_of(folder: Path) -> Iterator[None]:
-    """Write into run.json how the block ends; a killed process leaves it ``running``."""
-    _mark(folder, status="running")
-    try:
-        yield
-    except BaseException:
-        _mark(folder, status="failed")
-        raise
-    _mark(folder, status="finished")
-
-
-def _mark(folder: Path, **values: str | float) -> None:
-    """Update run.json, beside and then renamed."""
-    path = folder / RUN_FILE
-    known = json.loads(path.read_text("utf-8")) if path.exists() else {}
-    beside = path.with_suffix(".part")
-    beside.write_text(json.dumps(known | values, indent=1), "utf-8")
-    beside.rename(path)
+    for folder in sorted(same, key=lambda one: float(one.record["started"]), reverse=True):
+        if folder.take():
+            return Tracker.resume(home, folder)
+    msg = (
+        f"--resume: no unfinished run of {config.name} with this configuration and cohort in {home.runs}"
+        + (", but one that is still going on" if same else "")
+        + "; train without --resume, or restore the configuration it was started with"
+    )
+    raise SequelaError(msg)
 
 
 def _fit_final(
@@ -192,7 +161,7 @@ def _fit_final(
     run_id: str,
     folder: Path,
     progress: Progress,
-) -> Manifest:
+) -> None:
     """Fit on all rows and write the artifact."""
     model = fit_on_everyone(rows, config, folder.parent / "folds", progress)
     block, arrays = model_block(model)
@@ -219,7 +188,7 @@ def _fit_final(
         example=Example(patient=patient, times_days=times, incidence=answer_example(model, patient, times)),
         files={},
     )
-    return write_artifact(folder, manifest, arrays)
+    write_artifact(folder, manifest, arrays)
 
 
 def fit_on_everyone(rows: TrainingRows, config: RunConfig, folds: Path, progress: Progress) -> FittedRiskModel:
@@ -245,37 +214,15 @@ def _by_landmark(rows: TrainingRows) -> Iterator[tuple[float, Outcomes]]:
         yield day, rows.outcomes.take(np.flatnonzero(rows.patients.landmark_day == day))
 
 
-def _result(rows: TrainingRows, found: Findings, report: Path) -> Iterator[LogItem]:
+def _result(rows: TrainingRows, found: Findings, folder: Path) -> Iterator[LogItem]:
     """What is known of a run once it is scored; figures stand at the root, where the compare page shows them."""
     yield Metrics(headline_metrics(found.scores))
     if found.pipeline is not None:
         yield Metrics({f"permutation_p/{rows.endpoint.causes[0]}": found.pipeline.p})
-    table = scores_table(found.scores)
-    yield Table("scores.json", {str(name): list(column) for name, column in table.items()})
-    for path in sorted(report.iterdir()):
-        yield File(path)
-
-
-def _log_model(run_id: str, manifest: Manifest, artifact: Path) -> None:
-    """Log the artifact as a LoggedModel, from code, loadable with pickle forbidden."""
-    code = Path(__file__).parent
-    example = pd.DataFrame({"patient": [manifest.example.patient.model_dump_json()]})
-    outputs: list[ColSpec | TensorSpec] = [
-        ColSpec(DataType.double, f"{cause}@{days:g}")
-        for cause in manifest.endpoint.causes
-        for days in manifest.endpoint.horizons_days
-    ]
-    with mlflow.start_run(run_id=run_id, log_system_metrics=False):
-        mlflow.pyfunc.log_model(
-            name=manifest.endpoint.name,
-            python_model=str(code / "logged_model.py"),
-            artifacts={"artifact": str(artifact)},
-            code_paths=[str(code.parent / package) for package in ("features", "training")],
-            signature=ModelSignature(Schema([ColSpec(DataType.string, "patient")]), Schema(outputs)),
-            input_example=example,
-            pip_requirements=[
-                f"{name}=={version(name)}" for name in ("numpy", "pandas", "pydantic", "safetensors", "torch")
-            ],
-            model_type=manifest.model.kind,
-            metadata={"provenance": manifest.training_cohort.provenance, "format": manifest.format},
-        )
+    tables = {"scores": scores_table(found.scores)} | horizon_tables(found.scores)
+    for name, table in tables.items():
+        yield Table(f"{name}.json", {str(column): list(values) for column, values in table.items()})
+    for path in sorted((folder / "report").iterdir()):
+        yield File(path.relative_to(folder))
+    needed = ("numpy", "pandas", "pydantic", "safetensors", "torch")
+    yield Model(Path(ARTIFACT), tuple(f"{name}=={version(name)}" for name in needed))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from experiments.cli import cohorts, features, runs, services, sweeps
+from experiments.cli import cohorts, features, runs, services, sweeps, sync
 
 app = typer.Typer(
     name="sequela",
@@ -21,6 +21,7 @@ for command in (
     features.features,
     runs.train,
     sweeps.sweep,
+    sync.sync,
     runs.leaderboard,
     runs.promote,
     runs.predict,

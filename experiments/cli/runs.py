@@ -43,6 +43,9 @@ def train(
             result = carry_out(config, Home.current(), progress, resume=resume)
             print_findings(config.name, result.found)
             stderr.print(f"run {result.run_id}: report in {result.folder / 'report'}", highlight=False, soft_wrap=True)
+            if result.waiting:
+                told = f"run {result.run_id}: {result.waiting} items wait for MLflow; `sequela sync` delivers them"
+                stderr.print(told, highlight=False, soft_wrap=True)
         leave()
 
 

@@ -8,23 +8,20 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-
-from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
-from optuna.trial import TrialState
 
 from experiments.home import Home
 from experiments.sweeps.check import RowsOfRuns, check_sweep
 from experiments.sweeps.config import Sweep
 from experiments.sweeps.queue import Storage, begin_or_join
-from experiments.sweeps.results import Results, gather, log_results, write_results
+from experiments.sweeps.results import Results, gather, result_items, write_results
 from experiments.sweeps.space import Space
-from experiments.sweeps.tracked import begin
+from experiments.sweeps.tracked import begin, join
 from experiments.sweeps.worker import Worker, folder_of
-from experiments.tracking import Tracker, experiment_id, open_store
+from experiments.tracking import Tracker, deliver_dead, open_store
 from features.errors import SequelaError
 
 Progress = Callable[[int, int], None]
@@ -68,29 +65,30 @@ def run_sweep(
     rows = RowsOfRuns(home, cells)
     space = Space(sweep, folder_of(home, sweep) / "endpoints")
     identity = check_sweep(sweep, space, rows)
-    client = open_store(home)
+    open_store(home)  # a trial that is told later would have no parent
+    deliver_dead(home)
     n_trials = sweep.config.trials or len(space.grid())
+    cohort = rows.scored(sweep.base)
+    own: list[Tracker] = []
 
     def begun() -> str:
-        experiment = experiment_id(client, home, sweep.base.experiment)
-        return begin(client, experiment, sweep, rows.scored(sweep.base), n_trials)
+        own.append(begin(home, sweep, cohort, n_trials))
+        return own[0].run_id
 
     parent = begin_or_join(storage.open(), sweep.config, identity, begun)
-    _mark_running(client, parent)
-    worker = Worker.open(sweep, home, storage, parent)
-    worker.rows = rows
-    try:
+    tracker = own[0] if own else join(home, sweep, cohort, parent)
+    with tracker.ends_truthfully() if tracker else nullcontext():
+        worker = Worker.open(sweep, home, storage, parent)
+        worker.rows = rows
         if workers == 1:
             worker.work(trials)
         else:
             _together(worker, storage, workers, trials)
         results = gather(worker)
-    except BaseException as error:
-        _end_unless_others_work(worker, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
-        raise
-    folder = folder_of(home, sweep)
-    log_results(results, write_results(results, worker.queue.study, folder), Tracker(client, client.get_run(parent)))
-    client.set_terminated(parent, "FINISHED")
+        folder = folder_of(home, sweep)
+        paths = write_results(results, worker.queue.study, folder)
+        if tracker:
+            tracker.log(result_items(results, paths))
     return Finished(results, parent, folder)
 
 
@@ -101,21 +99,6 @@ def show_sweep(sweep: Sweep, home: Home, storage: Storage) -> Results:
         SequelaError: There is no such study, or no trial of it is complete.
     """
     return gather(Worker.open(sweep, home, storage, parent=""))
-
-
-def _mark_running(client: MlflowClient, parent: str) -> None:
-    try:
-        client.update_run(parent, status="RUNNING")
-    except MlflowException as error:
-        msg = (
-            f"run {parent} of the study is not in this MLflow store; set MLFLOW_TRACKING_URI or SEQUELA_HOME to the one"
-        )
-        raise SequelaError(f"{msg} it was begun with, or begin another study with --name") from error
-
-
-def _end_unless_others_work(worker: Worker, status: str) -> None:
-    if not any(trial.state == TrialState.RUNNING for trial in worker.queue.trials().values()):
-        worker.client.set_terminated(worker.parent, status)
 
 
 def _together(worker: Worker, storage: Storage, n_workers: int, progress: Progress) -> None:

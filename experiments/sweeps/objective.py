@@ -68,8 +68,8 @@ def _measured(
 ) -> NDArray[np.float64]:
     """(..., causes), as `training.evaluation.measures` has them, and nothing else: a sweep scores often.
 
-    But the null model of IPA stays that of all scored rows: estimated anew among the third that a resample leaves out, it
-    would know these few better than any prediction can.
+    But the null model of IPA stays that of all scored rows: estimated anew among the third that a resample leaves out,
+    it would know these few better than any prediction can.
     """
     if metric == "c":
         weights = scoring_weights(outcomes, horizons_days, resamples=resamples)

@@ -8,6 +8,8 @@ is needed, and a sweep of 40 trials ends with 40, however many workers join, die
 
 from __future__ import annotations
 
+import os
+import platform
 import threading
 import time
 import warnings
@@ -33,10 +35,6 @@ MOST_LOST = 3
 """A trial whose worker died so often is not tried again: it may be what kills them."""
 OPENING_SECONDS = 15
 """How long to wait for another process that is creating the same database or study."""
-
-
-class LostTrialError(Exception):
-    """Others took this worker for dead, and its trial is queued again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +73,8 @@ class Storage:
                         heartbeat_stale_trial_callback=None if on_stale is None else lambda _, trial: on_stale(trial),
                     )
             except ImportError as error:
-                msg = (
-                    f"{self.shown}: its driver is not installed ({error}); for PostgreSQL: pip install psycopg2-binary"
-                )
-                raise SequelaError(msg) from None
+                msg = f"{self.shown}: its driver is not installed ({error})"
+                raise SequelaError(f"{msg}; for PostgreSQL: pip install 'psycopg[binary]'") from None
             except (SQLAlchemyError, StorageInternalError) as error:
                 if time.monotonic() > deadline or not _may_be_a_race(error):
                     msg = f"{self.shown}: the studies' database cannot be opened; check --storage and that it runs"
@@ -153,7 +149,9 @@ class Queue:
             with suppress(UpdateFinishedTrialError):
                 if self._storage.set_trial_state_values(trial_id, TrialState.RUNNING):
                     self.study.sampler = _sampler(self.config, place)
-                    return optuna.Trial(self.study, trial_id)
+                    trial = optuna.Trial(self.study, trial_id)
+                    trial.set_user_attr("worker", f"{platform.node()}:{os.getpid()}")
+                    return trial
         return None
 
     def _fill(self) -> None:
@@ -188,15 +186,14 @@ class Queue:
         """The trial is complete, or pruned where it has no value.
 
         Raises:
-            LostTrialError: It has been taken from this worker.
+            UpdateFinishedTrialError: Others took this worker for dead, and have queued its trial again.
         """
         state = TrialState.PRUNED if value is None else TrialState.COMPLETE
         if self.study.tell(trial, value, state=state, skip_if_finished=True).state != state:
-            raise LostTrialError
+            raise UpdateFinishedTrialError(f"trial {trial.number}")
 
-    def fail(self, trial: optuna.Trial, reason: str) -> None:
-        """The trial cannot be; the sweep goes on."""
-        trial.set_user_attr("reason", reason)
+    def fail(self, trial: optuna.Trial) -> None:
+        """The trial, which has been given a reason, cannot be; the sweep goes on."""
         self.study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
 
     def give_back(self, trial: optuna.Trial) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,15 +17,16 @@ from optuna.trial import FrozenTrial, TrialState
 
 from experiments.config import RunConfig
 from experiments.crossval import evaluation_times
-from experiments.log_items import File, Metrics
+from experiments.log_items import File, LogItem, Metrics
 from experiments.sweeps.figures import history_figure, importance_figure, slices_figure
 from experiments.sweeps.objective import objective_values
 from experiments.sweeps.worker import PREDICTIONS, Worker
-from experiments.tracking import Tracker
 from features.cohort import write_yaml
 from features.errors import SequelaError
 from training.evaluation.selection import Score, Selection, select
 
+RESAMPLES = 500
+"""Of patients; the corrected score is a mean over them."""
 STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 
 
@@ -67,7 +69,7 @@ def gather(worker: Worker) -> Results:
         len(rows.cohort.patients),
         higher_is_better=maximised,
         rng=np.random.default_rng(base.seed),
-        n_bootstrap=base.validation.bootstrap,
+        n_bootstrap=RESAMPLES,
     )
     objective = worker.sweep.config.objective
     return Results(
@@ -103,7 +105,7 @@ def _predictions(client: MlflowClient, trial: FrozenTrial) -> NDArray[np.float64
             path = client.download_artifacts(run_id, PREDICTIONS, folder)
         except (MlflowException, OSError) as error:
             msg = f"trial {trial.user_attrs['place']} (run {run_id}): its {PREDICTIONS} cannot be read from MLflow"
-            raise SequelaError(f"{msg}; is this the store that the sweep was begun with?") from error
+            raise SequelaError(f"{msg}; if its store was away, `sequela sync` on the machine that ran it") from error
         values: NDArray[np.float64] = np.load(path, allow_pickle=False)
     return values
 
@@ -171,12 +173,12 @@ def importances(study: optuna.Study) -> dict[str, float]:
     return optuna.importance.get_param_importances(study, evaluator=evaluator, params=varied)
 
 
-def log_results(results: Results, paths: list[Path], tracker: Tracker) -> None:
-    """The sweep's run gets what was found; the best score stands beside the corrected one."""
+def result_items(results: Results, paths: list[Path]) -> Iterator[LogItem]:
+    """What the sweep's run gets; the best score stands beside the corrected one."""
     selection, metric = results.selection, results.metric
     values = {f"trials/{state}": float(n) for state, n in results.table["state"].value_counts().items()}
     for name, interval in (("best", selection.scores[0]), ("corrected", selection.corrected)):
         bounds = {"": interval.point, "_lo": interval.low, "_hi": interval.high}
         values |= {f"{name}/{metric}{part}": value for part, value in bounds.items() if np.isfinite(value)}
-    tracker.log([Metrics(values)])
-    tracker.log(File(path) for path in paths)
+    yield Metrics(values)
+    yield from map(File, paths)

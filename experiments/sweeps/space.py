@@ -64,10 +64,7 @@ class Space:
         return known
 
     def probes(self) -> Iterator[tuple[str, dict[str, Value]]]:
-        """Trials that between them show every choice and end of a range, and every pair of them, with what is probed.
-
-        What one key's values do alone comes first, so that an error names the key that causes it.
-        """
+        """Trials that between them show every choice and end of a range, and every pair of them; each with its name."""
         values = [(key, value) for key in self._order for value in self.parameters[key].values]
         singles = [(one,) for one in values]
         pairs = [(one, other) for one, other in itertools.combinations(values, 2) if one[0] != other[0]]
@@ -76,7 +73,7 @@ class Space:
             whole = self._completed(dict(probed))
             if whole is not None and whole not in seen:
                 seen.append(whole)
-                yield ", ".join(f"{key} = {value}" for key, value in probed), whole
+                yield ", ".join(f"{key} = {value}" for key, value in whole.items()), whole
 
     def run(self, chosen: Assignment, shown: str) -> RunConfig:
         """The run of a trial.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,9 +25,9 @@ from experiments.scoring import score
 from experiments.sweeps.check import RowsOfRuns
 from experiments.sweeps.config import Objective, Sweep
 from experiments.sweeps.objective import objective_values
-from experiments.sweeps.queue import LostTrialError, Queue, Storage
+from experiments.sweeps.queue import Queue, Storage
 from experiments.sweeps.space import Space
-from experiments.sweeps.tracked import begin_trial, end_lost
+from experiments.sweeps.tracked import FAILURE, begin_trial, end_lost
 from experiments.tracking import Tracker, open_store
 from features.errors import CohortError, SequelaError
 from training.splits import Fold
@@ -62,7 +63,7 @@ class Worker:
         client = open_store(home)
         space = Space(sweep, folder_of(home, sweep) / "endpoints")
         grid = space.grid() if sweep.config.sampler == "grid" else []
-        queue = Queue(storage.open(lambda trial: end_lost(client, trial)), sweep.config, grid)
+        queue = Queue(storage.open(lambda trial: end_lost(client, home, trial)), sweep.config, grid)
         return cls(sweep, home, space, queue, client, parent, RowsOfRuns(home))
 
     def work(self, progress: Callable[[int, int], None] | None = None) -> None:
@@ -80,52 +81,61 @@ class Worker:
             progress(self.queue.places, self.queue.places)
 
     def _carry_out(self, trial: optuna.Trial) -> None:
-        """One trial; how it ends is told to Optuna and to MLflow alike."""
+        """One trial; how it ends is told to MLflow and then, when that has its predictions, to Optuna."""
         place = trial.user_attrs["place"]
         chosen = self.space.propose(trial)
-        tracker = begin_trial(self.client, self.parent, self.sweep, place, chosen)
-        trial.set_user_attr("run_id", tracker.run_id)
-        status = "FAILED"
-        tags: dict[str, str] = {}
+        tracker = begin_trial(self.home, self.parent, self.sweep, place, chosen, self.rows.scored(self.sweep.base))
         try:
-            config = self.space.run(chosen, f"{self.sweep.config.name}: trial {place}")
-            value = self._evaluate(trial, config, tracker)
+            trial.set_user_attr("run_id", tracker.run_id)
+            with tracker.ends_truthfully(), _failure_told(trial, tracker):
+                config = self.space.run(chosen, f"{self.sweep.config.name}: trial {place}")
+                value = self._evaluate(trial, config, tracker)
             self.queue.tell(trial, value)
-            status, tags = ("KILLED", {"sequela.pruned": "true"}) if value is None else ("FINISHED", {})
-        except (LostTrialError, UpdateFinishedTrialError):
-            status, tags = "KILLED", {"sequela.failure": "taken for dead; the trial is done again"}
+        except optuna.TrialPruned:
+            self.queue.tell(trial, None)
+        except UpdateFinishedTrialError:
+            end_lost(self.client, self.home, trial.storage.get_trial(trial._trial_id))
         except KeyboardInterrupt:
-            status = "KILLED"
             self.queue.give_back(trial)
             raise
         except STORES:
             raise
-        except Exception as error:  # noqa: BLE001  one bad configuration must not end the sweep
-            tags = {"sequela.failure": reason_of(error)}
-            self.queue.fail(trial, tags["sequela.failure"])
-        finally:
-            tracker.log([Tags(tags)])
-            self.client.set_terminated(tracker.run_id, status)
+        except Exception:  # noqa: BLE001  one bad configuration must not end the sweep; its reason is told
+            self.queue.fail(trial)
 
-    def _evaluate(self, trial: optuna.Trial, config: RunConfig, tracker: Tracker) -> float | None:
-        """Cross-validate, score, and log; returns the objective, or None where the trial was pruned."""
+    def _evaluate(self, trial: optuna.Trial, config: RunConfig, tracker: Tracker) -> float:
+        """Cross-validate, score, and log; returns the objective.
+
+        Raises:
+            optuna.TrialPruned: Others are better.
+        """
         rows = self.rows.of(config)
         tracker.log(run_description(config, rows))
-        folder = folder_of(self.home, self.sweep) / f"trial-{trial.number}"
         objective = self.sweep.config.objective
-        try:
-            out_of_fold = cross_validate(rows, config, folder, _Steps(trial, rows, config, objective, tracker))
-        except optuna.TrialPruned:
-            return None
+        steps = _Steps(trial, rows, config, objective, tracker)
+        out_of_fold = cross_validate(rows, config, tracker.folder / "folds", steps)
         value = float(objective_values(rows, out_of_fold.incidence, out_of_fold.times_days, objective))
         if not np.isfinite(value):
             msg = f"objective {objective.metric} is not defined on these outcomes; choose another metric or cause"
             raise SequelaError(msg)
-        with (folder / PREDICTIONS).open("wb") as file:
+        with (tracker.folder / PREDICTIONS).open("wb") as file:
             np.save(file, out_of_fold.incidence, allow_pickle=False)
-        tracker.log([File(folder / PREDICTIONS), Metrics(headline_metrics(score(rows, out_of_fold, config)))])
+        tracker.log([File(Path(PREDICTIONS)), Metrics(headline_metrics(score(rows, out_of_fold, config)))])
         tracker.log([Metrics({f"objective/{objective.metric}": value})])
         return value
+
+
+@contextmanager
+def _failure_told(trial: optuna.Trial, tracker: Tracker) -> Iterator[None]:
+    """Tell Optuna and MLflow why a trial failed."""
+    try:
+        yield
+    except (optuna.TrialPruned, UpdateFinishedTrialError, *STORES):
+        raise
+    except Exception as error:
+        tracker.log([Tags({FAILURE: reason_of(error)})])
+        trial.set_user_attr("reason", reason_of(error))
+        raise
 
 
 def reason_of(error: Exception) -> str:

@@ -1,0 +1,88 @@
+"""A run's folder: its record, its outbox, and the lock that tells whether its process lives."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from experiments.home import Home
+from experiments.tracking.outbox import Outbox
+
+RECORD = "run.json"
+
+
+class RunFolder:
+    """The folder of one run. It bears MLflow's id of the run as soon as that is known and nobody works in it."""
+
+    def __init__(self, path: Path) -> None:
+        """`path` is the folder."""
+        self.path = path
+        self._lock: int | None = None
+
+    @classmethod
+    def create(cls, home: Home, **record: str | float) -> RunFolder:
+        """A new folder, locked by this process; its name is an id of our own until MLflow has given one."""
+        name = uuid.uuid4().hex
+        folder = cls(home.runs / name)
+        folder.path.mkdir(parents=True)
+        folder.take()
+        folder.mark(run_id=name, key=name, status="running", **record)
+        return folder
+
+    @classmethod
+    def all_of(cls, home: Home) -> Iterator[RunFolder]:
+        """Every run of a store that keeps an outbox."""
+        for path in sorted(home.runs.glob(f"*/{RECORD}")):
+            folder = cls(path.parent)
+            if folder.outbox.path.exists():
+                yield folder
+
+    @property
+    def outbox(self) -> Outbox:
+        """What the run logs."""
+        return Outbox(self.path)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """run_id, key (the name it was created with), status, and what the run is recognised by."""
+        path = self.path / RECORD
+        return dict(json.loads(path.read_text("utf-8"))) if path.exists() else {}
+
+    def mark(self, **values: str | float) -> None:
+        """Update the record, beside and then renamed."""
+        beside = (self.path / RECORD).with_suffix(".part")
+        beside.write_text(json.dumps(self.record | values, indent=1), "utf-8")
+        beside.rename(self.path / RECORD)
+
+    def take(self) -> bool:
+        """Lock the folder for as long as this process lives; False where another living process has it.
+
+        The kernel lets go of the lock when a process dies, however it dies.
+        """
+        lock = os.open(self.path / "run.lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            return False
+        self._lock = lock
+        self.outbox.repair()
+        return True
+
+    def release(self) -> None:
+        """Unlock it."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def adopt(self, run_id: str) -> None:
+        """Let the folder bear MLflow's id."""
+        target = self.path.with_name(run_id)
+        if target != self.path:
+            self.mark(run_id=run_id)
+            self.path = self.path.rename(target)

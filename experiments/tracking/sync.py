@@ -1,0 +1,108 @@
+"""What processes that are no more have left: runs that never ended, and events that MLflow does not have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from experiments.home import Home
+from experiments.tracking.events import end_of, open_runs
+from experiments.tracking.interpreter import Interpreter
+from experiments.tracking.run_folder import RunFolder
+from experiments.tracking.store import OutageError
+from experiments.tracking.tracker import end_open_runs
+from features.errors import SequelaError
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """A run that was looked after."""
+
+    run_id: str
+    delivered: int
+    """Events that MLflow has got now."""
+    killed: bool
+    """Whether its process had been killed; the run is marked so."""
+    refused: tuple[str, ...]
+    """What MLflow would not take."""
+
+
+def settle(home: Home) -> list[RunFolder]:
+    """Mark runs KILLED whose process is no more, with their children; nothing is sent.
+
+    Returns:
+        Their folders.
+    """
+    dead = [folder for folder in RunFolder.all_of(home) if folder.record["status"] == "running" and folder.take()]
+    for folder in dead:
+        _settle(folder)
+        folder.release()
+    return dead
+
+
+def _settle(folder: RunFolder) -> bool:
+    """Whether the run had been killed. One that said how it ended before it could write that down, had not."""
+    if folder.record["status"] != "running":
+        return False
+    events = folder.outbox.events()
+    if open_runs(events):
+        end_open_runs(folder, "KILLED", events[-1].time_ms)  # the last sign of life
+        return True
+    folder.mark(status=(end_of(events) or "KILLED").lower())
+    return False
+
+
+def sync(
+    home: Home, references: Sequence[str] = (), progress: Callable[[int, int], None] | None = None
+) -> Iterator[Synced]:
+    """Deliver what runs have left behind; runs that are still going on deliver themselves.
+
+    Args:
+        home: The stores.
+        references: Ids of runs, or their beginnings; none: all runs.
+        progress: Told how many runs of how many are done.
+
+    Raises:
+        SequelaError: A reference fits no run; or the store does not answer, or is wrongly configured. What is left,
+            waits.
+    """
+    folders = list(RunFolder.all_of(home))
+    for reference in references:
+        if not any(folder.path.name.startswith(reference) for folder in folders):
+            msg = f"run {reference}: no run in {home.runs} has this id; its folders are named by it"
+            raise SequelaError(msg)
+    chosen = [f for f in folders if not references or any(f.path.name.startswith(r) for r in references)]
+    for done, folder in enumerate(chosen):
+        if (folder.record["status"] == "running" or folder.outbox.waiting()) and folder.take():
+            try:
+                yield _deliver(home, folder)
+            finally:
+                folder.release()
+        if progress is not None:
+            progress(done + 1, len(chosen))
+
+
+def _deliver(home: Home, folder: RunFolder) -> Synced:
+    killed = _settle(folder)
+    waiting = folder.outbox.waiting()
+    interpreter = Interpreter(home, folder)
+    try:
+        interpreter.deliver()
+    except OutageError as error:
+        msg = f"run {folder.path.name}: the tracking store does not answer ({error}); it is kept, try again later"
+        raise SequelaError(msg) from error
+    if interpreter.run_id is not None:
+        folder.adopt(interpreter.run_id)
+    return Synced(folder.path.name, waiting, killed, tuple(interpreter.refused))
+
+
+def deliver_dead(home: Home) -> None:
+    """Settle runs whose process is no more, and let MLflow know if it answers; otherwise `sync` does later."""
+    for folder in settle(home):
+        if folder.take():
+            try:
+                _deliver(home, folder)
+            except SequelaError:
+                return
+            finally:
+                folder.release()

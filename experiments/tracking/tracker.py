@@ -1,0 +1,173 @@
+"""What training tells about one run and its folds."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna import TrialPruned
+
+from experiments.home import Home
+from experiments.log_items import Ended, LogItem, Metrics, Params, Started, Status, Tags
+from experiments.tracking.courier import Courier
+from experiments.tracking.environment import environment_tags
+from experiments.tracking.events import RUN, Event, open_runs, params_of
+from experiments.tracking.interpreter import Interpreter
+from experiments.tracking.run_folder import RunFolder
+from experiments.tracking.system_metrics import SystemMetrics
+from features.errors import SequelaError
+from training.splits import Fold
+
+
+class Tracker:
+    """One parent run and its children: what is told is kept in the run's folder, and delivered from there."""
+
+    def __init__(self, home: Home, folder: RunFolder) -> None:
+        """`folder` is locked by this process."""
+        self._home, self._folder = home, folder
+        self._interpreter = Interpreter(home, folder)
+        self._params: dict[str, str] = params_of(folder.outbox.events())
+        self._courier = Courier(self._interpreter, SystemMetrics(self._log_system, float(folder.record["started"])))
+        self._fold_began = 0.0
+
+    @classmethod
+    def start(cls, home: Home, experiment: str, name: str, **record: str) -> Tracker:
+        """Begin a new run.
+
+        Args:
+            home: The stores.
+            experiment: The run's experiment.
+            name: What people call the run.
+            record: What the run is recognised by when it is resumed.
+
+        Raises:
+            SequelaError: The tracking store is wrongly configured; nothing is left behind. One that does not answer now
+                is told to stderr, and gets everything later.
+        """
+        folder = RunFolder.create(home, experiment=experiment, started=time.time(), **record)
+        try:
+            return cls(home, folder)._begin(Started(experiment, name, environment_tags()))
+        except SequelaError:
+            folder.release()
+            shutil.rmtree(folder.path)
+            raise
+
+    @classmethod
+    def resume(cls, home: Home, folder: RunFolder) -> Tracker:
+        """Go on with a run that was killed or failed, whose folder this process has locked.
+
+        Raises:
+            SequelaError: The tracking store is wrongly configured.
+        """
+        began = next(e.item for e in folder.outbox.events() if e.run == RUN and isinstance(e.item, Started))
+        folder.mark(status="running")
+        try:
+            return cls(home, folder)._begin(began)
+        except SequelaError:
+            end_open_runs(folder, "FAILED", _now())
+            folder.release()
+            raise
+
+    def _begin(self, item: Started) -> Tracker:
+        self.log([item])
+        self._courier.first_contact()
+        self._adopt()
+        self._courier.start()
+        return self
+
+    @property
+    def run_id(self) -> str:
+        """MLflow's id, or one of our own while the store has not answered."""
+        return self._folder.path.name
+
+    @property
+    def experiment_id(self) -> str | None:
+        """MLflow's id of the experiment, where the store has answered."""
+        return self._interpreter.experiment_id
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder; it may be another one when the run has ended."""
+        return self._folder.path
+
+    @property
+    def waiting(self) -> int:
+        """Events that MLflow does not have yet."""
+        return self._folder.outbox.waiting()
+
+    def log(self, items: Iterable[LogItem], run: str = RUN, *, safely: bool = True) -> None:
+        """Log items, for the run itself unless a child is named."""
+        now = _now()
+        events = [Event(run, now, item) for item in items]
+        if run == RUN:
+            self._params |= params_of(events)
+        self._folder.outbox.append(events, safely=safely)
+
+    def _log_system(self, values: Mapping[str, float], seconds: int) -> None:
+        self.log([Metrics(values, seconds)], safely=False)
+
+    def fold_started(self, fold: Fold) -> None:
+        """Open the fold's child run, or the one that a killed process left behind."""
+        name = _name(fold)
+        experiment = str(self._folder.record["experiment"])
+        params = Params(dict(self._params))  # filters in the UI lose children without them
+        self.log([Started(experiment, name), params, Tags({"fold": str(fold.number)})], name)
+        self._fold_began = time.monotonic()
+
+    def epoch_ended(self, fold: Fold, epoch: int, loss: float, out_of_bag_loss: float) -> None:
+        """Log the losses of an epoch."""
+        losses = Metrics({"loss/train": loss, "loss/out_of_bag": out_of_bag_loss}, epoch)
+        self.log([losses], _name(fold), safely=False)
+
+    def fold_ended(self, fold: Fold, incidence: NDArray[np.float64]) -> None:
+        """Close the fold's child run."""
+        seconds = time.monotonic() - self._fold_began
+        metrics = Metrics({"seconds": seconds, "test_rows": float(len(incidence))})
+        self.log([metrics, Ended("FINISHED")], _name(fold))
+
+    @contextmanager
+    def ends_truthfully(self) -> Iterator[None]:
+        """Say how the block ends: finished, failed, pruned, or killed by a signal; open children end likewise."""
+        status: Status = "FAILED"
+        try:
+            yield
+            status = "FINISHED"
+        except KeyboardInterrupt:
+            status = "KILLED"
+            raise
+        except TrialPruned:
+            status = "PRUNED"
+            raise
+        finally:
+            self._end(status)
+
+    def _end(self, status: Status) -> None:
+        end_open_runs(self._folder, status, _now())
+        self._courier.close()
+        self._adopt()
+        self._folder.release()
+
+    def _adopt(self) -> None:
+        if self._interpreter.run_id is not None:
+            self._folder.adopt(self._interpreter.run_id)
+
+
+def end_open_runs(folder: RunFolder, status: Status, time_ms: int) -> None:
+    """End the run and its open children, children first; write down how."""
+    still_open = reversed(open_runs(folder.outbox.events()))
+    folder.outbox.append(Event(run, time_ms, Ended(status)) for run in still_open)
+    folder.mark(status=status.lower())
+
+
+def _name(fold: Fold) -> str:
+    return f"fold {fold.number}"
+
+
+def _now() -> int:
+    """Milliseconds since 1970."""
+    return int(time.time() * 1000)
