@@ -83,10 +83,10 @@ def load_run(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
         SequelaError: The file cannot be read, or a key or value is wrong; names the key and the nearest valid one.
     """
     content = load_mapping(path)
-    _make_absolute(content, path.parent)
+    make_absolute(content, path.parent)
     for override in overrides:
         _apply(content, override)
-    _make_absolute(content, Path())
+    make_absolute(content, Path())
     content.setdefault("name", path.stem)
     return validate(content, RunConfig, path.name)
 
@@ -103,7 +103,7 @@ def with_overrides(config: Config, overrides: Sequence[str]) -> Config:
     return validate(content, type(config), "--set")
 
 
-def _make_absolute(content: dict[str, Any], folder: Path) -> None:
+def make_absolute(content: dict[str, Any], folder: Path) -> None:
     """Relative paths count from a folder."""
     for key in PATHS:
         *parents, last = key.split(".")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -121,7 +121,7 @@ def _problem(model: type[BaseModel], item: dict[str, Any]) -> Problem:
     rule = rule[0].upper() + rule[1:] + "."
     if item["type"] == "extra_forbidden":
         valid = sorted(_keys_at(model, item["loc"][:-1]))
-        return Problem(key, "No such key.", _nearest(location[-1], valid))
+        return Problem(key, "No such key.", nearest(location[-1], valid))
     if item["type"] == "missing":
         return Problem(key, "The key is missing.", "Add it.")
     if item["type"] == "string_type":
@@ -129,7 +129,8 @@ def _problem(model: type[BaseModel], item: dict[str, Any]) -> Problem:
     return Problem(key, rule, "Correct the value.")
 
 
-def _nearest(word: str, valid: list[str]) -> str:
+def nearest(word: str, valid: Sequence[str]) -> str:
+    """The remedy for a misspelt key or name: the nearest valid one, else all of them."""
     found = get_close_matches(word, valid, n=1)
     if found:
         return f"Did you mean {found[0]}?"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from experiments.cli import cohorts, features, runs, services, sync
+from experiments.cli import cohorts, features, runs, services, sweeps, sync
 
 app = typer.Typer(
     name="sequela",
@@ -20,6 +20,7 @@ for command in (
     cohorts.check,
     features.features,
     runs.train,
+    sweeps.sweep,
     sync.sync,
     runs.leaderboard,
     runs.promote,
