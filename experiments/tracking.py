@@ -225,18 +225,41 @@ def find_run(client: MlflowClient, reference: str, endpoint: str | None = None) 
     Raises:
         SequelaError: There is none, or a beginning fits several.
     """
-    experiments = [e.experiment_id for e in client.search_experiments()]
-    runs = [r for r in client.search_runs(experiments, max_results=5000) if PARENT not in r.data.tags]
-    if endpoint is not None:
-        runs = [run for run in runs if run.data.tags.get("sequela.endpoint") == endpoint]
-    named = [run for run in runs if run.info.run_name == reference]
+    named = _parents(client, f"attributes.run_name = {_quoted(reference)}", endpoint)
     if len({run.data.tags.get("sequela.endpoint") for run in named}) > 1:
         msg = f"run {reference}: runs of this name study different endpoints; give the id, or --endpoint"
         raise SequelaError(msg + "; `sequela leaderboard EXPERIMENT` lists them")
     if named:
         return max(named, key=lambda run: (run.info.status == "FINISHED", run.info.start_time))
-    begun = [run for run in runs if run.info.run_id.startswith(reference)] if len(reference) >= 4 else []
+    could_be_id = len(reference) >= 4 and set(reference) <= set("0123456789abcdef")
+    begun = _parents(client, f"attributes.run_id LIKE '{reference}%'", endpoint) if could_be_id else []
     if len(begun) == 1:
         return begun[0]
     msg = f"run {reference}: " + ("fits several ids; give more of it" if begun else "no run has this id or name")
     raise SequelaError(msg + "; `sequela leaderboard EXPERIMENT` lists them")
+
+
+def _parents(client: MlflowClient, which: str, endpoint: str | None) -> list[Run]:
+    """Parent runs of all experiments that the server finds; runs of folds are left out."""
+    experiments = [e.experiment_id for e in client.search_experiments()]
+    query = which if endpoint is None else f"{which} and tags.`sequela.endpoint` = {_quoted(endpoint)}"
+    found: list[Run] = []
+    token: str | None = ""
+    while token is not None:
+        page = client.search_runs(experiments, query, max_results=1000, page_token=token or None)
+        found += [run for run in page if PARENT not in run.data.tags]
+        token = page.token or None
+    return found
+
+
+def _quoted(word: str) -> str:
+    """A value in a filter of MLflow's, which knows two quotation marks and no escape.
+
+    Raises:
+        SequelaError: The word has both.
+    """
+    mark = '"' if "'" in word else "'"
+    if mark in word:
+        msg = f"{word}: holds both ' and \", which MLflow cannot search for; give the beginning of the run's id"
+        raise SequelaError(msg)
+    return f"{mark}{word}{mark}"

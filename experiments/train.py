@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -147,13 +148,7 @@ def _started(client: MlflowClient, home: Home, config: RunConfig, rows: Training
 
 def _resumed(client: MlflowClient, home: Home, config: RunConfig, rows: TrainingRows) -> tuple[Tracker, Path]:
     """The latest unfinished run of the same configuration and cohort."""
-    records = [json.loads(path.read_text("utf-8")) for path in home.runs.glob(f"*/{RUN_FILE}")]
-    same = [
-        record
-        for record in records
-        if record["status"] != "finished"
-        and (record["config"], record["cohort"]) == (config.digest(), rows.cohort.fingerprint)
-    ]
+    same = [record for record in records_of(home, config, rows.cohort.fingerprint) if record["status"] != "finished"]
     if not same:
         msg = (
             f"--resume: no unfinished run of {config.name} with this configuration and cohort in {home.runs}; "
@@ -162,6 +157,13 @@ def _resumed(client: MlflowClient, home: Home, config: RunConfig, rows: Training
         raise SequelaError(msg)
     record = max(same, key=lambda r: r["started"])
     return Tracker.resume(client, record["run_id"]), home.runs / record["run_id"]
+
+
+def records_of(home: Home, config: RunConfig, fingerprint: str) -> list[dict[str, Any]]:
+    """What run.json says of each run made here of a configuration and cohort: run_id, status, started."""
+    records = [json.loads(path.read_text("utf-8")) for path in home.runs.glob(f"*/{RUN_FILE}")]
+    wanted = (config.digest(), fingerprint)
+    return [record for record in records if (record["config"], record["cohort"]) == wanted]
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from experiments.cli import cohorts, features, runs, services
+from experiments.cli import cohorts, comparing, features, runs, services
 
 app = typer.Typer(
     name="sequela",
@@ -20,12 +20,14 @@ for command in (
     cohorts.check,
     features.features,
     runs.train,
-    runs.leaderboard,
+    comparing.leaderboard,
+    comparing.compare,
+    comparing.added_value,
     runs.promote,
     runs.predict,
     services.serve,
     services.ui,
     services.doctor,
 ):
-    app.command(command.__name__)(command)
+    app.command(command.__name__.replace("_", "-"))(command)
 app.command("import")(cohorts.import_)
