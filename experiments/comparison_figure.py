@@ -60,13 +60,14 @@ def _panel(axes: Axes, name: str, lines: pd.DataFrame) -> None:
         axes.invert_xaxis()
     at = " at the horizon" if name.endswith("_at") else ""
     axes.set_xlabel(f"difference of {METRICS[name]}{at} (better →)", fontsize=7)
+    axes.locator_params(axis="x", nbins=5)
     axes.tick_params(labelsize=6)
     axes.spines[["top", "right"]].set_visible(False)
 
 
 def _label(row: dict[Any, Any]) -> str:
     at = f", {row['horizon_days']:g} d" if np.isfinite(row["horizon_days"]) else ""
-    return f"{row['run']}, from {row['landmark_day']:g}{at}"
+    return f"{row['run']}, from day {row['landmark_day']:g}{at}"
 
 
 def write_figure(comparison: Comparison, path: Path) -> None:

@@ -27,7 +27,8 @@ def report_file(client: MlflowClient, home: Home, run: Run, name: str) -> Path:
     if local.is_file():
         return local
     try:
-        return Path(str(client.download_artifacts(run.info.run_id, name)))
+        downloaded: str = client.download_artifacts(run.info.run_id, name)
+        return Path(downloaded)
     except (MlflowException, OSError) as error:
         msg = f"run {run.info.run_name}: {name} is neither in {local.parent} nor among its artifacts; train it again"
         raise SequelaError(msg) from error
