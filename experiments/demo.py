@@ -15,7 +15,7 @@ from experiments.cli.output import progress_bars, stderr, stdout
 from experiments.config import load_run
 from experiments.home import CONFIGS, Home
 from experiments.leaderboard import Leaderboard, leaderboards, write_csv
-from experiments.report import print_leaderboard
+from experiments.leaderboard_report import print_leaderboard
 from experiments.services import experiments_url, free_port, running, serve_command
 from experiments.tracking import find_run, open_store
 from experiments.train import Progress, train
@@ -36,7 +36,7 @@ def run_demo(home: Home, *, n_patients: int, seed: int) -> None:
     cohort = _cohort(home, n_patients, seed)
     client = open_store(home)
     _train(home, cohort, seed)
-    (board,) = [b for b in leaderboards(client, EXPERIMENT) if b.table["run"].isin(RUNS).any()][:1]
+    (board,) = [b for b in leaderboards(home, EXPERIMENT) if b.table["run"].isin(RUNS).any()][:1]
     print_leaderboard(board)
     champion, artifact = _promote(client, home, board)
     answer = _ask(home, champion, artifact)

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeAlias
 
 from experiments.config import RunConfig
 from experiments.data import TrainingRows
+from features.schema import Endpoint
 from training.evaluation.scores import Scores
 
 Status: TypeAlias = Literal["FINISHED", "FAILED", "KILLED", "PRUNED"]
@@ -123,7 +124,7 @@ def run_description(config: RunConfig, rows: TrainingRows) -> Iterator[LogItem]:
         {
             "sequela.model": config.model.kind,
             "sequela.endpoint": rows.endpoint.name,
-            "sequela.endpoint_digest": hashlib.sha256(rows.endpoint.model_dump_json().encode()).hexdigest()[:12],
+            "sequela.endpoint_digest": endpoint_digest(rows.endpoint),
             "sequela.cause": rows.endpoint.event.name,
             "sequela.provenance": card.provenance,
             "sequela.cohort": rows.cohort.fingerprint,
@@ -142,6 +143,11 @@ def run_description(config: RunConfig, rows: TrainingRows) -> Iterator[LogItem]:
             "sequela.fingerprint": rows.cohort.fingerprint,
         },
     )
+
+
+def endpoint_digest(endpoint: Endpoint) -> str:
+    """What tells two definitions of one name apart."""
+    return hashlib.sha256(endpoint.model_dump_json().encode()).hexdigest()[:12]
 
 
 def _note(config: RunConfig, rows: TrainingRows) -> str:

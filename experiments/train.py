@@ -137,13 +137,8 @@ def _started(home: Home, config: RunConfig, rows: TrainingRows) -> Tracker:
 
 def _resumed(home: Home, config: RunConfig, rows: TrainingRows) -> Tracker:
     """The latest unfinished run of the same configuration and cohort that no living process works on."""
-    identity = config.digest(), rows.cohort.fingerprint
-    same = [
-        folder
-        for folder in RunFolder.all_of(home)
-        if folder.record["status"] != "finished" and (folder.record["config"], folder.record["cohort"]) == identity
-    ]
-    for folder in sorted(same, key=lambda one: float(one.record["started"]), reverse=True):
+    same = [one for one in folders_of(home, config, rows.cohort.fingerprint) if one.record["status"] != "finished"]
+    for folder in same:
         if folder.take():
             return Tracker.resume(home, folder)
     msg = (
@@ -152,6 +147,13 @@ def _resumed(home: Home, config: RunConfig, rows: TrainingRows) -> Tracker:
         + "; train without --resume, or restore the configuration it was started with"
     )
     raise SequelaError(msg)
+
+
+def folders_of(home: Home, config: RunConfig, fingerprint: str) -> list[RunFolder]:
+    """The runs made here of a configuration and cohort, the latest first."""
+    wanted = config.digest(), fingerprint
+    found = [one for one in RunFolder.all_of(home) if (one.record["config"], one.record["cohort"]) == wanted]
+    return sorted(found, key=lambda one: float(one.record["started"]), reverse=True)
 
 
 def _fit_final(

@@ -210,6 +210,10 @@ class Patients:
             self.events.take(rows),
         )
 
+    def with_samples_of(self, rows: IntArray) -> Patients:
+        """The same rows, each with the samples (cells, clones and all) of another: (rows,), whose."""
+        return replace(self, samples=None if self.samples is None else self.samples.take(rows))
+
     def at_landmark(self, day: float | FloatArray) -> Patients:
         """The same rows seen from another landmark day: one for all, or (rows,)."""
         return replace(self, landmark_day=np.broadcast_to(np.asarray(day, dtype=float), len(self)).copy())

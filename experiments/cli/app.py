@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from experiments.cli import cohorts, features, runs, services, sweeps, sync
+from experiments.cli import cohorts, comparing, features, runs, services, sweeps, sync
 
 app = typer.Typer(
     name="sequela",
@@ -22,12 +22,14 @@ for command in (
     runs.train,
     sweeps.sweep,
     sync.sync,
-    runs.leaderboard,
+    comparing.leaderboard,
+    comparing.compare,
+    comparing.added_value,
     runs.promote,
     runs.predict,
     services.serve,
     services.ui,
     services.doctor,
 ):
-    app.command(command.__name__)(command)
+    app.command(command.__name__.replace("_", "-"))(command)
 app.command("import")(cohorts.import_)

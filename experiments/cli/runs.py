@@ -1,4 +1,4 @@
-"""Commands on runs: train, leaderboard, promote, predict."""
+"""Commands on runs: train, promote, predict."""
 
 from __future__ import annotations
 
@@ -47,27 +47,6 @@ def train(
                 told = f"run {result.run_id}: {result.waiting} items wait for MLflow; `sequela sync` delivers them"
                 stderr.print(told, highlight=False, soft_wrap=True)
         leave()
-
-
-def leaderboard(
-    experiment: Annotated[str, typer.Argument(metavar="EXPERIMENT", help="Name of the experiment.")],
-    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write every column to a CSV file.")] = None,
-    every_run: Annotated[bool, typer.Option("--all", help="Also earlier runs of the same name.")] = False,
-) -> None:
-    """Rank the runs of an experiment by integrated Brier score, with 95 % intervals.
-
-    Example: sequela leaderboard demo --csv leaderboard.csv
-    """
-    from experiments.home import Home
-    from experiments.leaderboard import leaderboards, write_csv
-    from experiments.report import print_leaderboard
-    from experiments.tracking import open_store
-
-    boards = leaderboards(open_store(Home.current()), experiment, every_run=every_run)
-    for board in boards:
-        print_leaderboard(board)
-    if csv is not None:
-        write_csv(boards, csv)
 
 
 def promote(

@@ -1,4 +1,4 @@
-"""MLflow's store: how it is opened, and what is found there."""
+"""MLflow's store, and how it is opened."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from contextlib import suppress
 import mlflow
 import sqlalchemy
 from mlflow import MlflowClient
-from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
@@ -132,31 +131,3 @@ def experiment_id(client: MlflowClient, home: Home, name: str) -> str:
         msg = f"experiment {name}: was deleted; restore it with `mlflow experiments restore`, or choose another name"
         raise SequelaError(msg)
     return str(experiment.experiment_id)
-
-
-def find_run(client: MlflowClient, reference: str, endpoint: str | None = None) -> Run:
-    """The parent run with an id, the beginning of an id, or a name (of several the latest finished one).
-
-    Raises:
-        SequelaError: There is none, or a beginning fits several.
-    """
-    experiments = [e.experiment_id for e in client.search_experiments()]
-    runs = [r for r in client.search_runs(experiments, max_results=5000) if PARENT not in r.data.tags]
-    if endpoint is not None:
-        runs = [run for run in runs if run.data.tags.get("sequela.endpoint") == endpoint]
-    named = [run for run in runs if run.info.run_name == reference]
-    if len({run.data.tags.get("sequela.endpoint") for run in named}) > 1:
-        msg = f"run {reference}: runs of this name study different endpoints; give the id, or --endpoint"
-        raise SequelaError(msg + "; `sequela leaderboard EXPERIMENT` lists them")
-    if named:
-        return max(named, key=lambda run: (run.info.status == "FINISHED", run.info.start_time))
-    begun = [run for run in runs if _has_id(run, reference)] if len(reference) >= 4 else []
-    if len(begun) == 1:
-        return begun[0]
-    msg = f"run {reference}: " + ("fits several ids; give more of it" if begun else "no run has this id or name")
-    raise SequelaError(msg + "; `sequela leaderboard EXPERIMENT` lists them")
-
-
-def _has_id(run: Run, beginning: str) -> bool:
-    """Of MLflow, or the one of our own that it had while the store did not answer."""
-    return run.info.run_id.startswith(beginning) or run.data.tags.get(KEY, "").startswith(beginning)

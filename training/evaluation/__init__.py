@@ -16,5 +16,6 @@ The modules of this package, each needing only those above it:
     measures        all metrics of one prediction
     scores          `evaluate`: all of them at once, with intervals and names
     comparison      paired differences of two predictions, many tests at once
-    permutation     whether a whole pipeline finds anything: outcomes exchanged between patients
+    paired          several predictions scored on the same resamples, repeats averaged in each
+    permutation     whether a whole pipeline finds anything: something exchanged between patients
 """

@@ -152,6 +152,34 @@ def holm(p: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
     return adjusted
 
 
+def simultaneous_intervals(
+    points: NDArray[np.float64], draws: NDArray[np.float64], level: float = LEVEL
+) -> NDArray[np.float64]:
+    """Intervals (comparisons, 2) that hold all at once with a chance of `level`: point ± q · s.
+
+    s is the standard deviation of a comparison's resamples, and q the `level` quantile of the largest
+    |draw − point| / s of each resample: the max-t bootstrap (Westfall & Young 1993, ch. 2; Montiel Olea &
+    Plagborg-Møller, J Appl Econom 2019;34:1–17). What comparisons share makes q smaller.
+    NaN where `percentile_interval` has no bounds.
+
+    Args:
+        points: (comparisons,)
+        draws: (resamples, comparisons), of the same resamples of patients; NaN where one has no value.
+        level: Of all intervals together.
+    """
+    known = np.isfinite(draws)
+    usable = np.isfinite(points) & (2 * known.sum(axis=0) > len(draws))
+    bounds = np.full((len(points), 2), np.nan)
+    if not usable.any():
+        return bounds
+    spread = np.nanstd(draws[:, usable], axis=0)
+    away = np.abs(draws[:, usable] - points[usable])
+    in_spreads = np.divide(away, spread, out=np.zeros_like(away), where=known[:, usable] & (spread > 0))
+    reach = np.quantile(in_spreads.max(axis=1), level) * spread
+    bounds[usable] = np.column_stack([points[usable] - reach, points[usable] + reach])
+    return bounds
+
+
 def _table(point: NDArray[np.float64], blocks: list[NDArray[np.float64]]) -> tuple[tuple[Difference, ...], ...]:
     """By cause and horizon; a metric without horizons has one column."""
     point = point.reshape(len(point), -1)
@@ -159,10 +187,12 @@ def _table(point: NDArray[np.float64], blocks: list[NDArray[np.float64]]) -> tup
         [block.reshape(len(block), *point.shape) for block in [np.empty((0, *point.shape)), *blocks]]
     )
     return tuple(
-        tuple(_difference(float(point[k, j]), draws[:, k, j]) for j in range(point.shape[1])) for k in range(len(point))
+        tuple(difference_of(float(point[k, j]), draws[:, k, j]) for j in range(point.shape[1]))
+        for k in range(len(point))
     )
 
 
-def _difference(point: float, draws: NDArray[np.float64]) -> Difference:
+def difference_of(point: float, draws: NDArray[np.float64]) -> Difference:
+    """A difference with its percentile interval and `bootstrap_p`, from its resamples (resamples,)."""
     interval: Interval = percentile_interval(point, draws)
     return Difference(point, interval.low, interval.high, bootstrap_p(draws) if np.isfinite(interval.low) else np.nan)

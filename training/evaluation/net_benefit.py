@@ -69,8 +69,7 @@ def decision_curve(
 
     def curves(row: NDArray[np.float64]) -> NDArray[np.float64]:
         """Shape (..., 3, thresholds): model, treating all, gain."""
-        by_model = [_net_benefit(risk >= level, outcomes, cause, horizon_days, level, row) for level in levels]
-        model = np.stack(by_model, axis=-1)
+        model = net_benefit(risk, outcomes, cause, horizon_days, levels, row)
         treat_all = _treat_all(outcomes, cause, horizon_days, levels, row)
         return np.stack([model, treat_all, model - np.maximum(treat_all, 0.0)], axis=-2)
 
@@ -85,6 +84,22 @@ def decision_curve(
         )
         for j, level in enumerate(levels)
     ]
+
+
+def net_benefit(
+    risk: NDArray[np.float64],
+    outcomes: Outcomes,
+    cause: int,
+    horizon_days: float,
+    thresholds: Sequence[float] | NDArray[np.float64],
+    row: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Net benefit (..., thresholds) of treating by predicted risk (rows,), for weights `row` (..., rows) of the rows.
+
+    See `decision_curve`; two predictions with the same weights of resamples give paired differences.
+    """
+    at = [_net_benefit(risk >= level, outcomes, cause, horizon_days, level, row) for level in thresholds]
+    return np.stack(at, axis=-1)
 
 
 def _net_benefit(

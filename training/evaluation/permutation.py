@@ -76,24 +76,54 @@ def permutation_test(
         ValueError: No permutations, or lengths that do not fit.
     """
     groups = _exchangeable(len(outcomes), patient_id, landmark_days, strata)
+
+    def value(source: NDArray[np.int64]) -> float:
+        given = outcomes.take(source)
+        return statistic(pipeline(given), given)
+
+    return exchange_test(value, groups, rng=rng, n_permutations=n_permutations, progress=progress)
+
+
+def exchange_test(
+    value: Callable[[NDArray[np.int64]], float],
+    groups: Sequence[NDArray[np.int64]],
+    *,
+    rng: np.random.Generator,
+    n_permutations: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> PermutationTest:
+    """Compare a value with those found when something is exchanged within groups.
+
+    Args:
+        value: From (items,), the item whose belongings each item gets, to a number that is larger for better results;
+            called 1 + `n_permutations` times, first with every item keeping its own. May not be NaN then; a NaN of
+            exchanged belongings counts as reached.
+        groups: Numbers of the items that may exchange, each (members,), or (members, items of each) where items go
+            together in blocks. All groups together name each item once.
+        rng: Source of the permutations; the first ones are the same whatever their number.
+        n_permutations: One or more; the smallest p-value is 1 / (1 + n_permutations).
+        progress: Called with the number of values computed and of all.
+
+    Raises:
+        SequelaError: The value is NaN with nothing exchanged.
+        ValueError: No permutations.
+    """
     if n_permutations < 1:
         msg = f"{n_permutations} permutations; one or more"
         raise ValueError(msg)
-    total = 1 + n_permutations
+    n_items, total = sum(members.size for members in groups), 1 + n_permutations
 
-    def run(given: Outcomes, number: int) -> float:
-        value = float(statistic(pipeline(given), given))
+    def run(source: NDArray[np.int64], number: int) -> float:
+        found = float(value(source))
         if progress is not None:
             progress(number, total)
-        return value
+        return found
 
-    observed = run(outcomes, 1)
+    observed = run(np.arange(n_items), 1)
     if np.isnan(observed):
         msg = "permutation test: the statistic of the true outcomes is not defined. Choose one that is, e.g. −IBS."
         raise SequelaError(msg)
-    permuted = np.array(
-        [run(outcomes.take(_permute(groups, len(outcomes), rng)), b + 2) for b in range(n_permutations)]
-    )
+    permuted = np.array([run(_permute(groups, n_items, rng), b + 2) for b in range(n_permutations)])
     reached = int((~(permuted < observed)).sum())
     low, high = proportion_interval(reached, n_permutations)
     return PermutationTest(observed, permuted, (1 + reached) / total, low, high)
@@ -138,8 +168,8 @@ def _exchangeable(
     return [np.array(members) for members in groups.values()]
 
 
-def _permute(groups: list[NDArray[np.int64]], n_rows: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """For each row, the row whose outcome it gets."""
+def _permute(groups: Sequence[NDArray[np.int64]], n_rows: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """For each row, the row whose belongings it gets."""
     source = np.empty(n_rows, dtype=np.int64)
     for members in groups:
         source[members] = members[rng.permutation(len(members))]

@@ -1,0 +1,61 @@
+"""Finding a run by what people call it."""
+
+from __future__ import annotations
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from experiments.tracking.store import KEY, PARENT
+from features.errors import SequelaError
+
+
+def find_run(client: MlflowClient, reference: str, endpoint: str | None = None) -> Run:
+    """The parent run with an id, the beginning of an id, or a name (of several the latest finished one).
+
+    Raises:
+        SequelaError: There is none, or a beginning fits several.
+    """
+    named = _parents(client, f"attributes.run_name = {_quoted(reference)}", endpoint)
+    if len({run.data.tags.get("sequela.endpoint") for run in named}) > 1:
+        msg = f"run {reference}: runs of this name study different endpoints; give the id, or --endpoint"
+        raise SequelaError(msg + "; `sequela leaderboard EXPERIMENT` lists them")
+    if named:
+        return max(named, key=lambda run: (run.info.status == "FINISHED", run.info.start_time))
+    could_be_id = len(reference) >= 4 and set(reference) <= set("0123456789abcdef")
+    begun = _begun(client, reference, endpoint) if could_be_id else []
+    if len(begun) == 1:
+        return begun[0]
+    msg = f"run {reference}: " + ("fits several ids; give more of it" if begun else "no run has this id or name")
+    raise SequelaError(msg + "; `sequela leaderboard EXPERIMENT` lists them")
+
+
+def _begun(client: MlflowClient, beginning: str, endpoint: str | None) -> list[Run]:
+    """By MLflow's id, or by the one of our own that a run had while the store did not answer."""
+    wanted = (f"attributes.run_id LIKE '{beginning}%'", f"tags.`{KEY}` LIKE '{beginning}%'")
+    return list({run.info.run_id: run for one in wanted for run in _parents(client, one, endpoint)}.values())
+
+
+def _parents(client: MlflowClient, which: str, endpoint: str | None) -> list[Run]:
+    """Parent runs of all experiments that the server finds; runs of folds are left out."""
+    experiments = [e.experiment_id for e in client.search_experiments()]
+    query = which if endpoint is None else f"{which} and tags.`sequela.endpoint` = {_quoted(endpoint)}"
+    found: list[Run] = []
+    token: str | None = ""
+    while token is not None:
+        page = client.search_runs(experiments, query, max_results=1000, page_token=token or None)
+        found += [run for run in page if PARENT not in run.data.tags]
+        token = page.token or None
+    return found
+
+
+def _quoted(word: str) -> str:
+    """A value in a filter of MLflow's, which knows two quotation marks and no escape.
+
+    Raises:
+        SequelaError: The word has both.
+    """
+    mark = '"' if "'" in word else "'"
+    if mark in word:
+        msg = f"{word}: holds both ' and \", which MLflow cannot search for; give the beginning of the run's id"
+        raise SequelaError(msg)
+    return f"{mark}{word}{mark}"

@@ -1,0 +1,92 @@
+"""Finished runs in a real store, with given predictions: what a run leaves behind, without fitting its final model."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+from mlflow import MlflowClient
+from numpy.typing import NDArray
+
+from experiments.config import RunConfig
+from experiments.crossval import OutOfFold, evaluation_times, folds_of, predictions_table, splits_record
+from experiments.data import TrainingRows
+from experiments.home import Home
+from experiments.log_items import File, Metrics, headline_metrics, run_description
+from experiments.scoring import score
+from experiments.tracking import Tracker, experiment_id
+from features.cohort import write_yaml
+from training.models.nonparametric import aalen_johansen
+
+
+def record(
+    client: MlflowClient,
+    home: Home,
+    config: RunConfig,
+    rows: TrainingRows,
+    incidence: NDArray[np.float64],
+    *,
+    scored: bool = False,
+    keep_folder: bool = True,
+) -> str:
+    """Log a run as `train` does, with its report and the child runs of its folds; its id.
+
+    Args:
+        client: The store.
+        home: Its folders.
+        config: The run.
+        rows: Its rows.
+        incidence: (repeats, rows, causes, times), out of fold.
+        scored: Whether the headline metrics are logged, which takes a bootstrap.
+        keep_folder: Whether the report also stays in the home, or in the store alone, as of a run made elsewhere.
+    """
+    out_of_fold = OutOfFold(tuple(folds_of(rows, config)), evaluation_times(rows.endpoint), incidence)
+    tracker = Tracker.start(client, experiment_id(client, home, config.experiment), config.name)
+    report = home.runs / tracker.run_id / "report"
+    report.mkdir(parents=True)
+    with tracker.ends_truthfully():
+        tracker.log(run_description(config, rows))
+        for fold in out_of_fold.folds:
+            tracker.fold_started(fold)
+            tracker.fold_ended(fold, incidence[fold.repeat, fold.test])
+        predictions_table(rows, out_of_fold).to_parquet(report / "oof_predictions.parquet", index=False)
+        (report / "splits.json").write_text(json.dumps(splits_record(rows, out_of_fold)), "utf-8")
+        write_yaml(report / "run.yaml", config.model_dump(mode="json"))
+        if scored:
+            tracker.log([Metrics(headline_metrics(score(rows, out_of_fold, config)))])
+        tracker.log([File(path) for path in sorted(report.iterdir())])
+    if not keep_folder:
+        for path in report.iterdir():
+            path.unlink()
+    return tracker.run_id
+
+
+def everyone_alike(rows: TrainingRows, repeats: int = 1) -> NDArray[np.float64]:
+    """(repeats, rows, causes, times): each landmark's Aalen–Johansen estimate, for everyone."""
+    times = evaluation_times(rows.endpoint)
+    found = np.empty((repeats, len(rows.patients), len(rows.outcomes.causes), len(times)))
+    for day in rows.endpoint.landmark_days:
+        at = np.flatnonzero(rows.patients.landmark_day == day)
+        found[:, at] = aalen_johansen(rows.outcomes.take(at)).at(times)
+    return found
+
+
+def telling(rows: TrainingRows, incidence: NDArray[np.float64], strength: float) -> NDArray[np.float64]:
+    """The same predictions, raised by a share for those who go on to have the event of interest, else lowered."""
+    found = incidence.copy()
+    found[:, :, 0] *= np.where(rows.outcomes.cause == 1, 1 + strength, 1 - strength)[None, :, None]
+    return found
+
+
+def noisy(incidence: NDArray[np.float64], seed: int, spread: float = 0.2) -> NDArray[np.float64]:
+    """The same predictions, each row's risks raised or lowered at random."""
+    rng = np.random.default_rng(seed)
+    return incidence * np.exp(rng.normal(0, spread, (*incidence.shape[:2], 1, 1)) - spread**2 / 2) * 0.95
+
+
+def with_landmarks(rows: TrainingRows, days: tuple[float, ...]) -> TrainingRows:
+    """The rows of some landmarks."""
+    at = np.flatnonzero(np.isin(rows.patients.landmark_day, days))
+    endpoint = rows.endpoint.model_copy(update={"landmark_days": days})
+    return replace(rows, endpoint=endpoint, patients=rows.patients.take(at), outcomes=rows.outcomes.take(at))
