@@ -66,6 +66,11 @@ def compare(
 
     Example: sequela compare cox network mixture --csv differences.csv --figure differences.png
     """
+    from features.errors import SequelaError
+
+    if len({*runs, baseline or runs[0]}) < 2:
+        msg = "compare: name two or more runs; `sequela leaderboard EXPERIMENT` lists them"
+        raise SequelaError(msg)
     from experiments.cli.output import progress_bars, stderr
     from experiments.compared_runs import Place, load_compared
     from experiments.comparison import compare as differences
@@ -73,17 +78,12 @@ def compare(
     from experiments.comparison_report import print_comparison
     from experiments.home import Home
     from experiments.tracking import find_run, open_store
-    from features.errors import SequelaError
 
     home = Home.current()
     client = open_store(home)
     if baseline is not None:
         wanted = find_run(client, baseline, endpoint).info.run_id
-        others = [run for run in runs if find_run(client, run, endpoint).info.run_id != wanted]
-        runs = [baseline, *others]
-    if len(runs) < 2:
-        msg = "compare: name two or more runs; `sequela leaderboard EXPERIMENT` lists them"
-        raise SequelaError(msg)
+        runs = [baseline, *(run for run in runs if find_run(client, run, endpoint).info.run_id != wanted)]
     compared = load_compared(client, home, runs, Place(cohort, endpoint_file), endpoint)
     with progress_bars() as bar:
         found = differences(

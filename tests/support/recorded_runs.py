@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import numpy as np
 from mlflow import MlflowClient
@@ -83,10 +82,3 @@ def noisy(incidence: NDArray[np.float64], seed: int, spread: float = 0.2) -> NDA
     """The same predictions, each row's risks raised or lowered at random."""
     rng = np.random.default_rng(seed)
     return incidence * np.exp(rng.normal(0, spread, (*incidence.shape[:2], 1, 1)) - spread**2 / 2) * 0.95
-
-
-def with_landmarks(rows: TrainingRows, days: tuple[float, ...]) -> TrainingRows:
-    """The rows of some landmarks."""
-    at = np.flatnonzero(np.isin(rows.patients.landmark_day, days))
-    endpoint = rows.endpoint.model_copy(update={"landmark_days": days})
-    return replace(rows, endpoint=endpoint, patients=rows.patients.take(at), outcomes=rows.outcomes.take(at))
