@@ -61,7 +61,7 @@ def trained_pair(words: Sequence[str], overrides: Sequence[str], home: Home, que
 def _trained(config: RunConfig, home: Home, bar: Bar) -> str:
     """The id of the finished run of a configuration and cohort; one that is unfinished is gone on with."""
     folders = folders_of(home, config, read_cohort(config.cohort).fingerprint)
-    finished = [folder for folder in folders if folder.record["status"] == "finished"]
+    finished = [folder for folder in folders if folder.status == "finished"]
     if finished:
         return str(finished[0].record["run_id"])
     steps = ("cells", "folds", "trials", "epochs", "permutations")

@@ -97,7 +97,7 @@ def train(config: RunConfig, home: Home, progress: Progress, *, resume: bool = F
         found = _findings(rows, out_of_fold, config, folder / "folds", kept, progress)
         _fit_final(rows, config, found.scores, tracker.run_id, folder / ARTIFACT, progress)
         write_report(rows, out_of_fold, found, config, folder / "report")
-        tracker.log(_result(rows, found, folder))
+        tracker.log(_result(rows, found))
     return RunResult(tracker.run_id, tracker.folder, found, tracker.waiting)
 
 
@@ -137,7 +137,7 @@ def _started(home: Home, config: RunConfig, rows: TrainingRows) -> Tracker:
 
 def _resumed(home: Home, config: RunConfig, rows: TrainingRows) -> Tracker:
     """The latest unfinished run of the same configuration and cohort that no living process works on."""
-    same = [one for one in folders_of(home, config, rows.cohort.fingerprint) if one.record["status"] != "finished"]
+    same = [one for one in folders_of(home, config, rows.cohort.fingerprint) if one.status != "finished"]
     for folder in same:
         if folder.take():
             return Tracker.resume(home, folder)
@@ -151,9 +151,9 @@ def _resumed(home: Home, config: RunConfig, rows: TrainingRows) -> Tracker:
 
 def folders_of(home: Home, config: RunConfig, fingerprint: str) -> list[RunFolder]:
     """The runs made here of a configuration and cohort, the latest first."""
-    wanted = config.digest(), fingerprint
-    found = [one for one in RunFolder.all_of(home) if (one.record["config"], one.record["cohort"]) == wanted]
-    return sorted(found, key=lambda one: float(one.record["started"]), reverse=True)
+    identity = config.digest(), fingerprint
+    found = [one for one in RunFolder.all_of(home) if one.identity == identity]
+    return sorted(found, key=lambda one: float(one.record.get("started", 0)), reverse=True)
 
 
 def _fit_final(
@@ -216,7 +216,7 @@ def _by_landmark(rows: TrainingRows) -> Iterator[tuple[float, Outcomes]]:
         yield day, rows.outcomes.take(np.flatnonzero(rows.patients.landmark_day == day))
 
 
-def _result(rows: TrainingRows, found: Findings, folder: Path) -> Iterator[LogItem]:
+def _result(rows: TrainingRows, found: Findings) -> Iterator[LogItem]:
     """What is known of a run once it is scored; figures stand at the root, where the compare page shows them."""
     yield Metrics(headline_metrics(found.scores))
     if found.pipeline is not None:
@@ -224,7 +224,6 @@ def _result(rows: TrainingRows, found: Findings, folder: Path) -> Iterator[LogIt
     tables = {"scores": scores_table(found.scores)} | horizon_tables(found.scores)
     for name, table in tables.items():
         yield Table(f"{name}.json", {str(column): list(values) for column, values in table.items()})
-    for path in sorted((folder / "report").iterdir()):
-        yield File(path.relative_to(folder))
+    yield File(Path("report"))
     needed = ("numpy", "pandas", "pydantic", "safetensors", "torch")
     yield Model(Path(ARTIFACT), tuple(f"{name}=={version(name)}" for name in needed))

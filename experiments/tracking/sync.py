@@ -33,7 +33,7 @@ def settle(home: Home) -> list[RunFolder]:
     Returns:
         Their folders.
     """
-    dead = [folder for folder in RunFolder.all_of(home) if folder.record["status"] == "running" and folder.take()]
+    dead = [folder for folder in RunFolder.all_of(home) if folder.status == "running" and folder.take()]
     for folder in dead:
         _settle(folder)
         folder.release()
@@ -42,7 +42,7 @@ def settle(home: Home) -> list[RunFolder]:
 
 def _settle(folder: RunFolder) -> bool:
     """Whether the run had been killed. One that said how it ended before it could write that down, had not."""
-    if folder.record["status"] != "running":
+    if folder.status != "running":
         return False
     events = folder.outbox.events()
     if open_runs(events):
@@ -73,7 +73,7 @@ def sync(
             raise SequelaError(msg)
     chosen = [f for f in folders if not references or any(f.path.name.startswith(r) for r in references)]
     for done, folder in enumerate(chosen):
-        if (folder.record["status"] == "running" or folder.outbox.waiting()) and folder.take():
+        if (folder.status == "running" or folder.outbox.waiting()) and folder.take():
             try:
                 yield _deliver(home, folder)
             finally:

@@ -42,6 +42,6 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
     """A run of a network that takes seconds."""
     folder = tmp_path_factory.mktemp("cohorts") / "tiny"
     simulate(folder, n_patients=100, cells_per_sample=0, seed=5)
-    network = "model={kind: network, members: 1, hidden: 4, max_epochs: 5}"
-    small = ["validation={folds: 2, bootstrap: 2}", "trainer.accelerator=cpu"]
+    network = "model={kind: network, members: 2, hidden: 4, max_epochs: 5}"
+    small = ["validation={folds: 2, bootstrap: 20}", "trainer.accelerator=cpu"]
     return load_run(CONFIGS / "run" / "network.yaml", [f"cohort={folder}", network, *small])
