@@ -8,4 +8,5 @@ figures       what people would rather look at
 log_items     what is logged, as a pure stream      tracking     the one interpreter that speaks to MLflow
 logged_model  the artifact as an MLflow model       leaderboard  runs ranked
 registry      champion and previous, rollback       demo         the whole way on the embedded cohort
+sweeps/       a space of runs: checked, shared by workers, its best corrected for being chosen
 """

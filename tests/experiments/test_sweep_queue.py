@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +29,13 @@ def on_postgres() -> Iterator[str]:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
     if request.param == "sqlite":
-        return Storage(f"sqlite:///{tmp_path / 'studies.db'}", stale_after_seconds=4)
-    return Storage(request.getfixturevalue("on_postgres"), stale_after_seconds=4)
+        return Storage(f"sqlite:///{tmp_path / 'studies.db'}")
+    return Storage(request.getfixturevalue("on_postgres"))
 
 
 @pytest.fixture
 def on_sqlite(tmp_path: Path) -> Storage:
-    return Storage(f"sqlite:///{tmp_path / 'studies.db'}", stale_after_seconds=4)
+    return Storage(f"sqlite:///{tmp_path / 'studies.db'}")
 
 
 def sweep(request: pytest.FixtureRequest, **content: Any) -> SweepConfig:
@@ -84,7 +85,7 @@ def test_several_workers_make_exactly_as_many_trials_as_asked(storage: Storage, 
 def test_a_worker_that_falls_silent_loses_its_trial_to_another(
     storage: Storage, request: pytest.FixtureRequest
 ) -> None:
-    config = sweep(request, trials=2)
+    config, storage = sweep(request, trials=2), replace(storage, stale_after_seconds=4)
     silent = begun(storage, config)
     lost = silent.take()
     assert lost is not None
