@@ -87,12 +87,16 @@ def load_rows(
     if processing is not None and processing.reference is not None:
         ReferenceMapper.load(processing.reference).require_unseen(cohort.patients["patient_id"])
     patients = all_patients(cohort, processing, store, progress=progress)
-    companions = tuple(Companion(*_at_landmarks(cohort, one, patients)) for one in also)
-    return TrainingRows(cohort, endpoint, *_at_landmarks(cohort, endpoint, patients), companions)
+    companions = tuple(Companion(*at_landmarks(cohort, one, patients)) for one in also)
+    return TrainingRows(cohort, endpoint, *at_landmarks(cohort, endpoint, patients), companions)
 
 
-def _at_landmarks(cohort: Cohort, endpoint: Endpoint, patients: Patients) -> tuple[Patients, Outcomes]:
-    """Rows of an endpoint: every patient at each landmark at which he is at risk."""
+def at_landmarks(cohort: Cohort, endpoint: Endpoint, patients: Patients) -> tuple[Patients, Outcomes]:
+    """Rows of an endpoint: every patient at each landmark at which he is at risk.
+
+    Raises:
+        SequelaError: Nobody is at risk at a landmark, or nobody has the event after it.
+    """
     rows, days, outcomes = [], [], []
     for day in endpoint.landmark_days:
         at_risk, from_day = outcomes_at(cohort, endpoint, day)

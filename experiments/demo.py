@@ -11,11 +11,14 @@ from pathlib import Path
 from mlflow import MlflowClient
 
 from experiments import registry
+from experiments.candidate import Candidate
 from experiments.cli.output import progress_bars, stderr, stdout
 from experiments.config import load_run
+from experiments.gate import load_gate
 from experiments.home import CONFIGS, Home
 from experiments.leaderboard import Leaderboard, leaderboards, write_csv
 from experiments.leaderboard_report import print_leaderboard
+from experiments.promotion import promote
 from experiments.services import experiments_url, free_port, running, serve_command
 from experiments.tracking import find_run, open_store
 from experiments.train import Progress, train
@@ -72,10 +75,14 @@ def _train(home: Home, cohort: Path, seed: int) -> None:
 
 
 def _promote(client: MlflowClient, home: Home, board: Leaderboard) -> tuple[registry.Champion, Artifact]:
-    """The best run's model becomes the champion."""
+    """The best run's model becomes the champion; the demonstration serves it whatever the gate says."""
     best = find_run(client, str(board.table["run_id"].iloc[0]))
-    champion = registry.promote(client, home, best)
-    _say(f"champion of {champion.endpoint}: {best.info.run_name}, version {champion.version}")
+    with progress_bars() as bar:
+        candidate, why = Candidate(client, home, best), "a demonstration on simulated patients"
+        promoted = promote(candidate, load_gate(), override=why, progress=bar("gate"))
+    champion, verdict = promoted.champion, promoted.verdict
+    passed = "passed" if verdict.passed else f"overridden: {verdict.complaint()}"
+    _say(f"champion of {champion.endpoint}: {best.info.run_name}, version {champion.version}; gate {passed}")
     return champion, read_artifact(registry.run_artifact(client, best))
 
 

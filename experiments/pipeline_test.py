@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from experiments.config import RunConfig
 from experiments.crossval import Unheard, cross_validate, evaluation_times, sites_of
 from experiments.data import TrainingRows
-from experiments.scoring import observed_from_landmark
 from features.outcomes import Outcomes
 from training.evaluation.brier import brier_score, integrate, null_brier_score
 from training.evaluation.ipcw import scorable_times, scoring_weights
@@ -74,7 +73,7 @@ def pipeline_test(
 
 def mean_ipa(incidence: NDArray[np.float64], rows: TrainingRows) -> float:
     """IPA of cause 1 of (rows, causes, times) on the run's times, the mean over landmarks; without intervals."""
-    tested = np.isfinite(incidence).all(axis=(1, 2)) & observed_from_landmark(rows.outcomes)
+    tested = np.isfinite(incidence).all(axis=(1, 2)) & rows.outcomes.from_landmark
     found = []
     for day in rows.endpoint.landmark_days:
         at = np.flatnonzero(tested & (rows.patients.landmark_day == day))

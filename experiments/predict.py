@@ -163,11 +163,12 @@ def resolve_model(reference: str, home: Home) -> Artifact:
     if Path(reference).is_dir():
         return read_artifact(Path(reference))
     from experiments import registry  # MLflow takes seconds to import
+    from experiments.history import CHAMPION
     from experiments.tracking import find_run, open_store
 
     client = open_store(home)
     name, _, endpoint = reference.partition(":")
-    run = registry.find_champion(client, endpoint or None).run_id if name == registry.CHAMPION else reference
+    run = registry.find_champion(client, endpoint or None).run_id if name == CHAMPION else reference
     return read_artifact(registry.run_artifact(client, find_run(client, run)))
 
 

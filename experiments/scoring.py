@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from experiments.config import RunConfig
 from experiments.crossval import OutOfFold
 from experiments.data import TrainingRows
-from features.outcomes import Outcomes
 from training.evaluation.scores import Scores, evaluate, mean_scores
 
 
@@ -42,13 +41,8 @@ def scored_rows(rows: TrainingRows, out_of_fold: OutOfFold, landmark_day: float)
     Patients who came under observation after the landmark train, but are not scored: censoring weights are not defined
     for them. Nor are those scored whom no fold tests.
     """
-    scored = out_of_fold.tested & observed_from_landmark(rows.outcomes)
+    scored = out_of_fold.tested & rows.outcomes.from_landmark
     return np.flatnonzero((rows.patients.landmark_day == landmark_day) & scored)
-
-
-def observed_from_landmark(outcomes: Outcomes) -> NDArray[np.bool_]:
-    """(rows,): whether a row was under observation from its landmark on."""
-    return np.ones(len(outcomes), dtype=bool) if outcomes.entry_days is None else outcomes.entry_days <= 0
 
 
 def scores_table(scores: Mapping[float, Scores]) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from experiments.cli.output import stderr
 from experiments.config import RunConfig
 from experiments.crossval import (
     OutOfFold,
@@ -21,7 +22,8 @@ from experiments.crossval import (
 from experiments.data import TrainingRows, rows_of_run
 from experiments.example import example_patient
 from experiments.home import Home
-from experiments.log_items import File, LogItem, Metrics, Model, Table, headline_metrics, run_description
+from experiments.leaks import LEAKS, named, suspects_in, write_suspects
+from experiments.log_items import File, LogItem, Metrics, Model, Table, Tags, headline_metrics, run_description
 from experiments.pipeline_test import pipeline_test
 from experiments.run_report import Findings, write_report
 from experiments.scoring import horizon_tables, score, scores_table
@@ -85,6 +87,9 @@ def train(config: RunConfig, home: Home, progress: Progress, *, resume: bool = F
     folds_of(rows, config)  # too few patients for the folds, or a misspelt feature, is said before anything is written
     clinic_alone = config.features.model_copy(update={"cells": (), "inflamix": False})
     PatientEncoder.fit(rows.patients, rows.cohort.card, clinic_alone)
+    suspects = suspects_in(rows.patients, rows.outcomes, rows.endpoint, rows.cohort.card, config.features)
+    for suspect in suspects:
+        stderr.print(f"leak suspect: {suspect}", highlight=False, markup=False, soft_wrap=True)
     tracker = _resumed(home, config, rows) if resume else _started(home, config, rows)
     folder = tracker.folder
     with tracker.ends_truthfully():
@@ -97,6 +102,8 @@ def train(config: RunConfig, home: Home, progress: Progress, *, resume: bool = F
         found = _findings(rows, out_of_fold, config, folder / "folds", kept, progress)
         _fit_final(rows, config, found.scores, tracker.run_id, folder / ARTIFACT, progress)
         write_report(rows, out_of_fold, found, config, folder / "report")
+        write_suspects(suspects, folder / "report" / "leak_suspects.json")
+        tracker.log([Tags({LEAKS: named(suspects)})])
         tracker.log(_result(rows, found))
     return RunResult(tracker.run_id, tracker.folder, found, tracker.waiting)
 

@@ -101,7 +101,7 @@ class PatientEncoder:
         the source whose value is missing.
         """
         kept = self.scaler.kept
-        return tuple(self._source(column.name) for column in (*kept, *(c for c in kept if c.indicator)))
+        return tuple(self.source(column.name) for column in (*kept, *(c for c in kept if c.indicator)))
 
     @property
     def baseline_inputs(self) -> tuple[str, ...]:
@@ -159,7 +159,7 @@ class PatientEncoder:
             return f"samples.{column}"
         return f"baseline.{column.partition('=')[0]}"
 
-    def _source(self, column: str) -> str:
+    def source(self, column: str) -> str:
         """The place of a column without the statistic, component or scale."""
         place = self._place(column)
         if place.startswith("events."):

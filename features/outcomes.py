@@ -25,6 +25,11 @@ class Outcomes:
     def __len__(self) -> int:
         return len(self.duration_days)
 
+    @property
+    def from_landmark(self) -> NDArray[np.bool_]:
+        """(rows,): whether a row was under observation from its landmark on."""
+        return np.ones(len(self), dtype=bool) if self.entry_days is None else self.entry_days <= 0
+
     def take(self, rows: NDArray[np.int64]) -> Outcomes:
         """The given rows, in that order."""
         entry = None if self.entry_days is None else self.entry_days[rows]

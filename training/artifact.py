@@ -175,7 +175,7 @@ def read_artifact(folder: Path) -> Artifact:
     try:
         arrays = load_file(folder / WEIGHTS)
         model = _rebuild(manifest, arrays)
-        worst = _example_error(model, manifest.example)
+        worst = example_error(model, manifest.example)
     except (SafetensorError, LookupError, TypeError, ValueError, AttributeError, RuntimeError, SequelaError) as error:
         msg = f"{folder}: the manifest does not fit the weights ({type(error).__name__}); export the model again"
         raise SequelaError(msg) from error
@@ -197,7 +197,7 @@ def answer_example(
     return tuple(tuple(map(float, row)) for row in values)
 
 
-def _example_error(model: FittedRiskModel, example: Example) -> float:
+def example_error(model: FittedRiskModel, example: Example) -> float:
     """Largest deviation of the model's answer from the example's."""
     answer = np.array(answer_example(model, example.patient, example.times_days))
     expected = np.array(example.incidence)

@@ -100,8 +100,9 @@ def check(
         raise typer.Exit(1)
     if studied is not None and examination.cohort is not None:
         from experiments.advice import sample_size_advice
+        from experiments.leaks import leak_warnings
 
-        for line in sample_size_advice(examination.cohort, studied):
+        for line in (*sample_size_advice(examination.cohort, studied), *leak_warnings(examination.cohort, studied)):
             stderr.print(line, highlight=False, markup=False, soft_wrap=True)
     if report is not None and examination.cohort is not None:
         _write_report(examination, studied, report)

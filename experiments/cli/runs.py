@@ -1,4 +1,4 @@
-"""Commands on runs: train, promote, predict."""
+"""Commands on runs: train, predict."""
 
 from __future__ import annotations
 
@@ -49,42 +49,6 @@ def train(
         leave()
 
 
-def promote(
-    run: Annotated[str | None, typer.Argument(metavar="RUN", help="Name, id, or beginning of the id of a run.")] = None,
-    endpoint: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Whose run is meant, where runs of several have one name.")
-    ] = None,
-    rollback: Annotated[
-        str | None, typer.Option(metavar="ENDPOINT", help="Instead, put back this endpoint's previous champion.")
-    ] = None,
-) -> None:
-    """Make a run's model the champion that serves; the previous one is kept.
-
-    Examples: sequela promote mixture
-
-              sequela promote --rollback severe_infection
-    """
-    from experiments import registry
-    from experiments.cli.output import stdout
-    from experiments.home import Home
-    from experiments.tracking import find_run, open_store
-    from features.errors import SequelaError
-
-    if (run is None) == (rollback is None):
-        msg = "promote: name a run, or --rollback ENDPOINT; `sequela leaderboard EXPERIMENT` lists runs"
-        raise SequelaError(msg)
-    home = Home.current()
-    client = open_store(home)
-    champion = (
-        registry.rollback(client, home, rollback)
-        if rollback
-        else registry.promote(client, home, find_run(client, run or "", endpoint))
-    )
-    stdout.print(
-        f"champion of {champion.endpoint}: version {champion.version}, run {champion.run_id}, {champion.bento_tag}",
-        highlight=False,
-        soft_wrap=True,
-    )
 
 
 def predict(

@@ -39,17 +39,25 @@ def auc(
     weights = scoring_weights(outcomes, times_days) if weights is None else weights
     n_causes = len(outcomes.causes)
     found = np.empty((*weights.row.shape[:-1], n_causes, len(times_days)))
-    for j, time in enumerate(times_days):
-        by_now = np.where(outcomes.duration_days <= time, weights.event, 0.0)
-        leaving = (outcomes.duration_days == time) & (outcomes.cause == 0)
-        free = np.where(outcomes.duration_days > time, weights.after[..., j, None], 0.0)
-        free = weights.row * np.where(leaving, weights.tied[..., j, None], free)
+    for j in range(len(times_days)):
+        by_now, free = known_status(outcomes, weights, j)
         for index in range(n_causes):
             is_cause = outcomes.cause == index + 1
             cases, controls = by_now * is_cause, by_now * ~is_cause + free
             found[..., index, j] = _ordered_share(incidence[:, index, j], cases, controls)
             found[..., index, j] += 0.0 * weights.after[..., j]  # NaN where nothing is known, even without survivors
     return found
+
+
+def known_status(
+    outcomes: Outcomes, weights: ScoringWeights, j: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What rows (..., rows) count at the j-th time: those that have met a cause by then, and those free of all."""
+    time = weights.times_days[j]
+    by_now = np.where(outcomes.duration_days <= time, weights.event, 0.0)
+    leaving = (outcomes.duration_days == time) & (outcomes.cause == 0)
+    free = np.where(outcomes.duration_days > time, weights.after[..., j, None], 0.0)
+    return by_now, weights.row * np.where(leaving, weights.tied[..., j, None], free)
 
 
 def concordance(
