@@ -20,11 +20,12 @@ from experiments.cohort_report import embedding_map, write_cohort_report
 from experiments.cohort_report.cell_sample import principal_components, quota
 from experiments.cohort_report.embedding_map import Neighbours, adjusted_r2, lisi, nearest
 from experiments.cohort_report.figures_cells import robust_limits
-from experiments.cohort_report.follow_up import follow_up_outcomes, incidence_curves, median_follow_up, n_at_risk
-from experiments.cohort_report.privacy import Disclosure
+from experiments.cohort_report.follow_up import follow_up_outcomes, incidence_curves
 from experiments.cohort_report.tables import baseline_rows, event_rows, finding_rows
 from experiments.cohort_report.trajectories import scale_of, trajectory
 from experiments.home import CONFIGS
+from experiments.page.curves import median_follow_up, n_at_risk
+from experiments.page.privacy import Disclosure
 from features.cells.anndata_io import iter_bags
 from features.cells.summary import MeasuredCells
 from features.check import read_cohort, read_endpoint

@@ -11,7 +11,7 @@ from tempfile import NamedTemporaryFile
 
 from matplotlib.figure import Figure
 
-from experiments.cohort_report.drawing import inline_svg
+from experiments.page.drawing import inline_svg
 from features.errors import SequelaError
 
 _STYLE = Path(__file__).with_name("page.css")
