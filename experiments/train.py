@@ -31,9 +31,10 @@ from experiments.example import example_patient
 from experiments.home import Home
 from experiments.log_items import File, LogItem, Metrics, Table, headline_metrics, run_description
 from experiments.pipeline_test import pipeline_test
+from experiments.run_page import RunFacts, analyse, read_record, write_card
 from experiments.run_report import Findings, write_report
 from experiments.scoring import score, scores_table
-from experiments.tracking import Tracker, experiment_id, git_state, open_store
+from experiments.tracking import Tracker, environment_tags, experiment_id, git_state, open_store
 from features.cohort import write_yaml
 from features.encoder import PatientEncoder
 from features.errors import SequelaError
@@ -103,6 +104,8 @@ def train(config: RunConfig, home: Home, progress: Progress, *, resume: bool = F
         found = _findings(rows, out_of_fold, config, folder / "folds", kept, progress)
         manifest = _fit_final(rows, config, found.scores, tracker.run_id, folder / ARTIFACT, progress)
         write_report(rows, out_of_fold, found, config, folder / "report")
+        made = RunFacts(tracker.run_id, _started_at(folder), environment_tags())
+        write_card(analyse(read_record(folder / "report", rows, made)), folder / "report")
         tracker.log(_result(rows, found, folder / "report"))
         _log_model(tracker.run_id, manifest, folder / ARTIFACT)
     return RunResult(tracker.run_id, tracker.experiment_id, folder, found)
@@ -183,6 +186,11 @@ def _mark(folder: Path, **values: str | float) -> None:
     beside = path.with_suffix(".part")
     beside.write_text(json.dumps(known | values, indent=1), "utf-8")
     beside.rename(path)
+
+
+def _started_at(folder: Path) -> float:
+    """When the run was started, in seconds since 1970."""
+    return float(json.loads((folder / RUN_FILE).read_text("utf-8"))["started"])
 
 
 def _fit_final(

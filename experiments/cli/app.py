@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from experiments.cli import cohorts, features, runs, services
+from experiments.cli import cohorts, features, reports, runs, services
 
 app = typer.Typer(
     name="sequela",
@@ -21,6 +21,7 @@ for command in (
     features.features,
     runs.train,
     runs.leaderboard,
+    reports.report,
     runs.promote,
     runs.predict,
     services.serve,

@@ -137,10 +137,10 @@ def heading(figure: Figure, text: str) -> None:
     figure.suptitle(text, x=0.01, ha="left", fontsize=10)
 
 
-def legend_below(figure: Figure, axes: Axes, columns: int = 2) -> None:
-    """The legend of one of the axes under the figure, where it covers nothing."""
+def legend_below(figure: Figure, axes: Axes, columns: int = 2, handle: float = 1.2) -> None:
+    """The legend of one of the axes under the figure, where it covers nothing; dashes need a longer handle."""
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower left", ncols=columns, handlelength=1.2, columnspacing=1.2)
+    figure.legend(handles, labels, loc="outside lower left", ncols=columns, handlelength=handle, columnspacing=1.2)
 
 
 def days_axis(axes: Axes, ticks: FloatArray, last: float, at_risk: IntArray, shown: Disclosure) -> None:

@@ -55,6 +55,26 @@ def folded(summary: str, body: str) -> str:
     return f"<details><summary>{escape(summary)}</summary>{body}</details>"
 
 
+def subheading(text: str) -> str:
+    """A heading within a section."""
+    return f"<h3>{escape(text)}</h3>"
+
+
+def definitions(pairs: Sequence[tuple[str, str, str]]) -> str:
+    """What is said of each of some things: name, text, and a word on its state (empty for none)."""
+
+    def pair(name: str, text: str, state: str) -> str:
+        note = f'<span class="state">{escape(state)}</span>' if state else ""
+        return f"<dt>{escape(name)}{note}</dt><dd>{escape(text)}</dd>"
+
+    return f'<dl class="said">{"".join(pair(*one) for one in pairs)}</dl>'
+
+
+def code_block(text: str) -> str:
+    """Text with its line ends, in a box that scrolls by itself."""
+    return f'<pre class="scroll" tabindex="0" role="region" aria-label="Code">{escape(text)}</pre>'
+
+
 def figures(parts: Sequence[tuple[Figure, str, str]], key: str, *, small: bool = False) -> str:
     """Figures side by side where there is room, each with its caption.
 
