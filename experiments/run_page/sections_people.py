@@ -29,8 +29,8 @@ def fairness_section(a: Analysis) -> Section:
     n = len(scored) * len(SUBGROUP_METRICS)
     body = paragraph(
         f"Is the model as good for everyone? By {a.record.horizon_days:g} days from day {a.landmarks[0].at.day:g}, for "
-        f"{a.cause}. {facts.fairness(a)} Groups of fewer than {LEAST_PATIENTS} patients, or of fewer than {LEAST_EVENTS} "
-        "with or without the event, are too small to tell anything from chance."
+        f"{a.cause}. {facts.fairness(a)} Groups of fewer than {LEAST_PATIENTS} patients, or of fewer than "
+        f"{LEAST_EVENTS} with or without the event, are too small to tell anything from chance."
     )
     body += paragraph(
         f"{n} intervals are shown here: were the model equally good for all, about {0.05 * n:.0f} of them would still "

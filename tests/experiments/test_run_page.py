@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -65,7 +66,9 @@ class Trained:
 
 
 def trained(home: Home, config: RunConfig) -> Trained:
-    result = train(config, home, QUIET)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow's own, when a model is logged
+        result = train(config, home, QUIET)
     client = open_store(home)
     analysis = analyse(stored_record(client, home, find_run(client, result.run_id)))
     page = home.folder / f"{config.name}.html"
