@@ -25,9 +25,10 @@ from experiments.home import Home
 from experiments.leaks import LEAKS, named, suspects_in, write_suspects
 from experiments.log_items import File, LogItem, Metrics, Model, Table, Tags, headline_metrics, run_description
 from experiments.pipeline_test import pipeline_test
+from experiments.run_page import RunFacts, analyse, read_record, write_card
 from experiments.run_report import Findings, write_report
 from experiments.scoring import horizon_tables, score, scores_table
-from experiments.tracking import RunFolder, Tracker, deliver_dead, git_state, require_usable
+from experiments.tracking import RunFolder, Tracker, deliver_dead, environment_tags, git_state, require_usable
 from features.cohort import write_yaml
 from features.encoder import PatientEncoder
 from features.errors import SequelaError
@@ -103,6 +104,8 @@ def train(config: RunConfig, home: Home, progress: Progress, *, resume: bool = F
         _fit_final(rows, config, found.scores, tracker.run_id, folder / ARTIFACT, progress)
         write_report(rows, out_of_fold, found, config, folder / "report")
         write_suspects(suspects, folder / "report" / "leak_suspects.json")
+        made = RunFacts(tracker.run_id, tracker.started, environment_tags())
+        write_card(analyse(read_record(folder / "report", rows, made)), folder / "report")
         tracker.log([Tags({LEAKS: named(suspects)})])
         tracker.log(_result(rows, found))
     return RunResult(tracker.run_id, tracker.folder, found, tracker.waiting)

@@ -169,7 +169,7 @@ def outcomes_at(cohort: Cohort, endpoint: Endpoint, landmark_day: float) -> tupl
     """
     ids = pd.Index(cohort.patients["patient_id"])
     follow_up = cohort.patients["follow_up_days"].to_numpy(dtype=float)
-    first_day, cause = _first_event(cohort.events, endpoint, ids)
+    first_day, cause = first_event(cohort.events, endpoint, ids)
     cause = np.where(first_day <= follow_up, cause, 0)
     last_day = np.minimum(first_day, follow_up)
     duration, entry = last_day - landmark_day, None
@@ -190,7 +190,7 @@ def outcomes_at(cohort: Cohort, endpoint: Endpoint, landmark_day: float) -> tupl
     return at_risk, Outcomes(duration[at_risk], cause[at_risk], endpoint.causes, entry)
 
 
-def _first_event(events: pd.DataFrame, endpoint: Endpoint, patient_ids: pd.Index) -> tuple[FloatArray, IntArray]:
+def first_event(events: pd.DataFrame, endpoint: Endpoint, patient_ids: pd.Index) -> tuple[FloatArray, IntArray]:
     """Day and cause of each patient's first event of the endpoint; infinity and 0 where there is none."""
     day = np.full(len(patient_ids), np.inf)
     cause = np.zeros(len(patient_ids), dtype=np.int64)
@@ -268,4 +268,4 @@ def write_yaml(path: Path, content: object) -> None:
     path.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120), encoding="utf-8")
 
 
-__all__ = ["TABLES", "Cohort", "new_folder", "outcomes_at", "to_patients", "write_cohort", "write_yaml"]
+__all__ = ["TABLES", "Cohort", "first_event", "new_folder", "outcomes_at", "to_patients", "write_cohort", "write_yaml"]

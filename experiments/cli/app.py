@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from experiments.cli import cohorts, comparing, features, promotion, runs, services, sweeps, sync
+from experiments.cli import cohorts, comparing, features, promotion, reports, runs, services, sweeps, sync
 
 app = typer.Typer(
     name="sequela",
@@ -25,6 +25,7 @@ for command in (
     comparing.leaderboard,
     comparing.compare,
     comparing.added_value,
+    reports.report,
     promotion.promote,
     runs.predict,
     services.serve,

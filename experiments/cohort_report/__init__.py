@@ -4,8 +4,8 @@ write_cohort_report(cohort, patients, endpoints, path, progress)
 
 sections_clinic, sections_cells   what the page says, part by part
 follow_up, missingness, trajectories, cell_sample, embedding_map   the numbers behind it
-figures_clinic, figures_cells, drawing   the pictures, in the colours of the page
-tables, page, privacy   tables, the page around it all, and what may be shown of real patients
+figures_clinic, figures_cells   the pictures
+tables   the tables; `experiments.page` has the page around it all
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.cohort_report.page import Heading, Section, absent, paragraph, render, write_page
-from experiments.cohort_report.privacy import SMALLEST, Disclosure
 from experiments.cohort_report.sections_cells import (
     composition_section,
     map_and_batch_sections,
@@ -32,6 +30,8 @@ from experiments.cohort_report.sections_clinic import (
     missingness_section,
     trajectories_section,
 )
+from experiments.page.privacy import SMALLEST, Disclosure
+from experiments.page.shell import Heading, Section, absent, paragraph, render, write_page
 from features.check import examine
 from features.cohort import Cohort
 from features.errors import Finding

@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from experiments.cohort_report.drawing import (
+from experiments.cohort_report.embedding_map import Explained
+from experiments.page.drawing import (
     COLORS,
     FAINT,
     INK,
@@ -20,7 +21,6 @@ from experiments.cohort_report.drawing import (
     heat_map,
     legend_below,
 )
-from experiments.cohort_report.embedding_map import Explained
 from features.cells.bag import UNLABELLED
 from features.patients import FloatArray, IntArray, Samples, TextArray
 

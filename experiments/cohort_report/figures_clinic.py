@@ -10,32 +10,26 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, PercentFormatter
 
-from experiments.cohort_report.drawing import (
+from experiments.cohort_report.missingness import CoMissing, Known
+from experiments.cohort_report.trajectories import LINEAR_TO_DAY, Trajectory
+from experiments.page.curves import Curves, drawn_causes, followed, n_at_risk, tick_days
+from experiments.page.drawing import (
     FAINT,
     INK,
     SMALL_INCHES,
     color_of,
+    days_axis,
     drawing,
     heading,
     heat_map,
     legend_below,
 )
-from experiments.cohort_report.follow_up import Curves, followed, n_at_risk, tick_days
-from experiments.cohort_report.missingness import CoMissing, Known
-from experiments.cohort_report.privacy import SMALLEST, Disclosure
-from experiments.cohort_report.trajectories import LINEAR_TO_DAY, Trajectory
+from experiments.page.privacy import SMALLEST, Disclosure
 from features.outcomes import Outcomes
-from features.patients import FloatArray, IntArray
 from training.evaluation.intervals import Interval
 
 MOST_NUMBERED = 14
 """Variables beyond which a map of correlations has no room for numbers."""
-
-
-def drawn_causes(curves: Curves, shown: Disclosure) -> list[int]:
-    """The causes that have events, and in real patients enough of them."""
-    counts = list(curves.outcomes.counts().values())[1:]
-    return [k for k, n in enumerate(counts) if n and not shown.small(n)]
 
 
 def incidence_figure(curves: Curves, shown: Disclosure) -> Figure:
@@ -50,7 +44,7 @@ def incidence_figure(curves: Curves, shown: Disclosure) -> Figure:
             top = max(top, float(high.max()))
         axes.set_title(f"{curves.endpoint}, from day {curves.landmark_day:g}")
         axes.set_ylim(0, min(1.0, 1.08 * top))
-        _days_axis(axes, curves.ticks_days, float(curves.times_days[-1]), curves.at_risk, shown)
+        days_axis(axes, curves.ticks_days, float(curves.times_days[-1]), curves.at_risk, shown)
         axes.set_ylabel("cumulative incidence")
         if len(axes.get_legend_handles_labels()[0]):
             legend_below(figure, axes, columns=3)
@@ -70,18 +64,9 @@ def follow_up_figure(outcomes: Outcomes, median: Interval, shown: Disclosure) ->
         axes.set_title("Still followed, had nobody died")
         axes.set_ylim(0, 1.02)
         ticks = tick_days(last)
-        _days_axis(axes, ticks, last, n_at_risk(outcomes, ticks), shown)
+        days_axis(axes, ticks, last, n_at_risk(outcomes, ticks), shown)
         axes.set_ylabel("share of patients")
     return figure
-
-
-def _days_axis(axes: Axes, ticks: FloatArray, last: float, at_risk: IntArray, shown: Disclosure) -> None:
-    axes.set_xlim(0, max(last, 1.0))
-    labels = [f"{day:g}\n{shown.count(int(n))}" for day, n in zip(ticks, at_risk, strict=True)]
-    axes.set_xticks(ticks, labels)
-    axes.set_xlabel("days (upper row), patients at risk (lower row)")
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
-    axes.grid(axis="y")
 
 
 def known_bars(known: Known) -> Figure:

@@ -1,79 +1,28 @@
-"""Estimates behind the curves: incidence by cause with its band, numbers at risk, and median follow-up."""
+"""Whose curves are drawn of a cohort, and how long its patients are followed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from experiments.cohort_report.privacy import SMALLEST
+from experiments.page.curves import Curves, curves_of
 from features.cohort import Cohort, outcomes_at
 from features.errors import SequelaError
 from features.outcomes import Outcomes
-from features.patients import FloatArray, IntArray
 from features.schema import Endpoint, EventRule
-from training.evaluation.intervals import Interval, percentile_interval, resample_patients
-from training.models.nonparametric import aalen_johansen, censoring_survival, steps_at
 
-RESAMPLES = 400
 DEATH = "death"
-_TICKS_DAYS = (1, 2, 5, 7, 14, 30, 60, 90, 180, 365, 730, 1461, 1826, 3652)
-
-
-@dataclass(frozen=True, slots=True)
-class Curves:
-    """Cumulative incidence of every cause of an endpoint from one landmark."""
-
-    endpoint: str
-    landmark_day: float
-    outcomes: Outcomes
-    times_days: FloatArray
-    """(times,): from 0, days from the landmark; ends where fewer than `SMALLEST` patients are at risk."""
-    incidence: FloatArray
-    """(causes, times)."""
-    low: FloatArray
-    high: FloatArray
-    """(causes, times): pointwise 95 % interval."""
-    ticks_days: FloatArray
-    at_risk: IntArray
-    """(ticks,): patients at risk just before each tick."""
 
 
 def incidence_curves(cohort: Cohort, endpoint: Endpoint, landmark_day: float, rng: np.random.Generator) -> Curves:
-    """Aalen–Johansen curves with percentile bootstrap bands (Efron, J Am Stat Assoc 1981;76:312–319), by patients.
+    """The curves of an endpoint from one of its landmarks.
 
     Raises:
         SequelaError: Nobody is at risk at the landmark.
     """
     _, outcomes = outcomes_at(cohort, endpoint, landmark_day)
-    steps = np.unique(outcomes.duration_days)
-    enough = n_at_risk(outcomes, steps) >= min(SMALLEST, len(outcomes))
-    last = steps[enough][-1]
-    times = np.concatenate([[0.0], steps[steps <= last]])
-    ids = np.arange(len(outcomes))
-    draws = [aalen_johansen(outcomes, weights).at(times) for weights in resample_patients(ids, RESAMPLES, rng)]
-    low, high = np.quantile(np.concatenate(draws), [0.025, 0.975], axis=0)
-    ticks = tick_days(float(last))
-    return Curves(
-        endpoint.name, landmark_day, outcomes, times, aalen_johansen(outcomes).at(times), low, high, ticks,
-        n_at_risk(outcomes, ticks),
-    )  # fmt: skip
-
-
-def n_at_risk(outcomes: Outcomes, days: FloatArray) -> IntArray:
-    """(days,): patients at risk just before each day: entry < day ≤ duration, or entered by 0."""
-    left = np.searchsorted(np.sort(outcomes.duration_days), days, side="left")
-    entry = np.zeros(0) if outcomes.entry_days is None else outcomes.entry_days[outcomes.entry_days > 0]
-    to_come = len(entry) - np.searchsorted(np.sort(entry), days, side="left")
-    return np.asarray(len(outcomes) - left - to_come, dtype=np.int64)
-
-
-def tick_days(last: float) -> FloatArray:
-    """Whole days, weeks, months or years from 0 to a last day, at most seven."""
-    step = next((step for step in _TICKS_DAYS if last / step <= 6), np.ceil(last / 6))
-    return np.arange(0.0, last + 1e-9, step)
+    return curves_of(endpoint.name, landmark_day, outcomes, rng)
 
 
 def endpoints_or_events(cohort: Cohort, endpoints: Sequence[Endpoint]) -> tuple[Endpoint, ...]:
@@ -118,27 +67,3 @@ def follow_up_outcomes(cohort: Cohort) -> Outcomes | None:
     if not kept.any():
         return None
     return Outcomes(days[kept], cause[kept], (DEATH,), entry[kept] if entry[kept].any() else None)
-
-
-def median_follow_up(outcomes: Outcomes, rng: np.random.Generator) -> Interval:
-    """Median of the reverse Kaplan–Meier curve (Schemper & Smith, Control Clin Trials 1996;17:343–346).
-
-    The first day on which at most half would still be followed had nobody died; NaN where the curve stays above half.
-    The interval is the percentile interval of resampled patients.
-    """
-    ids = np.arange(len(outcomes))
-    draws = [_medians(outcomes, weights) for weights in resample_patients(ids, RESAMPLES, rng)]
-    point = float(_medians(outcomes, np.ones((1, len(ids))))[0])
-    return percentile_interval(point, np.concatenate(draws))
-
-
-def _medians(outcomes: Outcomes, weights: NDArray[np.float64]) -> FloatArray:
-    curve = censoring_survival(outcomes, weights)
-    below = curve.survival <= 0.5
-    return np.where(below.any(axis=1), curve.times_days[below.argmax(axis=1)], np.nan)
-
-
-def followed(outcomes: Outcomes, days: FloatArray) -> FloatArray:
-    """(days,): reverse Kaplan–Meier estimate of P(followed beyond each day)."""
-    curve = censoring_survival(outcomes)
-    return steps_at(curve.times_days, curve.survival, days, before_first=1.0, side="right")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.cohort_report.privacy import SMALLEST, Disclosure
+from experiments.page.privacy import SMALLEST, Disclosure
 from features.cohort import Cohort
 from features.patients import FloatArray, Patients
 from features.schema import Endpoint

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from experiments.cohort_report.cell_sample import QUALITY, SampledCells, read_cells
-from experiments.cohort_report.drawing import listed
 from experiments.cohort_report.embedding_map import Explained, explained, nearest, plane
 from experiments.cohort_report.figures_cells import (
     OTHER,
@@ -21,9 +20,11 @@ from experiments.cohort_report.figures_cells import (
     quality_figure,
     robust_limits,
 )
-from experiments.cohort_report.page import Section, absent, figures, paragraph
-from experiments.cohort_report.privacy import SMALLEST, Disclosure
-from experiments.cohort_report.tables import html_table, median_iqr, number, sample_rows
+from experiments.cohort_report.tables import sample_rows
+from experiments.page.drawing import listed
+from experiments.page.privacy import SMALLEST, Disclosure
+from experiments.page.shell import Section, absent, figures, paragraph
+from experiments.page.tables import html_table, median_iqr, number
 from features.cells.bag import UNLABELLED
 from features.cohort import Cohort
 from features.patients import FloatArray, IntArray, Patients, Samples, TextArray

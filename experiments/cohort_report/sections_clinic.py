@@ -6,10 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from experiments.cohort_report.drawing import listed
 from experiments.cohort_report.figures_clinic import (
     co_missing_map,
-    drawn_causes,
     follow_up_figure,
     incidence_figure,
     known_bars,
@@ -17,11 +15,9 @@ from experiments.cohort_report.figures_clinic import (
     trajectory_figure,
 )
 from experiments.cohort_report.follow_up import (
-    Curves,
     all_curves,
     endpoints_or_events,
     follow_up_outcomes,
-    median_follow_up,
 )
 from experiments.cohort_report.missingness import (
     MOST_VARIABLES,
@@ -31,11 +27,14 @@ from experiments.cohort_report.missingness import (
     landmarks_of,
     measured_known,
 )
-from experiments.cohort_report.page import Section, absent, figures, folded, paragraph
-from experiments.cohort_report.privacy import SMALLEST, Disclosure
-from experiments.cohort_report.tables import baseline_rows, event_rows, finding_rows, html_table, number
+from experiments.cohort_report.tables import baseline_rows, event_rows, finding_rows
 from experiments.cohort_report.trajectories import MOST_VARIABLES as MOST_TRAJECTORIES
 from experiments.cohort_report.trajectories import Trajectory, measured_variables, trajectory
+from experiments.page.curves import Curves, drawn_causes, median_follow_up
+from experiments.page.drawing import listed
+from experiments.page.privacy import SMALLEST, Disclosure
+from experiments.page.shell import Section, absent, figures, folded, paragraph
+from experiments.page.tables import html_table, number
 from features.cohort import Cohort
 from features.errors import Finding
 from features.patients import Patients

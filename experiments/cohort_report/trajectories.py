@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import scipy.stats
 
-from experiments.cohort_report.privacy import SMALLEST, Disclosure
+from experiments.page.privacy import SMALLEST, Disclosure
 from features.cohort import Cohort
 from features.patients import FloatArray
 

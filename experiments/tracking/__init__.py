@@ -11,7 +11,7 @@ system_metrics processor, memory, GPU on long runs
 
 from __future__ import annotations
 
-from experiments.tracking.environment import git_state
+from experiments.tracking.environment import environment_tags, git_state
 from experiments.tracking.finding import find_run
 from experiments.tracking.run_folder import RunFolder
 from experiments.tracking.store import PARENT, experiment_id, open_store, require_usable
@@ -23,6 +23,7 @@ __all__ = [
     "RunFolder",
     "Tracker",
     "deliver_dead",
+    "environment_tags",
     "experiment_id",
     "find_run",
     "git_state",

@@ -100,6 +100,11 @@ class Tracker:
         """Events that MLflow does not have yet."""
         return self._folder.outbox.waiting()
 
+    @property
+    def started(self) -> float:
+        """When the run was first started, in seconds since 1970."""
+        return float(self._folder.record["started"])
+
     def log(self, items: Iterable[LogItem], run: str = RUN, *, safely: bool = True) -> None:
         """Log items, for the run itself unless a child is named."""
         now = _now()

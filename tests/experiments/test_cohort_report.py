@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
-from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,16 +13,18 @@ import numpy as np
 import pandas as pd
 import pytest
 from browser import Browser
+from pages import Reader, assert_shown_well, opened_browser, serious_violations
 
 from experiments.cohort_report import embedding_map, write_cohort_report
 from experiments.cohort_report.cell_sample import principal_components, quota
 from experiments.cohort_report.embedding_map import Neighbours, adjusted_r2, lisi, nearest
 from experiments.cohort_report.figures_cells import robust_limits
-from experiments.cohort_report.follow_up import follow_up_outcomes, incidence_curves, median_follow_up, n_at_risk
-from experiments.cohort_report.privacy import Disclosure
+from experiments.cohort_report.follow_up import follow_up_outcomes, incidence_curves
 from experiments.cohort_report.tables import baseline_rows, event_rows, finding_rows
 from experiments.cohort_report.trajectories import scale_of, trajectory
 from experiments.home import CONFIGS
+from experiments.page.curves import median_follow_up, n_at_risk
+from experiments.page.privacy import Disclosure
 from features.cells.anndata_io import iter_bags
 from features.cells.summary import MeasuredCells
 from features.check import read_cohort, read_endpoint
@@ -40,7 +40,6 @@ SECTIONS = (
     "map", "batches", "privacy",
 )  # fmt: skip
 INFECTION = read_endpoint(CONFIGS / "endpoint" / "severe_infection.yaml")
-VOID = {"meta", "link", "br", "img", "hr"}
 OPEN, GUARDED = Disclosure(guarded=False, individual_lines=True), Disclosure(guarded=True, individual_lines=False)
 
 
@@ -74,36 +73,6 @@ def write_page_of(cohort: Cohort, path: Path, **options: Any) -> None:
     assert cohort.cells is not None
     cells = MeasuredCells.of(dict(iter_bags(cohort.cells)), counts=True)
     write_cohort_report(cohort, to_patients(cohort, cells), [INFECTION], path, **options)
-
-
-class Reader(HTMLParser):
-    """Collects what a valid page must have, and fails on tags that do not close in order."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text: list[str] = []
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        names = [name for name, _ in attrs]
-        assert len(names) == len(set(names)), f"<{tag}> repeats an attribute"
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] != "style":
-            self.text.append(data)
 
 
 @pytest.mark.parametrize("name", ["page", "bare_page"])
@@ -318,15 +287,7 @@ def test_robust_limits() -> None:
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    binary = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if binary is None:
-        pytest.skip("no Chromium is installed: the page is not opened in a browser")
-    opened = Browser(binary, tmp_path_factory.mktemp("profile"))
-    try:
-        opened.start()
-        yield opened
-    finally:
-        opened.close()
+    yield from opened_browser(tmp_path_factory.mktemp("profile"))
 
 
 @pytest.mark.parametrize("width", [390, 1280], ids=["phone", "desk"])
@@ -334,23 +295,9 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 def test_a_browser_shows_it_without_errors_requests_or_overflow(
     browser: Browser, name: str, width: int, request: pytest.FixtureRequest
 ) -> None:
-    url = request.getfixturevalue(name).as_uri()
-    browser.open(url, width)
-    size = browser.call("Runtime.evaluate", expression="[innerWidth, document.documentElement.scrollWidth].join()")
-    viewport, content = map(int, size["result"]["value"].split(","))
-    assert viewport == width
-    assert content <= width
-    said = [
-        e
-        for e in browser.events
-        if e["method"] in {"Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown"}
-    ]
-    assert said == []
-    asked = [e["params"]["request"]["url"] for e in browser.events if e["method"] == "Network.requestWillBeSent"]
-    assert url in asked
-    assert [other for other in asked if other != url and not other.startswith("data:")] == []
-    drawn = browser.call(
-        "Runtime.evaluate",
-        expression="[...document.querySelectorAll('svg')].every(s => s.getBoundingClientRect().height > 60)",
-    )
-    assert drawn["result"]["value"] is True
+    assert_shown_well(browser, request.getfixturevalue(name), width)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_is_accessible(browser: Browser, page: Path, scheme: str) -> None:
+    assert serious_violations(browser, page, scheme) == []

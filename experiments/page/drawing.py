@@ -14,9 +14,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import PercentFormatter
 
 from experiments.figures import PALETTE
-from features.patients import FloatArray
+from experiments.page.privacy import Disclosure
+from features.patients import FloatArray, IntArray
 
 WIDTH_INCHES, SMALL_INCHES = 4.6, 3.5
 """Of a figure that stands beside one other, and beside two, on a desk's screen; a phone's is filled by each."""
@@ -135,10 +137,20 @@ def heading(figure: Figure, text: str) -> None:
     figure.suptitle(text, x=0.01, ha="left", fontsize=10)
 
 
-def legend_below(figure: Figure, axes: Axes, columns: int = 2) -> None:
-    """The legend of one of the axes under the figure, where it covers nothing."""
+def legend_below(figure: Figure, axes: Axes, columns: int = 2, handle: float = 1.2) -> None:
+    """The legend of one of the axes under the figure, where it covers nothing; dashes need a longer handle."""
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower left", ncols=columns, handlelength=1.2, columnspacing=1.2)
+    figure.legend(handles, labels, loc="outside lower left", ncols=columns, handlelength=handle, columnspacing=1.2)
+
+
+def days_axis(axes: Axes, ticks: FloatArray, last: float, at_risk: IntArray, shown: Disclosure) -> None:
+    """Days along the axis, with the patients at risk under them, and shares upwards."""
+    axes.set_xlim(0, max(last, 1.0))
+    labels = [f"{day:g}\n{shown.count(int(n))}" for day, n in zip(ticks, at_risk, strict=True)]
+    axes.set_xticks(ticks, labels)
+    axes.set_xlabel("days (upper row), patients at risk (lower row)")
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+    axes.grid(axis="y")
 
 
 def listed(names: Sequence[str], most: int = 12) -> str:

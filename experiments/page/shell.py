@@ -11,7 +11,7 @@ from tempfile import NamedTemporaryFile
 
 from matplotlib.figure import Figure
 
-from experiments.cohort_report.drawing import inline_svg
+from experiments.page.drawing import inline_svg
 from features.errors import SequelaError
 
 _STYLE = Path(__file__).with_name("page.css")
@@ -53,6 +53,26 @@ def absent(why: str) -> str:
 def folded(summary: str, body: str) -> str:
     """HTML that is unfolded on demand."""
     return f"<details><summary>{escape(summary)}</summary>{body}</details>"
+
+
+def subheading(text: str) -> str:
+    """A heading within a section."""
+    return f"<h3>{escape(text)}</h3>"
+
+
+def definitions(pairs: Sequence[tuple[str, str, str]]) -> str:
+    """What is said of each of some things: name, text, and a word on its state (empty for none)."""
+
+    def pair(name: str, text: str, state: str) -> str:
+        note = f'<span class="state">{escape(state)}</span>' if state else ""
+        return f"<dt>{escape(name)}{note}</dt><dd>{escape(text)}</dd>"
+
+    return f'<dl class="said">{"".join(pair(*one) for one in pairs)}</dl>'
+
+
+def code_block(text: str) -> str:
+    """Text with its line ends, in a box that scrolls by itself."""
+    return f'<pre class="scroll" tabindex="0" role="region" aria-label="Code">{escape(text)}</pre>'
 
 
 def figures(parts: Sequence[tuple[Figure, str, str]], key: str, *, small: bool = False) -> str:
