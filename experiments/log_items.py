@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 from experiments.config import RunConfig
 from experiments.data import TrainingRows
+from experiments.ui_views import saved_view
 from training.evaluation.scores import Scores
 
 
@@ -32,6 +33,13 @@ class Metrics:
 @dataclass(frozen=True, slots=True)
 class Tags:
     """Tags, among them MLflow's own such as the note."""
+
+    values: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentTags:
+    """Tags of the run's experiment, among them MLflow's saved views."""
 
     values: Mapping[str, str]
 
@@ -63,7 +71,7 @@ class File:
     folder: str = ""
 
 
-LogItem: TypeAlias = Params | Metrics | Tags | Dataset | Table | File
+LogItem: TypeAlias = Params | Metrics | Tags | ExperimentTags | Dataset | Table | File
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -95,6 +103,7 @@ def run_description(config: RunConfig, rows: TrainingRows) -> Iterator[LogItem]:
             "mlflow.note.content": _note(config, rows),
         }
     )
+    yield ExperimentTags(saved_view(rows.endpoint))
     yield Dataset(
         name=card.title[:100],
         digest=rows.cohort.fingerprint[:12],

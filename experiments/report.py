@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from math import isfinite
 from typing import Any
 
 from rich.table import Table
 
 from experiments.cli.output import stdout
+from experiments.interval_text import interval_text
 from experiments.leaderboard import Leaderboard
 from experiments.run_report import Findings
 from training.evaluation.intervals import Interval
@@ -18,17 +18,8 @@ MOST_SOURCES = 10
 """Shown in the terminal; the table holds all."""
 
 
-def _cell(point: float, low: float, high: float, *, percent: bool = False, digits: int = 3) -> str:
-    """Point and interval, e.g. ``0.712 [0.65, 0.77]``; a dash where undefined."""
-    if not isfinite(point):
-        return "–"
-    scale, digits = (100, 1) if percent else (1, digits)
-    shown = f"{point * scale:.{digits}f}"
-    return shown + (f" [{low * scale:.{digits}f}, {high * scale:.{digits}f}]" if isfinite(low) else "")
-
-
 def _of(interval: Interval, *, percent: bool = False, digits: int = 3) -> str:
-    return _cell(interval.point, interval.low, interval.high, percent=percent, digits=digits)
+    return interval_text(interval.point, interval.low, interval.high, percent=percent, digits=digits)
 
 
 def print_findings(name: str, found: Findings) -> None:
@@ -58,7 +49,7 @@ def _print_importance(importance: Sequence[SourceImportance]) -> None:
     of_cause = sorted((one for one in importance if one.cause == cause), key=lambda one: -one.ibs.point)
     for one in of_cause[:MOST_SOURCES]:
         table.add_row(
-            one.source, _cell(*(1e4 * value for value in (one.ibs.point, one.ibs.low, one.ibs.high)), digits=1)
+            one.source, interval_text(*(1e4 * value for value in (one.ibs.point, one.ibs.low, one.ibs.high)), digits=1)
         )
     stdout.print(table)
 
@@ -85,4 +76,4 @@ def print_leaderboard(board: Leaderboard) -> None:
 
 def _score(row: Mapping[Hashable, Any], metric: str, cause: str, *, percent: bool = False, digits: int = 3) -> str:
     point, low, high = (float(row.get(f"{metric}{part}/{cause}", float("nan"))) for part in ("", "_lo", "_hi"))
-    return _cell(point, low, high, percent=percent, digits=digits)
+    return interval_text(point, low, high, percent=percent, digits=digits)

@@ -23,7 +23,8 @@ from mlflow.exceptions import MlflowException
 from numpy.typing import NDArray
 
 from experiments.home import Home
-from experiments.log_items import Dataset, File, LogItem, Metrics, Params, Table, Tags
+from experiments.log_items import Dataset, ExperimentTags, File, LogItem, Metrics, Params, Table, Tags
+from experiments.ui_views import NOTE
 from features.errors import SequelaError
 from training.splits import Fold
 
@@ -67,7 +68,7 @@ def experiment_id(client: MlflowClient, home: Home, name: str) -> str:
         local = home.tracking_uri.startswith("sqlite:")
         location = home.mlflow_artifacts.as_uri() + f"/{name}" if local else None
         try:
-            return str(client.create_experiment(name, artifact_location=location))
+            return str(client.create_experiment(name, location, {"mlflow.note.content": NOTE}))
         except MlflowException:  # another process was first
             experiment = client.get_experiment_by_name(name)
     if experiment is None or experiment.lifecycle_stage != "active":
@@ -122,6 +123,9 @@ class Tracker:
                 self.client.log_batch(run_id, metrics=[Metric(k, float(v), now, step) for k, v in values.items()])
             case Tags(values):
                 self.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in values.items()])
+            case ExperimentTags(values):
+                for key, value in values.items():
+                    self.client.set_experiment_tag(self.experiment_id, key, value)
             case Dataset():
                 data = MlflowDataset(
                     item.name, item.digest, "local", item.source, profile=json.dumps(dict(item.profile))

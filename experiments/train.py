@@ -29,11 +29,12 @@ from experiments.crossval import (
 from experiments.data import TrainingRows, rows_of_run
 from experiments.example import example_patient
 from experiments.home import Home
-from experiments.log_items import File, LogItem, Metrics, Table, headline_metrics, run_description
+from experiments.log_items import File, LogItem, Metrics, Table, Tags, headline_metrics, run_description
 from experiments.pipeline_test import pipeline_test
 from experiments.run_report import Findings, write_report
 from experiments.scoring import score, scores_table
 from experiments.tracking import Tracker, experiment_id, git_state, open_store
+from experiments.ui_views import horizon_table, score_tags
 from features.cohort import write_yaml
 from features.encoder import PatientEncoder
 from features.errors import SequelaError
@@ -251,6 +252,8 @@ def _result(rows: TrainingRows, found: Findings, report: Path) -> Iterator[LogIt
     if found.pipeline is not None:
         yield Metrics({f"permutation_p/{rows.endpoint.causes[0]}": found.pipeline.p})
     table = scores_table(found.scores)
+    yield Tags(score_tags(found.scores))
+    yield Table("by_horizon.json", horizon_table(found.scores))
     yield Table("scores.json", {str(name): list(column) for name, column in table.items()})
     for path in sorted(report.iterdir()):
         yield File(path)

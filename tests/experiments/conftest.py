@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from experiments.config import RunConfig, load_run
 from experiments.home import CONFIGS, Home
 from experiments.tracking import open_store
 from features.simulator import simulate
+from tests.support.browser import Browser, opened_browser
 
 
 @pytest.fixture(scope="session")
@@ -47,3 +49,12 @@ def run_config(cohort: Path) -> RunConfig:
         CONFIGS / "run" / "cox.yaml",
         [f"cohort={cohort}", "model={kind: cox, penalty: 50}", "validation={folds: 3, bootstrap: 20}"],
     )
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A real Chromium; without one the test is skipped."""
+    with opened_browser(tmp_path_factory.mktemp("profile")) as opened:
+        if opened is None:
+            pytest.skip("no Chromium is installed: pages are not opened in a browser")
+        yield opened

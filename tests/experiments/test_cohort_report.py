@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -316,19 +314,6 @@ def test_robust_limits() -> None:
     assert robust_limits(np.arange(4.0)) is None
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    binary = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if binary is None:
-        pytest.skip("no Chromium is installed: the page is not opened in a browser")
-    opened = Browser(binary, tmp_path_factory.mktemp("profile"))
-    try:
-        opened.start()
-        yield opened
-    finally:
-        opened.close()
-
-
 @pytest.mark.parametrize("width", [390, 1280], ids=["phone", "desk"])
 @pytest.mark.parametrize("name", ["page", "bare_page"])
 def test_a_browser_shows_it_without_errors_requests_or_overflow(
@@ -340,12 +325,7 @@ def test_a_browser_shows_it_without_errors_requests_or_overflow(
     viewport, content = map(int, size["result"]["value"].split(","))
     assert viewport == width
     assert content <= width
-    said = [
-        e
-        for e in browser.events
-        if e["method"] in {"Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown"}
-    ]
-    assert said == []
+    assert browser.said() == []
     asked = [e["params"]["request"]["url"] for e in browser.events if e["method"] == "Network.requestWillBeSent"]
     assert url in asked
     assert [other for other in asked if other != url and not other.startswith("data:")] == []
