@@ -10,5 +10,5 @@ def interval_text(point: float, low: float, high: float, *, percent: bool = Fals
     if not isfinite(point):
         return "–"
     scale, digits = (100, 1) if percent else (1, digits)
-    shown = f"{point * scale:.{digits}f}"
-    return shown + (f" [{low * scale:.{digits}f}, {high * scale:.{digits}f}]" if isfinite(low) else "")
+    shown = f"{point * scale:z.{digits}f}"
+    return shown + (f" [{low * scale:z.{digits}f}, {high * scale:z.{digits}f}]" if isfinite(low) else "")

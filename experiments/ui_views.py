@@ -17,7 +17,7 @@ SHARED_VIEW = "mlflow.sharedViewState."
 """Experiment tags under which MLflow keeps saved views; the rest of the tag's name opens one."""
 KEY = "sequela-"
 CHARTS = ("ibs", "ipa", "c")
-SCORE_WIDTH = 172
+SCORE_WIDTH = 165
 """Pixels that ``0.0850 [0.0683, 0.1038]`` needs."""
 NOTE = """\
 Runs of Sequela: competing-risks models of late complications after CAR-T. The saved view of an endpoint (top right) \
@@ -120,7 +120,7 @@ def horizon_table(scores: Mapping[float, Scores]) -> dict[str, list[str]]:
 
 def _horizon_text(at: HorizonScores) -> str:
     named = {"AUC": at.auc, "Brier": at.brier, "IPA": at.ipa, "O/E": at.o_e, "ICI": at.ici}
-    return "\n".join([*(f"{name} {_text(value)}" for name, value in named.items()), f"events {at.n_events}"])
+    return "; ".join([*(f"{name} {_text(value)}" for name, value in named.items()), f"events {at.n_events}"])
 
 
 def _text(value: Interval, digits: int = 3) -> str:

@@ -73,11 +73,13 @@ def ui(
               sequela ui cox network
     """
     import webbrowser
+    from contextlib import suppress
 
     from experiments.home import Home
     from experiments.services import address_of, require_free, running, ui_command
     from experiments.tracking import find_run, open_store
     from experiments.ui_links import compare_link, experiment_links, remote_address, run_link
+    from features.errors import SequelaError
 
     home = Home.current()
     remote = remote_address(home)
@@ -103,10 +105,14 @@ def ui(
     command, environment = ui_command(
         home, host, port, allowed_hosts=allowed_hosts, cors_allowed_origins=cors_allowed_origins
     )
-    with running(command, environment, f"{address}/health", home.folder / "logs" / "ui.log") as server:
+    log = home.folder / "logs" / "ui.log"
+    with running(command, environment, f"{address}/health", log) as server:
         show()
         typer.echo(f"MLflow on {address}; Ctrl-C ends it", err=True)
-        server.wait()
+        with suppress(KeyboardInterrupt):
+            code = server.wait()
+            msg = f"MLflow ended by itself (exit code {code}); its log is {log}"
+            raise SequelaError(msg)
 
 
 def doctor() -> None:

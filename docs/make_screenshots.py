@@ -1,0 +1,102 @@
+"""Draw the screenshots of docs/ui.md: four models on the embedded cohort, MLflow's pages in Chromium at 1,440 px.
+
+    python docs/make_screenshots.py FOLDER
+
+FOLDER becomes (or is) the store: the runs are made once, so that pages can be drawn again in seconds.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from mlflow import MlflowClient
+from PIL import Image
+
+from experiments.home import CONFIGS, Home
+from experiments.services import address_of, free_port, running, ui_command
+from experiments.tracking import find_run, open_store
+from experiments.ui_links import compare_link, experiment_links, run_link
+from tests.support.browser import Browser, opened_browser
+
+IMAGES = Path(__file__).parent / "images"
+MODELS = ("aalen_johansen", "cox", "fine_gray", "easix")
+SETTINGS = ("experiment=demo", "validation={folds: 3, bootstrap: 100}", "trainer.accelerator=cpu")
+FIGURE = "document.querySelector('[artifact-name=\"cif.png\"]')"
+READY = {
+    "runs": "document.querySelectorAll('[role=gridcell]').length > 30",
+    "charts": "document.querySelectorAll('.js-plotly-plot .bars .point').length >= 12",
+    "horizons": "document.body.innerText.includes('by day 365, from day 0')",
+    "compare": "[...document.images].filter(i => i.complete && i.naturalWidth > 400).length >= 3",
+    "run": "document.body.innerText.includes('(simulated patients)')",
+}
+"""True of a page once it is drawn."""
+
+
+def main(folder: Path) -> None:
+    """Make the runs where they are missing, and draw every page."""
+    os.environ["SEQUELA_HOME"] = str(folder.resolve())
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    home = Home.current()
+    client = open_store(home)
+    if client.get_experiment_by_name("demo") is None:
+        _make_runs(folder)
+    port = free_port()
+    address = address_of("127.0.0.1", port)
+    command, environment = ui_command(home, "127.0.0.1", port)
+    with (
+        running(command, environment, f"{address}/health", home.folder / "logs" / "ui.log"),
+        tempfile.TemporaryDirectory() as profile,
+        opened_browser(Path(profile)) as browser,
+    ):
+        if browser is None:
+            sys.exit("make_screenshots: needs Chromium")
+        _without_assistant(browser, address)
+        for page, url in _pages(client, address).items():
+            _draw(browser, page, url)
+
+
+def _make_runs(folder: Path) -> None:
+    """Simulate the cohort and train, through the command line."""
+    sequela = Path(sys.executable).parent / "sequela"
+    cohort = folder / "cohort"
+    subprocess.run([sequela, "simulate", cohort, "--patients", "400", "--cells-per-sample", "50"], check=True)
+    runs = [CONFIGS / "run" / f"{model}.yaml" for model in MODELS]
+    settings = [word for value in (*SETTINGS, f"cohort={cohort}") for word in ("--set", value)]
+    subprocess.run([sequela, "train", *runs, *settings], check=True)
+
+
+def _pages(client: MlflowClient, address: str) -> Mapping[str, str]:
+    runs = [find_run(client, model) for model in MODELS[1:]]
+    pages = {link.page: link.url for link in experiment_links(client, address) if link.subject.startswith("demo")}
+    return pages | {link.page: link.url for link in (compare_link(address, runs), run_link(address, runs[0]))}
+
+
+def _without_assistant(browser: Browser, address: str) -> None:
+    """MLflow opens its assistant once, on the first visit: as if it had been closed."""
+    browser.open(address, 1440)
+    for key, value in {"fab.autoOpenedOnFirstLoad_v1": "true", "panelOpen_v1": "false"}.items():
+        browser.evaluate(f"localStorage.setItem('mlflow.assistant.{key}', '{value}')")
+
+
+def _draw(browser: Browser, page: str, url: str) -> None:
+    browser.open(url, 1440)
+    if page == "compare":
+        browser.wait_for(f"Boolean({FIGURE})")
+        browser.evaluate(f"{FIGURE}.click()")
+    browser.wait_for(READY[page])
+    if page == "compare":
+        browser.evaluate(f"{FIGURE}.closest('[class*=collapse-item]').scrollIntoView()")
+    browser.evaluate("new Promise(done => setTimeout(done, 1500))")  # what moves comes to rest
+    path = IMAGES / f"ui_{page}.png"
+    Image.open(io.BytesIO(browser.screenshot())).convert("RGB").quantize(64).save(path, optimize=True)
+    sys.stdout.write(f"{path}: {path.stat().st_size / 1000:.0f} kB\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
