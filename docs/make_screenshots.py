@@ -1,4 +1,4 @@
-"""Draw the screenshots of docs/ui.md: four models on the embedded cohort, MLflow's pages in Chromium at 1,440 px.
+"""Draw the screenshots of docs/ui.md: four models on the embedded cohort, in Chromium.
 
     python docs/make_screenshots.py FOLDER
 
@@ -27,7 +27,7 @@ from tests.support.browser import Browser, opened_browser
 IMAGES = Path(__file__).parent / "images"
 MODELS = ("aalen_johansen", "cox", "fine_gray", "easix")
 SETTINGS = ("experiment=demo", "validation={folds: 3, bootstrap: 100}", "trainer.accelerator=cpu")
-FIGURE = "document.querySelector('[artifact-name=\"cif.png\"]')"
+WIDTH = 1440
 READY = {
     "runs": "document.querySelectorAll('[role=gridcell]').length > 30",
     "charts": "document.querySelectorAll('.js-plotly-plot .bars .point').length >= 12",
@@ -79,22 +79,32 @@ def _pages(client: MlflowClient, address: str) -> Mapping[str, str]:
 
 def _without_assistant(browser: Browser, address: str) -> None:
     """MLflow opens its assistant once, on the first visit: as if it had been closed."""
-    browser.open(address, 1440)
+    browser.open(address, WIDTH)
     for key, value in {"fab.autoOpenedOnFirstLoad_v1": "true", "panelOpen_v1": "false"}.items():
         browser.evaluate(f"localStorage.setItem('mlflow.assistant.{key}', '{value}')")
 
 
 def _draw(browser: Browser, page: str, url: str) -> None:
-    browser.open(url, 1440)
-    if page == "compare":
-        browser.wait_for(f"Boolean({FIGURE})")
-        browser.evaluate(f"{FIGURE}.click()")
-    browser.wait_for(READY[page])
-    if page == "compare":
-        browser.evaluate(f"{FIGURE}.closest('[class*=collapse-item]').scrollIntoView()")
+    browser.open(url, WIDTH)
+    if page != "compare":
+        browser.wait_for(READY[page])
+        _save(browser, page)
+        return
+    for name in ("cif", "calibration"):
+        file = f"document.querySelector('[artifact-name=\"{name}.png\"]')"
+        browser.wait_for(f"Boolean({file})")
+        browser.evaluate(f"{file}.click()")
+        browser.wait_for(READY[page])
+        browser.evaluate(f"{file}.closest('[class*=collapse-item]').scrollIntoView({{inline: 'nearest'}})")
+        _save(browser, f"compare_{name}", height=400)
+
+
+def _save(browser: Browser, name: str, height: int = 900) -> None:
+    """The upper part of what is seen, in 64 colours."""
     browser.evaluate("new Promise(done => setTimeout(done, 1500))")  # what moves comes to rest
-    path = IMAGES / f"ui_{page}.png"
-    Image.open(io.BytesIO(browser.screenshot())).convert("RGB").quantize(64).save(path, optimize=True)
+    path = IMAGES / f"ui_{name}.png"
+    image = Image.open(io.BytesIO(browser.screenshot())).convert("RGB").crop((0, 0, WIDTH, height))
+    image.quantize(64).save(path, optimize=True)
     sys.stdout.write(f"{path}: {path.stat().st_size / 1000:.0f} kB\n")
 
 

@@ -96,7 +96,7 @@ class Browser:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
-    def wait_for(self, expression: str, seconds: float = 60) -> Any:
+    def wait_for(self, expression: str, seconds: float = 120) -> Any:
         """Ask a page that draws itself until a JavaScript expression is true; its value."""
         deadline = time.monotonic() + seconds
         while not (value := self.evaluate(expression)):
