@@ -23,11 +23,11 @@ from experiments.services import address_of, free_port, running, ui_command
 from experiments.tracking import find_run, open_store
 from experiments.ui_links import compare_link, experiment_links, run_link
 from tests.support.browser import Browser, opened_browser
+from tests.support.mlflow_pages import WIDTH, choose_file, close_assistant
 
 IMAGES = Path(__file__).parent / "images"
 MODELS = ("aalen_johansen", "cox", "fine_gray", "easix")
 SETTINGS = ("experiment=demo", "validation={folds: 3, bootstrap: 100}", "trainer.accelerator=cpu")
-WIDTH = 1440
 READY = {
     "runs": "document.querySelectorAll('[role=gridcell]').length > 30",
     "charts": "document.querySelectorAll('.js-plotly-plot .bars .point').length >= 12",
@@ -56,7 +56,7 @@ def main(folder: Path) -> None:
     ):
         if browser is None:
             sys.exit("make_screenshots: needs Chromium")
-        _without_assistant(browser, address)
+        close_assistant(browser, address)
         for page, url in _pages(client, address).items():
             _draw(browser, page, url)
 
@@ -77,13 +77,6 @@ def _pages(client: MlflowClient, address: str) -> Mapping[str, str]:
     return pages | {link.page: link.url for link in (compare_link(address, runs), run_link(address, runs[0]))}
 
 
-def _without_assistant(browser: Browser, address: str) -> None:
-    """MLflow opens its assistant once, on the first visit: as if it had been closed."""
-    browser.open(address, WIDTH)
-    for key, value in {"fab.autoOpenedOnFirstLoad_v1": "true", "panelOpen_v1": "false"}.items():
-        browser.evaluate(f"localStorage.setItem('mlflow.assistant.{key}', '{value}')")
-
-
 def _draw(browser: Browser, page: str, url: str) -> None:
     browser.open(url, WIDTH)
     if page != "compare":
@@ -91,9 +84,7 @@ def _draw(browser: Browser, page: str, url: str) -> None:
         _save(browser, page)
         return
     for name in ("cif", "calibration"):
-        file = f"document.querySelector('[artifact-name=\"{name}.png\"]')"
-        browser.wait_for(f"Boolean({file})")
-        browser.evaluate(f"{file}.click()")
+        file = choose_file(browser, f"{name}.png")
         browser.wait_for(READY[page])
         browser.evaluate(f"{file}.closest('[class*=collapse-item]').scrollIntoView({{inline: 'nearest'}})")
         _save(browser, f"compare_{name}", height=400)
