@@ -6,8 +6,9 @@ import numpy as np
 from rich.table import Table
 
 from experiments.added_value import AddedValue
-from experiments.cli.output import interval_text, stdout
+from experiments.cli.output import stdout
 from experiments.comparison import METRICS, OVERALL, Comparison, verdicts
+from experiments.interval_text import interval_text
 
 
 def print_comparison(comparison: Comparison, metric: str) -> None:

@@ -19,9 +19,10 @@ from experiments.home import CONFIGS, Home
 from experiments.leaderboard import Leaderboard, leaderboards, write_csv
 from experiments.leaderboard_report import print_leaderboard
 from experiments.promotion import promote
-from experiments.services import experiments_url, free_port, running, serve_command
+from experiments.services import address_of, free_port, running, serve_command
 from experiments.tracking import find_run, open_store
 from experiments.train import Progress, train
+from experiments.ui_links import experiment_links
 from features.check import examine
 from features.errors import CohortError
 from features.simulator import simulate
@@ -114,13 +115,13 @@ def _links(client: MlflowClient, home: Home, board: Leaderboard, champion: regis
     write_csv([board], reports / "leaderboard.csv")
     for name, run_id in zip(board.table["run"], board.table["run_id"], strict=True):
         shutil.copytree(home.runs / run_id / "report", reports / name)
-    experiment = client.get_experiment_by_name(EXPERIMENT)
+    links = experiment_links(client, address_of("127.0.0.1", 5000))
+    runs = next(link.url for link in links if link.subject.startswith(EXPERIMENT))
     _say("look further:")
-    if experiment is not None:
-        stdout.print(
-            f"  runs      sequela ui      {experiments_url('http://127.0.0.1:5000', experiment.experiment_id)}\n"
-            f"  API       sequela serve   http://127.0.0.1:3000/\n"
-            f"  reports   {reports}",
-            highlight=False,
-            soft_wrap=True,
-        )
+    stdout.print(
+        f"  runs      sequela ui      {runs}\n"
+        f"  API       sequela serve   http://127.0.0.1:3000/\n"
+        f"  reports   {reports}",
+        highlight=False,
+        soft_wrap=True,
+    )

@@ -8,7 +8,8 @@ from typing import Any
 
 from rich.table import Table
 
-from experiments.cli.output import interval_text, stdout
+from experiments.cli.output import stdout
+from experiments.interval_text import interval_text
 from experiments.leaderboard import Leaderboard
 
 SHOWN = ("ibs", "ipa", "c")

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeAlias
 
 from experiments.config import RunConfig
 from experiments.data import TrainingRows
+from experiments.ui_views import saved_view
 from features.schema import Endpoint
 from training.evaluation.scores import Scores
 
@@ -60,6 +61,13 @@ class Tags:
 
 
 @dataclass(frozen=True, slots=True)
+class ExperimentTags:
+    """Tags of the run's experiment, among them MLflow's saved views."""
+
+    values: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Dataset:
     """The cohort a run was trained on."""
 
@@ -99,7 +107,7 @@ class Model:
     """Of pip, with the versions that fitted it."""
 
 
-LogItem: TypeAlias = Started | Ended | Params | Metrics | Tags | Dataset | Table | File | Model
+LogItem: TypeAlias = Started | Ended | Params | Metrics | Tags | ExperimentTags | Dataset | Table | File | Model
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -131,6 +139,7 @@ def run_description(config: RunConfig, rows: TrainingRows) -> Iterator[LogItem]:
             "mlflow.note.content": _note(config, rows),
         }
     )
+    yield ExperimentTags(saved_view(rows.endpoint))
     yield Dataset(
         name=card.title[:100],
         digest=rows.cohort.fingerprint[:12],

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from experiments.cli.output import interval_text, stdout
+from experiments.cli.output import stdout
+from experiments.interval_text import interval_text
 from experiments.run_report import Findings
 from training.evaluation.intervals import Interval
 from training.importance import SourceImportance

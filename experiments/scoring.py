@@ -48,20 +48,3 @@ def scored_rows(rows: TrainingRows, out_of_fold: OutOfFold, landmark_day: float)
 def scores_table(scores: Mapping[float, Scores]) -> pd.DataFrame:
     """Long table of every score with its interval: landmark_day, cause, horizon_days, metric, point, low, high."""
     return pd.DataFrame([{"landmark_day": day} | row for day, of_day in scores.items() for row in of_day.table()])
-
-
-def horizon_tables(scores: Mapping[float, Scores]) -> dict[str, pd.DataFrame]:
-    """A table for each horizon, by name (``scores_90d``): score, with interval as text, point, low, high.
-
-    MLflow's artifact view puts them side by side for several runs: it groups by the first column, which names one score
-    (``auc infection``, and the landmark where there are several), and shows the second.
-    """
-    table = scores_table(scores)
-    of_day = table["landmark_day"].map(" from day {:g}".format) if len(scores) > 1 else ""
-    table["score"] = table["metric"] + " " + table["cause"] + of_day
-    table["with interval"] = [
-        f"{point:.4g}" + ("" if np.isnan(low) else f" ({low:.4g} to {high:.4g})")
-        for point, low, high in table[["point", "low", "high"]].to_numpy(dtype=float)
-    ]
-    columns = ["score", "with interval", "point", "low", "high"]
-    return {f"scores_{days:g}d": part[columns] for days, part in table.groupby("horizon_days")}

@@ -34,17 +34,29 @@ def serve_command(home: Home, bento_tag: str, host: str, port: int) -> Command:
     return [sys.executable, *arguments, "--working-dir", str(CODE)], environment
 
 
-def ui_command(home: Home, host: str, port: int) -> Command:
-    """MLflow's server on the store, without its job runner."""
+def ui_command(
+    home: Home, host: str, port: int, *, allowed_hosts: str | None = None, cors_allowed_origins: str | None = None
+) -> Command:
+    """MLflow's server on the store, without its job runner.
+
+    Args:
+        home: The store.
+        host: Address to listen on.
+        port: Likewise.
+        allowed_hosts: Names, separated by commas, under which browsers may ask; MLflow's default is this machine's own.
+        cors_allowed_origins: Other sites, separated by commas, whose pages may ask.
+    """
     environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     store = ["--backend-store-uri", home.tracking_uri, "--default-artifact-root", home.mlflow_artifacts.as_uri()]
     address = ["--host", host, "--port", str(port), "--workers", "1"]
-    return [sys.executable, "-m", "mlflow", "server", *store, *address], environment
+    allowed = {"--allowed-hosts": allowed_hosts, "--cors-allowed-origins": cors_allowed_origins}
+    security = [word for option, value in allowed.items() if value is not None for word in (option, value)]
+    return [sys.executable, "-m", "mlflow", "server", *store, *address, *security], environment
 
 
-def experiments_url(address: str, experiment: str) -> str:
-    """Deep link to an experiment's runs; without the query MLflow opens in its mode for chat applications."""
-    return f"{address}/#/experiments/{experiment}/runs?workflowType=machine_learning"
+def address_of(host: str, port: int) -> str:
+    """Where a browser on this machine finds what listens on an address."""
+    return f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"  # noqa: S104  it is only read
 
 
 def require_free(host: str, port: int) -> None:
@@ -70,7 +82,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(command: list[str], environment: Mapping[str, str], ready_url: str, log: Path) -> Iterator[None]:
+def running(
+    command: list[str], environment: Mapping[str, str], ready_url: str, log: Path
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server until the block ends; it is stopped with all its children.
 
     Raises:
@@ -83,7 +97,7 @@ def running(command: list[str], environment: Mapping[str, str], ready_url: str, 
         )
     try:
         _wait_until_ready(process, ready_url, log)
-        yield
+        yield process
     finally:
         _stop(process)
 

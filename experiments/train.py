@@ -27,8 +27,9 @@ from experiments.log_items import File, LogItem, Metrics, Model, Table, Tags, he
 from experiments.pipeline_test import pipeline_test
 from experiments.run_page import RunFacts, analyse, read_record, write_card
 from experiments.run_report import Findings, write_report
-from experiments.scoring import horizon_tables, score, scores_table
+from experiments.scoring import score, scores_table
 from experiments.tracking import RunFolder, Tracker, deliver_dead, environment_tags, git_state, require_usable
+from experiments.ui_views import horizon_table, score_tags
 from features.cohort import write_yaml
 from features.encoder import PatientEncoder
 from features.errors import SequelaError
@@ -231,9 +232,9 @@ def _result(rows: TrainingRows, found: Findings) -> Iterator[LogItem]:
     yield Metrics(headline_metrics(found.scores))
     if found.pipeline is not None:
         yield Metrics({f"permutation_p/{rows.endpoint.causes[0]}": found.pipeline.p})
-    tables = {"scores": scores_table(found.scores)} | horizon_tables(found.scores)
-    for name, table in tables.items():
-        yield Table(f"{name}.json", {str(column): list(values) for column, values in table.items()})
+    yield Tags(score_tags(found.scores))
+    yield Table("by_horizon.json", horizon_table(found.scores))
+    yield Table("scores.json", {str(name): list(column) for name, column in scores_table(found.scores).items()})
     yield File(Path("report"))
     needed = ("numpy", "pandas", "pydantic", "safetensors", "torch")
     yield Model(Path(ARTIFACT), tuple(f"{name}=={version(name)}" for name in needed))

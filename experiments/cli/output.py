@@ -1,10 +1,9 @@
-"""Progress to stderr, tables and numbers to stdout."""
+"""Progress to stderr, tables to stdout."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from math import isfinite
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -39,12 +38,3 @@ def progress_bars() -> Iterator[Callable[[str], Advance]]:
             return advance
 
         yield bar
-
-
-def interval_text(point: float, low: float, high: float, *, percent: bool = False, digits: int = 3) -> str:
-    """Point and interval, e.g. ``0.712 [0.65, 0.77]``; a dash where undefined."""
-    if not isfinite(point):
-        return "–"
-    scale, digits = (100, 1) if percent else (1, digits)
-    shown = f"{point * scale:.{digits}f}"
-    return shown + (f" [{low * scale:.{digits}f}, {high * scale:.{digits}f}]" if isfinite(low) else "")

@@ -49,8 +49,6 @@ def train(
         leave()
 
 
-
-
 def predict(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="An artifact folder, a run, or champion[:ENDPOINT].")],
     cohort: Annotated[Path, typer.Argument(metavar="COHORT", help="A cohort folder; events may be absent.")],

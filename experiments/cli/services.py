@@ -49,25 +49,70 @@ def serve(
 
 
 def ui(
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[RUN…]", help="Instead of experiments: one run's page, or compare runs."),
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
+    allowed_hosts: Annotated[
+        str | None,
+        typer.Option(metavar="NAMES", help="Host names under which browsers may ask, e.g. lab.example:5000."),
+    ] = None,
+    cors_allowed_origins: Annotated[
+        str | None, typer.Option(metavar="URLS", help="Other sites whose pages may ask, e.g. https://lab.example.")
+    ] = None,
+    open_browser: Annotated[bool, typer.Option("--open", help="Open the first link in the browser.")] = False,
 ) -> None:
-    """Open the MLflow UI on the store, in the mode for model training.
+    """Open the MLflow UI on the store, in the mode for model training, and print links to its pages; Ctrl-C ends it.
 
-    Example: sequela ui --port 5000
+    Where MLFLOW_TRACKING_URI is a server, only the links are printed.
+
+    Examples: sequela ui --open
+
+              sequela ui cox network
     """
-    from experiments.home import Home
-    from experiments.services import experiments_url, require_free, ui_command
-    from experiments.tracking import open_store
+    import webbrowser
+    from contextlib import suppress
 
-    require_free(host, port)
+    from experiments.home import Home
+    from experiments.services import address_of, require_free, running, ui_command
+    from experiments.tracking import find_run, open_store
+    from experiments.ui_links import compare_link, experiment_links, remote_address, run_link
+    from features.errors import SequelaError
+
     home = Home.current()
+    remote = remote_address(home)
+    if remote is None:
+        require_free(host, port)
+    address = remote or address_of(host, port)
     client = open_store(home)
-    for experiment in client.search_experiments():
-        url = experiments_url(f"http://{host}:{port}", experiment.experiment_id)
-        typer.echo(f"{experiment.name:20} {url}", err=True)
-    command, environment = ui_command(home, host, port)
-    os.execve(sys.executable, command, environment)  # noqa: S606  signals reach MLflow directly
+    named = [find_run(client, run) for run in runs or ()]
+    if len(named) > 1:
+        links = [compare_link(address, named)]
+    else:
+        links = [run_link(address, run) for run in named] or experiment_links(client, address)
+
+    def show() -> None:
+        for link in links:
+            typer.echo(f"{link.subject:32} {link.page:9} {link.url}")
+        if open_browser:
+            webbrowser.open(links[0].url if links else address)
+
+    if remote is not None:
+        show()
+        return
+    command, environment = ui_command(
+        home, host, port, allowed_hosts=allowed_hosts, cors_allowed_origins=cors_allowed_origins
+    )
+    log = home.folder / "logs" / "ui.log"
+    with running(command, environment, f"{address}/health", log) as server:
+        show()
+        typer.echo(f"MLflow on {address}; Ctrl-C ends it", err=True)
+        with suppress(KeyboardInterrupt):
+            code = server.wait()
+            msg = f"MLflow ended by itself (exit code {code}); its log is {log}"
+            raise SequelaError(msg)
 
 
 def doctor() -> None:

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from experiments.log_items import (
     Dataset,
     Ended,
+    ExperimentTags,
     File,
     LogItem,
     Metrics,
@@ -28,9 +29,8 @@ from experiments.log_items import (
 RUN = ""
 """Key of the run itself; its children have names, such as ``fold 3``."""
 
-_KINDS: dict[str, TypeAdapter[Any]] = {
-    kind.__name__: TypeAdapter(kind) for kind in (Started, Ended, Params, Metrics, Tags, Dataset, Table, File, Model)
-}
+_ITEMS = (Started, Ended, Params, Metrics, Tags, ExperimentTags, Dataset, Table, File, Model)
+_KINDS: dict[str, TypeAdapter[Any]] = {kind.__name__: TypeAdapter(kind) for kind in _ITEMS}
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,19 @@ from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_ARTIFACTS
 
 from experiments.home import Home
-from experiments.log_items import Dataset, Ended, File, Metrics, Model, Params, Started, Status, Table, Tags
+from experiments.log_items import (
+    Dataset,
+    Ended,
+    ExperimentTags,
+    File,
+    Metrics,
+    Model,
+    Params,
+    Started,
+    Status,
+    Table,
+    Tags,
+)
 from experiments.tracking.events import RUN, Event
 from experiments.tracking.failures import RefusedError, asking
 from experiments.tracking.model import log_model
@@ -114,6 +126,9 @@ class Interpreter:
                 )
                 tags = [InputTag(name, value[:500]) for name, value in item.context.items()]
                 client.log_inputs(run_id, [DatasetInput(data, tags)])
+            case ExperimentTags(values):
+                for name, value in values.items():
+                    client.set_experiment_tag(client.get_run(run_id).info.experiment_id, name, value)
             case Table() as item:
                 _log_table(client, run_id, item)
             case File(path, folder):

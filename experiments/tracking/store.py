@@ -17,6 +17,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from experiments.home import Home
 from experiments.tracking.failures import OutageError, RefusedError, asking, shown
+from experiments.ui_views import NOTE
 from features.errors import SequelaError
 
 PARENT = "mlflow.parentRunId"
@@ -122,7 +123,7 @@ def experiment_id(client: MlflowClient, home: Home, name: str) -> str:
         local = home.tracking_uri.startswith("sqlite:")
         location = home.mlflow_artifacts.as_uri() + f"/{name}" if local else None
         try:
-            return str(client.create_experiment(name, artifact_location=location))
+            return str(client.create_experiment(name, location, {"mlflow.note.content": NOTE}))
         except MlflowException:  # another process was first
             experiment = client.get_experiment_by_name(name)
             if experiment is None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from browser import Browser, opened_browser
 
 from experiments.config import RunConfig, load_run
 from experiments.home import CONFIGS, Home
@@ -47,3 +49,12 @@ def run_config(cohort: Path) -> RunConfig:
         CONFIGS / "run" / "cox.yaml",
         [f"cohort={cohort}", "model={kind: cox, penalty: 50}", "validation={folds: 3, bootstrap: 20}"],
     )
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A real Chromium; without one the test is skipped."""
+    with opened_browser(tmp_path_factory.mktemp("profile")) as opened:
+        if opened is None:
+            pytest.skip("no Chromium is installed: pages are not opened in a browser")
+        yield opened

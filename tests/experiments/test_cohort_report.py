@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from browser import Browser
-from pages import Reader, assert_shown_well, opened_browser, serious_violations
+from pages import Reader, assert_shown_well, serious_violations
 
 from experiments.cohort_report import embedding_map, write_cohort_report
 from experiments.cohort_report.cell_sample import principal_components, quota
@@ -283,11 +282,6 @@ def test_robust_limits() -> None:
     assert limits.n_outside == 1
     assert robust_limits(np.ones(9)) is None
     assert robust_limits(np.arange(4.0)) is None
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    yield from opened_browser(tmp_path_factory.mktemp("profile"))
 
 
 @pytest.mark.parametrize("width", [390, 1280], ids=["phone", "desk"])

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import yaml
 from browser import Browser
-from pages import Reader, assert_shown_well, evaluated, opened_browser, serious_violations
+from pages import Reader, assert_shown_well, serious_violations
 
 from experiments.cli.reports import report
 from experiments.config import RunConfig, load_run
@@ -426,11 +426,6 @@ def test_another_cohort_is_refused_and_a_moved_one_is_found(simulated: Trained, 
         stored_record(client, simulated.home, run, moved)
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    yield from opened_browser(tmp_path_factory.mktemp("profile"))
-
-
 @pytest.mark.parametrize("width", [390, 1440], ids=["phone", "desk"])
 @pytest.mark.parametrize("name", ["simulated", "leipzig"])
 def test_a_browser_shows_it_without_errors_requests_or_overflow(
@@ -453,8 +448,7 @@ def test_paper_clips_nothing(browser: Browser, simulated: Trained, leipzig: Trai
     for run in (simulated, leipzig):
         browser.call("Emulation.setEmulatedMedia", media="print")
         browser.open(run.page.as_uri(), 720)  # A4 less its margins
-        wide = evaluated(
-            browser,
+        wide = browser.evaluate(
             "[...document.querySelectorAll('svg, table, pre, dl')].filter(e => e.getBoundingClientRect().right > 721)"
             ".map(e => e.textContent.slice(0, 60))",
         )
@@ -462,7 +456,7 @@ def test_paper_clips_nothing(browser: Browser, simulated: Trained, leipzig: Trai
         folded = (
             "[...document.querySelectorAll('details > :not(summary)')].every(e => e.getBoundingClientRect().height > 0)"
         )
-        assert evaluated(browser, folded) is True
+        assert browser.evaluate(folded) is True
         browser.call("Emulation.setEmulatedMedia", media="")
 
 

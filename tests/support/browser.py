@@ -4,10 +4,34 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import time
+from base64 import b64decode
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+BINARIES = ("chromium", "chromium-browser", "google-chrome")
+SAID = {"Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown"}
+"""Events of what a page writes to the console."""
+
+
+@contextmanager
+def opened_browser(profile: Path) -> Iterator[Browser | None]:
+    """A started browser until the block ends; None where no Chromium is installed."""
+    binary = next(filter(None, map(shutil.which, BINARIES)), None)
+    if binary is None:
+        yield None
+        return
+    browser = Browser(binary, profile)
+    try:
+        browser.start()
+        yield browser
+    finally:
+        browser.close()
 
 
 class Browser:
@@ -66,10 +90,35 @@ class Browser:
                 return result
             self.events.append(answer)
 
-    def open(self, url: str, width: int) -> None:
+    def evaluate(self, expression: str) -> Any:
+        """The value of a JavaScript expression in the page; an error of it fails."""
+        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
+
+    def wait_for(self, expression: str, seconds: float = 120) -> Any:
+        """Ask a page that draws itself until a JavaScript expression is true; its value."""
+        deadline = time.monotonic() + seconds
+        while not (value := self.evaluate(expression)):
+            assert time.monotonic() < deadline, f"not within {seconds:g} s: {expression}"
+            time.sleep(0.1)
+        return value
+
+    def screenshot(self) -> bytes:
+        """What is seen, as PNG."""
+        return b64decode(self.call("Page.captureScreenshot", format="png")["data"])
+
+    def said(self) -> list[dict[str, Any]]:
+        """What the page has written to the console since it was opened."""
+        return [event for event in self.events if event["method"] in SAID]
+
+    def open(self, url: str, width: int, height: int = 900) -> None:
+        """Load a page, also where only the part after the # differs from the one before."""
+        if "#" in url and url.partition("#")[0] == self.evaluate("location.href").partition("#")[0]:
+            self.open("about:blank", width)
         self.events.clear()
         self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
         )
         self.call("Page.navigate", url=url)
         while not any(event["method"] == "Page.loadEventFired" for event in self.events):

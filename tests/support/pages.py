@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
-import pytest
 from browser import Browser
 
 VOID = {"meta", "link", "br", "img", "hr"}
@@ -46,39 +42,19 @@ class Reader(HTMLParser):
             self.text.append(data)
 
 
-def opened_browser(profile: Path) -> Iterator[Browser]:
-    """A browser while a test module runs; skips where none is installed."""
-    binary = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if binary is None:
-        pytest.skip("no Chromium is installed: the page is not opened in a browser")
-    opened = Browser(binary, profile)
-    try:
-        opened.start()
-        yield opened
-    finally:
-        opened.close()
-
-
-def evaluated(browser: Browser, expression: str) -> Any:
-    found = browser.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
-    assert "exceptionDetails" not in found, found
-    return found["result"].get("value")
-
-
 def assert_shown_well(browser: Browser, page: Path, width: int) -> None:
     """No horizontal scroll, no word on the console, no request but for the page, and every figure drawn."""
     url = page.as_uri()
     browser.open(url, width)
-    viewport, content = evaluated(browser, "[innerWidth, document.documentElement.scrollWidth]")
+    viewport, content = browser.evaluate("[innerWidth, document.documentElement.scrollWidth]")
     assert viewport == width
     assert content <= width
-    loud = {"Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown"}
-    assert [event for event in browser.events if event["method"] in loud] == []
+    assert browser.said() == []
     asked = [e["params"]["request"]["url"] for e in browser.events if e["method"] == "Network.requestWillBeSent"]
     assert url in asked
     assert [other for other in asked if other != url and not other.startswith("data:")] == []
     drawn = "[...document.querySelectorAll('svg')].every(s => s.getBoundingClientRect().height > 60)"
-    assert evaluated(browser, drawn) is True
+    assert browser.evaluate(drawn) is True
 
 
 def serious_violations(browser: Browser, page: Path, scheme: str) -> list[list[str]]:
@@ -89,8 +65,8 @@ def serious_violations(browser: Browser, page: Path, scheme: str) -> list[list[s
     axe = Path(spec.origin).with_name("axe.min.js").read_text(encoding="utf-8")
     browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
     browser.open(page.as_uri(), 1280)
-    evaluated(browser, axe + "; 0")
-    result = json.loads(evaluated(browser, "axe.run(document, {}).then(found => JSON.stringify(found))"))
+    browser.evaluate(axe + "; 0")
+    result = json.loads(browser.evaluate("axe.run(document, {}).then(found => JSON.stringify(found))"))
     browser.call("Emulation.setEmulatedMedia", features=[])
     assert len(result["passes"]) > 10, "axe looked at the page"
     return [
