@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from features.schema import Frozen
+from training.by_kind import ByKind
+from training.custom_models import CustomConfig
+from training.models.custom import requirement_of
 
 
 class AalenJohansenConfig(Frozen):
@@ -133,9 +137,16 @@ class DeepHitConfig(Frozen):
 
 
 SingleConfig = (
-    AalenJohansenConfig | CoxConfig | FineGrayConfig | NetworkConfig | ForestConfig | BoostingConfig | DeepHitConfig
+    AalenJohansenConfig
+    | CoxConfig
+    | FineGrayConfig
+    | NetworkConfig
+    | ForestConfig
+    | BoostingConfig
+    | DeepHitConfig
+    | CustomConfig
 )
-"""Models of a patient's features that are made of no other model."""
+"""Models of a patient's features that are made of no other model; those of other packages are among them."""
 
 
 class MixtureConfig(Frozen):
@@ -143,7 +154,7 @@ class MixtureConfig(Frozen):
 
     kind: Literal["mixture"] = "mixture"
     members: Annotated[
-        tuple[Annotated[SingleConfig, Field(discriminator="kind")], ...],
+        tuple[Annotated[SingleConfig, ByKind()], ...],
         Field(min_length=2),
     ] = (CoxConfig(), NetworkConfig())
     weights: Literal["equal", "stacked"] | tuple[Annotated[float, Field(gt=0)], ...] | None = None
@@ -154,14 +165,14 @@ class RecalibratedConfig(Frozen):
     """Another model, level and spread of its hazards set right on its out-of-fold predictions."""
 
     kind: Literal["recalibrated"] = "recalibrated"
-    model: Annotated[SingleConfig | MixtureConfig, Field(discriminator="kind")]
+    model: Annotated[SingleConfig | MixtureConfig, ByKind()]
 
 
 class WithIntervalsConfig(Frozen):
     """Another model, with intervals of its risks and lower bounds of the time without events."""
 
     kind: Literal["with_intervals"] = "with_intervals"
-    model: Annotated[SingleConfig | MixtureConfig | RecalibratedConfig, Field(discriminator="kind")]
+    model: Annotated[SingleConfig | MixtureConfig | RecalibratedConfig, ByKind()]
     refits: Annotated[int, Field(ge=2)] = 25
     """Fits of the model to outcomes simulated from it; each costs as much time and room as the model itself."""
 
@@ -229,7 +240,7 @@ class SetTransformerConfig(CellNetworkConfig):
 
 ModelConfig = Annotated[
     SingleConfig | MixtureConfig | RecalibratedConfig | WithIntervalsConfig | AttentionConfig | SetTransformerConfig,
-    Field(discriminator="kind"),
+    ByKind(),
 ]
 
 
@@ -245,6 +256,21 @@ def has_network(model: ModelConfig) -> bool:
     if isinstance(model, RecalibratedConfig | WithIntervalsConfig):
         return has_network(model.model)
     return isinstance(model, NetworkConfig)
+
+
+def custom_requirements(model: ModelConfig) -> list[str]:
+    """Packages that provide models of which a model is made, as pip writes them."""
+    return sorted({requirement_of(kind) for kind in _custom_kinds(model)})
+
+
+def _custom_kinds(model: ModelConfig) -> Iterator[str]:
+    if isinstance(model, MixtureConfig):
+        for member in model.members:
+            yield from _custom_kinds(member)
+    elif isinstance(model, RecalibratedConfig | WithIntervalsConfig):
+        yield from _custom_kinds(model.model)
+    elif isinstance(model, CustomConfig):
+        yield model.kind
 
 
 class TrainerConfig(Frozen):
