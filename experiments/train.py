@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -27,18 +27,20 @@ from experiments.crossval import (
     tuned_model,
 )
 from experiments.data import TrainingRows, rows_of_run
+from experiments.definition import write_definition
 from experiments.example import example_patient
-from experiments.home import Home
-from experiments.log_items import File, LogItem, Metrics, Table, headline_metrics, run_description
+from experiments.home import RUN_FILE, Home
+from experiments.log_items import File, LogItem, Metrics, Table, Tags, headline_metrics, run_description
+from experiments.machine import machine_tags
 from experiments.pipeline_test import pipeline_test
 from experiments.run_report import Findings, write_report
 from experiments.scoring import score, scores_table
 from experiments.tracking import Tracker, experiment_id, git_state, open_store
-from features.cohort import write_yaml
 from features.encoder import PatientEncoder
 from features.errors import SequelaError
 from features.outcomes import Outcomes
 from training.artifact import Example, Manifest, TrainingCohort, answer_example, model_block, write_artifact
+from training.config import custom_requirements
 from training.evaluation.scores import Scores
 from training.fit import fit_risk_model
 from training.importance import SourceImportance, permutation_importance
@@ -46,7 +48,6 @@ from training.models.risk_model import FittedRiskModel
 from training.processes import from_leader, wait
 
 ARTIFACT = "artifact"
-RUN_FILE = "run.json"
 PERMUTED = "permuted"
 """Beside the folds: those of the permutation test."""
 
@@ -76,7 +77,9 @@ class RunResult:
     found: Findings
 
 
-def train(config: RunConfig, home: Home, progress: Progress, *, resume: bool = False) -> RunResult:
+def train(
+    config: RunConfig, home: Home, progress: Progress, *, resume: bool = False, tags: Mapping[str, str] | None = None
+) -> RunResult:
     """Carry out one run; where torchrun started several processes, the part of the leading one.
 
     Args:
@@ -84,6 +87,7 @@ def train(config: RunConfig, home: Home, progress: Progress, *, resume: bool = F
         home: The stores.
         progress: Told how far it is.
         resume: Go on with the unfinished run of the same configuration and cohort.
+        tags: Of a new run, beside those that every run has.
 
     Raises:
         SequelaError: The cohort or the configuration cannot be used, or there is nothing to resume.
@@ -93,7 +97,8 @@ def train(config: RunConfig, home: Home, progress: Progress, *, resume: bool = F
     clinic_alone = config.features.model_copy(update={"cells": (), "inflamix": False})
     PatientEncoder.fit(rows.patients, rows.cohort.card, clinic_alone)
     client = open_store(home)
-    tracker, folder = _resumed(client, home, config, rows) if resume else _started(client, home, config, rows)
+    began = _resumed(client, home, config, rows) if resume else _started(client, home, config, rows, tags or {})
+    tracker, folder = began
     from_leader(str(folder))
     wait()  # until the others have read what they need of it
     with tracker.ends_truthfully(), _record_of(folder):
@@ -104,7 +109,7 @@ def train(config: RunConfig, home: Home, progress: Progress, *, resume: bool = F
         manifest = _fit_final(rows, config, found.scores, tracker.run_id, folder / ARTIFACT, progress)
         write_report(rows, out_of_fold, found, config, folder / "report")
         tracker.log(_result(rows, found, folder / "report"))
-        _log_model(tracker.run_id, manifest, folder / ARTIFACT)
+        _log_model(tracker.run_id, manifest, folder / ARTIFACT, custom_requirements(config.model))
     return RunResult(tracker.run_id, tracker.experiment_id, folder, found)
 
 
@@ -132,16 +137,17 @@ def _findings(
     return Findings(score(rows, out_of_fold, config), importance, test)
 
 
-def _started(client: MlflowClient, home: Home, config: RunConfig, rows: TrainingRows) -> tuple[Tracker, Path]:
+def _started(
+    client: MlflowClient, home: Home, config: RunConfig, rows: TrainingRows, tags: Mapping[str, str]
+) -> tuple[Tracker, Path]:
     """A new run, in MLflow and on disk."""
     tracker = Tracker.start(client, experiment_id(client, home, config.experiment), config.name)
     folder = home.runs / tracker.run_id
     folder.mkdir(parents=True)
     identity = {"run_id": tracker.run_id, "config": config.digest(), "cohort": rows.cohort.fingerprint}
     _mark(folder, **identity, status="running", started=time.time())
-    write_yaml(folder / "config.yaml", config.model_dump(mode="json"))
-    tracker.log(run_description(config, rows))
-    tracker.log([File(folder / "config.yaml")])
+    tracker.log([*run_description(config, rows), Tags({**machine_tags(config), **tags})])
+    tracker.log(write_definition(folder, config))
     return tracker, folder
 
 
@@ -256,7 +262,7 @@ def _result(rows: TrainingRows, found: Findings, report: Path) -> Iterator[LogIt
         yield File(path)
 
 
-def _log_model(run_id: str, manifest: Manifest, artifact: Path) -> None:
+def _log_model(run_id: str, manifest: Manifest, artifact: Path, more_requirements: Sequence[str] = ()) -> None:
     """Log the artifact as a LoggedModel, from code, loadable with pickle forbidden."""
     code = Path(__file__).parent
     example = pd.DataFrame({"patient": [manifest.example.patient.model_dump_json()]})
@@ -274,7 +280,8 @@ def _log_model(run_id: str, manifest: Manifest, artifact: Path) -> None:
             signature=ModelSignature(Schema([ColSpec(DataType.string, "patient")]), Schema(outputs)),
             input_example=example,
             pip_requirements=[
-                f"{name}=={version(name)}" for name in ("numpy", "pandas", "pydantic", "safetensors", "torch")
+                *(f"{name}=={version(name)}" for name in ("numpy", "pandas", "pydantic", "safetensors", "torch")),
+                *more_requirements,
             ],
             model_type=manifest.model.kind,
             metadata={"provenance": manifest.training_cohort.provenance, "format": manifest.format},

@@ -62,11 +62,13 @@ class NetworkConfig(Frozen):
     score_weight: Annotated[float, Field(ge=0)] = 0.0
     """Weight of the integrated Brier score beside the likelihood; 2 and 10 changed nothing on public tables."""
     learning_rate: Annotated[float, Field(gt=0)] = 0.01
+    """Of AdamW."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.05
     """AdamW's decoupled decay, of all weights but the base hazards."""
     batch_rows: Annotated[int, Field(ge=1)] = 512
     """Rows of a mini-batch."""
     max_epochs: Annotated[int, Field(ge=1)] = 200
+    """Passes over the patients, at most."""
     patience: Annotated[int, Field(ge=1)] = 15
     """Epochs without an out-of-bag gain in any member and cause before training stops."""
 
@@ -76,6 +78,7 @@ class ForestConfig(Frozen):
 
     kind: Literal["forest"] = "forest"
     trees: Annotated[int, Field(ge=1)] = 200
+    """Each grown on patients drawn at random."""
     min_leaf: Annotated[int, Field(ge=1)] = 10
     """Rows in a leaf, at least."""
     max_features: Annotated[float, Field(gt=0, le=1)] = 1 / 3
@@ -99,6 +102,7 @@ class BoostingConfig(Frozen):
     patience: Annotated[int, Field(ge=1)] = 15
     """Rounds without a gain in the patients held out before a member stops."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.05
+    """Share of each tree's step that is taken."""
     leaves: Annotated[int, Field(ge=2)] = 6
     """Leaves of a tree, at most."""
     min_leaf: Annotated[int, Field(ge=1)] = 10
@@ -122,16 +126,19 @@ class DeepHitConfig(Frozen):
     own: Annotated[int, Field(ge=1)] = 32
     """Units of each cause's own layer."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of the units that are left out in a training step."""
     ranking: Annotated[float, Field(ge=0)] = 0.2
     """Weight of the ranking loss beside the likelihood."""
     sigma: Annotated[float, Field(gt=0)] = 0.1
     """Difference of incidences that the ranking loss takes for a large one."""
     learning_rate: Annotated[float, Field(gt=0)] = 0.003
+    """Of AdamW."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.05
     """AdamW's decoupled decay."""
     batch_rows: Annotated[int, Field(ge=1)] = 256
     """Rows of a mini-batch; pairs are ranked within one."""
     max_epochs: Annotated[int, Field(ge=1)] = 200
+    """Passes over the patients, at most."""
     patience: Annotated[int, Field(ge=1)] = 20
     """Epochs without a gain in the patients held out before training stops."""
 
@@ -157,6 +164,7 @@ class MixtureConfig(Frozen):
         tuple[Annotated[SingleConfig, ByKind()], ...],
         Field(min_length=2),
     ] = (CoxConfig(), NetworkConfig())
+    """Whose incidences are averaged."""
     weights: Literal["equal", "stacked"] | tuple[Annotated[float, Field(gt=0)], ...] | None = None
     """One a member; ``stacked``: fitted on out-of-fold predictions; absent: equal."""
 
@@ -166,6 +174,7 @@ class RecalibratedConfig(Frozen):
 
     kind: Literal["recalibrated"] = "recalibrated"
     model: Annotated[SingleConfig | MixtureConfig, ByKind()]
+    """Whose hazards are set right."""
 
 
 class WithIntervalsConfig(Frozen):
@@ -173,6 +182,7 @@ class WithIntervalsConfig(Frozen):
 
     kind: Literal["with_intervals"] = "with_intervals"
     model: Annotated[SingleConfig | MixtureConfig | RecalibratedConfig, ByKind()]
+    """Whose risks get intervals."""
     refits: Annotated[int, Field(ge=2)] = 25
     """Fits of the model to outcomes simulated from it; each costs as much time and room as the model itself."""
 
@@ -202,11 +212,13 @@ class CellNetworkConfig(Frozen):
     """Share of the rows that lose all their cells in a training step, and of the samples that the others lose: so the
     same model serves patients of whom no cell was measured."""
     learning_rate: Annotated[float, Field(gt=0)] = 0.002
+    """Of AdamW."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.05
     """AdamW's decoupled decay, of all weights but base hazards and biases."""
     batch_rows: Annotated[int, Field(ge=1)] = 64
     """Rows of a mini-batch, about: those of one patient stay together."""
     max_epochs: Annotated[int, Field(ge=1)] = 100
+    """Passes over the patients, at most."""
     patience: Annotated[int, Field(ge=1)] = 15
     """Epochs without an out-of-bag gain in any member before training stops."""
 
@@ -277,9 +289,11 @@ class TrainerConfig(Frozen):
     """Where and how Lightning trains; the same code path on CPU and GPU."""
 
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
+    """Where networks are trained; ``auto`` takes what is there."""
     devices: int | Literal["auto"] = 1
     """Of one process; several train together when torchrun starts as many processes."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed", "64-true"] = "32-true"
+    """Of the computation; the mixed ones compute in 16 bits what can be, and keep weights in 32."""
     accumulate_batches: Annotated[int, Field(ge=1)] = 1
     """Mini-batches whose gradients make one step."""
     compile: bool = False
@@ -287,7 +301,9 @@ class TrainerConfig(Frozen):
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 60.0
     """How often an unfinished fit keeps how far it is, at the end of an epoch."""
     gradient_clip_norm: Annotated[float, Field(gt=0)] = 5.0
+    """Longer gradients are shortened to this norm."""
     deterministic: bool = True
+    """Whether only algorithms are used that give the same numbers every time."""
 
 
 class ValidationConfig(Frozen):
@@ -327,7 +343,9 @@ class SearchRange(Frozen):
     """Numbers between two ends; whole ones where both ends are."""
 
     low: int | float
+    """Lower end."""
     high: int | float
+    """Upper end."""
     log: bool = False
     """Whether to search evenly on the logarithmic scale."""
 

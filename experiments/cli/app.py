@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from experiments.cli import cohorts, features, runs, services
+from experiments.cli import cohorts, configuration, doctor, features, reproduce, runs, services
 
 app = typer.Typer(
     name="sequela",
@@ -19,13 +19,17 @@ for command in (
     cohorts.simulate,
     cohorts.check,
     features.features,
+    configuration.init,
+    configuration.config,
+    configuration.schema,
     runs.train,
+    reproduce.reproduce,
     runs.leaderboard,
     runs.promote,
     runs.predict,
     services.serve,
     services.ui,
-    services.doctor,
+    doctor.doctor,
 ):
     app.command(command.__name__)(command)
 app.command("import")(cohorts.import_)
