@@ -31,7 +31,7 @@ def examine_installation() -> Iterator[Line]:
     yield from (_package(name) for name in PACKAGES)
     yield from (_ours(name) for name in OURS)
     if CONSTRAINTS.is_file():
-        yield tested_versions(CONSTRAINTS.read_text(encoding="utf-8"))
+        yield examine_versions(CONSTRAINTS.read_text(encoding="utf-8"))
     if find_spec("mlflow") is not None:
         yield _git()
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
@@ -56,7 +56,7 @@ def installed(name: str) -> str | None:
         return None
 
 
-def tested_versions(constraints: str) -> Line:
+def examine_versions(constraints: str) -> Line:
     """Whether the packages that are installed have the versions that are tested."""
     pins = [line.partition("==")[::2] for line in constraints.splitlines() if "==" in line]
     pairs = [(name.strip(), pin.split(";")[0].strip(), installed(name.strip())) for name, pin in pins]
