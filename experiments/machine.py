@@ -28,10 +28,11 @@ def processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        asked = ["sysctl", "-n", "machdep.cpu.brand_string"] if platform.system() == "Darwin" else ["true"]
-        done = subprocess.run(asked, capture_output=True, text=True, check=False)
-        return done.stdout.strip() or platform.processor() or platform.machine()
+    except (OSError, StopIteration):  # no Linux, or a processor that has no name there
+        if platform.system() != "Darwin":
+            return platform.processor() or platform.machine()
+        ask = ["sysctl", "-n", "machdep.cpu.brand_string"]
+        return subprocess.run(ask, capture_output=True, text=True, check=False).stdout.strip() or platform.machine()
 
 
 def graphics_cards() -> list[str]:

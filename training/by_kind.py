@@ -15,7 +15,7 @@ from pydantic import (
     ValidationError,
     ValidatorFunctionWrapHandler,
 )
-from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema  # deptry: ignore[DEP003]
 
 from training.custom_models import CustomConfig, find_custom_model
 from training.models.custom import MODELS, kinds_provided
