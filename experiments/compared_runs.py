@@ -15,8 +15,9 @@ from experiments.crossval import OutOfFold
 from experiments.data import TrainingRows, load_rows
 from experiments.home import Home
 from experiments.log_items import endpoint_digest
+from experiments.run_files import report_file
 from experiments.tracking import find_run
-from experiments.written_predictions import report_file, written_predictions
+from experiments.written_predictions import written_predictions
 from features.check import read_endpoint
 from features.config import FeatureConfig
 from features.errors import SequelaError

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import yaml
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from features.config import FeatureConfig
 from features.documents import load_mapping, validate
@@ -22,8 +22,15 @@ from training.search_space import check_space
 Config = TypeVar("Config", bound=Frozen)
 
 
+def _name_may_be_absent(schema: dict[str, Any]) -> None:
+    """In a file; `load_run` then takes the file's own name."""
+    schema["required"].remove("name")
+
+
 class RunConfig(Frozen):
     """One run: which patients, which endpoint, which features, which model, how validated."""
+
+    model_config = ConfigDict(json_schema_extra=_name_may_be_absent)
 
     name: str
     """What people call the run."""
@@ -36,9 +43,13 @@ class RunConfig(Frozen):
     also: tuple[Path, ...] = ()
     """YAMLs of other endpoints, whose events teach networks too; the run is scored and served for `endpoint` alone."""
     features: FeatureConfig = FeatureConfig()
+    """Which features the model sees."""
     model: ModelConfig
+    """Which model; its keys depend on `kind` (docs/models.md)."""
     trainer: TrainerConfig = TrainerConfig()
+    """Where and how networks are trained; the same code on CPU and GPU."""
     validation: ValidationConfig = ValidationConfig()
+    """How out-of-fold predictions are made; patients are kept whole."""
     tuning: TuningConfig | None = None
     """Settings of the model that are chosen in each training fold; absent: none."""
     seed: int = Field(default=0, ge=0)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 """The configurations that come with Sequela."""
+RUN_FILE = "run.json"
+"""In the folder of each run: how it stands."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,6 @@ from experiments.figures import calibration_figure, counts_figure, incidence_fig
 from experiments.importance_figure import importance_figure
 from experiments.scoring import scored_rows, scores_table
 from experiments.usefulness import counts_table, net_benefit_table
-from features.cohort import write_yaml
 from training.evaluation.intervals import Interval
 from training.evaluation.permutation import PermutationTest
 from training.evaluation.scores import Scores
@@ -40,7 +39,6 @@ def write_report(rows: TrainingRows, out_of_fold: OutOfFold, found: Findings, co
     folder.mkdir(exist_ok=True)
     predictions_table(rows, out_of_fold).to_parquet(folder / "oof_predictions.parquet", index=False)
     (folder / "splits.json").write_text(json.dumps(splits_record(rows, out_of_fold), indent=1), "utf-8")
-    write_yaml(folder / "run.yaml", config.model_dump(mode="json"))
     scores_table(found.scores).to_csv(folder / "scores.csv", index=False)
     if config.tuning is not None:
         tuning_table(folder.parent / "folds").to_csv(folder / "tuning.csv", index=False)

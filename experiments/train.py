@@ -20,21 +20,23 @@ from experiments.crossval import (
     tuned_model,
 )
 from experiments.data import TrainingRows, rows_of_run
+from experiments.definition import write_definition
 from experiments.example import example_patient
 from experiments.home import Home
 from experiments.leaks import LEAKS, named, suspects_in, write_suspects
 from experiments.log_items import File, LogItem, Metrics, Model, Table, Tags, headline_metrics, run_description
+from experiments.machine import machine_tags
 from experiments.pipeline_test import pipeline_test
 from experiments.run_page import RunFacts, analyse, read_record, write_card
 from experiments.run_report import Findings, write_report
 from experiments.scoring import score, scores_table
 from experiments.tracking import RunFolder, Tracker, deliver_dead, environment_tags, git_state, require_usable
 from experiments.ui_views import horizon_table, score_tags
-from features.cohort import write_yaml
 from features.encoder import PatientEncoder
 from features.errors import SequelaError
 from features.outcomes import Outcomes
 from training.artifact import Example, Manifest, TrainingCohort, answer_example, model_block, write_artifact
+from training.config import custom_requirements
 from training.evaluation.scores import Scores
 from training.fit import fit_risk_model
 from training.importance import SourceImportance, permutation_importance
@@ -72,7 +74,9 @@ class RunResult:
     """Of what was logged, how many items MLflow does not have yet; 0 unless its store did not answer."""
 
 
-def train(config: RunConfig, home: Home, progress: Progress, *, resume: bool = False) -> RunResult:
+def train(
+    config: RunConfig, home: Home, progress: Progress, *, resume: bool = False, tags: Mapping[str, str] | None = None
+) -> RunResult:
     """Carry out one run; where torchrun started several processes, the part of the leading one.
 
     Args:
@@ -80,6 +84,7 @@ def train(config: RunConfig, home: Home, progress: Progress, *, resume: bool = F
         home: The stores.
         progress: Told how far it is.
         resume: Go on with the unfinished run of the same configuration and cohort.
+        tags: Of a new run, beside those that every run has.
 
     Raises:
         SequelaError: The cohort or the configuration cannot be used, or there is nothing to resume.
@@ -92,7 +97,7 @@ def train(config: RunConfig, home: Home, progress: Progress, *, resume: bool = F
     suspects = suspects_in(rows.patients, rows.outcomes, rows.endpoint, rows.cohort.card, config.features)
     for suspect in suspects:
         stderr.print(f"leak suspect: {suspect}", highlight=False, markup=False, soft_wrap=True)
-    tracker = _resumed(home, config, rows) if resume else _started(home, config, rows)
+    tracker = _resumed(home, config, rows) if resume else _started(home, config, rows, tags or {})
     folder = tracker.folder
     with tracker.ends_truthfully():
         deliver_dead(home)
@@ -106,9 +111,9 @@ def train(config: RunConfig, home: Home, progress: Progress, *, resume: bool = F
         write_report(rows, out_of_fold, found, config, folder / "report")
         write_suspects(suspects, folder / "report" / "leak_suspects.json")
         made = RunFacts(tracker.run_id, tracker.started, environment_tags())
-        write_card(analyse(read_record(folder / "report", rows, made)), folder / "report")
+        write_card(analyse(read_record(folder / "report", config, rows, made)), folder / "report")
         tracker.log([Tags({LEAKS: named(suspects)})])
-        tracker.log(_result(rows, found))
+        tracker.log(_result(rows, found, config))
     return RunResult(tracker.run_id, tracker.folder, found, tracker.waiting)
 
 
@@ -136,13 +141,12 @@ def _findings(
     return Findings(score(rows, out_of_fold, config), importance, test)
 
 
-def _started(home: Home, config: RunConfig, rows: TrainingRows) -> Tracker:
+def _started(home: Home, config: RunConfig, rows: TrainingRows, tags: Mapping[str, str]) -> Tracker:
     """A new run, on disk and in MLflow."""
     identity = {"config": config.digest(), "cohort": rows.cohort.fingerprint}
     tracker = Tracker.start(home, config.experiment, config.name, **identity)
-    write_yaml(tracker.folder / "config.yaml", config.model_dump(mode="json"))
-    tracker.log(run_description(config, rows))
-    tracker.log([File(Path("config.yaml"))])
+    tracker.log([*run_description(config, rows), Tags({**machine_tags(config), **tags})])
+    tracker.log(write_definition(tracker.folder, config))
     return tracker
 
 
@@ -227,7 +231,7 @@ def _by_landmark(rows: TrainingRows) -> Iterator[tuple[float, Outcomes]]:
         yield day, rows.outcomes.take(np.flatnonzero(rows.patients.landmark_day == day))
 
 
-def _result(rows: TrainingRows, found: Findings) -> Iterator[LogItem]:
+def _result(rows: TrainingRows, found: Findings, config: RunConfig) -> Iterator[LogItem]:
     """What is known of a run once it is scored; figures stand at the root, where the compare page shows them."""
     yield Metrics(headline_metrics(found.scores))
     if found.pipeline is not None:
@@ -236,5 +240,5 @@ def _result(rows: TrainingRows, found: Findings) -> Iterator[LogItem]:
     yield Table("by_horizon.json", horizon_table(found.scores))
     yield Table("scores.json", {str(name): list(column) for name, column in scores_table(found.scores).items()})
     yield File(Path("report"))
-    needed = ("numpy", "pandas", "pydantic", "safetensors", "torch")
-    yield Model(Path(ARTIFACT), tuple(f"{name}=={version(name)}" for name in needed))
+    own = [f"{name}=={version(name)}" for name in ("numpy", "pandas", "pydantic", "safetensors", "torch")]
+    yield Model(Path(ARTIFACT), (*own, *custom_requirements(config.model)))

@@ -1,48 +1,48 @@
-"""What a finished run wrote, read again: from its folder here, or from its artifacts in a store elsewhere."""
+"""The out-of-fold predictions that a finished run wrote, read again."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from mlflow.exceptions import MlflowException
 from numpy.typing import NDArray
 
 from experiments.crossval import OutOfFold, even_grid
 from experiments.data import TrainingRows
 from experiments.home import Home
+from experiments.run_files import report_file
 from features.errors import SequelaError
 
 
-def report_file(client: MlflowClient, home: Home, run: Run, name: str) -> Path:
-    """A file of a run's report: here, or downloaded from the store.
-
-    Raises:
-        SequelaError: It is in neither.
-    """
-    local = home.runs / run.info.run_id / "report" / name
-    if local.is_file():
-        return local
-    try:
-        downloaded: str = client.download_artifacts(run.info.run_id, name)
-        return Path(downloaded)
-    except (MlflowException, OSError) as error:
-        msg = f"run {run.info.run_name}: {name} is neither in {local.parent} nor among its artifacts; train it again"
-        raise SequelaError(msg) from error
-
-
 def written_predictions(
-    client: MlflowClient, home: Home, run: Run, name: str, split: list[dict[str, object]], rows: TrainingRows
+    client: MlflowClient, home: Home, run: Run, name: str, split: list[dict[str, Any]], rows: TrainingRows
 ) -> OutOfFold:
-    """The written predictions, as an array over the rows.
+    """The written predictions of a run, from its folder here or from the store.
 
     Raises:
-        SequelaError: They are not those of the rows, the causes or the times.
+        SequelaError: They are not there, or not those of the rows, the causes or the times.
     """
     table = pd.read_parquet(report_file(client, home, run, "oof_predictions.parquet"))
+    return OutOfFold((), even_grid(rows.endpoint), incidence_over_rows(table, split, rows, name))
+
+
+def incidence_over_rows(
+    table: pd.DataFrame, split: list[dict[str, Any]], rows: TrainingRows, name: str
+) -> NDArray[np.float64]:
+    """Written predictions (repeats, rows, causes, times of the even grid); NaN for rows that were not tested.
+
+    Args:
+        table: As `experiments.crossval.predictions_table` makes it.
+        split: As `experiments.crossval.splits_record` makes it.
+        rows: The rows that were trained on.
+        name: Of the run, for what is said when they do not fit.
+
+    Raises:
+        SequelaError: The predictions are not those of the rows, the causes or the times.
+    """
     grid, causes = even_grid(rows.endpoint), pd.Index(rows.outcomes.causes)
     repeat_of = {fold["fold"]: fold["repeat"] for fold in split}
     days = rows.patients.landmark_day
@@ -61,4 +61,4 @@ def written_predictions(
     if not np.isin(n_written, (0, len(causes) * len(grid))).all() or (n_written != n_written[:1]).any():
         msg = f"run {name}: some of its predictions are missing; train it again"
         raise SequelaError(msg)
-    return OutOfFold((), grid, incidence)
+    return incidence

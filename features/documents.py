@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -144,15 +144,24 @@ def _keys_at(model: type[BaseModel], location: Iterable[str | int]) -> set[str]:
         below: list[Any] = []
         for kind in here:
             if not _is_model(kind):
-                below += get_args(kind)
+                below += _of_kind(get_args(kind), part)
             elif part in kind.model_fields:
                 below.append(kind.model_fields[part].annotation)
         here = [member for kind in below for member in _members(kind)]
     return {key for kind in here if _is_model(kind) for key in kind.model_fields}
 
 
+def _of_kind(options: tuple[Any, ...], part: str | int) -> list[Any]:
+    """Of a union of blocks told apart by their `kind`, the one that is meant; else all options."""
+    blocks = [block for option in options if _is_model(option) for block in (option, *option.__subclasses__())]
+    meant = [block for block in blocks if "kind" in block.model_fields and block.model_fields["kind"].default == part]
+    return meant or list(options)
+
+
 def _members(annotation: Any) -> tuple[Any, ...]:  # noqa: ANN401 - annotations are of any kind
-    """The members of an optional type, else the annotation itself."""
+    """The members of an optional type, else the annotation itself, without what annotates it."""
+    if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
     members = get_args(annotation)
     return members if type(None) in members else (annotation,)
 

@@ -79,7 +79,9 @@ class Thresholds(Frozen):
     """Limits of one measured variable, in its unit; time under or over each becomes a feature."""
 
     below: tuple[float, ...] = ()
+    """Time under each of these counts."""
     above: tuple[float, ...] = ()
+    """Time over each of these counts."""
 
     @field_validator("below", "above")
     @classmethod

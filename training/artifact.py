@@ -28,7 +28,8 @@ from features.encoder import PatientEncoder
 from features.errors import SequelaError
 from features.request import PatientRecord, to_patients
 from features.schema import Endpoint, Frozen
-from training.models.mixture import PREDICTORS, rebuild
+from training.models.custom import UnknownKindError
+from training.models.mixture import PREDICTORS, predictor_of, rebuild
 from training.models.risk_model import FittedRiskModel
 
 FORMAT = "sequela-artifact/1"
@@ -176,6 +177,9 @@ def read_artifact(folder: Path) -> Artifact:
         arrays = load_file(folder / WEIGHTS)
         model = _rebuild(manifest, arrays)
         worst = example_error(model, manifest.example)
+    except UnknownKindError as error:  # of a member
+        msg = f"{folder}: {error}"
+        raise SequelaError(msg) from error
     except (SafetensorError, LookupError, TypeError, ValueError, AttributeError, RuntimeError, SequelaError) as error:
         msg = f"{folder}: the manifest does not fit the weights ({type(error).__name__}); export the model again"
         raise SequelaError(msg) from error
@@ -233,9 +237,7 @@ def _read_manifest(path: Path) -> Manifest:
         raise SequelaError(msg)
     block = content.get("model")
     kind = block.get("kind") if isinstance(block, dict) else None
-    if not isinstance(kind, str) or kind not in PREDICTORS:
-        msg = f"{path}: model.kind = {kind}; known are {', '.join(PREDICTORS)}. Install a Sequela that knows it"
-        raise SequelaError(msg)
+    _require_known(path, kind)
     try:
         manifest = Manifest.model_validate(content)
     except ValidationError as error:
@@ -246,6 +248,17 @@ def _read_manifest(path: Path) -> Manifest:
         msg = f"{path}: does not match its own digest; the file was changed, copy it again"
         raise SequelaError(msg)
     return manifest
+
+
+def _require_known(path: Path, kind: object) -> None:
+    if not isinstance(kind, str):
+        msg = f"{path}: model.kind = {kind}; known are {', '.join(PREDICTORS)}. The manifest is damaged, copy it again"
+        raise SequelaError(msg)
+    try:
+        predictor_of(kind)
+    except UnknownKindError as error:
+        msg = f"{path}: {error} Built in are {', '.join(PREDICTORS)}; or install a Sequela that knows it"
+        raise SequelaError(msg) from error
 
 
 def _verify_files(folder: Path, manifest: Manifest) -> None:

@@ -7,6 +7,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from features.schema import Frozen
+from training.by_kind import ByKind
+from training.custom_models import CustomConfig
+from training.models.custom import requirement_of
 
 
 class AalenJohansenConfig(Frozen):
@@ -58,11 +61,13 @@ class NetworkConfig(Frozen):
     score_weight: Annotated[float, Field(ge=0)] = 0.0
     """Weight of the integrated Brier score beside the likelihood; 2 and 10 changed nothing on public tables."""
     learning_rate: Annotated[float, Field(gt=0)] = 0.01
+    """Of AdamW."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.05
     """AdamW's decoupled decay, of all weights but the base hazards."""
     batch_rows: Annotated[int, Field(ge=1)] = 512
     """Rows of a mini-batch."""
     max_epochs: Annotated[int, Field(ge=1)] = 200
+    """Passes over the patients, at most."""
     patience: Annotated[int, Field(ge=1)] = 15
     """Epochs without an out-of-bag gain in any member and cause before training stops."""
 
@@ -72,6 +77,7 @@ class ForestConfig(Frozen):
 
     kind: Literal["forest"] = "forest"
     trees: Annotated[int, Field(ge=1)] = 200
+    """Each grown on patients drawn at random."""
     min_leaf: Annotated[int, Field(ge=1)] = 10
     """Rows in a leaf, at least."""
     max_features: Annotated[float, Field(gt=0, le=1)] = 1 / 3
@@ -95,6 +101,7 @@ class BoostingConfig(Frozen):
     patience: Annotated[int, Field(ge=1)] = 15
     """Rounds without a gain in the patients held out before a member stops."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.05
+    """Share of each tree's step that is taken."""
     leaves: Annotated[int, Field(ge=2)] = 6
     """Leaves of a tree, at most."""
     min_leaf: Annotated[int, Field(ge=1)] = 10
@@ -118,16 +125,19 @@ class DeepHitConfig(Frozen):
     own: Annotated[int, Field(ge=1)] = 32
     """Units of each cause's own layer."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of the units that are left out in a training step."""
     ranking: Annotated[float, Field(ge=0)] = 0.2
     """Weight of the ranking loss beside the likelihood."""
     sigma: Annotated[float, Field(gt=0)] = 0.1
     """Difference of incidences that the ranking loss takes for a large one."""
     learning_rate: Annotated[float, Field(gt=0)] = 0.003
+    """Of AdamW."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.05
     """AdamW's decoupled decay."""
     batch_rows: Annotated[int, Field(ge=1)] = 256
     """Rows of a mini-batch; pairs are ranked within one."""
     max_epochs: Annotated[int, Field(ge=1)] = 200
+    """Passes over the patients, at most."""
     patience: Annotated[int, Field(ge=1)] = 20
     """Epochs without a gain in the patients held out before training stops."""
 
@@ -157,11 +167,13 @@ class CellNetworkConfig(Frozen):
     """Share of the rows that lose all their cells in a training step, and of the samples that the others lose: so the
     same model serves patients of whom no cell was measured."""
     learning_rate: Annotated[float, Field(gt=0)] = 0.002
+    """Of AdamW."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.05
     """AdamW's decoupled decay, of all weights but base hazards and biases."""
     batch_rows: Annotated[int, Field(ge=1)] = 64
     """Rows of a mini-batch, about: those of one patient stay together."""
     max_epochs: Annotated[int, Field(ge=1)] = 100
+    """Passes over the patients, at most."""
     patience: Annotated[int, Field(ge=1)] = 15
     """Epochs without an out-of-bag gain in any member before training stops."""
 
@@ -203,8 +215,9 @@ SingleConfig = (
     | DeepHitConfig
     | AttentionConfig
     | SetTransformerConfig
+    | CustomConfig
 )
-"""Models that are made of no other model."""
+"""Models that are made of no other model; those of other packages are among them."""
 
 
 class MixtureConfig(Frozen):
@@ -212,9 +225,10 @@ class MixtureConfig(Frozen):
 
     kind: Literal["mixture"] = "mixture"
     members: Annotated[
-        tuple[Annotated[SingleConfig, Field(discriminator="kind")], ...],
+        tuple[Annotated[SingleConfig, ByKind()], ...],
         Field(min_length=2),
     ] = (CoxConfig(), NetworkConfig())
+    """Whose incidences are averaged."""
     weights: Literal["equal", "stacked"] | tuple[Annotated[float, Field(gt=0)], ...] | None = None
     """One a member; ``stacked``: fitted on out-of-fold predictions; absent: equal."""
 
@@ -223,21 +237,23 @@ class RecalibratedConfig(Frozen):
     """Another model, level and spread of its hazards set right on its out-of-fold predictions."""
 
     kind: Literal["recalibrated"] = "recalibrated"
-    model: Annotated[SingleConfig | MixtureConfig, Field(discriminator="kind")]
+    model: Annotated[SingleConfig | MixtureConfig, ByKind()]
+    """Whose hazards are set right."""
 
 
 class WithIntervalsConfig(Frozen):
     """Another model, with intervals of its risks and lower bounds of the time without events."""
 
     kind: Literal["with_intervals"] = "with_intervals"
-    model: Annotated[SingleConfig | MixtureConfig | RecalibratedConfig, Field(discriminator="kind")]
+    model: Annotated[SingleConfig | MixtureConfig | RecalibratedConfig, ByKind()]
+    """Whose risks get intervals."""
     refits: Annotated[int, Field(ge=2)] = 25
     """Fits of the model to outcomes simulated from it; each costs as much time and room as the model itself."""
 
 
 ModelConfig = Annotated[
     SingleConfig | MixtureConfig | RecalibratedConfig | WithIntervalsConfig,
-    Field(discriminator="kind"),
+    ByKind(),
 ]
 
 
@@ -262,13 +278,20 @@ def single_models(model: ModelConfig) -> tuple[SingleConfig, ...]:
             return (model,)
 
 
+def custom_requirements(model: ModelConfig) -> list[str]:
+    """Packages that provide models of which a model is made, as pip writes them."""
+    return sorted({requirement_of(one.kind) for one in single_models(model) if isinstance(one, CustomConfig)})
+
+
 class TrainerConfig(Frozen):
     """Where and how Lightning trains; the same code path on CPU and GPU."""
 
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
+    """Where networks are trained; ``auto`` takes what is there."""
     devices: int | Literal["auto"] = 1
     """Of one process; several train together when torchrun starts as many processes."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed", "64-true"] = "32-true"
+    """Of the computation; the mixed ones compute in 16 bits what can be, and keep weights in 32."""
     accumulate_batches: Annotated[int, Field(ge=1)] = 1
     """Mini-batches whose gradients make one step."""
     compile: bool = False
@@ -276,7 +299,9 @@ class TrainerConfig(Frozen):
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 60.0
     """How often an unfinished fit keeps how far it is, at the end of an epoch."""
     gradient_clip_norm: Annotated[float, Field(gt=0)] = 5.0
+    """Longer gradients are shortened to this norm."""
     deterministic: bool = True
+    """Whether only algorithms are used that give the same numbers every time."""
 
 
 class ValidationConfig(Frozen):
@@ -316,7 +341,9 @@ class SearchRange(Frozen):
     """Numbers between two ends; whole ones where both ends are."""
 
     low: int | float
+    """Lower end."""
     high: int | float
+    """Upper end."""
     log: bool = False
     """Whether to search evenly on the logarithmic scale."""
 

@@ -39,6 +39,7 @@ from training.config import (
     sees_cells,
 )
 from training.conformal_fit import add_intervals
+from training.custom_models import CustomConfig, Fit, custom_fit
 from training.deephit_fit import fit_deephit
 from training.forest_fit import fit_forest
 from training.joint_fit import Task, fit_together
@@ -156,10 +157,10 @@ def _fit_predictor(
         case NetworkConfig():
             own = Task(x, outcomes, patients.patient_id)
             return _fit_hazards((own, *tasks), model, trainer, seed, listener, checkpoint)
-        case DeepHitConfig():
-            return fit_deephit(
-                x, outcomes, patients.patient_id, model, trainer, seed=seed, listener=listener, checkpoint=checkpoint
-            )
+        case DeepHitConfig() | CustomConfig():
+            fit: Fit = fit_deephit if isinstance(model, DeepHitConfig) else custom_fit(model.kind)
+            ids = patients.patient_id
+            return fit(x, outcomes, ids, model, trainer, seed=seed, listener=listener, checkpoint=checkpoint)
         case ForestConfig() | BoostingConfig():
             return _fit_trees(x, outcomes, patients.patient_id, model, seed)
         case AttentionConfig() | SetTransformerConfig():

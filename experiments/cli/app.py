@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import typer
 
-from experiments.cli import cohorts, comparing, features, promotion, reports, runs, services, sweeps, sync
+from experiments.cli import (
+    cohorts,
+    comparing,
+    configuration,
+    doctor,
+    features,
+    promotion,
+    reports,
+    reproduce,
+    runs,
+    services,
+    sweeps,
+    sync,
+)
 
 app = typer.Typer(
     name="sequela",
@@ -19,6 +32,9 @@ for command in (
     cohorts.simulate,
     cohorts.check,
     features.features,
+    configuration.init,
+    configuration.config,
+    configuration.schema,
     runs.train,
     sweeps.sweep,
     sync.sync,
@@ -26,11 +42,12 @@ for command in (
     comparing.compare,
     comparing.added_value,
     reports.report,
+    reproduce.reproduce,
     promotion.promote,
     runs.predict,
     services.serve,
     services.ui,
-    services.doctor,
+    doctor.doctor,
 ):
     app.command(command.__name__.replace("_", "-"))(command)
 app.command("import")(cohorts.import_)

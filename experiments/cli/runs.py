@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from experiments.cli.output import Advance
+    from experiments.train import Progress
 
 
 def train(
@@ -29,7 +34,6 @@ def train(
     configs = [load_run(path, overrides or []) for path in runs]
     with progress_bars() as bar:
         from experiments.assist import assist
-        from experiments.train import Progress
         from experiments.train import train as carry_out  # imports Lightning and MLflow: seconds
         from training.processes import join, leave, rank
 
@@ -38,15 +42,20 @@ def train(
             if rank():
                 assist(config, Home.current())
                 continue
-            steps = ("cells", "folds", "trials", "epochs", "permutations")
-            progress = Progress(*(bar(f"{config.name}: {step}") for step in steps))
-            result = carry_out(config, Home.current(), progress, resume=resume)
+            result = carry_out(config, Home.current(), run_progress(bar, config.name), resume=resume)
             print_findings(config.name, result.found)
             stderr.print(f"run {result.run_id}: report in {result.folder / 'report'}", highlight=False, soft_wrap=True)
             if result.waiting:
                 told = f"run {result.run_id}: {result.waiting} items wait for MLflow; `sequela sync` delivers them"
                 stderr.print(told, highlight=False, soft_wrap=True)
         leave()
+
+
+def run_progress(bar: Callable[[str], Advance], name: str) -> Progress:
+    """The progress bars of one run."""
+    from experiments.train import Progress
+
+    return Progress(*(bar(f"{name}: {step}") for step in ("cells", "folds", "trials", "epochs", "permutations")))
 
 
 def predict(

@@ -1,10 +1,9 @@
-"""Commands that start something: demo, serve, ui, doctor."""
+"""Commands that start something: demo, serve, ui."""
 
 from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -113,18 +112,3 @@ def ui(
             code = server.wait()
             msg = f"MLflow ended by itself (exit code {code}); its log is {log}"
             raise SequelaError(msg)
-
-
-def doctor() -> None:
-    """What is installed, which accelerator, which stores, and what is wrong. Exit 1 when something is.
-
-    Example: sequela doctor
-    """
-    from experiments.doctor import examine_installation
-
-    problems = 0
-    for line in examine_installation(Path(sys.prefix)):
-        typer.echo(f"{'ok  ' if line.ok else 'FAIL'} {line.subject:14} {line.detail}")
-        problems += not line.ok
-    if problems:
-        raise typer.Exit(1)

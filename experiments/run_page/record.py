@@ -17,7 +17,7 @@ from experiments.config import RunConfig
 from experiments.crossval import even_grid
 from experiments.data import TrainingRows
 from experiments.scoring import observed_from_landmark
-from features.documents import read_document
+from experiments.written_predictions import incidence_over_rows
 from features.errors import SequelaError
 from features.outcomes import Outcomes
 from features.patients import FloatArray, IntArray
@@ -109,18 +109,18 @@ class RunRecord:
         return known[-1] if known else horizons[0]
 
 
-def read_record(report: Path, rows: TrainingRows, facts: RunFacts) -> RunRecord:
+def read_record(report: Path, config: RunConfig, rows: TrainingRows, facts: RunFacts) -> RunRecord:
     """Read the report folder of a run.
 
     Args:
         report: The folder that `experiments.run_report.write_report` wrote.
+        config: The run.
         rows: The rows the run was trained on, or the same rows read again without their cells.
         facts: Which run it is.
 
     Raises:
         SequelaError: A file is missing or cannot be read, or the predictions are of other patients.
     """
-    config = read_document(report / "run.yaml", RunConfig)
     try:
         splits = json.loads((report / "splits.json").read_text("utf-8"))
         predictions = pd.read_parquet(report / "oof_predictions.parquet")
@@ -132,24 +132,6 @@ def read_record(report: Path, rows: TrainingRows, facts: RunFacts) -> RunRecord:
     except (OSError, ValueError) as error:
         msg = f"{report}: the report of the run cannot be read ({type(error).__name__}); train the run again"
         raise SequelaError(msg) from error
-    repeat_of = {int(split["fold"]): int(split["repeat"]) for split in splits}
-    incidence = _incidence(predictions, rows, repeat_of)
+    incidence = incidence_over_rows(predictions, splits, rows, config.name)
     grid = even_grid(rows.endpoint)
     return RunRecord(facts, config, rows, incidence, grid, scores, net_benefit, tables, permutation)
-
-
-def _incidence(predictions: pd.DataFrame, rows: TrainingRows, repeat_of: Mapping[int, int]) -> FloatArray:
-    """(repeats, rows, causes, times), from the long table that `predictions_table` wrote."""
-    causes, n_times = rows.outcomes.causes, len(even_grid(rows.endpoint))
-    block = len(causes) * n_times
-    heads = predictions.iloc[::block]
-    known = pd.MultiIndex.from_arrays([rows.patients.patient_id.astype(str), rows.patients.landmark_day])
-    row = known.get_indexer(pd.MultiIndex.from_arrays([heads["patient_id"].astype(str), heads["landmark_day"]]))
-    named = predictions["cause"].to_numpy()[:block:n_times] if len(predictions) else np.array([])
-    if len(predictions) % block or (row < 0).any() or tuple(named) != causes:
-        msg = "oof_predictions.parquet: the predictions are of other patients or causes; give the run's own cohort"
-        raise SequelaError(msg)
-    incidence = np.full((max(repeat_of.values()) + 1, len(rows.patients), len(causes), n_times), np.nan)
-    repeat = heads["fold"].map(repeat_of).to_numpy(dtype=np.int64)
-    incidence[repeat, row] = predictions["incidence"].to_numpy(dtype=float).reshape(-1, len(causes), n_times)
-    return incidence

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,12 +10,14 @@ from tempfile import TemporaryDirectory
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from experiments.config import RunConfig
+from experiments.config import RunConfig, load_run
 from experiments.data import TrainingRows, load_rows
+from experiments.definition import RUN_YAML
 from experiments.home import Home
+from experiments.log_items import endpoint_digest
+from experiments.run_files import report_file
 from experiments.run_page.record import RunFacts, RunRecord, read_record
 from features.check import read_endpoint
-from features.documents import read_document
 from features.errors import SequelaError
 
 
@@ -34,17 +35,17 @@ def stored_record(client: MlflowClient, home: Home, run: Run, cohort: Path | Non
     """
     facts = RunFacts(run.info.run_id, run.info.start_time / 1000, run.data.tags)
     with _report_folder(client, home, run) as report:
-        config = read_document(report / "run.yaml", RunConfig)
-        return read_record(report, _rows(config, run, home, cohort or config.cohort), facts)
+        config = load_run(report_file(client, home, run, RUN_YAML))
+        return read_record(report, config, _rows(config, run, home, cohort or config.cohort), facts)
 
 
 @contextmanager
 def _report_folder(client: MlflowClient, home: Home, run: Run) -> Iterator[Path]:
     here = home.runs / run.info.run_id / "report"
-    if (here / "run.yaml").exists():
+    if (here / "splits.json").exists():
         yield here
         return
-    if "run.yaml" not in {file.path for file in client.list_artifacts(run.info.run_id)}:
+    if "splits.json" not in {file.path for file in client.list_artifacts(run.info.run_id)}:
         msg = f"run {run.info.run_name}: it left no report; only finished runs have one. Go on with --resume"
         raise SequelaError(msg)
     with TemporaryDirectory() as folder:
@@ -57,8 +58,7 @@ def _report_folder(client: MlflowClient, home: Home, run: Run) -> Iterator[Path]
 def _rows(config: RunConfig, run: Run, home: Home, cohort: Path) -> TrainingRows:
     """The rows of the run without their cells, which nothing here looks at."""
     endpoint = read_endpoint(config.endpoint)
-    digest = hashlib.sha256(endpoint.model_dump_json().encode()).hexdigest()[:12]
-    if digest != run.data.tags.get("sequela.endpoint_digest"):
+    if endpoint_digest(endpoint) != run.data.tags.get("sequela.endpoint_digest"):
         msg = f"{config.endpoint}: changed since run {run.info.run_name} was trained; restore it, or train again"
         raise SequelaError(msg)
     if not cohort.is_dir():

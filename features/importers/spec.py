@@ -58,7 +58,7 @@ class TableVariable(Variable):
     rename: str | None = None
     """Name in the cohort, where it is not the column's."""
 
-    @field_validator("levels", mode="before")
+    @field_validator("levels", mode="before", json_schema_input_type=tuple[str | int | float, ...] | None)
     @classmethod
     def _levels_as_text(cls, levels: object) -> object:
         if not isinstance(levels, Sequence) or isinstance(levels, str):

@@ -33,16 +33,6 @@ def test_every_command_has_help_with_an_example(name: str) -> None:
     assert "Example" in done.stdout
 
 
-def test_help_and_check_touch_no_heavy_library() -> None:
-    code = (
-        "import sys; from experiments.cli.app import app; import experiments.advice, experiments.cli.output;"
-        "import features.check;"
-        "print([m for m in ('torch', 'lightning', 'mlflow', 'anndata', 'bentoml', 'matplotlib') if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
-
-
 def test_check_says_everything_at_once_and_fails(cohort: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(cohort, broken)
@@ -102,9 +92,3 @@ def test_simulate_refuses_to_overwrite(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "not empty" in done.stderr
     assert (tmp_path / "mine" / "data.csv").read_text() == "precious"
-
-
-def test_doctor_finds_this_installation_sound(home: Home) -> None:
-    done = sequela("doctor")
-    assert done.returncode == 0, done.stdout
-    assert "accelerator" in done.stdout

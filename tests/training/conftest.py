@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
+from custom_package import KIND, install
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 from features.cells.bag import Bags, CellBag
 from features.cells.summary import CellSummary, summarise
@@ -241,15 +243,25 @@ def outcomes_for() -> Callable[[Patients, int], Outcomes]:
 
 
 @pytest.fixture(scope="session")
-def fit() -> Callable[..., FittedRiskModel]:
+def custom_package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The package of docs/custom_models.md is installed; the kind that it provides."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(install(tmp_path_factory.mktemp("site-packages")))
+        yield KIND
+
+
+@pytest.fixture(scope="session")
+def fit(custom_package: str) -> Callable[..., FittedRiskModel]:
     """`fit(kind, patients, seed=0, features=…)`: a model fitted on patients and outcomes that follow from them."""
+    custom: ModelConfig = TypeAdapter(ModelConfig).validate_python({"kind": custom_package})
+    models = MODELS | {custom_package: custom}
 
     def _fit(
         kind: str, patients: Patients, seed: int = 0, features: FeatureConfig | None = None, card: CohortCard = CARD
     ) -> FittedRiskModel:
         outcomes = make_outcomes(patients, 1)
         config = features or FeatureConfig(pseudobulk_components=3)
-        return fit_risk_model(patients, outcomes, card, config, MODELS[kind], CPU, seed=seed)
+        return fit_risk_model(patients, outcomes, card, config, models[kind], CPU, seed=seed)
 
     return _fit
 

@@ -145,7 +145,7 @@ def test_a_weight_too_few_is_refused(study: tuple[Any, Outcomes]) -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        pytest.param({"kind": "oracle"}, "does not match any of the expected tags", id="unknown kind"),
+        pytest.param({"kind": "oracle"}, "no model has the kind oracle", id="unknown kind"),
         pytest.param({"kind": "cox", "penalty": 0}, "greater than 0", id="no penalty"),
         pytest.param({"kind": "network", "members": 1}, "greater than or equal to 2", id="one member"),
         pytest.param({"kind": "network", "layers": 3}, "Extra inputs", id="unknown key"),

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from custom_package import KIND
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -35,6 +36,7 @@ KINDS = (
     "boosting",
     "deephit",
     *CELL_KINDS,
+    KIND,  # of another package
 )
 TIMES = np.array([0.0, 0.5, 1.0, 7.0, 30.0, 90.0, 180.5, 365.0, 1000.0, 1e5])
 Fitted = Callable[[str], FittedRiskModel]
@@ -48,7 +50,7 @@ def values(model: FittedRiskModel, patients: Patients) -> NDArray[np.float64]:
 
 
 def test_every_predictor_is_tested_here() -> None:
-    assert set(KINDS) == set(PREDICTORS)
+    assert set(KINDS) == {*PREDICTORS, KIND}
 
 
 @every_model

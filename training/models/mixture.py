@@ -13,6 +13,7 @@ from training.models.bag_network import AttentionNetwork, SetTransformer
 from training.models.boosting import Boosting
 from training.models.conformal import WithIntervals
 from training.models.cox import CauseSpecificCox
+from training.models.custom import custom_predictor
 from training.models.deephit import DeepHit
 from training.models.fine_gray import FineGray
 from training.models.forest import Forest
@@ -91,13 +92,23 @@ PREDICTORS: dict[str, type[Predictor]] = {
         SetTransformer,
     )
 }
-"""Every predictor that an artifact may hold, by kind."""
+"""Every predictor of ours that an artifact may hold, by kind; installed packages may provide more."""
+
+
+def predictor_of(kind: str) -> type[Predictor]:
+    """The predictor class of a kind, ours or an installed package's.
+
+    Raises:
+        SequelaError: There is none, or the package that provides it is broken.
+    """
+    return PREDICTORS[kind] if kind in PREDICTORS else custom_predictor(kind)
 
 
 def rebuild(kind: str, sizes: Sizes, arrays: Arrays) -> Predictor:
     """The predictor of a kind from its state.
 
     Raises:
-        KeyError: The kind, or an array, is unknown.
+        SequelaError: The kind is unknown.
+        KeyError: An array is absent.
     """
-    return PREDICTORS[kind].from_state(sizes, arrays)
+    return predictor_of(kind).from_state(sizes, arrays)
