@@ -25,7 +25,7 @@ from experiments.log_items import File, LogItem, Metrics, Model, Table, headline
 from experiments.pipeline_test import pipeline_test
 from experiments.run_report import Findings, write_report
 from experiments.scoring import horizon_tables, score, scores_table
-from experiments.tracking import RunFolder, Tracker, deliver_dead, git_state, require_usable
+from experiments.tracking import RunFolder, Tracker, deliver_left, git_state, require_usable
 from features.cohort import write_yaml
 from features.encoder import PatientEncoder
 from features.errors import SequelaError
@@ -88,7 +88,7 @@ def train(config: RunConfig, home: Home, progress: Progress, *, resume: bool = F
     tracker = _resumed(home, config, rows) if resume else _started(home, config, rows)
     folder = tracker.folder
     with tracker.ends_truthfully():
-        deliver_dead(home)
+        deliver_left(home)
         from_leader(str(folder))
         wait()  # until the others have read what they need of it
         told = progress.folds, progress.trials, progress.epochs

@@ -14,19 +14,18 @@ from __future__ import annotations
 from experiments.tracking.environment import git_state
 from experiments.tracking.run_folder import RunFolder
 from experiments.tracking.store import PARENT, experiment_id, find_run, open_store, require_usable
-from experiments.tracking.sync import deliver_dead, settle, sync
+from experiments.tracking.sync import deliver_left, sync
 from experiments.tracking.tracker import Tracker
 
 __all__ = [
     "PARENT",
     "RunFolder",
     "Tracker",
-    "deliver_dead",
+    "deliver_left",
     "experiment_id",
     "find_run",
     "git_state",
     "open_store",
     "require_usable",
-    "settle",
     "sync",
 ]
