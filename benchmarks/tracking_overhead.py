@@ -75,7 +75,7 @@ def train_once(kind: str, cohort: Path, home: Path, repeats: int) -> None:
 
     if kind == "untracked":
         train.Tracker = Untracked  # type: ignore[assignment,misc]
-        train.require_usable = train.deliver_dead = lambda home: None
+        train.require_usable = train.deliver_left = lambda home: None
     validation = f"validation={{folds: 5, repeats: {repeats}, bootstrap: 50}}"
     config = load_run(CONFIGS / "run" / "network.yaml", [f"cohort={cohort}", validation, "trainer.accelerator=cpu"])
     began = time.perf_counter()

@@ -30,7 +30,7 @@ from experiments.pipeline_test import pipeline_test
 from experiments.run_page import RunFacts, analyse, read_record, write_card
 from experiments.run_report import Findings, write_report
 from experiments.scoring import score, scores_table
-from experiments.tracking import RunFolder, Tracker, deliver_dead, environment_tags, git_state, require_usable
+from experiments.tracking import RunFolder, Tracker, deliver_left, environment_tags, git_state, require_usable
 from experiments.ui_views import horizon_table, score_tags
 from features.encoder import PatientEncoder
 from features.errors import SequelaError
@@ -100,7 +100,7 @@ def train(
     tracker = _resumed(home, config, rows) if resume else _started(home, config, rows, tags or {})
     folder = tracker.folder
     with tracker.ends_truthfully():
-        deliver_dead(home)
+        deliver_left(home)
         from_leader(str(folder))
         wait()  # until the others have read what they need of it
         told = progress.folds, progress.trials, progress.epochs

@@ -15,20 +15,19 @@ from experiments.tracking.environment import environment_tags, git_state
 from experiments.tracking.finding import find_run
 from experiments.tracking.run_folder import RunFolder
 from experiments.tracking.store import PARENT, experiment_id, open_store, require_usable
-from experiments.tracking.sync import deliver_dead, settle, sync
+from experiments.tracking.sync import deliver_left, sync
 from experiments.tracking.tracker import Tracker
 
 __all__ = [
     "PARENT",
     "RunFolder",
     "Tracker",
-    "deliver_dead",
+    "deliver_left",
     "environment_tags",
     "experiment_id",
     "find_run",
     "git_state",
     "open_store",
     "require_usable",
-    "settle",
     "sync",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from math import inf
 
 from experiments.tracking.failures import OutageError
 from experiments.tracking.interpreter import Interpreter
@@ -61,7 +62,10 @@ class Courier:
             self._system.sample()
             if time.monotonic() >= due:
                 due = self._attempt()
-        self._attempt()
+        left = inf
+        while (waiting := self._interpreter.waiting) and waiting < left:  # until an attempt delivers nothing
+            left = waiting
+            self._attempt()
 
     def _attempt(self) -> float:
         """Deliver; when to do so again."""

@@ -60,6 +60,11 @@ class Interpreter:
         """MLflow's id of the run; None until the store has answered once."""
         return self._folder.outbox.delivered().runs.get(RUN)
 
+    @property
+    def waiting(self) -> int:
+        """Events that MLflow does not have yet."""
+        return self._folder.outbox.waiting()
+
     def deliver(self) -> None:
         """Deliver everything that waits, in order.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,9 @@ from experiments.tracking.interpreter import Interpreter
 from experiments.tracking.run_folder import RunFolder
 from experiments.tracking.tracker import end_open_runs
 from features.errors import SequelaError
+
+LONGEST_SECONDS = 10.0
+"""Before a run, for what earlier ones have left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,19 +29,6 @@ class Synced:
     """Whether its process had been killed; the run is marked so."""
     refused: tuple[str, ...]
     """What MLflow would not take."""
-
-
-def settle(home: Home) -> list[RunFolder]:
-    """Mark runs KILLED whose process is no more, with their children; nothing is sent.
-
-    Returns:
-        Their folders.
-    """
-    dead = [folder for folder in RunFolder.all_of(home) if folder.status == "running" and folder.take()]
-    for folder in dead:
-        _settle(folder)
-        folder.release()
-    return dead
 
 
 def _settle(folder: RunFolder) -> bool:
@@ -96,13 +87,12 @@ def _deliver(home: Home, folder: RunFolder) -> Synced:
     return Synced(folder.path.name, waiting, killed, tuple(interpreter.refused))
 
 
-def deliver_dead(home: Home) -> None:
-    """Settle runs whose process is no more, and let MLflow know if it answers; otherwise `sync` does later."""
-    for folder in settle(home):
-        if folder.take():
-            try:
-                _deliver(home, folder)
-            except SequelaError:
+def deliver_left(home: Home) -> None:
+    """What `sync` does, as far as it goes in a few seconds: nobody waits long for what others have left."""
+    began = time.monotonic()
+    try:
+        for _ in sync(home):
+            if time.monotonic() - began > LONGEST_SECONDS:
                 return
-            finally:
-                folder.release()
+    except SequelaError:  # the store does not answer; the run at hand will say so
+        return

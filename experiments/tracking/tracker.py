@@ -98,7 +98,7 @@ class Tracker:
     @property
     def waiting(self) -> int:
         """Events that MLflow does not have yet."""
-        return self._folder.outbox.waiting()
+        return self._interpreter.waiting
 
     @property
     def started(self) -> float:

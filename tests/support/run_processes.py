@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import time
 from collections.abc import Mapping
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import pytest
+
 from experiments.config import RunConfig
 from experiments.home import Home
+from experiments.tracking import sync
+from features.errors import SequelaError
 
 _PROCESSES = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload(["experiments.train", "training.lightning_run", "matplotlib.pyplot", "mlflow.pyfunc"])
@@ -20,6 +25,18 @@ def start_run(config: RunConfig, home: Home, environment: Mapping[str, str], *, 
     process = _PROCESSES.Process(target=_train, args=(config, home.folder, dict(environment), resume))
     process.start()
     return process
+
+
+def deliver_all(home: Home) -> None:
+    """Deliver what a server that is out of breath did not take at the end of a run."""
+    for _ in range(20):
+        try:
+            list(sync(home))
+        except SequelaError:
+            time.sleep(1)
+        else:
+            return
+    pytest.fail("the server does not take what waits")
 
 
 def _train(config: RunConfig, home: Path, environment: dict[str, str], resume: bool) -> None:

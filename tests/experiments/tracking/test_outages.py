@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from run_processes import deliver_all
 from tracking_servers import MlflowServer
 
 from experiments.home import Home
@@ -42,18 +43,6 @@ def losses(run_id: str, home: Home) -> list[float]:
 EVERY_LOSS = [step / N_STEPS for step in range(N_STEPS)]
 
 
-def delivered(home: Home) -> None:
-    """What a server that is still out of breath did not take at the end of the run."""
-    for _ in range(20):
-        try:
-            list(sync(home))
-        except SequelaError:
-            time.sleep(1)
-        else:
-            return
-    pytest.fail("the server does not take what waits")
-
-
 def test_a_server_that_is_frozen_for_a_while_loses_nothing(
     server: MlflowServer, home: Home, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -63,7 +52,7 @@ def test_a_server_that_is_frozen_for_a_while_loses_nothing(
     server.signal(signal.SIGSTOP)
     threading.Timer(4, lambda: server.signal(signal.SIGCONT)).start()
     longest = train_a_little(tracker, 5)
-    delivered(home)
+    deliver_all(home)
     (folder,) = home.runs.iterdir()
     assert losses(folder.name, home) == EVERY_LOSS
     assert open_store(home).get_run(folder.name).info.status == "FINISHED"
@@ -94,7 +83,7 @@ def test_a_run_whose_server_dies_and_one_that_begins_without_are_delivered_later
     assert done.returncode == 0, done.stderr
     run = find_run(open_store(home), key)
     assert f"run {run.info.run_id}: {N_STEPS + 3} items delivered" in done.stdout
-    delivered(home)
+    deliver_all(home)
     assert list(sync(home)) == []
     assert (run.info.status, run.data.params) == ("FINISHED", {"seed": "0"})
     assert began - 0.1 <= run.info.start_time / 1000 <= run.info.end_time / 1000 <= ended + 0.1
