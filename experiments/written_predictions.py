@@ -23,12 +23,11 @@ def report_file(client: MlflowClient, home: Home, run: Run, name: str) -> Path:
     Raises:
         SequelaError: It is in neither.
     """
-    local = home.runs / run.info.run_id / "report" / name
+    local = home.runs / str(run.info.run_id) / "report" / name
     if local.is_file():
         return local
     try:
-        downloaded: str = client.download_artifacts(run.info.run_id, name)
-        return Path(downloaded)
+        return Path(str(client.download_artifacts(run.info.run_id, name)))
     except (MlflowException, OSError) as error:
         msg = f"run {run.info.run_name}: {name} is neither in {local.parent} nor among its artifacts; train it again"
         raise SequelaError(msg) from error
