@@ -18,13 +18,12 @@ def report_file(client: MlflowClient, home: Home, run: Run, name: str) -> Path:
     Raises:
         SequelaError: It is in neither.
     """
-    folder = home.runs / run.info.run_id
+    folder = home.runs / str(run.info.run_id)
     for local in (folder / "report" / name, folder / name):
         if local.is_file():
             return local
     try:
-        downloaded: str = client.download_artifacts(run.info.run_id, name)
-        return Path(downloaded)
+        return Path(str(client.download_artifacts(run.info.run_id, name)))
     except (MlflowException, OSError) as error:
         msg = f"run {run.info.run_name}: {name} is neither in {folder} nor among its artifacts; train it again"
         raise SequelaError(msg) from error

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mlflow import MlflowClient
-from recorded_runs import record
 
 from benchmarks.planted import CARD, Effect, planted
 from experiments.added_value import (
@@ -26,11 +25,12 @@ from experiments.cell_test import cell_test
 from experiments.compared_runs import ComparedRun, ComparedRuns
 from experiments.config import RunConfig, load_run
 from experiments.crossval import Unheard, cross_validate
-from experiments.data import TrainingRows, rows_of_run
+from experiments.data import TrainingRows
 from experiments.home import CONFIGS, Home
 from experiments.question_cells import Question
-from experiments.tracking import open_store
-from features.check import read_cohort
+from experiments.tracking import find_run, open_store
+from features.check import read_cohort, read_endpoint
+from features.cohort import write_yaml
 from features.errors import SequelaError
 from features.patients import Samples
 from features.schema import Endpoint, EventRule
@@ -166,25 +166,36 @@ def test_thresholds_lie_near_the_observed_risk(risk: float, expected: tuple[floa
     assert sensible_thresholds(risk) == expected
 
 
-def test_the_command_answers_resumes_and_logs(home: Home, config: RunConfig) -> None:
-    client, pair = open_store(home), []
-    rows = rows_of_run(config, home)
-    for one in (clinic_twin(config), config):
-        incidence = cross_validate(rows, one, home.folder / one.name, Unheard()).incidence
-        pair.append(record(client, home, one, rows, incidence))
+def test_the_command_trains_what_is_missing_answers_and_logs(home: Home, cohort: Path, tmp_path: Path) -> None:
+    """Of a configuration: the run and its twin are trained; asked again with exchanges, neither is trained again."""
+    endpoint = tmp_path / "endpoint.yaml"
+    severe = read_endpoint(CONFIGS / "endpoint" / "severe_infection.yaml")
+    write_yaml(endpoint, severe.model_copy(update={"landmark_days": (0.0,)}).model_dump(mode="json"))
+    features = {"baseline": ["age"], "measurements": [], "events": [], "cells": ["composition"]}
+    content = {"experiment": "trial", "cohort": str(cohort), "endpoint": str(endpoint), "features": features}
+    content |= {"model": {"kind": "cox", "penalty": 50}, "validation": {"folds": 2, "bootstrap": 20}}
+    write_yaml(tmp_path / "cells.yaml", content)
 
-    def ask(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([SEQUELA, "added-value", *words], capture_output=True, text=True, check=False)
+    def ask(permutations: int) -> str:
+        words = ["added-value", tmp_path / "cells.yaml", "--permutations", permutations, "--bootstrap", 100]
+        done = subprocess.run([SEQUELA, *map(str, words)], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
-    done = ask("cells_clinic", "cells", "--permutations", "19", "--bootstrap", "100")
-    assert done.returncode == 0, done.stderr
-    run = client.get_run(pair[1])
+    first = ask(0)
+    client = open_store(home)
+    runs = [find_run(client, name).info.run_id for name in ("cells_clinic", "cells")]
+    assert client.get_run(runs[1]).data.tags["sequela.added_value"] == first.splitlines()[0]
+    assert "exchanging" not in first
+    second = ask(19)
+    assert [find_run(client, name).info.run_id for name in ("cells_clinic", "cells")] == runs
+    assert len(list(home.runs.iterdir())) == 2
+    run = client.get_run(runs[1])
     sentence = run.data.tags["sequela.added_value"]
-    assert done.stdout.startswith(sentence)
-    assert "150 simulated patients" in sentence
-    path = client.download_artifacts(pair[1], "added_value.json")
-    written = json.loads(Path(path).read_text())
+    assert second.splitlines()[0] == sentence
+    assert "exchanging cells between patients; 150 simulated patients" in sentence
+    written = json.loads(Path(client.download_artifacts(runs[1], "added_value.json")).read_text())
     assert written["answer"] == sentence
     assert written["permutation_of_cells"]["p"] == run.data.metrics["added_ipa_permutation_p/infection"]
-    assert len(list((home.runs / pair[1] / "added_value" / "exchanged").iterdir())) == 20
-    assert run.data.metrics["added_ipa/infection"] == written["overall"]["point"]
+    assert run.data.metrics["added_ipa/infection"] == pytest.approx(written["overall"]["point"])
+    assert len(list((home.runs / runs[1] / "added_value" / "exchanged").iterdir())) == 20
