@@ -43,13 +43,17 @@ def ui_command(
         home: The store.
         host: Address to listen on.
         port: Likewise.
-        allowed_hosts: Names, separated by commas, under which browsers may ask; MLflow's default is this machine's own.
+        allowed_hosts: Names, separated by commas, under which browsers may ask beside this machine's own; MLflow's
+            default also has private networks.
         cors_allowed_origins: Other sites, separated by commas, whose pages may ask.
     """
     environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     store = ["--backend-store-uri", home.tracking_uri, "--default-artifact-root", home.mlflow_artifacts.as_uri()]
     address = ["--host", host, "--port", str(port), "--workers", "1"]
-    allowed = {"--allowed-hosts": allowed_hosts, "--cors-allowed-origins": cors_allowed_origins}
+    hosts = (
+        allowed_hosts and f"{allowed_hosts},localhost:{port},127.0.0.1:{port}"
+    )  # MLflow's own list gives way to ours
+    allowed = {"--allowed-hosts": hosts, "--cors-allowed-origins": cors_allowed_origins}
     security = [word for option, value in allowed.items() if value is not None for word in (option, value)]
     return [sys.executable, "-m", "mlflow", "server", *store, *address, *security], environment
 

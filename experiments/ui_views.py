@@ -119,7 +119,7 @@ def horizon_table(scores: Mapping[float, Scores]) -> dict[str, list[str]]:
 
 
 def _horizon_text(at: HorizonScores) -> str:
-    named = {"AUC": at.auc, "Brier": at.brier, "IPA": at.ipa, "O:E": at.o_e, "ICI": at.ici}
+    named = {"AUC": at.auc, "Brier": at.brier, "IPA": at.ipa, "O/E": at.o_e, "ICI": at.ici}
     return "; ".join([*(f"{name} {_text(value)}" for name, value in named.items()), f"events {at.n_events}"])
 
 

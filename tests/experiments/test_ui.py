@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,10 @@ def served(store: Home) -> Iterator[Served]:
     """`sequela ui` itself is the server of all tests here."""
     port = free_port()
     command = subprocess.Popen(
-        [SEQUELA, "ui", "--port", str(port)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [SEQUELA, "ui", "--port", str(port), "--allowed-hosts", "lab.example"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     links: dict[str, str] = {}
     assert command.stdout is not None
@@ -173,6 +177,14 @@ def test_of_a_remote_server_only_links_are_printed(served: Served) -> None:
     expected = compare_link(served.address, [served.runs[model] for model in MODELS])
     assert done.stdout.split()[-2:] == ["compare", expected.url]
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(("host", "status"), [("lab.example", 200), ("evil.example", 403)])
+def test_only_allowed_hosts_are_answered(served: Served, host: str, status: int) -> None:
+    connection = HTTPConnection(served.address.removeprefix("http://"), timeout=30)
+    connection.request("GET", "/", headers={"Host": host})
+    assert connection.getresponse().status == status
+    connection.close()
 
 
 def test_a_taken_port_is_said_at_once(served: Served) -> None:
