@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, PercentFormatter
 
 from experiments.page.curves import Curves, drawn_causes
 from experiments.page.drawing import (
@@ -203,7 +203,8 @@ def permutation_figure(test: Mapping[str, Any]) -> Figure:
     with drawing(2.8) as (figure, (axes,)):
         axes.hist(test["permuted"], bins=min(20, max(5, len(test["permuted"]) // 3)), color=color_of(4))
         axes.axvline(test["observed"], color=color_of(1), lw=2)
-        axes.set_title("IPA with outcomes exchanged (bars), and as they are (line)")
+        axes.set_title("Outcomes exchanged (bars), and true (line)")
+        axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.set_xlabel("IPA")
         axes.set_ylabel("permutations")
     return figure
