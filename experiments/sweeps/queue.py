@@ -26,6 +26,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from experiments.log_items import flatten
 from experiments.sweeps.config import SweepConfig
@@ -60,14 +61,14 @@ class Storage:
             SequelaError: The address is wrong, its driver is not installed, or nobody answers there.
         """
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        sqlite = self.url.startswith("sqlite")
+        waiting = {"connect_args": {"timeout": 60}} if self.url.startswith("sqlite") else {}  # for others to write
         deadline = time.monotonic() + OPENING_SECONDS
         while True:
             try:
                 with experimental():
                     return RDBStorage(
                         self.url,
-                        engine_kwargs={"connect_args": {"timeout": 60}} if sqlite else {"pool_pre_ping": True},
+                        engine_kwargs={"poolclass": NullPool} | waiting,  # nothing stays open between trials
                         heartbeat_interval=max(1, self.stale_after_seconds // 4),
                         grace_period=self.stale_after_seconds,
                         heartbeat_stale_trial_callback=None if on_stale is None else lambda _, trial: on_stale(trial),

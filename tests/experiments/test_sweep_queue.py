@@ -69,6 +69,7 @@ def chosen(queue: Queue) -> list[dict[str, Any]]:
     return [trial.params for _, trial in sorted(queue.trials().items())]
 
 
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")  # threads share their filters
 def test_several_workers_make_exactly_as_many_trials_as_asked(storage: Storage, request: pytest.FixtureRequest) -> None:
     config = sweep(request)
     queues = [begun(storage, config) for _ in range(3)]
