@@ -16,9 +16,10 @@ from pathlib import Path
 from experiments.home import Home
 from experiments.sweeps.check import RowsOfRuns, check_sweep
 from experiments.sweeps.config import Sweep
-from experiments.sweeps.queue import Storage, begin_or_join
+from experiments.sweeps.queue import begin_or_join
 from experiments.sweeps.results import Results, gather, result_items, write_results
 from experiments.sweeps.space import Space
+from experiments.sweeps.storage import Storage
 from experiments.sweeps.tracked import begin, join
 from experiments.sweeps.worker import Worker, folder_of
 from experiments.tracking import Tracker, deliver_left, open_store

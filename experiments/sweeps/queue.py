@@ -12,88 +12,24 @@ import os
 import platform
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import optuna
-from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
+from optuna.exceptions import DuplicatedStudyError, StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
 
 from experiments.log_items import flatten
 from experiments.sweeps.config import SweepConfig
+from experiments.sweeps.storage import OPENING_SECONDS, experimental
 from features.errors import SequelaError
 
 MOST_LOST = 3
 """A trial whose worker died so often is not tried again: it may be what kills them."""
-OPENING_SECONDS = 15
-"""How long to wait for another process that is creating the same database or study."""
-
-
-@dataclass(frozen=True, slots=True)
-class Storage:
-    """Where studies are kept, and when a worker is taken for dead."""
-
-    url: str
-    stale_after_seconds: int = 60
-    """Without a heartbeat; four are sent in this time."""
-
-    @property
-    def shown(self) -> str:
-        """The address without its password."""
-        try:
-            return make_url(self.url).render_as_string(hide_password=True)
-        except SQLAlchemyError:
-            return "the storage's address"
-
-    def open(self, on_stale: Callable[[FrozenTrial], None] | None = None) -> RDBStorage:
-        """Connect; tables are created where there are none.
-
-        Raises:
-            SequelaError: The address is wrong, its driver is not installed, or nobody answers there.
-        """
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        sqlite = self.url.startswith("sqlite")
-        deadline = time.monotonic() + OPENING_SECONDS
-        while True:
-            try:
-                with experimental():
-                    return RDBStorage(
-                        self.url,
-                        engine_kwargs={"connect_args": {"timeout": 60}} if sqlite else {"pool_pre_ping": True},
-                        heartbeat_interval=max(1, self.stale_after_seconds // 4),
-                        grace_period=self.stale_after_seconds,
-                        heartbeat_stale_trial_callback=None if on_stale is None else lambda _, trial: on_stale(trial),
-                    )
-            except ImportError as error:
-                msg = f"{self.shown}: its driver is not installed ({error})"
-                raise SequelaError(f"{msg}; for PostgreSQL: pip install 'psycopg[binary]'") from None
-            except (SQLAlchemyError, StorageInternalError) as error:
-                if time.monotonic() > deadline or not _may_be_a_race(error):
-                    msg = f"{self.shown}: the studies' database cannot be opened; check --storage and that it runs"
-                    raise SequelaError(msg) from None
-                time.sleep(0.2)
-
-
-def _may_be_a_race(error: Exception) -> bool:
-    """Whether another process may just have been creating the tables."""
-    text = str(error.__cause__ or error).lower()
-    return any(word in text for word in ("already exists", "unique", "locked", "duplicate"))
-
-
-@contextmanager
-def experimental() -> Iterator[None]:
-    """What Optuna calls experimental has been there since 2.x; nobody needs to read so at each call."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        yield
 
 
 class Queue:

@@ -25,8 +25,9 @@ from experiments.scoring import score
 from experiments.sweeps.check import RowsOfRuns
 from experiments.sweeps.config import Objective, Sweep
 from experiments.sweeps.objective import objective_values
-from experiments.sweeps.queue import Queue, Storage
+from experiments.sweeps.queue import Queue
 from experiments.sweeps.space import Space
+from experiments.sweeps.storage import Storage
 from experiments.sweeps.tracked import FAILURE, begin_trial, end_lost
 from experiments.tracking import Tracker, open_store
 from features.errors import CohortError, SequelaError

@@ -16,7 +16,8 @@ from optuna.trial import TrialState
 from tracking_servers import postgres
 
 from experiments.sweeps.config import SweepConfig
-from experiments.sweeps.queue import MOST_LOST, Queue, Storage, begin_or_join
+from experiments.sweeps.queue import MOST_LOST, Queue, begin_or_join
+from experiments.sweeps.storage import Storage
 from features.errors import SequelaError
 
 
@@ -69,6 +70,7 @@ def chosen(queue: Queue) -> list[dict[str, Any]]:
     return [trial.params for _, trial in sorted(queue.trials().items())]
 
 
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")  # threads share their filters
 def test_several_workers_make_exactly_as_many_trials_as_asked(storage: Storage, request: pytest.FixtureRequest) -> None:
     config = sweep(request)
     queues = [begun(storage, config) for _ in range(3)]
@@ -85,14 +87,14 @@ def test_several_workers_make_exactly_as_many_trials_as_asked(storage: Storage, 
 def test_a_worker_that_falls_silent_loses_its_trial_to_another(
     storage: Storage, request: pytest.FixtureRequest
 ) -> None:
-    config, storage = sweep(request, trials=2), replace(storage, stale_after_seconds=4)
+    config = sweep(request, trials=2)
     silent = begun(storage, config)
     lost = silent.take()
     assert lost is not None
     asked = propose(lost)
-    other = begun(storage, config)
-    work(other, most=1)
-    assert (other.finished(), other.take()) == (1, None)
+    work(patient := begun(storage, config), most=1)
+    assert (patient.finished(), patient.take()) == (1, None)
+    other = begun(replace(storage, stale_after_seconds=4), config)
     deadline = time.monotonic() + 30
     while (again := other.take()) is None and time.monotonic() < deadline:
         time.sleep(0.2)
