@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +31,10 @@ from features.cohort import write_yaml
 from features.documents import load_mapping
 from features.errors import SequelaError
 from features.simulator import simulate
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # of what BentoML imports
+    importlib.import_module("bentoml.models")
 
 SEQUELA = Path(sys.executable).parent / "sequela"
 ENDPOINT = "severe_infection"
@@ -368,7 +374,9 @@ def test_a_leak_is_named_when_trained_and_refused_by_the_gate_until_overridden(
     trained: Trained, client: MlflowClient, put: Callable[..., str]
 ) -> None:
     assert trained.said.count("leak suspect") == 1
-    assert "leak suspect: baseline.icu_score: icu_score tells infection by 365 days from day 0" in trained.said
+    assert re.search(
+        r"leak suspect: baseline.icu_score: icu_score tells infection by \d+ days from day 0", trained.said
+    )
     assert find_run(client, "good").data.tags["sequela.leak_suspects"] == "none"
     leaky = find_run(client, "leaky")
     assert leaky.data.tags["sequela.leak_suspects"] == "baseline.icu_score"
