@@ -3,8 +3,9 @@
 What a patient is known to have at the landmark predicts what comes after it somewhat; it never tells it. A column that
 tells it was written down afterwards. Three things are looked at, from each landmark and at each horizon:
 
-- the AUC of the column among rows that have a value, and of whether there is one at all; for each cause, and for any of
-  them together, whose AUC a column made from the time of follow-up gives away whatever the cause;
+- the AUC of the column among rows that have a value, and of whether there is one at all; for each cause, also in all of
+  follow-up whenever it was met; and for any of them together, whose AUC gives away a column made from the time of
+  follow-up;
 - of columns with two values, and of being missing or not: the share of those with one value who meet a cause, which
   gives a column away that is filled in for a part of the events only, where the AUC stays low.
 
@@ -77,7 +78,7 @@ def leak_suspects(
     """
     last = identified_days(outcomes)
     times = np.array([horizon for horizon in horizons_days if horizon <= last])
-    if not len(times):
+    if not columns:
         return []
     markers = (_Pairs.of(columns), _Sorted.of(columns))
     found: dict[str, LeakSuspect] = {}
@@ -105,7 +106,10 @@ class _At:
 
 
 def _questions(outcomes: Outcomes, landmark_day: float, times_days: FloatArray) -> Iterator[_At]:
-    """Each cause, and any of them, at each time."""
+    """Each cause, and any of them, at each time; and each cause in all of follow-up, as records have it: unweighted."""
+    for index, cause in enumerate(outcomes.causes):
+        is_cause = outcomes.cause == index + 1
+        yield _At(cause, landmark_day, float(outcomes.duration_days.max()), is_cause * 1.0, ~is_cause * 1.0)
     weights = scoring_weights(outcomes, times_days)
     for j, horizon in enumerate(times_days):
         by_now, free = known_status(outcomes, weights, j)
