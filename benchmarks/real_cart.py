@@ -33,7 +33,6 @@ from experiments.config import RunConfig
 from experiments.crossval import Unheard, cross_validate, evaluation_times
 from experiments.data import TrainingRows, load_rows
 from experiments.pipeline_test import pipeline_test
-from experiments.scoring import observed_from_landmark
 from features.check import read_endpoint
 from features.config import FeatureConfig
 from features.importers import IMPORTERS
@@ -166,7 +165,7 @@ def losses(
     """IBS of cause 1 (..., ) over the null's, mean over repeats and landmarks: 1 − IPA."""
     found = []
     for day in rows.endpoint.landmark_days:
-        at = np.flatnonzero((rows.patients.landmark_day == day) & observed_from_landmark(rows.outcomes))
+        at = np.flatnonzero((rows.patients.landmark_day == day) & rows.outcomes.from_landmark)
         own = rows.outcomes.take(at)
         times = scorable_times(own, evaluation_times(rows.endpoint))
         weights = scoring_weights(own, times, resamples=None if resamples is None else resamples[..., at])

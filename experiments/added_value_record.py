@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 from experiments.added_value import CELLS, AddedValue, Gain
 from experiments.compared_runs import ComparedRuns
 from experiments.log_items import File, LogItem, Metrics, Tags
-from experiments.tracking import Tracker
+from experiments.tracking import log_to
 
 ANSWER_FILE = "added_value.json"
 
@@ -25,7 +25,7 @@ def log_answer(client: MlflowClient, compared: ComparedRuns, answer: AddedValue,
     beside = path.with_suffix(".part")
     beside.write_text(json.dumps(answer_record(answer), indent=1), "utf-8")
     beside.rename(path)
-    Tracker(client, compared.runs[CELLS].run).log(_items(answer, path))
+    log_to(client, compared.runs[CELLS].run.info.run_id, _items(answer, path))
     return path
 
 

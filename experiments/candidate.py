@@ -11,8 +11,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from experiments.home import Home
-from experiments.paired import Paired, paired, run_file
+from experiments.paired import Paired, paired
 from experiments.registry import run_artifact
+from experiments.run_files import report_file
 from training.artifact import Artifact, read_artifact
 
 
@@ -42,7 +43,7 @@ class Candidate:
         Raises:
             SequelaError: They are gone.
         """
-        table = pd.read_csv(run_file(self.client, self.home, self.run, "scores.csv"))
+        table = pd.read_csv(report_file(self.client, self.home, self.run, "scores.csv"))
         return table[table["cause"] == self.run.data.tags["sequela.cause"]]
 
     def predictions(self, *others: Run) -> Paired:

@@ -12,14 +12,12 @@ from mlflow.entities import Run
 
 from experiments.config import RunConfig, load_run
 from experiments.crossval import OutOfFold
-from experiments.data import TrainingRows, load_rows
+from experiments.data import TrainingRows
 from experiments.home import Home
-from experiments.log_items import endpoint_digest
-from experiments.run_files import report_file
+from experiments.run_files import recorded_rows, report_file
 from experiments.tracking import find_run
 from experiments.written_predictions import written_predictions
 from features.check import read_endpoint
-from features.config import FeatureConfig
 from features.errors import SequelaError
 
 
@@ -162,31 +160,15 @@ def _splitting(config: RunConfig) -> str:
 
 
 def _rows(config: RunConfig, run: Run, home: Home) -> TrainingRows:
-    """The rows of the runs, if cohort and endpoint are still what they were.
+    """The rows of the runs.
 
     Raises:
-        SequelaError: They are not, or cannot be read.
+        SequelaError: Cohort or endpoint are not what they were, or cannot be read.
     """
-    for key, path in (("cohort", config.cohort), ("endpoint", config.endpoint)):
-        if not path.exists():
-            msg = f"run {run.info.run_name}: its {key} is no longer at {path}; give its place with --{key}"
-            raise SequelaError(msg + ("-file FILE" if key == "endpoint" else " DIR"))
-    endpoint = read_endpoint(config.endpoint)
-    if endpoint_digest(endpoint) != run.data.tags.get("sequela.endpoint_digest"):
-        msg = (
-            f"{config.endpoint}: is not the definition of {run.data.tags['sequela.endpoint']} that the runs were "
-            "trained for; restore the file, or give a copy of it with --endpoint-file FILE"
-        )
-        raise SequelaError(msg)
-    rows = load_rows(config.cohort, endpoint, FeatureConfig(cells=()), home.features)
-    if rows.cohort.fingerprint != run.data.tags["sequela.cohort"]:
-        ours, theirs = rows.cohort.fingerprint[:12], run.data.tags["sequela.cohort"][:12]
-        msg = (
-            f"{config.cohort}: is not the cohort that the runs were trained on (fingerprint {ours}, theirs {theirs}); "
-            "restore it, or give a copy of it with --cohort DIR"
-        )
-        raise SequelaError(msg)
-    return rows
+    if not config.endpoint.exists():
+        msg = f"run {run.info.run_name}: its endpoint is no longer at {config.endpoint}; give its place with "
+        raise SequelaError(msg + "--endpoint-file FILE")
+    return recorded_rows(run, home, config.cohort, read_endpoint(config.endpoint))
 
 
 def _require_same_tested(runs: Sequence[ComparedRun]) -> None:

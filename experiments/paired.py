@@ -9,17 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from mlflow.exceptions import MlflowException
 from numpy.typing import NDArray
 
 from experiments.config import load_run
-from experiments.crossval import even_grid
-from experiments.data import TrainingRows, load_rows
+from experiments.data import TrainingRows
 from experiments.home import Home
-from features.config import FeatureConfig
+from experiments.run_files import recorded_rows, report_file
+from experiments.written_predictions import written_predictions
 from features.errors import SequelaError
 from features.schema import Endpoint
 
@@ -56,31 +54,16 @@ def paired(
     Raises:
         SequelaError: Endpoint, patients or splits differ, or the cohort or a file of a run is gone or was changed.
     """
-    splits = [json.loads(run_file(client, home, run, "splits.json").read_text("utf-8")) for run in runs]
+    splits = [json.loads(report_file(client, home, run, "splits.json").read_text("utf-8")) for run in runs]
     for run, split in zip(runs[1:], splits[1:], strict=True):
         _require_same(runs[0], run, _parts(splits[0]) == _parts(split))
-    rows = _rows(client, home, runs[0], endpoint, cohort)
-    incidence = [
-        _incidence(pd.read_parquet(run_file(client, home, run, "oof_predictions.parquet")), split, rows)
+    folder = cohort or load_run(report_file(client, home, runs[0], "run.yaml")).cohort
+    rows = recorded_rows(runs[0], home, folder, endpoint)
+    found = [
+        written_predictions(client, home, run, str(run.info.run_name), split, rows)
         for run, split in zip(runs, splits, strict=True)
     ]
-    return Paired(rows, even_grid(endpoint), tuple(incidence))
-
-
-def run_file(client: MlflowClient, home: Home, run: Run, name: str) -> Path:
-    """A file of a run's report: here, or downloaded from the store.
-
-    Raises:
-        SequelaError: It is in neither.
-    """
-    local = home.runs / run.info.run_id / "report" / name
-    if local.is_file():
-        return local
-    try:
-        return Path(str(client.download_artifacts(run.info.run_id, name)))
-    except (MlflowException, OSError) as error:
-        msg = f"run {run.info.run_name}: {name} is neither in {local.parent} nor among its artifacts; train it again"
-        raise SequelaError(msg) from error
+    return Paired(rows, found[0].times_days, tuple(one.incidence for one in found))
 
 
 def _parts(split: list[dict[str, Any]]) -> set[tuple[int, frozenset[str]]]:
@@ -95,37 +78,3 @@ def _require_same(first: Run, other: Run, splits_agree: bool) -> None:  # noqa: 
         what = " and ".join(different) or "cross-validation splits"
         msg = f"{other.info.run_name} ({other.info.run_id[:8]}) was scored on another {what}"
         raise SequelaError(msg.replace("another cross-validation", "other cross-validation"))
-
-
-def _rows(client: MlflowClient, home: Home, run: Run, endpoint: Endpoint, cohort: Path | None) -> TrainingRows:
-    """The rows a run was trained on, if the cohort is still what it was."""
-    folder = cohort or load_run(run_file(client, home, run, "run.yaml")).cohort
-    if not folder.is_dir():
-        msg = f"the cohort of {run.info.run_name} is no longer at {folder}; say where it lies with --cohort DIR"
-        raise SequelaError(msg)
-    rows = load_rows(folder, endpoint, FeatureConfig(cells=()), home.features)
-    if rows.cohort.fingerprint != run.data.tags["sequela.cohort"]:
-        msg = f"{folder}: is not the cohort that {run.info.run_name} was trained on, or was changed since; "
-        raise SequelaError(msg + "restore it, or say where a copy lies with --cohort DIR")
-    return rows
-
-
-def _incidence(table: pd.DataFrame, split: list[dict[str, Any]], rows: TrainingRows) -> NDArray[np.float64]:
-    """The written predictions (repeats, rows, causes, times) over the rows."""
-    repeat_of = {fold["fold"]: fold["repeat"] for fold in split}
-    grid, patients = even_grid(rows.endpoint), rows.patients
-    keys = pd.MultiIndex.from_arrays([patients.patient_id.astype(str), patients.landmark_day])
-    index = (
-        table["fold"].map(repeat_of).to_numpy(dtype=np.int64),
-        keys.get_indexer(pd.MultiIndex.from_arrays([table["patient_id"].astype(str), table["landmark_day"]])),
-        pd.Index(rows.outcomes.causes).get_indexer(pd.Index(table["cause"])),
-        np.searchsorted(grid, table["horizon_days"].to_numpy() * (1 - 1e-9)),
-    )
-    if any((part < 0).any() for part in index) or (index[3] >= len(grid)).any():
-        msg = (
-            "oof_predictions.parquet does not hold predictions of the run's patients, causes and times; train it again"
-        )
-        raise SequelaError(msg)
-    found = np.full((max(repeat_of.values()) + 1, len(patients), len(rows.outcomes.causes), len(grid)), np.nan)
-    found[index] = table["incidence"]
-    return found

@@ -1,4 +1,4 @@
-"""Files of a finished run: from its folder here, or from its artifacts in a store elsewhere."""
+"""A finished run, read again: its files, here or from a store elsewhere, and the rows it was trained on."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
+from experiments.data import TrainingRows, load_rows
 from experiments.home import Home
+from experiments.log_items import endpoint_digest
+from features.config import FeatureConfig
 from features.errors import SequelaError
+from features.schema import Endpoint
 
 
 def report_file(client: MlflowClient, home: Home, run: Run, name: str) -> Path:
@@ -27,3 +31,35 @@ def report_file(client: MlflowClient, home: Home, run: Run, name: str) -> Path:
     except (MlflowException, OSError) as error:
         msg = f"run {run.info.run_name}: {name} is neither in {folder} nor among its artifacts; train it again"
         raise SequelaError(msg) from error
+
+
+def recorded_rows(run: Run, home: Home, cohort: Path, endpoint: Endpoint) -> TrainingRows:
+    """The rows a run was trained on, without their cells, if cohort and endpoint are still what they were.
+
+    Args:
+        run: The parent run.
+        home: The stores.
+        cohort: Where the cohort is now.
+        endpoint: The run's.
+
+    Raises:
+        SequelaError: They are not, or cannot be read.
+    """
+    if not cohort.is_dir():
+        msg = f"run {run.info.run_name}: its cohort is no longer at {cohort}; say where it is with --cohort DIR"
+        raise SequelaError(msg)
+    if endpoint_digest(endpoint) != run.data.tags.get("sequela.endpoint_digest"):
+        msg = (
+            f"endpoint {endpoint.name}: is not the definition that run {run.info.run_name} was trained for; restore "
+            "its YAML, or train again"
+        )
+        raise SequelaError(msg)
+    rows = load_rows(cohort, endpoint, FeatureConfig(cells=()), home.features)
+    if rows.cohort.fingerprint != run.data.tags["sequela.cohort"]:
+        now, then = rows.cohort.fingerprint[:12], run.data.tags["sequela.cohort"][:12]
+        msg = (
+            f"{cohort}: is not the cohort that run {run.info.run_name} was trained on, or was changed since "
+            f"(fingerprint {now}, then {then}); restore it, or say where a copy is with --cohort DIR"
+        )
+        raise SequelaError(msg)
+    return rows

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from experiments.config import RunConfig
 from experiments.crossval import even_grid
 from experiments.data import TrainingRows
-from experiments.scoring import observed_from_landmark
 from experiments.written_predictions import incidence_over_rows
 from features.errors import SequelaError
 from features.outcomes import Outcomes
@@ -82,7 +81,7 @@ class RunRecord:
     def scored(self) -> NDArray[np.bool_]:
         """(rows,): see `experiments.scoring.scored_rows`."""
         tested = np.isfinite(self.incidence[0]).all(axis=(1, 2))
-        scored: NDArray[np.bool_] = tested & observed_from_landmark(self.rows.outcomes)
+        scored: NDArray[np.bool_] = tested & self.rows.outcomes.from_landmark
         return scored
 
     def _at(self, day: float, rows: IntArray) -> AtLandmark:

@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.data import TrainingRows
-from experiments.scoring import observed_from_landmark
 from experiments.sweeps.config import Metric, Objective
 from features.outcomes import Outcomes
 from features.schema import Endpoint
@@ -45,7 +44,7 @@ def objective_values(
     horizons = np.array(rows.endpoint.horizons_days)
     by_day = []
     for day in landmarks_of(objective, rows.endpoint):
-        asked = (rows.patients.landmark_day == day) & observed_from_landmark(rows.outcomes)
+        asked = (rows.patients.landmark_day == day) & rows.outcomes.from_landmark
         repeats = []
         for values in incidence:
             scored = np.flatnonzero(asked & np.isfinite(values).all(axis=(1, 2)))

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from experiments.tracking.environment import environment_tags, git_state
 from experiments.tracking.finding import find_run
+from experiments.tracking.interpreter import log_to
 from experiments.tracking.run_folder import RunFolder
 from experiments.tracking.store import PARENT, experiment_id, open_store, require_usable
 from experiments.tracking.sync import deliver_left, sync
@@ -27,6 +28,7 @@ __all__ = [
     "experiment_id",
     "find_run",
     "git_state",
+    "log_to",
     "open_store",
     "require_usable",
     "sync",

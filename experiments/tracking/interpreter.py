@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -145,6 +146,16 @@ class Interpreter:
                 log(run_id, str(path), folder or None)
             case Model() as item:
                 log_model(client, run_id, self._folder.path / item.path, item.requirements)
+
+
+def log_to(client: MlflowClient, run_id: str, items: Iterable[LogItem]) -> None:
+    """Log parameters, metrics, tags and files to a run that ended, past its outbox; paths are absolute."""
+    now = int(time.time() * 1000)
+    for item in items:
+        if isinstance(item, File):
+            client.log_artifact(run_id, str(item.path), item.folder or None)
+        else:
+            _log_batch(client, run_id, [Event(RUN, now, item)])
 
 
 def _id(state: Delivered, run: str) -> str:

@@ -155,13 +155,13 @@ def test_runs_of_another_machine_are_read_from_the_store_and_a_moved_cohort_is_f
     for number, name in enumerate(("one", "two")):
         config = named(run_config, name).model_copy(update={"cohort": gone})
         record(client, home, config, rows, noisy(everyone_alike(rows), number), keep_folder=False)
-    with pytest.raises(SequelaError, match=r"its cohort is no longer at .*gone; give its place with --cohort DIR"):
+    with pytest.raises(SequelaError, match=r"its cohort is no longer at .*gone; say where it is with --cohort DIR"):
         load_compared(client, home, ["one", "two"], Place())
     found = load_compared(client, home, ["one", "two"], Place(cohort=cohort))
     assert [run.name for run in found.runs] == ["one", "two"]
     other = tmp_path / "other"
     simulate(other, n_patients=100, cells_per_sample=0, seed=9)
-    with pytest.raises(SequelaError, match="is not the cohort that the runs were trained on"):
+    with pytest.raises(SequelaError, match="is not the cohort that run one was trained on"):
         load_compared(client, home, ["one", "two"], Place(cohort=other))
 
 
@@ -172,7 +172,7 @@ def test_a_changed_endpoint_is_noticed(
         record(client, home, named(run_config, name), rows, everyone_alike(rows))
     changed = tmp_path / "changed.yaml"
     write_yaml(changed, rows.endpoint.model_copy(update={"horizons_days": (30.0,)}).model_dump(mode="json"))
-    with pytest.raises(SequelaError, match="is not the definition of severe_infection"):
+    with pytest.raises(SequelaError, match="severe_infection: is not the definition that run"):
         load_compared(client, home, ["one", "two"], Place(endpoint=changed))
 
 
