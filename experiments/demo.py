@@ -10,15 +10,15 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 
-from experiments import registry
-from experiments.candidate import Candidate
 from experiments.cli.output import progress_bars, stderr, stdout
+from experiments.comparing.leaderboard import Leaderboard, leaderboards, write_csv
+from experiments.comparing.leaderboard_shown import print_leaderboard
 from experiments.config import load_run
-from experiments.gate import load_gate
 from experiments.home import CONFIGS, Home
-from experiments.leaderboard import Leaderboard, leaderboards, write_csv
-from experiments.leaderboard_report import print_leaderboard
-from experiments.promotion import promote
+from experiments.promotion import registry
+from experiments.promotion.candidate import Candidate
+from experiments.promotion.gate import load_gate
+from experiments.promotion.promote import promote
 from experiments.services import address_of, free_port, running, serve_command
 from experiments.tracking import find_run, open_store
 from experiments.train import Progress, train

@@ -162,8 +162,8 @@ def resolve_model(reference: str, home: Home) -> Artifact:
     """
     if Path(reference).is_dir():
         return read_artifact(Path(reference))
-    from experiments import registry  # MLflow takes seconds to import
-    from experiments.history import CHAMPION
+    from experiments.promotion import registry  # MLflow takes seconds to import
+    from experiments.promotion.history import CHAMPION
     from experiments.tracking import find_run, open_store
 
     client = open_store(home)

@@ -20,13 +20,13 @@ from experiments.crossval import (
     tuned_model,
 )
 from experiments.data import TrainingRows, rows_of_run
-from experiments.definition import write_definition
 from experiments.example import example_patient
 from experiments.home import Home
 from experiments.leaks import LEAKS, named, suspects_in, write_suspects
 from experiments.log_items import File, LogItem, Metrics, Model, Table, Tags, headline_metrics, run_description
-from experiments.machine import machine_tags
 from experiments.pipeline_test import pipeline_test
+from experiments.reproduction.definition import write_definition
+from experiments.reproduction.machine import machine_tags
 from experiments.run_page import RunFacts, analyse, read_record, write_card
 from experiments.run_report import Findings, write_report
 from experiments.scoring import score, scores_table

@@ -34,9 +34,9 @@ def leaderboard(
 
     Example: sequela leaderboard demo --sort ipa --csv leaderboard.csv
     """
+    from experiments.comparing.leaderboard import leaderboards, write_csv
+    from experiments.comparing.leaderboard_shown import print_leaderboard
     from experiments.home import Home
-    from experiments.leaderboard import leaderboards, write_csv
-    from experiments.leaderboard_report import print_leaderboard
 
     boards = leaderboards(Home.current(), experiment, every_run=every_run, sort=sort, endpoint=endpoint)
     for board in boards:
@@ -72,10 +72,10 @@ def compare(
         msg = "compare: name two or more runs; `sequela leaderboard EXPERIMENT` lists them"
         raise SequelaError(msg)
     from experiments.cli.output import progress_bars, stderr
-    from experiments.compared_runs import Place, load_compared
-    from experiments.comparison import compare as differences
-    from experiments.comparison import write_comparison
-    from experiments.comparison_report import print_comparison
+    from experiments.comparing.compared_runs import Place, load_compared
+    from experiments.comparing.comparison import compare as differences
+    from experiments.comparing.comparison import write_comparison
+    from experiments.comparing.shown import print_comparison
     from experiments.home import Home
     from experiments.tracking import find_run, open_store
 
@@ -94,7 +94,7 @@ def compare(
         write_comparison(found, csv)
         stderr.print(f"wrote {csv}", highlight=False, soft_wrap=True)
     if figure is not None:
-        from experiments.comparison_figure import write_figure
+        from experiments.comparing.figure import write_figure
 
         write_figure(found, figure)
         stderr.print(f"wrote {figure}", highlight=False, soft_wrap=True)
@@ -127,10 +127,10 @@ def added_value(
               sequela added-value configs/run/cox.yaml --set cohort=cohorts/mine
     """
     from experiments.cli.output import progress_bars, stderr
-    from experiments.compared_runs import Place
-    from experiments.comparison_report import print_added_value
+    from experiments.comparing.compared_runs import Place
+    from experiments.comparing.question import Question, ask, trained_pair
+    from experiments.comparing.shown import print_added_value
     from experiments.home import Home
-    from experiments.question_cells import Question, ask, trained_pair
 
     question = Question(permutations, bootstrap, seed, endpoint, Place(cohort, endpoint_file))
     with progress_bars() as bar:

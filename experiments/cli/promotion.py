@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
     from experiments.home import Home
-    from experiments.registry import Champion
+    from experiments.promotion.registry import Champion
 
 
 def promote(
@@ -73,11 +73,11 @@ def _promote(
     challenger: bool,
 ) -> None:
     """Judge, show the verdict, and move."""
-    from experiments.candidate import Candidate
     from experiments.cli.output import progress_bars
-    from experiments.gate import DEFAULT_GATE, load_gate
-    from experiments.promotion import RefusedError, challenge, promote
-    from experiments.promotion_report import print_verdict
+    from experiments.promotion.candidate import Candidate
+    from experiments.promotion.gate import DEFAULT_GATE, load_gate
+    from experiments.promotion.promote import RefusedError, challenge, promote
+    from experiments.promotion.shown import print_verdict
     from experiments.tracking import find_run
 
     (reference, endpoint, cohort), (path, override) = about, asked
@@ -100,7 +100,7 @@ def _promote(
 
 
 def _roll_back(client: MlflowClient, home: Home, endpoint: str) -> None:
-    from experiments.promotion import rollback
+    from experiments.promotion.promote import rollback
 
     champion = rollback(client, home, endpoint)
     _say("champion", champion)
@@ -114,8 +114,8 @@ def _say(place: str, champion: Champion, how: str = "") -> None:
 
 
 def _show_history(client: MlflowClient, endpoint: str) -> None:
-    from experiments.history import entries
-    from experiments.promotion_report import print_history
+    from experiments.promotion.history import entries
+    from experiments.promotion.shown import print_history
     from features.errors import SequelaError
 
     known = entries(client, endpoint)

@@ -14,8 +14,8 @@ import typer
 from experiments.cli.runs import run_progress
 
 if TYPE_CHECKING:
-    from experiments.reproduce import Difference, Recalled, Reproduction
-    from experiments.reproduction_check import Compared
+    from experiments.reproduction.check import Compared
+    from experiments.reproduction.reproduce import Difference, Recalled, Reproduction
 
 
 def reproduce(
@@ -36,8 +36,8 @@ def reproduce(
     from experiments.home import Home
 
     with progress_bars() as bar:
-        from experiments.reproduce import recall
-        from experiments.reproduce import reproduce as carry_out  # imports Lightning and MLflow: seconds
+        from experiments.reproduction.reproduce import recall
+        from experiments.reproduction.reproduce import reproduce as carry_out  # imports Lightning and MLflow: seconds
         from experiments.tracking import find_run, open_store
 
         home = Home.current()

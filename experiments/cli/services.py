@@ -34,8 +34,8 @@ def serve(
 
     Example: sequela serve --port 3000
     """
-    from experiments import registry
     from experiments.home import Home
+    from experiments.promotion import registry
     from experiments.services import require_free, serve_command
     from experiments.tracking import open_store
 

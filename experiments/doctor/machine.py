@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from experiments.doctor.line import Line
-from experiments.machine import cores, processor
+from experiments.reproduction.machine import cores, processor
 
 LEAST_MEMORY_GIB = 4.0
 LIMIT_FILE = Path("/sys/fs/cgroup/memory.max")

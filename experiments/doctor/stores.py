@@ -114,7 +114,7 @@ def _champions(home: Home) -> Iterator[Line]:
         os.environ.setdefault(name, value)
     from mlflow.exceptions import MlflowException
 
-    from experiments import registry
+    from experiments.promotion import registry
     from experiments.tracking import open_store
     from features.errors import SequelaError
 

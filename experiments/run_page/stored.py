@@ -11,8 +11,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from experiments.config import load_run
-from experiments.definition import RUN_YAML
 from experiments.home import Home
+from experiments.reproduction.definition import RUN_YAML
 from experiments.run_files import recorded_rows, report_file
 from experiments.run_page.record import RunFacts, RunRecord, read_record
 from features.check import read_endpoint

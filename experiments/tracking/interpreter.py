@@ -20,6 +20,7 @@ from experiments.log_items import (
     Ended,
     ExperimentTags,
     File,
+    LogItem,
     Metrics,
     Model,
     Params,

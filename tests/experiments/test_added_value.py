@@ -14,20 +14,20 @@ import pytest
 from mlflow import MlflowClient
 
 from benchmarks.planted import CARD, Effect, planted
-from experiments.added_value import (
+from experiments.comparing.added_value import (
     AddedValue,
     added_value,
     clinic_twin,
     require_clinic_and_cells,
     sensible_thresholds,
 )
-from experiments.cell_test import cell_test
-from experiments.compared_runs import ComparedRun, ComparedRuns
+from experiments.comparing.cell_test import cell_test
+from experiments.comparing.compared_runs import ComparedRun, ComparedRuns
+from experiments.comparing.question import Question
 from experiments.config import RunConfig, load_run
 from experiments.crossval import Unheard, cross_validate
 from experiments.data import TrainingRows
 from experiments.home import CONFIGS, Home
-from experiments.question_cells import Question
 from experiments.tracking import find_run, open_store
 from features.check import read_cohort, read_endpoint
 from features.cohort import write_yaml
@@ -98,7 +98,7 @@ def test_only_cells_are_exchanged_and_finished_folds_are_not_fitted_again(
         shown.append(given)
         return cross_validate(given, *asked)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("experiments.cell_test.cross_validate", watched)
+    monkeypatch.setattr("experiments.comparing.cell_test.cross_validate", watched)
     first = cell_test(rows, config, 2, tmp_path)
     own, *exchanged = (given.patients for given in shown)
     assert rows.patients.samples is not None
@@ -134,7 +134,7 @@ def test_cells_go_only_to_patients_sampled_alike(cohort: Path, config: RunConfig
         return cross_validate(given, *asked)  # type: ignore[arg-type]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("experiments.cell_test.cross_validate", watched)
+        patch.setattr("experiments.comparing.cell_test.cross_validate", watched)
         cell_test(replace(rows, patients=replace(rows.patients, samples=changed)), config, 2, tmp_path)
     for exchanged in seen[1:]:
         np.testing.assert_array_equal(exchanged.day, days)

@@ -14,8 +14,8 @@ import pytest
 from mlflow import MlflowClient
 from recorded_runs import everyone_alike, noisy, record, telling
 
-from experiments.compared_runs import Place, load_compared
-from experiments.comparison import METRICS, Comparison, compare, verdicts
+from experiments.comparing.compared_runs import Place, load_compared
+from experiments.comparing.comparison import METRICS, Comparison, compare, verdicts
 from experiments.config import RunConfig
 from experiments.crossval import evaluation_times
 from experiments.data import TrainingRows, load_rows

@@ -20,7 +20,7 @@ from experiments.doctor import Line, installation, machine, stores
 from experiments.doctor.installation import examine_installation, examine_versions
 from experiments.doctor.stores import examine_stores, examine_tracking
 from experiments.home import Home
-from experiments.registry import CHAMPION, TAG
+from experiments.promotion.registry import CHAMPION, TAG
 from experiments.services import free_port
 from experiments.tracking import Tracker, experiment_id, open_store
 

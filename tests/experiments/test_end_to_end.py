@@ -18,7 +18,7 @@ import pytest
 from experiments.config import load_run
 from experiments.data import load_rows
 from experiments.home import CONFIGS, Home
-from experiments.registry import find_champion, run_artifact
+from experiments.promotion.registry import find_champion, run_artifact
 from experiments.services import free_port, running, serve_command, ui_command
 from experiments.tracking import PARENT, find_run, open_store
 from features.check import read_endpoint

@@ -9,11 +9,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from experiments.gate import Gate, Limit, Threshold, load_gate
-from experiments.gate_limits import threshold_checks
-from experiments.gate_subgroups import _groups
 from experiments.home import CONFIGS
-from experiments.verdict import Check, Verdict
+from experiments.promotion.gate import Gate, Limit, Threshold, load_gate
+from experiments.promotion.limits import threshold_checks
+from experiments.promotion.subgroup_checks import _groups
+from experiments.promotion.verdict import Check, Verdict
 from features.errors import SequelaError
 from training.evaluation.intervals import Interval
 

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from experiments.finished_runs import _from_client, finished_runs
+from experiments.comparing.finished_runs import _from_client, finished_runs
+from experiments.comparing.leaderboard import leaderboards, write_csv
 from experiments.home import Home
-from experiments.leaderboard import leaderboards, write_csv
 from experiments.log_items import LogItem, Metrics, Params, Tags
 from experiments.tracking import PARENT, Tracker, experiment_id, find_run, open_store
 from features.errors import SequelaError

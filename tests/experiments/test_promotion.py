@@ -21,11 +21,11 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from experiments.candidate import Candidate
-from experiments.gate import Gate
-from experiments.history import CHALLENGER, CHAMPION, PREVIOUS, by_alias, entries
 from experiments.home import Home
-from experiments.promotion import RefusedError, challenge, promote, rollback
+from experiments.promotion.candidate import Candidate
+from experiments.promotion.gate import Gate
+from experiments.promotion.history import CHALLENGER, CHAMPION, PREVIOUS, by_alias, entries
+from experiments.promotion.promote import RefusedError, challenge, promote, rollback
 from experiments.tracking import find_run, open_store
 from features.cohort import write_yaml
 from features.documents import load_mapping
@@ -310,10 +310,10 @@ def test_wherever_it_is_killed_the_champion_is_the_one_before_or_after(
 PROMOTE = """
 import os, signal, sys
 from mlflow import MlflowClient
-from experiments.candidate import Candidate
-from experiments.gate import Gate
+from experiments.promotion.candidate import Candidate
+from experiments.promotion.gate import Gate
 from experiments.home import Home
-from experiments.promotion import promote
+from experiments.promotion.promote import promote
 from experiments.tracking import find_run, open_store
 
 name, kill = sys.argv[1:]

@@ -18,11 +18,11 @@ from custom_package import KIND, install
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from experiments.comparing.leaderboard import leaderboards
 from experiments.config import load_run
 from experiments.home import CONFIGS, Home
-from experiments.leaderboard import leaderboards
-from experiments.reproduce import REPRODUCES, Difference, recall, reproduce
-from experiments.reproduction_check import Compared, RunFiles, compare, run_files
+from experiments.reproduction.check import Compared, RunFiles, compare, run_files
+from experiments.reproduction.reproduce import REPRODUCES, Difference, recall, reproduce
 from experiments.tracking import find_run, open_store
 from experiments.train import Progress, train
 from features.errors import SequelaError

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from experiments.compared_runs import ComparedRuns
+from experiments.comparing.compared_runs import ComparedRuns
 from experiments.scoring import scored_rows
 from training.evaluation.comparison import difference_of, holm, simultaneous_intervals
 from training.evaluation.measures import Measured

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 
 from mlflow.entities import Run
 
-from experiments.candidate import Candidate
-from experiments.gate import CohortRule, ExampleRule, Gate, LeakRule
-from experiments.gate_champion import champion_checks
-from experiments.gate_limits import threshold_checks
-from experiments.gate_subgroups import subgroup_checks
 from experiments.leaks import LEAKS
-from experiments.verdict import Check, Status, Verdict
+from experiments.promotion.candidate import Candidate
+from experiments.promotion.champion_check import champion_checks
+from experiments.promotion.gate import CohortRule, ExampleRule, Gate, LeakRule
+from experiments.promotion.limits import threshold_checks
+from experiments.promotion.subgroup_checks import subgroup_checks
+from experiments.promotion.verdict import Check, Status, Verdict
 from features.errors import SequelaError
 from training.artifact import Artifact, example_error
 from training.evaluation.intervals import Interval

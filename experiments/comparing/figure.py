@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.comparison import METRICS, SMALLER_IS_BETTER, Comparison
+from experiments.comparing.comparison import METRICS, SMALLER_IS_BETTER, Comparison
 from experiments.figures import PALETTE
 from features.errors import SequelaError
 

@@ -9,8 +9,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from experiments.cli.output import stdout
-from experiments.history import Entry
-from experiments.verdict import Check, Verdict
+from experiments.promotion.history import Entry
+from experiments.promotion.verdict import Check, Verdict
 
 COLOURS = {"passed": "green", "failed": "red", "not applicable": "yellow"}
 

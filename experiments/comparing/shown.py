@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from rich.table import Table
 
-from experiments.added_value import AddedValue
 from experiments.cli.output import stdout
-from experiments.comparison import METRICS, OVERALL, Comparison, verdicts
+from experiments.comparing.added_value import AddedValue
+from experiments.comparing.comparison import METRICS, OVERALL, Comparison, verdicts
 from experiments.interval_text import interval_text
 
 

@@ -9,8 +9,8 @@ from typing import Any
 from rich.table import Table
 
 from experiments.cli.output import stdout
+from experiments.comparing.leaderboard import Leaderboard
 from experiments.interval_text import interval_text
-from experiments.leaderboard import Leaderboard
 
 SHOWN = ("ibs", "ipa", "c")
 

@@ -16,7 +16,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from numpy.typing import NDArray
 
-from experiments.registry import run_artifact
+from experiments.promotion.registry import run_artifact
 from features.errors import SequelaError
 from training.artifact import Artifact, answer_example, model_block, read_artifact
 

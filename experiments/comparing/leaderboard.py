@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from experiments.finished_runs import FinishedRun, finished_runs
+from experiments.comparing.finished_runs import FinishedRun, finished_runs
 from experiments.home import Home
 from features.errors import SequelaError
 

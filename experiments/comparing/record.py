@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from mlflow import MlflowClient
 
-from experiments.added_value import CELLS, AddedValue, Gain
-from experiments.compared_runs import ComparedRuns
+from experiments.comparing.added_value import CELLS, AddedValue, Gain
+from experiments.comparing.compared_runs import ComparedRuns
 from experiments.log_items import File, LogItem, Metrics, Tags
 from experiments.tracking import log_to
 

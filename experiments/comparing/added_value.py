@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.compared_runs import ComparedRuns
-from experiments.comparison import SIGNIFICANT, Progress, draw_scores
+from experiments.comparing.compared_runs import ComparedRuns
+from experiments.comparing.comparison import SIGNIFICANT, Progress, draw_scores
 from experiments.config import RunConfig
 from experiments.scoring import scored_rows
 from experiments.usefulness import THRESHOLDS

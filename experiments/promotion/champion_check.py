@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 from mlflow.entities import Run
 
-from experiments.candidate import Candidate
-from experiments.gate import WORDS, ChampionRule
-from experiments.paired import Paired
-from experiments.verdict import Check, Status
+from experiments.promotion.candidate import Candidate
+from experiments.promotion.gate import WORDS, ChampionRule
+from experiments.promotion.paired import Paired
+from experiments.promotion.verdict import Check, Status
 from features.errors import SequelaError
 from training.evaluation.comparison import Difference, paired_difference
 from training.evaluation.intervals import Interval

@@ -11,20 +11,20 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 
-from experiments import history
-from experiments.candidate import Candidate
-from experiments.gate import Gate
-from experiments.gate_checks import Progress, evaluate_gate
-from experiments.history import CHALLENGER, Entry
 from experiments.home import Home
-from experiments.registry import (
+from experiments.promotion import history
+from experiments.promotion.candidate import Candidate
+from experiments.promotion.checks import Progress, evaluate_gate
+from experiments.promotion.gate import Gate
+from experiments.promotion.history import CHALLENGER, Entry
+from experiments.promotion.registry import (
     Champion,
     champion_version,
     publish_version,
     registered_version,
     run_artifact,
 )
-from experiments.verdict import Verdict
+from experiments.promotion.verdict import Verdict
 from features.errors import SequelaError
 
 LONGEST_REASON = 1000

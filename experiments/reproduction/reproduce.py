@@ -11,10 +11,10 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from experiments.config import RunConfig
-from experiments.definition import ENDPOINTS, RUN_YAML, read_definition
 from experiments.home import Home
-from experiments.machine import CUSTOM_MODELS, HARDWARE, machine_tags
-from experiments.reproduction_check import Compared, compare, download, run_files
+from experiments.reproduction.check import Compared, compare, download, run_files
+from experiments.reproduction.definition import ENDPOINTS, RUN_YAML, read_definition
+from experiments.reproduction.machine import CUSTOM_MODELS, HARDWARE, machine_tags
 from experiments.tracking import environment_tags
 from experiments.train import Progress, train
 from features.check import fingerprint

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.added_value import AddedValue, added_value, clinic_twin, require_clinic_and_cells
-from experiments.added_value_record import log_answer
-from experiments.cell_test import cell_test
-from experiments.compared_runs import Place, load_compared
-from experiments.comparison import SIGNIFICANT
+from experiments.comparing.added_value import AddedValue, added_value, clinic_twin, require_clinic_and_cells
+from experiments.comparing.cell_test import cell_test
+from experiments.comparing.compared_runs import Place, load_compared
+from experiments.comparing.comparison import SIGNIFICANT
+from experiments.comparing.record import log_answer
 from experiments.config import RunConfig, load_run
 from experiments.data import rows_of_run
 from experiments.home import Home

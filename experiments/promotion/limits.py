@@ -7,8 +7,8 @@ from math import isfinite
 
 import pandas as pd
 
-from experiments.gate import Threshold
-from experiments.verdict import Check, Part
+from experiments.promotion.gate import Threshold
+from experiments.promotion.verdict import Check, Part
 from training.evaluation.intervals import Interval
 
 

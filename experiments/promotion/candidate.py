@@ -11,8 +11,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from experiments.home import Home
-from experiments.paired import Paired, paired
-from experiments.registry import run_artifact
+from experiments.promotion.paired import Paired, paired
+from experiments.promotion.registry import run_artifact
 from experiments.run_files import report_file
 from training.artifact import Artifact, read_artifact
 

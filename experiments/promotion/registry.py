@@ -1,7 +1,7 @@
 """The registry: which model serves, and where it lies.
 
 A registered model per endpoint; its versions carry the aliases ``champion`` (serves), ``previous`` (what a rollback
-puts back) and ``challenger`` (would replace it). `experiments.promotion` moves them.
+puts back) and ``challenger`` (would replace it). `experiments.promotion.promote` moves them.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from experiments.history import CHAMPION, by_alias
 from experiments.home import Home
+from experiments.promotion.history import CHAMPION, by_alias
 from features.errors import SequelaError
 
 TAG = "sequela.bento"

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from experiments.candidate import Candidate
-from experiments.gate import Subgroups
-from experiments.gate_limits import threshold_checks
-from experiments.paired import Paired
-from experiments.verdict import Check
+from experiments.promotion.candidate import Candidate
+from experiments.promotion.gate import Subgroups
+from experiments.promotion.limits import threshold_checks
+from experiments.promotion.paired import Paired
+from experiments.promotion.verdict import Check
 from features.errors import SequelaError
 from training.evaluation.arrays import at_horizons
 from training.evaluation.calibration import calibration_in_the_large
