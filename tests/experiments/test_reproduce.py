@@ -18,11 +18,12 @@ from custom_package import KIND, install
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from experiments.cli.reproduce import sentence
 from experiments.comparing.leaderboard import leaderboards
 from experiments.config import load_run
 from experiments.home import CONFIGS, Home
 from experiments.reproduction.check import Compared, RunFiles, compare, run_files
-from experiments.reproduction.reproduce import REPRODUCES, Difference, recall, reproduce
+from experiments.reproduction.reproduce import REPRODUCES, Difference, Reproduction, recall, reproduce
 from experiments.tracking import find_run, open_store
 from experiments.train import Progress, train
 from features.errors import SequelaError
@@ -177,6 +178,28 @@ def test_every_difference_is_seen_and_placed(
     assert where in differing.where
 
 
+@pytest.mark.parametrize(
+    ("compared", "tolerance", "expected"),
+    [
+        ([Compared("splits", 3, 0.0)], 0.0, "the same numbers, to the last bit"),
+        ([Compared("metrics", 3, 3e-7)], 1e-6, "the same numbers, to within 1e-06"),
+        (
+            [Compared("metrics", 3, 3e-7, "ibs/infection"), Compared("predictions", 9, 1e-9)],
+            0.0,
+            "differs in metrics, predictions; largest difference 3e-07 in metrics (ibs/infection); here differ: numpy",
+        ),
+        (
+            [Compared("metrics", 3, 3e-7), Compared("splits", 9, np.inf, "test patients")],
+            1e-6,
+            "differs in splits; other splits (test patients); here differ: numpy",
+        ),
+    ],
+)
+def test_one_sentence_says_it(compared: list[Compared], tolerance: float, expected: str) -> None:
+    elsewhere = [Difference("numpy", "1", "2")]
+    assert sentence(elsewhere, Reproduction("id", compared, tolerance)) == expected
+
+
 def test_another_model_differs_in_weights_and_answers(trained: Trained) -> None:
     model = trained.files.artifact.model
     other = replace(model, predictor=type(model.predictor).from_state(*halved(model.predictor.state())))
@@ -218,12 +241,11 @@ def test_a_custom_model_goes_the_whole_way_on_the_command_line(home: Home, cohor
         read_artifact(home.runs / logged.info.run_id / "artifact")
 
     client.log_metric(logged.info.run_id, "ibs/infection", logged.data.metrics["ibs/infection"] + 3e-7)
-    done = sequela("reproduce", "mine")
+    done = sequela("reproduce", "mine", "--json")
     assert done.returncode == 1, done.stderr
-    assert done.stdout.splitlines()[-1] == "differs in metrics; largest difference 3e-07 in metrics (ibs/infection)"
-    done = sequela("reproduce", "mine", "--tolerance", "1e-6", "--json")
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["same"] is True
+    found = json.loads(done.stdout)
+    assert (found["run"], found["same"], found["elsewhere"]) == (logged.info.run_id, False, [])
+    assert {one["what"] for one in found["compared"] if one["difference"]} == {"metrics"}
     done = sequela("predict", logged.info.run_id, cohort, "--out", tmp_path / "risks.csv")
     assert done.returncode == 0, done.stderr
     assert pd.read_csv(tmp_path / "risks.csv")["incidence"].between(0, 1).all()
