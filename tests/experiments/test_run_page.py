@@ -91,7 +91,7 @@ def shared_home(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 @pytest.fixture(scope="module")
 def simulated(shared_home: Home, cohort: Path) -> Trained:
     """Two landmarks, three causes, events that come back, importances and a permutation test."""
-    settings = "validation={folds: 3, repeats: 2, bootstrap: 40, importance: 1, permutations: 2}"
+    settings = "validation={folds: 3, bootstrap: 40, importance: 1, permutations: 2}"
     words = [f"cohort={cohort}", CLINIC, "model={kind: cox, penalty: 50}", settings]
     return trained(shared_home, load_run(CONFIGS / "run" / "questioned.yaml", words))
 
@@ -124,7 +124,7 @@ def real(shared_home: Home, cohort: Path, tmp_path_factory: pytest.TempPathFacto
                 if column in table and (column == "patient_id" or path.stem == "patients"):
                     table.loc[named, column] = value
         table.to_csv(path, index=False)
-    words = [f"cohort={folder}", "name=planted", CLINIC, "validation={folds: 2, bootstrap: 20, importance: 1}"]
+    words = [f"cohort={folder}", "name=planted", CLINIC, "validation={folds: 2, bootstrap: 20}"]
     return trained(shared_home, load_run(CONFIGS / "run" / "cox.yaml", [*words, "model={kind: cox, penalty: 50}"]))
 
 
