@@ -25,7 +25,7 @@ from experiments.log_items import File, LogItem, Metrics, Model, Table, headline
 from experiments.pipeline_test import pipeline_test
 from experiments.run_report import Findings, write_report
 from experiments.scoring import horizon_tables, score, scores_table
-from experiments.tracking import RunFolder, Tracker, deliver_dead, git_state, require_usable
+from experiments.tracking import RunFolder, Tracker, deliver_left, git_state, require_usable
 from features.cohort import write_yaml
 from features.encoder import PatientEncoder
 from features.errors import SequelaError
@@ -88,7 +88,7 @@ def train(config: RunConfig, home: Home, progress: Progress, *, resume: bool = F
     tracker = _resumed(home, config, rows) if resume else _started(home, config, rows)
     folder = tracker.folder
     with tracker.ends_truthfully():
-        deliver_dead(home)
+        deliver_left(home)
         from_leader(str(folder))
         wait()  # until the others have read what they need of it
         told = progress.folds, progress.trials, progress.epochs
@@ -97,7 +97,7 @@ def train(config: RunConfig, home: Home, progress: Progress, *, resume: bool = F
         found = _findings(rows, out_of_fold, config, folder / "folds", kept, progress)
         _fit_final(rows, config, found.scores, tracker.run_id, folder / ARTIFACT, progress)
         write_report(rows, out_of_fold, found, config, folder / "report")
-        tracker.log(_result(rows, found, folder))
+        tracker.log(_result(rows, found))
     return RunResult(tracker.run_id, tracker.folder, found, tracker.waiting)
 
 
@@ -138,12 +138,8 @@ def _started(home: Home, config: RunConfig, rows: TrainingRows) -> Tracker:
 def _resumed(home: Home, config: RunConfig, rows: TrainingRows) -> Tracker:
     """The latest unfinished run of the same configuration and cohort that no living process works on."""
     identity = config.digest(), rows.cohort.fingerprint
-    same = [
-        folder
-        for folder in RunFolder.all_of(home)
-        if folder.record["status"] != "finished" and (folder.record["config"], folder.record["cohort"]) == identity
-    ]
-    for folder in sorted(same, key=lambda one: float(one.record["started"]), reverse=True):
+    same = [f for f in RunFolder.all_of(home) if f.status != "finished" and f.identity == identity]
+    for folder in sorted(same, key=lambda one: float(one.record.get("started", 0)), reverse=True):
         if folder.take():
             return Tracker.resume(home, folder)
     msg = (
@@ -214,7 +210,7 @@ def _by_landmark(rows: TrainingRows) -> Iterator[tuple[float, Outcomes]]:
         yield day, rows.outcomes.take(np.flatnonzero(rows.patients.landmark_day == day))
 
 
-def _result(rows: TrainingRows, found: Findings, folder: Path) -> Iterator[LogItem]:
+def _result(rows: TrainingRows, found: Findings) -> Iterator[LogItem]:
     """What is known of a run once it is scored; figures stand at the root, where the compare page shows them."""
     yield Metrics(headline_metrics(found.scores))
     if found.pipeline is not None:
@@ -222,7 +218,6 @@ def _result(rows: TrainingRows, found: Findings, folder: Path) -> Iterator[LogIt
     tables = {"scores": scores_table(found.scores)} | horizon_tables(found.scores)
     for name, table in tables.items():
         yield Table(f"{name}.json", {str(column): list(values) for column, values in table.items()})
-    for path in sorted((folder / "report").iterdir()):
-        yield File(path.relative_to(folder))
+    yield File(Path("report"))
     needed = ("numpy", "pandas", "pydantic", "safetensors", "torch")
     yield Model(Path(ARTIFACT), tuple(f"{name}=={version(name)}" for name in needed))

@@ -2,7 +2,8 @@
 
 tracker        what training calls                 events       items with their run and time, as lines of JSON
 run_folder     a run's folder, record and lock     outbox       the events, until MLflow has them
-interpreter    events to MLflow                    store        opening MLflow's store, and what its errors mean
+interpreter    events to MLflow                    store        opening MLflow's store, finding runs
+failures       what errors of the store mean
 courier        delivers while the run goes on      sync         delivers for processes that are no more
 model          the artifact as a LoggedModel       environment  versions, machine, git state
 system_metrics processor, memory, GPU on long runs
@@ -13,19 +14,18 @@ from __future__ import annotations
 from experiments.tracking.environment import git_state
 from experiments.tracking.run_folder import RunFolder
 from experiments.tracking.store import PARENT, experiment_id, find_run, open_store, require_usable
-from experiments.tracking.sync import deliver_dead, settle, sync
+from experiments.tracking.sync import deliver_left, sync
 from experiments.tracking.tracker import Tracker
 
 __all__ = [
     "PARENT",
     "RunFolder",
     "Tracker",
-    "deliver_dead",
+    "deliver_left",
     "experiment_id",
     "find_run",
     "git_state",
     "open_store",
     "require_usable",
-    "settle",
     "sync",
 ]

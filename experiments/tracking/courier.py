@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from math import inf
 
+from experiments.tracking.failures import OutageError
 from experiments.tracking.interpreter import Interpreter
-from experiments.tracking.store import OutageError
 from experiments.tracking.system_metrics import SystemMetrics
 from features.errors import SequelaError
 
@@ -61,7 +62,10 @@ class Courier:
             self._system.sample()
             if time.monotonic() >= due:
                 due = self._attempt()
-        self._attempt()
+        left = inf
+        while (waiting := self._interpreter.waiting) and waiting < left:  # until an attempt delivers nothing
+            left = waiting
+            self._attempt()
 
     def _attempt(self) -> float:
         """Deliver; when to do so again."""

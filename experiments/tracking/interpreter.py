@@ -16,10 +16,11 @@ from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_ARTIFACTS
 from experiments.home import Home
 from experiments.log_items import Dataset, Ended, File, Metrics, Model, Params, Started, Status, Table, Tags
 from experiments.tracking.events import RUN, Event
+from experiments.tracking.failures import RefusedError, asking
 from experiments.tracking.model import log_model
 from experiments.tracking.outbox import Delivered
 from experiments.tracking.run_folder import RunFolder
-from experiments.tracking.store import KEY, PARENT, RefusedError, asking, connect, experiment_id
+from experiments.tracking.store import KEY, PARENT, connect, experiment_id
 
 PARAM_LIMIT = 6000
 """Longest parameter value MLflow keeps."""
@@ -46,6 +47,11 @@ class Interpreter:
     def run_id(self) -> str | None:
         """MLflow's id of the run; None until the store has answered once."""
         return self._folder.outbox.delivered().runs.get(RUN)
+
+    @property
+    def waiting(self) -> int:
+        """Events that MLflow does not have yet."""
+        return self._folder.outbox.waiting()
 
     def deliver(self) -> None:
         """Deliver everything that waits, in order.
@@ -81,16 +87,17 @@ class Interpreter:
                 case Started():
                     self._open(client, first, first.item, state)
                 case Ended(status):
-                    _end(client, _id(state, first), status, first.time_ms)
+                    _end(client, _id(state, first.run), status, first.time_ms)
                 case Params() | Metrics() | Tags():
-                    _log_batch(client, _id(state, first), events)
+                    _log_batch(client, _id(state, first.run), events)
                 case _:
-                    self._log_large(client, _id(state, first), first)
+                    self._log_large(client, _id(state, first.run), first)
 
     def _open(self, client: MlflowClient, event: Event, item: Started, state: Delivered) -> None:
         """Create a run, or find the one that was created before; either is running then."""
         key = self._folder.record["key"] + ("" if event.run == RUN else f"/{event.run}")
-        self.experiment_id = experiment_id(client, self._home, item.experiment)
+        if self.experiment_id is None:
+            self.experiment_id = experiment_id(client, self._home, item.experiment)
         if event.run not in state.runs and state.trying == state.position:  # MLflow's answer may have been lost
             found = client.search_runs([self.experiment_id], f"tags.`{KEY}` = '{key}'", max_results=1)
             if found:
@@ -100,7 +107,7 @@ class Interpreter:
             return
         state.trying = state.position
         self._folder.outbox.acknowledge(state)
-        tags = {**item.tags, KEY: key} | ({} if event.run == RUN else {PARENT: state.runs[RUN]})
+        tags = {**item.tags, KEY: key} | ({} if event.run == RUN else {PARENT: _id(state, RUN)})
         run = client.create_run(self.experiment_id, event.time_ms, tags, item.name)
         state.runs[event.run] = run.info.run_id
 
@@ -125,12 +132,12 @@ class Interpreter:
                 log_model(client, run_id, self._folder.path / item.path, item.requirements)
 
 
-def _id(state: Delivered, event: Event) -> str:
-    """MLflow's id of the event's run."""
-    if event.run not in state.runs:
+def _id(state: Delivered, run: str) -> str:
+    """MLflow's id of a run."""
+    if run not in state.runs:
         msg = "its run was refused"
         raise RefusedError(msg)
-    return state.runs[event.run]
+    return state.runs[run]
 
 
 def _end(client: MlflowClient, run_id: str, status: Status, time_ms: int) -> None:

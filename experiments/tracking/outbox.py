@@ -66,9 +66,10 @@ class Outbox:
 
     def delivered(self) -> Delivered:
         """How much MLflow has."""
-        if not self._delivered.exists():
+        try:
+            return Delivered(**json.loads(self._delivered.read_text("utf-8")))
+        except FileNotFoundError:
             return Delivered()
-        return Delivered(**json.loads(self._delivered.read_text("utf-8")))
 
     def acknowledge(self, delivered: Delivered) -> None:
         """Record how much MLflow has, beside and then renamed."""

@@ -36,11 +36,24 @@ class RunFolder:
 
     @classmethod
     def all_of(cls, home: Home) -> Iterator[RunFolder]:
-        """Every run of a store that keeps an outbox."""
+        """Every run of a store that keeps an outbox.
+
+        A folder may get another name while one looks at it: then its record is empty, and it cannot be taken.
+        """
         for path in sorted(home.runs.glob(f"*/{RECORD}")):
             folder = cls(path.parent)
             if folder.outbox.path.exists():
                 yield folder
+
+    @property
+    def status(self) -> str:
+        """running, or how it ended; a killed process leaves it ``running``."""
+        return str(self.record.get("status", ""))
+
+    @property
+    def identity(self) -> tuple[object, object]:
+        """What a run is recognised by: digests of its configuration and its cohort."""
+        return self.record.get("config"), self.record.get("cohort")
 
     @property
     def outbox(self) -> Outbox:
@@ -50,8 +63,10 @@ class RunFolder:
     @property
     def record(self) -> dict[str, Any]:
         """run_id, key (the name it was created with), status, and what the run is recognised by."""
-        path = self.path / RECORD
-        return dict(json.loads(path.read_text("utf-8"))) if path.exists() else {}
+        try:
+            return dict(json.loads((self.path / RECORD).read_text("utf-8")))
+        except FileNotFoundError:
+            return {}
 
     def mark(self, **values: str | float) -> None:
         """Update the record, beside and then renamed."""
@@ -64,7 +79,10 @@ class RunFolder:
 
         The kernel lets go of the lock when a process dies, however it dies.
         """
-        lock = os.open(self.path / "run.lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            lock = os.open(self.path / "run.lock", os.O_RDWR | os.O_CREAT, 0o644)
+        except FileNotFoundError:
+            return False
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -1,4 +1,4 @@
-"""MLflow's store: how it is opened, and what its errors mean."""
+"""MLflow's store: how it is opened, and what is found there."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 import mlflow
 import sqlalchemy
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from mlflow.exceptions import InvalidUrlException, MlflowException
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from experiments.home import Home
+from experiments.tracking.failures import OutageError, RefusedError, asking, shown
 from features.errors import SequelaError
 
 PARENT = "mlflow.parentRunId"
@@ -29,62 +29,6 @@ _PATIENCE = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
 }
-
-
-class OutageError(Exception):
-    """The store does not answer, answers too late, or has no space: trying again later may help."""
-
-
-class RefusedError(Exception):
-    """The store answers, and will never take this."""
-
-
-@contextmanager
-def asking(home: Home) -> Iterator[None]:
-    """Say what an error of the store means.
-
-    Raises:
-        OutageError: Later may help.
-        SequelaError: The configuration is wrong: address, name, password, version.
-        RefusedError: Something was asked that the store does not do.
-    """
-    try:
-        yield
-    except (MlflowException, OSError, OperationalError) as error:
-        reason = " ".join(str(error).split())[:200]
-        if _is_misconfigured(error):
-            msg = (
-                f"{_shown(home.tracking_uri)}: refuses us ({reason}); check MLFLOW_TRACKING_URI, "
-                "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or unset them to track in SEQUELA_HOME"
-            )
-            raise SequelaError(msg) from error
-        status = _status(error)
-        if status in {408, 429} or status >= 500:
-            raise OutageError(reason) from error
-        raise RefusedError(reason) from error
-
-
-def _status(error: Exception) -> int:
-    """As HTTP counts; 503 for what never got so far."""
-    if isinstance(error, MlflowException):
-        return int(error.get_http_status_code())
-    answer = getattr(error, "response", None)  # of requests' errors, which are OSErrors
-    return 503 if answer is None else int(answer.status_code)
-
-
-def _is_misconfigured(error: Exception) -> bool:
-    if isinstance(error, InvalidUrlException) or _status(error) in {401, 403}:
-        return True
-    text = str(error)
-    return any(
-        words in text for words in ("database schema", "password authentication failed", "no password supplied")
-    ) or ("FATAL" in text and "does not exist" in text)
-
-
-def _shown(uri: str) -> str:
-    """Without a password."""
-    before, at, behind = uri.rpartition("@")
-    return f"{before.partition('://')[0]}://…@{behind}" if at else uri
 
 
 def connect(home: Home) -> MlflowClient:
@@ -107,7 +51,7 @@ def connect(home: Home) -> MlflowClient:
             client = MlflowClient(home.tracking_uri)
             client.search_experiments(max_results=1)
     except RefusedError as error:
-        msg = f"{_shown(home.tracking_uri)}: is no store of MLflow ({error}); check MLFLOW_TRACKING_URI"
+        msg = f"{shown(home.tracking_uri)}: is no store of MLflow ({error}); check MLFLOW_TRACKING_URI"
         raise SequelaError(msg) from error
     return client
 
@@ -126,7 +70,7 @@ def _prepare_database(home: Home) -> None:
             engine.connect().close()
             engine.dispose()
         except (NoSuchModuleError, ArgumentError, ImportError) as error:
-            msg = f"{_shown(home.tracking_uri)}: no such kind of store ({error}); check MLFLOW_TRACKING_URI"
+            msg = f"{shown(home.tracking_uri)}: no such kind of store ({error}); check MLFLOW_TRACKING_URI"
             raise SequelaError(msg) from error
 
 
@@ -164,7 +108,7 @@ def open_store(home: Home) -> MlflowClient:
     try:
         return connect(home)
     except OutageError as error:
-        msg = f"{_shown(home.tracking_uri)}: does not answer ({error}); start it, or check MLFLOW_TRACKING_URI"
+        msg = f"{shown(home.tracking_uri)}: does not answer ({error}); start it, or check MLFLOW_TRACKING_URI"
         raise SequelaError(msg) from error
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from experiments.home import Home
 from experiments.tracking.events import end_of, open_runs
+from experiments.tracking.failures import OutageError
 from experiments.tracking.interpreter import Interpreter
 from experiments.tracking.run_folder import RunFolder
-from experiments.tracking.store import OutageError
 from experiments.tracking.tracker import end_open_runs
 from features.errors import SequelaError
+
+LONGEST_SECONDS = 10.0
+"""Before a run, for what earlier ones have left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,22 +31,9 @@ class Synced:
     """What MLflow would not take."""
 
 
-def settle(home: Home) -> list[RunFolder]:
-    """Mark runs KILLED whose process is no more, with their children; nothing is sent.
-
-    Returns:
-        Their folders.
-    """
-    dead = [folder for folder in RunFolder.all_of(home) if folder.record["status"] == "running" and folder.take()]
-    for folder in dead:
-        _settle(folder)
-        folder.release()
-    return dead
-
-
 def _settle(folder: RunFolder) -> bool:
     """Whether the run had been killed. One that said how it ended before it could write that down, had not."""
-    if folder.record["status"] != "running":
+    if folder.status != "running":
         return False
     events = folder.outbox.events()
     if open_runs(events):
@@ -73,7 +64,7 @@ def sync(
             raise SequelaError(msg)
     chosen = [f for f in folders if not references or any(f.path.name.startswith(r) for r in references)]
     for done, folder in enumerate(chosen):
-        if (folder.record["status"] == "running" or folder.outbox.waiting()) and folder.take():
+        if (folder.status == "running" or folder.outbox.waiting()) and folder.take():
             try:
                 yield _deliver(home, folder)
             finally:
@@ -96,13 +87,12 @@ def _deliver(home: Home, folder: RunFolder) -> Synced:
     return Synced(folder.path.name, waiting, killed, tuple(interpreter.refused))
 
 
-def deliver_dead(home: Home) -> None:
-    """Settle runs whose process is no more, and let MLflow know if it answers; otherwise `sync` does later."""
-    for folder in settle(home):
-        if folder.take():
-            try:
-                _deliver(home, folder)
-            except SequelaError:
+def deliver_left(home: Home) -> None:
+    """What `sync` does, as far as it goes in a few seconds: nobody waits long for what others have left."""
+    began = time.monotonic()
+    try:
+        for _ in sync(home):
+            if time.monotonic() - began > LONGEST_SECONDS:
                 return
-            finally:
-                folder.release()
+    except SequelaError:  # the store does not answer; the run at hand will say so
+        return

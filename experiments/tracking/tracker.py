@@ -98,7 +98,7 @@ class Tracker:
     @property
     def waiting(self) -> int:
         """Events that MLflow does not have yet."""
-        return self._folder.outbox.waiting()
+        return self._interpreter.waiting
 
     def log(self, items: Iterable[LogItem], run: str = RUN, *, safely: bool = True) -> None:
         """Log items, for the run itself unless a child is named."""

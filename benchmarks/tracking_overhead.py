@@ -1,0 +1,176 @@
+"""What tracking costs: the same training with and without it, in pairs, each in a process of its own.
+
+    python -m benchmarks.tracking_overhead --pairs 5 --repeats 12
+
+Tracked on a new sqlite store, or on MLFLOW_TRACKING_URI where it is set. ``--repeats`` of the cross-validation makes
+the training as long as is wanted. Writes ``results/tracking_overhead.md``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments.config import load_run
+from experiments.home import CONFIGS, Home
+from experiments.log_items import LogItem
+from features.simulator import simulate
+from training.splits import Fold
+
+RESULT = Path(__file__).parent / "results" / "tracking_overhead.md"
+PATIENTS = 400
+
+
+class Untracked:
+    """In the place of a tracker: the run has its folder, and nobody is told of it."""
+
+    waiting = 0
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.run_id = folder, folder.name
+
+    @classmethod
+    def start(cls, home: Home, experiment: str, name: str, **record: str) -> Untracked:
+        """A folder, and nothing else."""
+        folder = home.runs / f"{experiment}-{name}-{len(record)}"
+        folder.mkdir(parents=True)
+        return cls(folder)
+
+    def log(self, items: Iterable[LogItem]) -> None:
+        """Make the items, as for a tracker."""
+        for _ in items:
+            pass
+
+    def fold_started(self, fold: Fold) -> None:
+        """A fold begins."""
+
+    def epoch_ended(self, fold: Fold, epoch: int, loss: float, out_of_bag_loss: float) -> None:
+        """An epoch ended."""
+
+    def fold_ended(self, fold: Fold, incidence: NDArray[np.float64]) -> None:
+        """A fold ended."""
+
+    @contextmanager
+    def ends_truthfully(self) -> Iterator[None]:
+        """However the block ends, nobody is told."""
+        yield
+
+
+def train_once(kind: str, cohort: Path, home: Path, repeats: int) -> None:
+    """Train in this process, and print its seconds of wall time and of processors."""
+    from experiments import train
+
+    if kind == "untracked":
+        train.Tracker = Untracked  # type: ignore[assignment,misc]
+        train.require_usable = train.deliver_left = lambda home: None
+    validation = f"validation={{folds: 5, repeats: {repeats}, bootstrap: 50}}"
+    config = load_run(CONFIGS / "run" / "network.yaml", [f"cohort={cohort}", validation, "trainer.accelerator=cpu"])
+    began = time.perf_counter()
+    train.train(config, Home(home), train.Progress(cells=_nothing, folds=_nothing))
+    wall = time.perf_counter() - began
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    print(json.dumps({"wall": wall, "cpu": used.ru_utime + used.ru_stime}))
+
+
+def _nothing(done: int, of: int) -> None:
+    """Of the progress."""
+
+
+def measured(kind: str, cohort: Path, home: Path, repeats: int) -> dict[str, float]:
+    """One training in a process of its own: seconds."""
+    words = ["--one", kind, "--cohort", cohort, "--home", home, "--repeats", repeats]
+    command = [sys.executable, "-m", "benchmarks.tracking_overhead", *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def import_seconds() -> float:
+    """Of importing MLflow, which only tracking needs; the fastest of three."""
+    code = "import time, pandas, torch; t = time.perf_counter(); import mlflow.pyfunc; print(time.perf_counter() - t)"
+    run = [sys.executable, "-c", code]
+    return min(float(subprocess.run(run, capture_output=True, text=True, check=True).stdout) for _ in range(3))
+
+
+def measure(n_pairs: int, repeats: int) -> None:
+    """Train in pairs, each in the other order than the one before, and write the result."""
+    from experiments.tracking import open_store
+
+    with TemporaryDirectory() as folder:
+        cohort = Path(folder) / "cohort"
+        simulate(cohort, n_patients=PATIENTS, cells_per_sample=0, seed=1)
+        open_store(Home(Path(folder) / "home"))  # a store is made once, not for each run
+        pairs = []
+        for number in range(n_pairs):
+            pair = {}
+            for kind in ("untracked", "tracked") if number % 2 else ("tracked", "untracked"):
+                home = Path(folder) / ("home" if kind == "tracked" else f"none-{number}")
+                pair[kind] = measured(kind, cohort, home, repeats)
+                print(number, kind, pair[kind], file=sys.stderr)
+            pairs.append(pair)
+    RESULT.write_text(page(pairs, import_seconds(), repeats), "utf-8")
+
+
+def page(pairs: list[dict[str, dict[str, float]]], importing: float, repeats: int) -> str:
+    """The result in Markdown."""
+    lines = [
+        "# What tracking costs",
+        "",
+        f"The network on {PATIENTS} simulated patients without cells, {repeats} × 5 folds, with and without tracking.",
+        f"Made by `python -m benchmarks.tracking_overhead --pairs {len(pairs)} --repeats {repeats}`",
+        f"on {platform.machine()}, {os.cpu_count()} cores, {store()}.",
+        "",
+        "| pair | untracked s | tracked s | more | processor s untracked | tracked | more |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for number, pair in enumerate(pairs, 1):
+        cells = []
+        for clock in ("wall", "cpu"):
+            without, with_it = pair["untracked"][clock], pair["tracked"][clock]
+            cells += [f"{without:.1f}", f"{with_it:.1f}", f"{with_it / without - 1:+.1%}"]
+        lines.append(f"| {number} | " + " | ".join(cells) + " |")
+    for clock, name in (("wall", "wall time"), ("cpu", "processor time")):
+        more = np.array([pair["tracked"][clock] - pair["untracked"][clock] for pair in pairs])
+        share = (np.median(more) + importing) / np.median([pair["untracked"][clock] for pair in pairs])
+        lines += [
+            "",
+            f"Median difference of {name}: {np.median(more):+.2f} s ({more.min():+.2f} to {more.max():+.2f}).",
+        ]
+        lines[-1] += f" With the {importing:.1f} s of importing MLflow: {share:+.1%}."
+    return "\n".join(lines) + "\n"
+
+
+def store() -> str:
+    """What is tracked on."""
+    return "an MLflow server" if os.environ.get("MLFLOW_TRACKING_URI", "").startswith("http") else "sqlite"
+
+
+def main() -> None:
+    """Measure, or train once for a measurement."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=12)
+    parser.add_argument("--one", choices=("tracked", "untracked"), help=argparse.SUPPRESS)
+    parser.add_argument("--cohort", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--home", type=Path, help=argparse.SUPPRESS)
+    words = parser.parse_args()
+    if words.one:
+        train_once(words.one, words.cohort, words.home, words.repeats)
+    else:
+        measure(words.pairs, words.repeats)
+
+
+if __name__ == "__main__":
+    main()

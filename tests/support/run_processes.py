@@ -1,0 +1,53 @@
+"""Whole runs in processes of their own, which start at once: a server of processes has imported everything."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections.abc import Mapping
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import pytest
+
+from experiments.config import RunConfig
+from experiments.home import Home
+from experiments.tracking import sync
+from features.errors import SequelaError
+
+_PROCESSES = multiprocessing.get_context("forkserver")
+_PROCESSES.set_forkserver_preload(["experiments.train", "training.lightning_run", "matplotlib.pyplot", "mlflow.pyfunc"])
+
+
+def start_run(config: RunConfig, home: Home, environment: Mapping[str, str], *, resume: bool = False) -> BaseProcess:
+    """Start `sequela train` on a configuration, in a process of its own."""
+    process = _PROCESSES.Process(target=_train, args=(config, home.folder, dict(environment), resume))
+    process.start()
+    return process
+
+
+def deliver_all(home: Home) -> None:
+    """Deliver what a server that is out of breath did not take at the end of a run."""
+    for _ in range(20):
+        try:
+            list(sync(home))
+        except SequelaError:
+            time.sleep(1)
+        else:
+            return
+    pytest.fail("the server does not take what waits")
+
+
+def _train(config: RunConfig, home: Path, environment: dict[str, str], resume: bool) -> None:
+    os.environ.update(environment)
+    import torch
+
+    from experiments.train import Progress, train
+
+    torch.set_num_threads(1)
+    train(config, Home(home), Progress(cells=_nothing, folds=_nothing), resume=resume)
+
+
+def _nothing(done: int, of: int) -> None:
+    """Of the progress."""
