@@ -22,7 +22,7 @@ from experiments.sweeps.space import Space
 from experiments.sweeps.storage import Storage
 from experiments.sweeps.tracked import begin, join
 from experiments.sweeps.worker import Worker, folder_of
-from experiments.tracking import Tracker, deliver_dead, open_store
+from experiments.tracking import Tracker, deliver_left, open_store
 from features.errors import SequelaError
 
 Progress = Callable[[int, int], None]
@@ -67,7 +67,7 @@ def run_sweep(
     space = Space(sweep, folder_of(home, sweep) / "endpoints")
     identity = check_sweep(sweep, space, rows)
     open_store(home)  # a trial that is told later would have no parent
-    deliver_dead(home)
+    deliver_left(home)
     n_trials = sweep.config.trials or len(space.grid())
     cohort = rows.scored(sweep.base)
     own: list[Tracker] = []

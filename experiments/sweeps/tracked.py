@@ -14,7 +14,7 @@ from experiments.data import TrainingRows
 from experiments.home import Home
 from experiments.log_items import LogItem, Params, Started, Tags, flatten
 from experiments.sweeps.config import Parameter, Sweep
-from experiments.tracking import PARENT, RunFolder, Tracker, deliver_dead, open_store
+from experiments.tracking import PARENT, RunFolder, Tracker, deliver_left, open_store
 from experiments.tracking.events import RUN, Event
 from experiments.tracking.outbox import Delivered
 from features.errors import SequelaError
@@ -93,7 +93,7 @@ def begin_trial(
 
 def end_lost(client: MlflowClient, home: Home, trial: FrozenTrial) -> None:
     """The run of a trial that was taken from its worker, most likely because that was killed."""
-    deliver_dead(home)
+    deliver_left(home)
     run_id = trial.user_attrs.get("run_id")
     with suppress(MlflowException):  # one that never reached the store needs no end
         if run_id is not None:
