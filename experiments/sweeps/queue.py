@@ -1,7 +1,7 @@
 """The study in Optuna: a fixed number of places, each filled by one trial, whoever works on them.
 
 Every trial that was ever begun for place 7 carries ``place: 7``. A trial counts unless it was lost: failed in Optuna
-without a reason, because its worker was killed or interrupted. A place without a trial that counts is queued again; of
+without a reason, because its worker was killed. A place without a trial that counts is queued again; of
 several that count (two workers may queue at once) the one with the lowest number is the trial of that place. So no lock
 is needed, and a sweep of 40 trials ends with 40, however many workers join, die or come back.
 """
@@ -57,9 +57,8 @@ class Queue:
         by_place: dict[int, FrozenTrial] = {}
         for place, of_place in self._ever().items():
             counting = [trial for trial in of_place if not _lost(trial)]
-            died = [trial for trial in of_place if _lost(trial) and "interrupted" not in trial.user_attrs]
-            if counting or len(died) >= MOST_LOST:
-                by_place[place] = (counting or died)[0]
+            if counting or len(of_place) >= MOST_LOST:
+                by_place[place] = (counting or of_place)[0]
         return by_place
 
     def _ever(self) -> dict[int, list[FrozenTrial]]:
@@ -133,10 +132,9 @@ class Queue:
         self.study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
 
     def give_back(self, trial: optuna.Trial) -> None:
-        """The worker is interrupted: the trial is for whoever comes next."""
+        """The worker is interrupted: the trial waits again, as itself, so that later proposals see no difference."""
         with suppress(UpdateFinishedTrialError):
-            trial.set_user_attr("interrupted", value=True)
-        self.study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
+            self._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
 
 
 def _lost(trial: FrozenTrial) -> bool:

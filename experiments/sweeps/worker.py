@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -186,6 +187,8 @@ class _Steps:
         if not np.isfinite(value):
             return
         self.tracker.log([Metrics({f"so_far/{self.objective.metric}": value}, step=fold.number)])
-        self.trial.report(value, fold.number)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # a trial that was given back has told some folds already
+            self.trial.report(value, fold.number)
         if fold.number + 1 < self.n_folds and self.trial.should_prune():
             raise optuna.TrialPruned

@@ -117,6 +117,7 @@ def test_a_study_that_was_interrupted_goes_on_as_if_it_had_not_been(
     interrupted = first.take()
     assert interrupted is not None
     propose(interrupted)
+    interrupted.report(0.5, step=0)
     first.give_back(interrupted)
     work(again := begun(on_sqlite, stopped))
     assert chosen(again) == chosen(whole)
