@@ -1,12 +1,19 @@
 """Many runs: configuration, cross-validation, tracking, comparison, promotion; the command line.
 
-cli/          `sequela`, one module a group of commands; everything heavy is imported when a command runs
-config        a run's YAML, resolved                home         where stores live
-data          cohort to training rows               crossval     out-of-fold predictions, resumable
-train         one run from YAML to artifact         assist       the part of other processes in it
-figures       what people would rather look at
-log_items     what is logged, as a pure stream      tracking     the one interpreter that speaks to MLflow
-logged_model  the artifact as an MLflow model       leaderboard  runs ranked
-registry      champion and previous, rollback       demo         the whole way on the embedded cohort
-sweeps/       a space of runs: checked, shared by workers, its best corrected for being chosen
+cli/           `sequela`, one module a group of commands; everything heavy is imported when a command runs
+config, home   a run's YAML, resolved; where stores live
+data           cohort to training rows               crossval      out-of-fold predictions, resumable
+train          one run from YAML to artifact         assist        the part of other processes in it
+leaks          features that know the outcome        scoring, usefulness, pipeline_test   what a run finds
+run_report     a run's tables and figures            run_page/     its page, and the model card
+log_items      what is logged, as a pure stream      tracking/     the one interpreter that speaks to MLflow
+logged_model   the artifact as an MLflow model       ui_views, ui_links   what MLflow's pages show
+run_files, written_predictions   a finished run, read again
+comparing/     leaderboard, paired differences, what cells add
+promotion/     gates, the champion, who served when
+reproduction/  a run made again
+sweeps/        a space of runs: checked, shared by workers, its best corrected for being chosen
+cohort_report/ the page of a cohort                  page/         what both pages share
+doctor/        what is installed, and what is wrong  demo          the whole way on the embedded cohort
+commented, new_run, schemas   configurations for people and editors
 """
