@@ -32,7 +32,7 @@ def sweep(
 
     Examples: sequela sweep configs/sweep/modalities.yaml --workers 4
 
-              sequela sweep configs/sweep/modalities.yaml --set cohort=cohorts/mine --name mine --trials 60
+              sequela sweep configs/sweep/models.yaml --set cohort=cohorts/mine --name mine --trials 60
 
               sequela sweep configs/sweep/modalities.yaml --show
     """
