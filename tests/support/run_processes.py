@@ -40,6 +40,7 @@ def deliver_all(home: Home) -> None:
 
 
 def _train(config: RunConfig, home: Path, environment: dict[str, str], resume: bool) -> None:
+    os.environ.pop("MLFLOW_TRACKING_URI", None)  # which MLflow sets itself, to the store of an earlier test
     os.environ.update(environment)
     import torch
 
