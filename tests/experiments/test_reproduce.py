@@ -35,6 +35,8 @@ SMALL = [
     "trainer.accelerator=cpu",
 ]
 NETWORK = "model={kind: network, members: 4, hidden: 4, max_epochs: 10}"
+# MLflow 3.17.2 says of a model from code that its input is not checked; ours checks it itself.
+pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning")
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -224,9 +226,7 @@ def test_a_custom_model_goes_the_whole_way_on_the_command_line(home: Home, cohor
 
     def sequela(*words: str | Path) -> subprocess.CompletedProcess[str]:
         script = Path(sys.executable).parent / "sequela"
-        return subprocess.run(
-            [script, *map(str, words)], env=environment, capture_output=True, text=True, check=False, timeout=300
-        )
+        return subprocess.run([script, *map(str, words)], env=environment, capture_output=True, text=True, check=False)
 
     run = tmp_path / "mine.yaml"
     assert sequela("init", run, "--model", KIND, "--cohort", cohort).returncode == 0
