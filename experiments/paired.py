@@ -16,7 +16,6 @@ from mlflow.exceptions import MlflowException
 from numpy.typing import NDArray
 
 from experiments.config import load_run
-from experiments.crossval import even_grid
 from experiments.data import TrainingRows, load_rows
 from experiments.home import Home
 from features.config import FeatureConfig
@@ -31,7 +30,7 @@ class Paired:
     rows: TrainingRows
     """Without cells."""
     times_days: NDArray[np.float64]
-    """(times,): the even grid."""
+    """(times,): those at which predictions were written."""
     incidence: tuple[NDArray[np.float64], ...]
     """For each run (repeats, rows, causes, times); NaN for rows that are never tested."""
 
@@ -60,11 +59,10 @@ def paired(
     for run, split in zip(runs[1:], splits[1:], strict=True):
         _require_same(runs[0], run, _parts(splits[0]) == _parts(split))
     rows = _rows(client, home, runs[0], endpoint, cohort)
-    incidence = [
-        _incidence(pd.read_parquet(run_file(client, home, run, "oof_predictions.parquet")), split, rows)
-        for run, split in zip(runs, splits, strict=True)
-    ]
-    return Paired(rows, even_grid(endpoint), tuple(incidence))
+    tables = [pd.read_parquet(run_file(client, home, run, "oof_predictions.parquet")) for run in runs]
+    times = np.unique(tables[0]["horizon_days"])
+    incidence = [_incidence(table, split, rows, times) for table, split in zip(tables, splits, strict=True)]
+    return Paired(rows, times, tuple(incidence))
 
 
 def run_file(client: MlflowClient, home: Home, run: Run, name: str) -> Path:
@@ -110,22 +108,24 @@ def _rows(client: MlflowClient, home: Home, run: Run, endpoint: Endpoint, cohort
     return rows
 
 
-def _incidence(table: pd.DataFrame, split: list[dict[str, Any]], rows: TrainingRows) -> NDArray[np.float64]:
+def _incidence(
+    table: pd.DataFrame, split: list[dict[str, Any]], rows: TrainingRows, times_days: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """The written predictions (repeats, rows, causes, times) over the rows."""
     repeat_of = {fold["fold"]: fold["repeat"] for fold in split}
-    grid, patients = even_grid(rows.endpoint), rows.patients
+    patients = rows.patients
     keys = pd.MultiIndex.from_arrays([patients.patient_id.astype(str), patients.landmark_day])
     index = (
         table["fold"].map(repeat_of).to_numpy(dtype=np.int64),
         keys.get_indexer(pd.MultiIndex.from_arrays([table["patient_id"].astype(str), table["landmark_day"]])),
         pd.Index(rows.outcomes.causes).get_indexer(pd.Index(table["cause"])),
-        np.searchsorted(grid, table["horizon_days"].to_numpy() * (1 - 1e-9)),
+        pd.Index(times_days).get_indexer(pd.Index(table["horizon_days"])),
     )
-    if any((part < 0).any() for part in index) or (index[3] >= len(grid)).any():
+    if any((part < 0).any() for part in index):
         msg = (
             "oof_predictions.parquet does not hold predictions of the run's patients, causes and times; train it again"
         )
         raise SequelaError(msg)
-    found = np.full((max(repeat_of.values()) + 1, len(patients), len(rows.outcomes.causes), len(grid)), np.nan)
+    found = np.full((max(repeat_of.values()) + 1, len(patients), len(rows.outcomes.causes), len(times_days)), np.nan)
     found[index] = table["incidence"]
     return found
