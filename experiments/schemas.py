@@ -12,6 +12,8 @@ from features.errors import SequelaError
 
 KINDS = {
     "run": "experiments.config:RunConfig",
+    "sweep": "experiments.sweeps.config:SweepConfig",
+    "gate": "experiments.promotion.gate:Gate",
     "endpoint": "features.schema:Endpoint",
     "cohort": "features.schema:CohortCard",
     "simulator": "features.simulator.config:SimulatorConfig",

@@ -47,13 +47,21 @@ def connect(home: Home) -> MlflowClient:
     try:
         with asking(home):
             _prepare_database(home)
-            mlflow.set_tracking_uri(home.tracking_uri)
-            client = MlflowClient(home.tracking_uri)
+            client = _client(home.tracking_uri)
             client.search_experiments(max_results=1)
     except RefusedError as error:
         msg = f"{shown(home.tracking_uri)}: is no store of MLflow ({error}); check MLFLOW_TRACKING_URI"
         raise SequelaError(msg) from error
     return client
+
+
+def _client(uri: str) -> MlflowClient:
+    """A client, whose store is the one that MLflow's own functions use; another home may be opened after this one."""
+    given = os.environ.get("MLFLOW_TRACKING_URI")
+    mlflow.set_tracking_uri(uri)
+    if given is None:
+        os.environ.pop("MLFLOW_TRACKING_URI", None)  # which MLflow sets, and which names the store of every home
+    return MlflowClient(uri)
 
 
 def _prepare_database(home: Home) -> None:

@@ -62,7 +62,7 @@ def test_a_planted_better_run_is_found_and_a_tie_is_called_a_tie(
 ) -> None:
     alike = noisy(everyone_alike(rows), 0)
     for name, incidence in (("plain", alike), ("better", telling(rows, alike, 0.3)), ("other", noisy(alike, 1, 0.01))):
-        record(client, home, named(run_config, name), rows, incidence)
+        record(home, named(run_config, name), rows, incidence)
     found = compared(client, home, "plain", "better", "other")
     said = verdicts(found)
     assert [line.split(":")[0] for line in said] == [
@@ -85,7 +85,7 @@ def test_equal_predictions_differ_by_exactly_nothing(
 ) -> None:
     alike = noisy(everyone_alike(rows), 0)
     for name in ("one", "two"):
-        record(client, home, named(run_config, name), rows, alike)
+        record(home, named(run_config, name), rows, alike)
     table = compared(client, home, "one", "two", all_causes=True).table
     assert set(table["cause"]) == set(rows.outcomes.causes)
     known = table[table["difference"].notna()]
@@ -101,8 +101,8 @@ def test_numbers_are_those_of_the_two_predictions_alone(
     """Against `paired_difference` on the predictions before they were written; and Holm over each metric's family."""
     alike = noisy(everyone_alike(rows), 0)
     other = noisy(alike, 2)
-    record(client, home, named(run_config, "one"), rows, alike)
-    record(client, home, named(run_config, "two"), rows, other)
+    record(home, named(run_config, "one"), rows, alike)
+    record(home, named(run_config, "two"), rows, other)
     found = compared(client, home, "one", "two")
     table = found.table
     runs = load_compared(client, home, ["one", "two"], Place())
@@ -135,14 +135,14 @@ def test_repeats_are_averaged_score_by_score(
 ) -> None:
     twice = named(run_config, "twice", repeats=2)
     alike = everyone_alike(rows, repeats=2)
-    record(client, home, twice, rows, np.stack([noisy(alike, 0)[0], noisy(alike, 1)[1]]))
-    record(client, home, named(run_config, "plain", repeats=2), rows, alike)
+    record(home, twice, rows, np.stack([noisy(alike, 0)[0], noisy(alike, 1)[1]]))
+    record(home, named(run_config, "plain", repeats=2), rows, alike)
     table = compared(client, home, "plain", "twice").table
     parts = []
     for number in (0, 1):
         once = named(run_config, f"once{number}")
-        record(client, home, once, rows, noisy(alike, number)[number : number + 1])
-        record(client, home, named(run_config, f"plain{number}"), rows, alike[:1])
+        record(home, once, rows, noisy(alike, number)[number : number + 1])
+        record(home, named(run_config, f"plain{number}"), rows, alike[:1])
         parts.append(compared(client, home, f"plain{number}", f"once{number}").table)
     both = (parts[0]["difference"] + parts[1]["difference"]) / 2
     np.testing.assert_allclose(table["difference"], both, atol=1e-12)
@@ -154,7 +154,7 @@ def test_runs_of_another_machine_are_read_from_the_store_and_a_moved_cohort_is_f
     gone = tmp_path / "gone"
     for number, name in enumerate(("one", "two")):
         config = named(run_config, name).model_copy(update={"cohort": gone})
-        record(client, home, config, rows, noisy(everyone_alike(rows), number), keep_folder=False)
+        record(home, config, rows, noisy(everyone_alike(rows), number), keep_folder=False)
     with pytest.raises(SequelaError, match=r"its cohort is no longer at .*gone; say where it is with --cohort DIR"):
         load_compared(client, home, ["one", "two"], Place())
     found = load_compared(client, home, ["one", "two"], Place(cohort=cohort))
@@ -169,7 +169,7 @@ def test_a_changed_endpoint_is_noticed(
     client: MlflowClient, home: Home, rows: TrainingRows, run_config: RunConfig, tmp_path: Path
 ) -> None:
     for name in ("one", "two"):
-        record(client, home, named(run_config, name), rows, everyone_alike(rows))
+        record(home, named(run_config, name), rows, everyone_alike(rows))
     changed = tmp_path / "changed.yaml"
     write_yaml(changed, rows.endpoint.model_copy(update={"horizons_days": (30.0,)}).model_dump(mode="json"))
     with pytest.raises(SequelaError, match="severe_infection: is not the definition that run"):
@@ -180,18 +180,18 @@ def test_a_changed_endpoint_is_noticed(
 def odd_runs(client: MlflowClient, home: Home, rows: TrainingRows, run_config: RunConfig) -> None:
     """A run, and others that differ from it in one thing each."""
     alike = everyone_alike(rows)
-    record(client, home, named(run_config, "plain"), rows, alike)
-    record(client, home, named(run_config, "seed", seed=1), rows, alike)
-    record(client, home, named(run_config, "folds", folds=4), rows, alike)
+    record(home, named(run_config, "plain"), rows, alike)
+    record(home, named(run_config, "seed", seed=1), rows, alike)
+    record(home, named(run_config, "folds", folds=4), rows, alike)
     for key, name in (("sequela.endpoint", "endpoint"), ("sequela.endpoint_digest", "digest"), ("sequela.cohort", "c")):
-        client.set_tag(record(client, home, named(run_config, name), rows, alike), key, "another")
-    client.set_terminated(record(client, home, named(run_config, "failed"), rows, alike), "FAILED")
-    lost = record(client, home, named(run_config, "lost"), rows, alike, keep_folder=False)
+        client.set_tag(record(home, named(run_config, name), rows, alike), key, "another")
+    client.set_terminated(record(home, named(run_config, "failed"), rows, alike), "FAILED")
+    lost = record(home, named(run_config, "lost"), rows, alike, keep_folder=False)
     shutil.rmtree(home.mlflow_artifacts / run_config.experiment / lost)
-    partial = record(client, home, named(run_config, "partial"), rows, alike)
+    partial = record(home, named(run_config, "partial"), rows, alike)
     file = home.runs / partial / "report" / "oof_predictions.parquet"
     pd.read_parquet(file).iloc[1:].to_parquet(file, index=False)
-    fewer = home.runs / record(client, home, named(run_config, "fewer"), rows, alike) / "report"
+    fewer = home.runs / record(home, named(run_config, "fewer"), rows, alike) / "report"
     out = json.loads((fewer / "splits.json").read_text())[0]["test_patients"][0]
     table = pd.read_parquet(fewer / "oof_predictions.parquet")
     table[table["patient_id"] != out].to_parquet(fewer / "oof_predictions.parquet", index=False)
@@ -224,8 +224,8 @@ def test_the_command_writes_table_figure_and_verdict(
     client: MlflowClient, home: Home, rows: TrainingRows, run_config: RunConfig, tmp_path: Path
 ) -> None:
     alike = noisy(everyone_alike(rows), 0)
-    record(client, home, named(run_config, "plain"), rows, alike)
-    record(client, home, named(run_config, "better"), rows, telling(rows, alike, 0.3))
+    record(home, named(run_config, "plain"), rows, alike)
+    record(home, named(run_config, "better"), rows, telling(rows, alike, 0.3))
     csv, figure = tmp_path / "d.csv", tmp_path / "d.png"
     words = ["better", "plain", "--baseline", "plain", "--bootstrap", 100, "--csv", csv, "--figure", figure]
     done = subprocess.run([SEQUELA, "compare", *map(str, words)], capture_output=True, text=True, check=False)

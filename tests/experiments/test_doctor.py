@@ -22,7 +22,7 @@ from experiments.doctor.stores import examine_stores, examine_tracking
 from experiments.home import Home
 from experiments.promotion.registry import CHAMPION, TAG
 from experiments.services import free_port
-from experiments.tracking import Tracker, experiment_id, open_store
+from experiments.tracking import Tracker, open_store
 
 
 @contextmanager
@@ -129,7 +129,7 @@ def test_unfinished_runs_are_named(home: Home) -> None:
 
 def test_a_champion_without_its_copy_is_a_failure(home: Home) -> None:
     client = open_store(home)
-    tracker = Tracker.start(client, experiment_id(client, home, "trial"), "one")
+    tracker = Tracker.start(home, "trial", "one")
     client.create_registered_model("infection")
     version = client.create_model_version("infection", "file:///nowhere", run_id=tracker.run_id)
     client.set_model_version_tag("infection", version.version, TAG, "sequela:v1-abc")

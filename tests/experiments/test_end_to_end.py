@@ -121,8 +121,8 @@ def test_train_compare_promote_serve_predict_agree(home: Home, cohort: Path, tmp
     assert sorted(ranked["run"]) == ["cox", "mixture"]
     assert ranked["ibs/infection"].is_monotonic_increasing
 
-    sequela("promote", "mixture")
-    sequela("promote", "cox")
+    sequela("promote", "mixture", "--override", "150 patients are few")
+    sequela("promote", "cox", "--override", "150 patients are few")
     champion = find_champion(client)
     assert champion.run_id == find_run(client, "cox").info.run_id
 

@@ -254,13 +254,13 @@ def test_predictions_are_read_back_as_they_were(cohort: Path, tmp_path: Path) ->
     out_of_fold = cross_validate(rows, config, tmp_path / "folds", Unheard())
     found = Findings(score(rows, out_of_fold, config))
     write_report(rows, out_of_fold, found, config, tmp_path / "report")
-    record = read_record(tmp_path / "report", rows, RunFacts("run", 0.0, {}))
+    record = read_record(tmp_path / "report", config, rows, RunFacts("run", 0.0, {}))
     at = np.searchsorted(out_of_fold.times_days, record.times_days)
     np.testing.assert_array_equal(record.incidence, out_of_fold.incidence[..., at])
     strangers = np.arange(len(rows.patients)).astype(object)
     shuffled = replace(rows, patients=replace(rows.patients, patient_id=strangers))
     with pytest.raises(SequelaError, match="not of these patients"):
-        read_record(tmp_path / "report", shuffled, RunFacts("run", 0.0, {}))
+        read_record(tmp_path / "report", config, shuffled, RunFacts("run", 0.0, {}))
 
 
 def test_scores_over_time_are_those_of_evaluate(simulated: Trained) -> None:

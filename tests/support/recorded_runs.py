@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
-from mlflow import MlflowClient
 from numpy.typing import NDArray
 
 from experiments.config import RunConfig
@@ -14,13 +14,12 @@ from experiments.data import TrainingRows
 from experiments.home import Home
 from experiments.log_items import File, Metrics, headline_metrics, run_description
 from experiments.scoring import score
-from experiments.tracking import Tracker, experiment_id
+from experiments.tracking import Tracker
 from features.cohort import write_yaml
 from training.models.nonparametric import aalen_johansen
 
 
 def record(
-    client: MlflowClient,
     home: Home,
     config: RunConfig,
     rows: TrainingRows,
@@ -32,8 +31,7 @@ def record(
     """Log a run as `train` does, with its report and the child runs of its folds; its id.
 
     Args:
-        client: The store.
-        home: Its folders.
+        home: The stores.
         config: The run.
         rows: Its rows.
         incidence: (repeats, rows, causes, times), out of fold.
@@ -41,9 +39,10 @@ def record(
         keep_folder: Whether the report also stays in the home, or in the store alone, as of a run made elsewhere.
     """
     out_of_fold = OutOfFold(tuple(folds_of(rows, config)), evaluation_times(rows.endpoint), incidence)
-    tracker = Tracker.start(client, experiment_id(client, home, config.experiment), config.name)
-    report = home.runs / tracker.run_id / "report"
-    report.mkdir(parents=True)
+    identity = {"config": config.digest(), "cohort": rows.cohort.fingerprint}
+    tracker = Tracker.start(home, config.experiment, config.name, **identity)
+    report = tracker.folder / "report"
+    report.mkdir()
     with tracker.ends_truthfully():
         tracker.log(run_description(config, rows))
         for fold in out_of_fold.folds:
@@ -54,9 +53,9 @@ def record(
         write_yaml(report / "run.yaml", config.model_dump(mode="json"))
         if scored:
             tracker.log([Metrics(headline_metrics(score(rows, out_of_fold, config)))])
-        tracker.log([File(path) for path in sorted(report.iterdir())])
+        tracker.log([File(Path("report"))])
     if not keep_folder:
-        for path in report.iterdir():
+        for path in (tracker.folder / "report").iterdir():
             path.unlink()
     return tracker.run_id
 

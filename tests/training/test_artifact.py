@@ -195,7 +195,7 @@ REFUSED = {
     "causes": (set_to("endpoint", "competing", value=[]), "does not fit the weights"),
     "later format": (set_to("format", value="sequela-artifact/2"), r"format = sequela-artifact/2; this version reads"),
     "no format": (drop("format"), "format = None"),
-    "unknown kind": (set_to("model", "kind", value="oracle"), r"model\.kind = oracle; known are aalen_johansen"),
+    "unknown kind": (set_to("model", "kind", value="oracle"), r"model\.kind = oracle: not known here"),
     "kind of another type": (set_to("model", "kind", value=["cox"]), r"model\.kind"),
     "another known kind": (set_to("model", "kind", value="cox"), "does not fit the weights"),
     "model of another type": (set_to("model", value=[]), r"model\.kind = None"),
