@@ -14,7 +14,7 @@ from experiments.comparing.finished_runs import _from_client, finished_runs
 from experiments.comparing.leaderboard import leaderboards, write_csv
 from experiments.home import Home
 from experiments.log_items import LogItem, Metrics, Params, Tags
-from experiments.tracking import PARENT, Tracker, experiment_id, find_run, open_store
+from experiments.tracking import PARENT, Tracker, find_run, open_store
 from features.errors import SequelaError
 
 SEQUELA = Path(sys.executable).parent / "sequela"
@@ -29,7 +29,7 @@ def run(
     client: MlflowClient, home: Home, name: str, ibs: float, *, ipa: float = 0.1, endpoint: str = "infection"
 ) -> str:
     """A finished run with one child."""
-    tracker = Tracker.start(client, experiment_id(client, home, "trial"), name)
+    tracker = Tracker.start(home, "trial", name)
     named = {"endpoint": endpoint, "endpoint_digest": "d", "cause": "infection", "provenance": "simulated"}
     tags = {f"sequela.{key}": value for key, value in (named | {"cohort": "c", "model": "cox"}).items()}
     params = {"cohort": "A cohort", "validation.scheme": "cross_validation", "validation.folds": "5"}

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from custom_package import KIND, install
+from custom_package import KIND, install, path_without_it
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
@@ -219,7 +219,9 @@ def halved(state: tuple[dict, dict]) -> tuple[dict, dict]:  # type: ignore[type-
     }
 
 
-def test_a_custom_model_goes_the_whole_way_on_the_command_line(home: Home, cohort: Path, tmp_path: Path) -> None:
+def test_a_custom_model_goes_the_whole_way_on_the_command_line(
+    home: Home, cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """init, train, reproduce (with numbers that someone changed since), predict; the package is found everywhere."""
     path = os.pathsep.join([str(REPOSITORY), str(install(tmp_path / "site"))])
     environment = {**os.environ, "PYTHONPATH": path, "SEQUELA_HOME": str(home.folder)}
@@ -237,6 +239,7 @@ def test_a_custom_model_goes_the_whole_way_on_the_command_line(home: Home, cohor
     assert logged.data.tags["sequela.custom_models"] == "constant-hazards==0.1.0"
     requirements = next((home.mlflow_artifacts).rglob("requirements.txt")).read_text()
     assert "constant-hazards==0.1.0" in requirements
+    monkeypatch.setattr(sys, "path", path_without_it())
     with pytest.raises(SequelaError, match="is the package that provides it installed"):
         read_artifact(home.runs / logged.info.run_id / "artifact")
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from custom_package import KIND, install
+from custom_package import install
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
@@ -243,25 +244,28 @@ def outcomes_for() -> Callable[[Patients, int], Outcomes]:
 
 
 @pytest.fixture(scope="session")
-def custom_package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The package of docs/custom_models.md is installed; the kind that it provides."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(install(tmp_path_factory.mktemp("site-packages")))
-        yield KIND
+def custom_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the package of docs/custom_models.md is installed."""
+    return install(tmp_path_factory.mktemp("site-packages"))
+
+
+@pytest.fixture(autouse=True)
+def custom_package(custom_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models of the package are known in every test here, and nowhere else."""
+    monkeypatch.syspath_prepend(custom_folder)
 
 
 @pytest.fixture(scope="session")
-def fit(custom_package: str) -> Callable[..., FittedRiskModel]:
+def fit() -> Callable[..., FittedRiskModel]:
     """`fit(kind, patients, seed=0, features=…)`: a model fitted on patients and outcomes that follow from them."""
-    custom: ModelConfig = TypeAdapter(ModelConfig).validate_python({"kind": custom_package})
-    models = MODELS | {custom_package: custom}
 
     def _fit(
         kind: str, patients: Patients, seed: int = 0, features: FeatureConfig | None = None, card: CohortCard = CARD
     ) -> FittedRiskModel:
         outcomes = make_outcomes(patients, 1)
         config = features or FeatureConfig(pseudobulk_components=3)
-        return fit_risk_model(patients, outcomes, card, config, models[kind], CPU, seed=seed)
+        model = MODELS.get(kind) or TypeAdapter(ModelConfig).validate_python({"kind": kind})
+        return fit_risk_model(patients, outcomes, card, config, model, CPU, seed=seed)
 
     return _fit
 
