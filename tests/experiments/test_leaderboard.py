@@ -45,7 +45,7 @@ def run(
 
 def test_the_database_and_mlflow_say_the_same(client: MlflowClient, home: Home) -> None:
     ids = {run(client, home, name, ibs) for name, ibs in (("one", 0.2), ("two", 0.1))}
-    unfinished = Tracker.start(client, experiment_id(client, home, "trial"), "unfinished")
+    unfinished = Tracker.start(home, "trial", "unfinished")
     unfinished.log([Tags({"sequela.endpoint": "infection"})])
     client.delete_run(run(client, home, "deleted", 0.05))
     fast, slow = (
