@@ -22,15 +22,15 @@ from training.search_space import check_space
 Config = TypeVar("Config", bound=Frozen)
 
 
-def _name_may_be_absent(schema: dict[str, Any]) -> None:
-    """In a file; `load_run` then takes the file's own name."""
+def name_may_be_absent(schema: dict[str, Any]) -> None:
+    """In a file, whose own name is then taken."""
     schema["required"].remove("name")
 
 
 class RunConfig(Frozen):
     """One run: which patients, which endpoint, which features, which model, how validated."""
 
-    model_config = ConfigDict(json_schema_extra=_name_may_be_absent)
+    model_config = ConfigDict(json_schema_extra=name_may_be_absent)
 
     name: str
     """What people call the run."""
@@ -139,7 +139,7 @@ def _apply(content: dict[str, Any], override: str) -> None:
     except yaml.YAMLError as error:
         msg = f"--set {override}: the value is not YAML"
         raise SequelaError(msg) from error
-    if isinstance(parsed, str):
+    if isinstance(parsed, str) and value.strip()[:1] not in {'"', "'"}:
         with suppress(ValueError):  # YAML 1.1 reads 1e-3 as text
             parsed = float(parsed)
     *parents, last = key.split(".")

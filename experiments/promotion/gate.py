@@ -6,8 +6,9 @@ from math import isfinite
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
+from experiments.config import name_may_be_absent
 from experiments.home import CONFIGS
 from features.documents import load_mapping, validate
 from features.schema import Frozen
@@ -194,6 +195,8 @@ class CohortRule(Frozen):
 
 class Gate(Frozen):
     """A gate; a part that is absent is not looked at."""
+
+    model_config = ConfigDict(json_schema_extra=name_may_be_absent)
 
     name: str
     """By default the name of the file."""
