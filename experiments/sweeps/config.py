@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from experiments.config import RunConfig, load_run
 from features.documents import nearest, read_document
@@ -17,11 +17,20 @@ from features.schema import Frozen
 Metric = Literal["ibs", "ipa", "c"]
 
 
+def _short_forms(schema: dict[str, Any]) -> None:
+    """What a file may hold in place of a whole block: a list, or named choices."""
+    whole = dict(schema)
+    schema.clear()
+    schema["anyOf"] = [whole, {"type": "array"}, {"type": "object"}]
+
+
 class Parameter(Frozen):
     """What one key of the run may be: a range, or choices.
 
     ``[a, b]`` is short for ``{choices: [a, b]}``, and a mapping with other keys than those below for named choices.
     """
+
+    model_config = ConfigDict(json_schema_extra=_short_forms)
 
     low: int | float | None = None
     high: int | float | None = None
