@@ -160,7 +160,7 @@ def test_a_worse_model_is_refused_and_an_override_recorded(home: Home, put: Call
 
     moved = sequela("--override", "the good one's licence ended")
     assert moved.returncode == 0, moved.stderr
-    assert (alias(client, CHAMPION), alias(client, PREVIOUS)) == (worse.version, good)
+    assert (alias(client, CHAMPION), alias(client, PREVIOUS)) == (str(worse.version), good)
     tags = client.get_model_version(ENDPOINT, worse.version).tags
     assert tags["sequela.override"] == "the good one's licence ended"
     assert tags["sequela.replaced"] == good
