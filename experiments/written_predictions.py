@@ -29,6 +29,11 @@ def written_predictions(
     return OutOfFold((), even_grid(rows.endpoint), incidence_over_rows(table, split, rows, name))
 
 
+def tested_together(split: list[dict[str, Any]]) -> set[tuple[int, frozenset[str]]]:
+    """Which patients each fold of a run's splits.json tested, in which repeat."""
+    return {(fold["repeat"], frozenset(map(str, fold["test_patients"]))) for fold in split}
+
+
 def incidence_over_rows(
     table: pd.DataFrame, split: list[dict[str, Any]], rows: TrainingRows, name: str
 ) -> NDArray[np.float64]:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -16,7 +17,7 @@ from experiments.data import TrainingRows
 from experiments.home import Home
 from experiments.run_files import recorded_rows, report_file
 from experiments.tracking import find_run
-from experiments.written_predictions import written_predictions
+from experiments.written_predictions import tested_together, written_predictions
 from features.check import read_endpoint
 from features.errors import SequelaError
 
@@ -134,12 +135,12 @@ def _require_same(names: Sequence[str], values: Sequence[str], what: str, remedy
 
 
 def _require_same_splits(
-    names: Sequence[str], configs: Sequence[RunConfig], splits: Sequence[list[dict[str, object]]]
+    names: Sequence[str], configs: Sequence[RunConfig], splits: Sequence[list[dict[str, Any]]]
 ) -> None:
     """The same patients were tested together, in every repeat."""
-    first = _parts(splits[0])
+    first = tested_together(splits[0])
     for name, config, split in zip(names[1:], configs[1:], splits[1:], strict=True):
-        if _parts(split) != first:
+        if tested_together(split) != first:
             ours, theirs = _splitting(configs[0]), _splitting(config)
             why = f"{ours}; {theirs}" if ours != theirs else f"both {ours}, but by different versions of Sequela"
             msg = (
@@ -147,10 +148,6 @@ def _require_same_splits(
                 "be paired; train one of them again with the seed and the validation of the other (--set seed=…)"
             )
             raise SequelaError(msg)
-
-
-def _parts(split: list[dict[str, object]]) -> set[tuple[object, frozenset[str]]]:
-    return {(fold["repeat"], frozenset(map(str, fold["test_patients"]))) for fold in split}  # type: ignore[call-overload]
 
 
 def _splitting(config: RunConfig) -> str:

@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from mlflow import MlflowClient
@@ -17,7 +16,7 @@ from experiments.config import load_run
 from experiments.data import TrainingRows
 from experiments.home import Home
 from experiments.run_files import recorded_rows, report_file
-from experiments.written_predictions import written_predictions
+from experiments.written_predictions import tested_together, written_predictions
 from features.errors import SequelaError
 from features.schema import Endpoint
 
@@ -56,7 +55,7 @@ def paired(
     """
     splits = [json.loads(report_file(client, home, run, "splits.json").read_text("utf-8")) for run in runs]
     for run, split in zip(runs[1:], splits[1:], strict=True):
-        _require_same(runs[0], run, _parts(splits[0]) == _parts(split))
+        _require_same(runs[0], run, tested_together(splits[0]) == tested_together(split))
     folder = cohort or load_run(report_file(client, home, runs[0], "run.yaml")).cohort
     rows = recorded_rows(runs[0], home, folder, endpoint)
     found = [
@@ -64,11 +63,6 @@ def paired(
         for run, split in zip(runs, splits, strict=True)
     ]
     return Paired(rows, found[0].times_days, tuple(one.incidence for one in found))
-
-
-def _parts(split: list[dict[str, Any]]) -> set[tuple[int, frozenset[str]]]:
-    """Which patients were tested together, in which repeat."""
-    return {(fold["repeat"], frozenset(fold["test_patients"])) for fold in split}
 
 
 def _require_same(first: Run, other: Run, splits_agree: bool) -> None:  # noqa: FBT001
