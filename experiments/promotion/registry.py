@@ -12,7 +12,7 @@ from pathlib import Path
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import Run
+from mlflow.entities import LoggedModelStatus, Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
@@ -72,11 +72,12 @@ def run_artifact(client: MlflowClient, run: Run) -> Path:
 
 
 def _logged_model(client: MlflowClient, run: Run) -> str:
-    outputs = run.outputs.model_outputs if run.outputs else []
-    if not outputs:
-        msg = f"run {run.info.run_name}: has no model; train it again"
+    models = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'")
+    ready = [model for model in models if model.status == LoggedModelStatus.READY]
+    if not ready:  # others were cut short by a kill
+        msg = f"run {run.info.run_name}: has no model; train it again, or give MLflow what waits: sequela sync"
         raise SequelaError(msg)
-    return str(outputs[-1].model_id)
+    return str(ready[0].model_id)
 
 
 def registered_version(client: MlflowClient, run: Run) -> ModelVersion:

@@ -8,6 +8,7 @@ from pathlib import Path
 import mlflow
 import pandas as pd
 from mlflow import MlflowClient
+from mlflow.entities import LoggedModelStatus
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
@@ -28,9 +29,10 @@ def log_model(client: MlflowClient, run_id: str, artifact: Path, requirements: S
     run = client.get_run(run_id)
     models = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run_id}'")
     for model in models:
-        if model.status == "READY":
+        if model.status == LoggedModelStatus.READY:
             return
-        client.delete_logged_model(model.model_id)  # a killed process did not finish it
+        if model.status == LoggedModelStatus.PENDING:  # a killed process did not finish it, and the run names it
+            client.finalize_logged_model(model.model_id, LoggedModelStatus.FAILED)
     manifest = read_artifact(artifact).manifest
     example = pd.DataFrame({"patient": [manifest.example.patient.model_dump_json()]})
     outputs: list[ColSpec | TensorSpec] = [

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from training.models.aalen_johansen import AalenJohansen
 from training.models.cox import CauseSpecificCox
+from training.models.custom import UnknownKindError
 from training.models.mixture import Mixture, rebuild
 from training.models.network import HazardNetwork, NetworkSizes, PackedHazards
 from training.models.predictor import Predictor
@@ -64,7 +65,7 @@ def test_state_keeps_twelve_and_nested_members_apart() -> None:
 def test_unknown_member_is_refused() -> None:
     sizes, arrays = nested([curve(0.1), curve(0.2)]).state()
     sizes["members"][1]["kind"] = "oracle"
-    with pytest.raises(KeyError, match="oracle"):
+    with pytest.raises(UnknownKindError, match="oracle"):
         rebuild("mixture", sizes, arrays)
 
 

@@ -98,7 +98,7 @@ def test_a_run_killed_at_any_moment_is_marked_and_ends_with_the_same_numbers(
     assert {run.info.status for run in runs} == {"FINISHED"}
     client = open_store(home)
     models = [client.get_logged_model(one.model_id) for one in parents[0].outputs.model_outputs]
-    assert sum(model.status == "READY" for model in models) == 1  # one that a kill cut short stays unfinished
+    assert sum(model.status == "READY" for model in models) == 1  # one that a kill cut short has failed
     ours, theirs = (
         pd.read_parquet(path / "report" / "oof_predictions.parquet")
         for path in (home.runs / parents[0].info.run_id, folder)
