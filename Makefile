@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help install demo test lint bench-accuracy clean
+.PHONY: help install demo docs test lint bench-accuracy clean
 help:            ## list these commands
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
 
@@ -17,6 +17,10 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP)   ## the whole way on the embedded cohort: simulate, train, compare, promote, serve, predict
 	$(BIN)/sequela demo
+
+docs: $(STAMP)   ## the documentation as a site, in docs/_build
+	$(BIN)/sphinx-build -W -q docs docs/_build
+	@echo docs/_build/index.html
 
 test: $(STAMP)   ## all tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0
@@ -33,5 +37,5 @@ bench-accuracy: $(STAMP)  ## our models and their peers on public competing-risk
 	$(BIN)/python -m benchmarks.accuracy
 
 clean:           ## remove .venv, stores and caches
-	rm -rf $(VENV) .sequela .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) docs/_build docs/reference/generated .sequela .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -30,8 +30,9 @@ from numpy.typing import NDArray
 from benchmarks.accuracy.models import CPU, OURS
 from benchmarks.accuracy.page import markdown
 from experiments.config import RunConfig
-from experiments.crossval import Unheard, cross_validate, evaluation_times
+from experiments.crossval import Unheard, cross_validate
 from experiments.data import TrainingRows, load_rows
+from experiments.out_of_fold import evaluation_times
 from experiments.pipeline_test import pipeline_test
 from features.check import read_endpoint
 from features.config import FeatureConfig

@@ -45,7 +45,7 @@ class RunConfig(Frozen):
     features: FeatureConfig = FeatureConfig()
     """Which features the model sees."""
     model: ModelConfig
-    """Which model; its keys depend on `kind` (docs/models.md)."""
+    """Which model; its keys depend on `kind` (docs/explanation/models.md)."""
     trainer: TrainerConfig = TrainerConfig()
     """Where and how networks are trained; the same code on CPU and GPU."""
     validation: ValidationConfig = ValidationConfig()

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.config import RunConfig
-from experiments.crossval import Unheard, cross_validate, evaluation_times, sites_of
+from experiments.crossval import Unheard, cross_validate, sites_of
 from experiments.data import TrainingRows
+from experiments.out_of_fold import evaluation_times
 from features.outcomes import Outcomes
 from training.evaluation.brier import brier_score, integrate, null_brier_score
 from training.evaluation.ipcw import scorable_times, scoring_weights

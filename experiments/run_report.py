@@ -10,10 +10,11 @@ from pathlib import Path
 import pandas as pd
 
 from experiments.config import RunConfig
-from experiments.crossval import OutOfFold, predictions_table, splits_record, tuning_table
+from experiments.crossval import tuning_table
 from experiments.data import TrainingRows
 from experiments.figures import calibration_figure, counts_figure, incidence_figure, net_benefit_figure
 from experiments.importance_figure import importance_figure
+from experiments.out_of_fold import OutOfFold, predictions_table, splits_record
 from experiments.scoring import scored_rows, scores_table
 from experiments.usefulness import counts_table, net_benefit_table
 from training.evaluation.intervals import Interval

@@ -9,8 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from experiments.config import RunConfig
-from experiments.crossval import OutOfFold
 from experiments.data import TrainingRows
+from experiments.out_of_fold import OutOfFold
 from training.evaluation.scores import Scores, evaluate, mean_scores
 
 

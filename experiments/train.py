@@ -11,19 +11,13 @@ import numpy as np
 
 from experiments.cli.output import stderr
 from experiments.config import RunConfig
-from experiments.crossval import (
-    OutOfFold,
-    cross_validate,
-    epochs_told,
-    folds_of,
-    held_out_models,
-    tuned_model,
-)
+from experiments.crossval import cross_validate, epochs_told, folds_of, held_out_models, tuned_model
 from experiments.data import TrainingRows, rows_of_run
 from experiments.example import example_patient
 from experiments.home import Home
 from experiments.leaks import LEAKS, named, suspects_in, write_suspects
 from experiments.log_items import File, LogItem, Metrics, Model, Table, Tags, headline_metrics, run_description
+from experiments.out_of_fold import OutOfFold
 from experiments.pipeline_test import pipeline_test
 from experiments.reproduction.definition import write_definition
 from experiments.reproduction.machine import machine_tags

@@ -7,8 +7,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from experiments.config import RunConfig
-from experiments.crossval import OutOfFold, even_grid
 from experiments.data import TrainingRows
+from experiments.out_of_fold import OutOfFold, even_grid
 from experiments.scoring import scored_rows
 from features.cohort_recurrence import recurrences_at
 from features.errors import SequelaError

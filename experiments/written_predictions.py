@@ -10,9 +10,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from numpy.typing import NDArray
 
-from experiments.crossval import OutOfFold, even_grid
 from experiments.data import TrainingRows
 from experiments.home import Home
+from experiments.out_of_fold import OutOfFold, even_grid
 from experiments.run_files import report_file
 from features.errors import SequelaError
 

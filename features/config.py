@@ -30,7 +30,7 @@ class FeatureConfig(Frozen):
     recent_days: Annotated[float, Field(gt=0)] = 30.0
     """Length of the window before the landmark in which events are counted a second time."""
     scores: tuple[str, ...] = ()
-    """Published scores (docs/scores.md) from the cohort's variables: ``[car_hematotox, easix:log2]``."""
+    """Published scores (docs/reference/scores.md) from the cohort's variables: ``[car_hematotox, easix:log2]``."""
     grades: tuple[Grade, ...] = ()
     """Grades of haematotoxicity from daily counts up to the landmark."""
     inflamix: bool = False

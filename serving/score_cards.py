@@ -67,7 +67,7 @@ def _of_score(score: Score) -> ScoreCard:
         ),
         when=score.when,
         citation=score.citation,
-        docs=f"docs/scores.md#{_DOCS.get(score.name, 'easix')}",
+        docs=f"docs/reference/scores.md#{_DOCS.get(score.name, 'easix')}",
     )
 
 
@@ -83,7 +83,7 @@ def _grade(name: str, title: str, inputs: tuple[ScoreInput, ...], when: str, cit
         groups=(),
         when=when,
         citation=citation,
-        docs=f"docs/grades.md#{docs}",
+        docs=f"docs/reference/grades.md#{docs}",
     )
 
 

@@ -1,4 +1,4 @@
-"""What another package provides so that its model is configured and fitted like ours (docs/custom_models.md)."""
+"""What another package provides so that its model is configured and fitted like ours (docs/how-to/custom_models.md)."""
 
 from __future__ import annotations
 

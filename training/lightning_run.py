@@ -64,7 +64,7 @@ def run_lightning(
 
 def _train(training: StoppedTraining, batches: EpochData, config: TrainerConfig, max_epochs: int) -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    check_devices(config.devices)
+    check_devices(config.accelerator, config.devices)
     join()
     together: dict[str, Any] = {"devices": config.devices}
     if launched():

@@ -58,12 +58,17 @@ def from_leader(text: str) -> str:
     return box[0]
 
 
-def check_devices(devices: int | str) -> None:
-    """Refuse several devices without torchrun.
+def check_devices(accelerator: str, devices: int | str) -> None:
+    """Refuse an accelerator that is not there, and several devices without torchrun.
 
     Raises:
-        SequelaError: More than one device is asked for.
+        SequelaError: There is none of the kind, or more than one device is asked for.
     """
+    there = {"gpu": torch.cuda.is_available() or torch.backends.mps.is_available()}
+    there["mps"] = torch.backends.mps.is_available()
+    if not there.get(accelerator, True):
+        msg = f"trainer.accelerator: {accelerator}, but torch {torch.__version__} finds none on this machine; "
+        raise SequelaError(msg + "choose auto or cpu, or see what `sequela doctor` says of accelerators")
     if isinstance(devices, int) and devices > 1 and not launched():
         msg = (
             f"trainer.devices: {devices}, but one process trains on one device; leave it at 1, and start "

@@ -36,7 +36,7 @@ def config(
 
 def init(
     file: Annotated[Path | None, typer.Argument(metavar="FILE", help="The YAML to write; without it, stdout.")] = None,
-    model: Annotated[str, typer.Option(metavar="KIND", help="Kind of model; see docs/models.md.")] = "cox",
+    model: Annotated[str, typer.Option(metavar="KIND", help="Kind of model; see docs/explanation/models.md.")] = "cox",
     cohort: Annotated[Path, typer.Option(metavar="DIR", help="The cohort folder.")] = Path("cohorts/mine"),
     endpoint: Annotated[
         Path | None, typer.Option(metavar="YAML", help="The endpoint; without it, severe_infection.")

@@ -9,7 +9,7 @@ import typer
 
 
 def sweep(
-    file: Annotated[Path, typer.Argument(metavar="SWEEP.yaml", help="A sweep's configuration (docs/sweeps.md).")],
+    file: Annotated[Path, typer.Argument(metavar="SWEEP.yaml", help="Its configuration (docs/how-to/sweeps.md).")],
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the base run.")
     ] = None,

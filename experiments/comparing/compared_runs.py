@@ -12,9 +12,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from experiments.config import RunConfig, load_run
-from experiments.crossval import OutOfFold
 from experiments.data import TrainingRows
 from experiments.home import Home
+from experiments.out_of_fold import OutOfFold
 from experiments.run_files import recorded_rows, report_file
 from experiments.tracking import find_run
 from experiments.written_predictions import tested_together, written_predictions

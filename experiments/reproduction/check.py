@@ -23,6 +23,8 @@ from training.artifact import Artifact, answer_example, model_block, read_artifa
 PREDICTIONS, SPLITS = "oof_predictions.parquet", "splits.json"
 OF_TIME = ("seconds", "system/")
 """Metrics that tell how long something took, and are never the same."""
+ADDED_LATER = ("added_ipa",)
+"""Metrics that other commands give a finished run; whoever makes it again has not asked for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,8 @@ def run_files(client: MlflowClient, run: Run, folder: Path) -> RunFiles:
     """
     folder.mkdir(parents=True, exist_ok=True)
     splits, predictions = (download(client, run, name, folder) for name in (SPLITS, PREDICTIONS))
-    metrics = {name: value for name, value in run.data.metrics.items() if not name.startswith(OF_TIME)}
+    others = OF_TIME + ADDED_LATER
+    metrics = {name: value for name, value in run.data.metrics.items() if not name.startswith(others)}
     artifact = read_artifact(run_artifact(client, run))
     return RunFiles(json.loads(splits.read_text("utf-8")), pd.read_parquet(predictions), metrics, artifact)
 

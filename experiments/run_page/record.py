@@ -14,8 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from experiments.config import RunConfig
-from experiments.crossval import even_grid
 from experiments.data import TrainingRows
+from experiments.out_of_fold import even_grid
 from experiments.written_predictions import incidence_over_rows
 from features.errors import SequelaError
 from features.outcomes import Outcomes

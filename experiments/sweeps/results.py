@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 
 from experiments.config import RunConfig
-from experiments.crossval import evaluation_times
 from experiments.log_items import File, LogItem, Metrics
+from experiments.out_of_fold import evaluation_times
 from experiments.sweeps.figures import history_figure, importance_figure, slices_figure
 from experiments.sweeps.objective import objective_values
 from experiments.sweeps.worker import PREDICTIONS, Worker

@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 
 from experiments.config import RunConfig
-from experiments.crossval import cross_validate, evaluation_times, folds_of
+from experiments.crossval import cross_validate, folds_of
 from experiments.data import TrainingRows
 from experiments.home import Home
 from experiments.log_items import File, Metrics, Tags, headline_metrics, run_description
+from experiments.out_of_fold import evaluation_times
 from experiments.scoring import score
 from experiments.sweeps.check import RowsOfRuns
 from experiments.sweeps.config import Objective, Sweep

@@ -1,7 +1,7 @@
 """The genes of GENCODE release 44 and their synonyms, as packaged in ``data/``.
 
 Release 44 is the annotation of Ensembl 110 and of CELLxGENE's schema 7. Where the facts come from, and how ambiguous
-names are kept out: `features.cells.build_gene_table`, which writes the files, and docs/genes.md.
+names are kept out: `features.cells.build_gene_table`, which writes the files, and docs/reference/genes.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Published clinical scores and grades, in the units of their papers (docs/scores.md says how each was verified)."""
+"""Published clinical scores and grades, in the units of their papers (see docs/reference/scores.md)."""
 
 from __future__ import annotations
 

@@ -17,9 +17,9 @@ from recorded_runs import everyone_alike, noisy, record, telling
 from experiments.comparing.compared_runs import Place, load_compared
 from experiments.comparing.comparison import METRICS, Comparison, compare, verdicts
 from experiments.config import RunConfig
-from experiments.crossval import evaluation_times
 from experiments.data import TrainingRows, load_rows
 from experiments.home import Home
+from experiments.out_of_fold import evaluation_times
 from experiments.scoring import scored_rows
 from experiments.tracking import open_store
 from features.check import read_endpoint

@@ -10,16 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 from experiments.config import RunConfig
-from experiments.crossval import (
-    cross_validate,
-    even_grid,
-    folds_of,
-    predictions_table,
-    splits_record,
-    tuned_model,
-    tuning_table,
-)
+from experiments.crossval import cross_validate, folds_of, tuned_model, tuning_table
 from experiments.data import TrainingRows, load_rows
+from experiments.out_of_fold import even_grid, predictions_table, splits_record
 from experiments.scoring import score
 from features.check import read_endpoint
 from features.config import FeatureConfig

@@ -13,9 +13,10 @@ import pandas as pd
 import pytest
 
 from experiments.config import RunConfig, load_run
-from experiments.crossval import OutOfFold, Unheard, cross_validate, held_out_models
+from experiments.crossval import Unheard, cross_validate, held_out_models
 from experiments.data import TrainingRows, load_rows
 from experiments.home import CONFIGS, Home
+from experiments.out_of_fold import OutOfFold
 from experiments.pipeline_test import mean_ipa, pipeline_test
 from experiments.scoring import score, scored_rows
 from experiments.tracking import open_store

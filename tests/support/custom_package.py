@@ -1,4 +1,4 @@
-"""The package of docs/custom_models.md, installed where only tests see it."""
+"""The package of docs/how-to/custom_models.md, installed where only tests see it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "custom_models.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "custom_models.md"
 KIND = "constant_hazards"
 
 

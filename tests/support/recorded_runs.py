@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.config import RunConfig
-from experiments.crossval import OutOfFold, evaluation_times, folds_of, predictions_table, splits_record
+from experiments.crossval import folds_of
 from experiments.data import TrainingRows
 from experiments.home import Home
 from experiments.log_items import File, Metrics, headline_metrics, run_description
+from experiments.out_of_fold import OutOfFold, evaluation_times, predictions_table, splits_record
 from experiments.scoring import score
 from experiments.tracking import Tracker
 from features.cohort import write_yaml

@@ -245,7 +245,7 @@ def outcomes_for() -> Callable[[Patients, int], Outcomes]:
 
 @pytest.fixture(scope="session")
 def custom_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the package of docs/custom_models.md is installed."""
+    """Where the package of docs/how-to/custom_models.md is installed."""
     return install(tmp_path_factory.mktemp("site-packages"))
 
 

@@ -1,4 +1,4 @@
-"""Models of other packages: the package of docs/custom_models.md, found through its entry points."""
+"""Models of other packages: the package of docs/how-to/custom_models.md, found through its entry points."""
 
 from __future__ import annotations
 

@@ -167,6 +167,12 @@ def test_several_devices_need_torchrun(study: tuple[Patients, Outcomes]) -> None
         risks(study, TINY, trainer=CPU.model_copy(update={"devices": 2}))
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_named(study: tuple[Patients, Outcomes]) -> None:
+    with pytest.raises(SequelaError, match=r"trainer\.accelerator: gpu, but torch .* finds none"):
+        risks(study, TINY, trainer=CPU.model_copy(update={"accelerator": "gpu"}))
+
+
 def test_every_row_is_seen_once_an_epoch_and_never_in_the_same_order() -> None:
     batches = RowBatches(np.arange(10), 4, seed=0)
     first, second = (torch.cat([batch.rows for batch in batches]).tolist() for _ in range(2))

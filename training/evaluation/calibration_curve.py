@@ -13,7 +13,7 @@ KNOTS = (0.1, 0.5, 0.9)
 
 @dataclass(frozen=True, slots=True)
 class CalibrationDistances:
-    """Distances |curve(risk_i) − risk_i| over the rows, each of shape (...)."""
+    """Distances ``|curve(risk_i) − risk_i|`` over the rows, each of shape (...)."""
 
     ici: NDArray[np.float64]
     """Their mean, the integrated calibration index."""
@@ -55,7 +55,7 @@ def smoothed_observed(
 def calibration_distances(
     risk: NDArray[np.float64], pseudo: NDArray[np.float64], resamples: NDArray[np.float64] | None = None
 ) -> CalibrationDistances:
-    """ICI, E50, E90 and Emax, each of shape (...): summaries of |curve(risk_i) − risk_i| over the rows.
+    """ICI, E50, E90 and Emax, each of shape (...): summaries of ``|curve(risk_i) − risk_i|`` over the rows.
 
     Austin, Putter, Giardiello & van Klaveren, Diagn Progn Res 2022;6:2, who smooth by a Fine–Gray model; the curve here
     is that of `smoothed_observed`. They are absolute values: in few patients they are above 0 for a calibrated

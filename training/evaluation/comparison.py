@@ -158,7 +158,7 @@ def simultaneous_intervals(
     """Intervals (comparisons, 2) that hold all at once with a chance of `level`: point ± q · s.
 
     s is the standard deviation of a comparison's resamples, and q the `level` quantile of the largest
-    |draw − point| / s of each resample: the max-t bootstrap (Westfall & Young 1993, ch. 2; Montiel Olea &
+    ``|draw − point| / s`` of each resample: the max-t bootstrap (Westfall & Young 1993, ch. 2; Montiel Olea &
     Plagborg-Møller, J Appl Econom 2019;34:1–17). What comparisons share makes q smaller.
     NaN where `percentile_interval` has no bounds.
 

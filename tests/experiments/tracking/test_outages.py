@@ -21,6 +21,8 @@ from features.errors import SequelaError
 
 SEQUELA = Path(sys.executable).parent / "sequela"
 N_STEPS = 300
+OUTAGE_SECONDS = float(os.environ.get("SEQUELA_TEST_OUTAGE", "4"))
+"""How long a server does not answer; set it to 60 to be sure."""
 
 
 def train_a_little(tracker: Tracker, seconds: float) -> float:
@@ -50,8 +52,8 @@ def test_a_server_that_is_frozen_for_a_while_loses_nothing(
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     tracker = Tracker.start(home, "outages", "frozen")
     server.signal(signal.SIGSTOP)
-    threading.Timer(4, lambda: server.signal(signal.SIGCONT)).start()
-    longest = train_a_little(tracker, 5)
+    threading.Timer(OUTAGE_SECONDS, lambda: server.signal(signal.SIGCONT)).start()
+    longest = train_a_little(tracker, 1.25 * OUTAGE_SECONDS)
     deliver_all(home)
     (folder,) = home.runs.iterdir()
     assert losses(folder.name, home) == EVERY_LOSS
