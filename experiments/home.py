@@ -54,6 +54,11 @@ class Home:
         return self.folder / "cohorts"
 
     @property
+    def keys(self) -> Path:
+        """Keys of applications that call the service."""
+        return self.folder / "keys.json"
+
+    @property
     def bentoml(self) -> Path:
         """BentoML's model store."""
         return self.folder / "bentoml"

@@ -12,26 +12,63 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from ipaddress import ip_address
 from pathlib import Path
 
 from experiments.home import Home
 from features.errors import SequelaError
+from serving.keys import read_keys
 
 CODE = Path(__file__).resolve().parents[1]
 Command = tuple[list[str], dict[str, str]]
 """Arguments and environment of a process."""
 
 
-def serve_command(home: Home, bento_tag: str, host: str, port: int) -> Command:
-    """BentoML on one model of the serving store."""
+def serve_command(home: Home, bento_tag: str, host: str, port: int, keys: Path | None = None) -> Command:
+    """BentoML on one model of the serving store.
+
+    Args:
+        home: The store.
+        bento_tag: The model.
+        host: Address to listen on.
+        port: Likewise.
+        keys: File of the keys of callers; None: only this machine is answered.
+    """
     environment = os.environ | {
         "BENTOML_HOME": str(home.bentoml),
         "SEQUELA_MODEL": bento_tag,
         "BENTOML_DO_NOT_TRACK": "true",
         "OTEL_SDK_DISABLED": "true",
     }
+    environment["SEQUELA_KEYS"] = "" if keys is None else str(keys)
     arguments = ["-m", "bentoml", "serve", "serving.service:RiskService", "--host", host, "--port", str(port)]
     return [sys.executable, *arguments, "--working-dir", str(CODE)], environment
+
+
+def keys_for(home: Home, host: str, named: Path | None) -> Path | None:
+    """The file of keys that guards a service; None where there is none and none is needed.
+
+    Raises:
+        SequelaError: The file that is named is not there or holds none, or others than this machine would be let in.
+    """
+    path = named or home.keys
+    if read_keys(path):
+        return path.resolve()
+    if named is not None:
+        msg = f"--keys {named}: holds no key; make one with `sequela keys add NAME --file {named}`"
+        raise SequelaError(msg)
+    if not is_loopback(host):
+        msg = f"--host {host}: others than this machine could ask without a key; make one with `sequela keys add NAME`"
+        raise SequelaError(msg)
+    return None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def ui_command(

@@ -4,6 +4,7 @@ The environment says what is served:
 
     SEQUELA_MODEL           tag of the model to serve; default sequela:latest, or in a Bento the model built into it
     SEQUELA_MAX_BODY_MIB    largest request, in MiB; default 64
+    SEQUELA_KEYS            file of the keys of callers, from `sequela keys`; without it only this machine is answered
     BENTOML_HOME            where the model store lies
 
 The log holds no value of any patient: faults of requests are answered, not logged.
@@ -15,6 +16,7 @@ import gc
 import logging
 import os
 import traceback
+from pathlib import Path
 from typing import Any, cast
 
 import bentoml
@@ -27,9 +29,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from features.errors import InputError, SequelaError
+from serving.access import Access
 from serving.answer import answer
 from serving.card import model_card
 from serving.guard import JSON, Guard, refusal
+from serving.keys import KeyRing
 from serving.messages import ErrorBody, ModelCard, PredictAnswer, PredictRequest
 from serving.openapi import document
 from serving.refusals import error_body, parse, parse_as
@@ -43,6 +47,7 @@ logger = logging.getLogger("bentoml.sequela")
 THREADS = 4
 """Requests answered at a time by one worker; torch uses one thread in each."""
 MAX_BODY_BYTES = int(os.environ.get("SEQUELA_MAX_BODY_MIB", "64")) * 2**20
+KEYS = Path(os.environ["SEQUELA_KEYS"]) if os.environ.get("SEQUELA_KEYS") else None
 _NO_MODEL = "no model is ready; the server's log says why"
 _NO_ANSWER = "the answer failed; the server's log says where"
 UNREADY = ErrorBody(error=_NO_MODEL, field=None, rule=_NO_MODEL)
@@ -163,4 +168,5 @@ class RiskService:
 
 
 SERVICE = cast("Any", RiskService)  # what the decorator makes of the class has no stubs
+SERVICE.add_asgi_middleware(Access, keys=KeyRing(KEYS) if KEYS else None)
 SERVICE.add_asgi_middleware(Guard, max_bytes=MAX_BODY_BYTES)

@@ -10,6 +10,7 @@ from experiments.cli import (
     configuration,
     doctor,
     features,
+    keys,
     promotion,
     reports,
     reproduce,
@@ -51,3 +52,4 @@ for command in (
 ):
     app.command(command.__name__.replace("_", "-"))(command)
 app.command("import")(cohorts.import_)
+app.add_typer(keys.keys)

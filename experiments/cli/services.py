@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -29,20 +30,29 @@ def serve(
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 3000,
+    keys: Annotated[
+        Path | None,
+        typer.Option(metavar="JSON", help="Keys of callers, from `sequela keys`; default SEQUELA_HOME/keys.json."),
+    ] = None,
 ) -> None:
     """Serve the champion over HTTP with BentoML; the API page is at http://HOST:PORT/.
 
-    Example: sequela serve --port 3000
+    Without keys, only this machine may ask, and no other address is listened on.
+
+    Examples: sequela serve --port 3000
+
+              sequela serve --host 0.0.0.0 --keys /etc/sequela/keys.json
     """
     from experiments.home import Home
     from experiments.promotion import registry
-    from experiments.services import require_free, serve_command
+    from experiments.services import keys_for, require_free, serve_command
     from experiments.tracking import open_store
 
-    require_free(host, port)
     home = Home.current()
+    guarded = keys_for(home, host, keys)
+    require_free(host, port)
     champion = registry.find_champion(open_store(home), endpoint)
-    command, environment = serve_command(home, champion.bento_tag, host, port)
+    command, environment = serve_command(home, champion.bento_tag, host, port, guarded)
     typer.echo(f"serving {champion.bento_tag} ({champion.endpoint}) on http://{host}:{port}", err=True)
     os.execve(sys.executable, command, environment)  # noqa: S606  signals reach BentoML directly
 

@@ -31,6 +31,8 @@ def test_every_command_and_option_exists(page: Path) -> None:
             continue
         assert command in group.commands, f"{name(page)}: sequela {command}"
         chosen = group.commands[command]
+        while hasattr(chosen, "commands"):  # keys add, …
+            chosen, arguments = chosen.commands[arguments[0]], arguments[1:]
         context = chosen.context_class(chosen, info_name=command)
         chosen.make_parser(context).parse_args(args=list(arguments))  # refuses an option that is not there
         for word in words:
@@ -57,11 +59,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     return World(folder, environment, doc_pages.run_page(TUTORIAL, folder, environment))
 
 
+@pytest.mark.timeout(1500)
 def test_the_tutorial_prints_what_it_shows(world: World) -> None:
     for block, line in doc_pages.shown(TUTORIAL):
         assert doc_pages.without_numbers(line) in doc_pages.without_numbers(world.printed[block]), line
 
 
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize("page", RUN, ids=name)
 def test_how_to_pages_run(world: World, page: Path) -> None:
     printed = doc_pages.run_page(page, world.folder, world.environment)

@@ -157,7 +157,7 @@ def test_the_same_sweep_makes_the_same_trials(cohort: Path, home: Home, tmp_path
 def test_two_workers_one_of_them_killed_make_all_trials_once(cohort: Path, home: Home, tmp_path: Path) -> None:
     path = written(tmp_path, cohort, space={"model": MODELS}, trials=6, sampler="random")
     script = Path(sys.executable).parent / "sequela"
-    command = [script, "sweep", path, "--workers", "2", "--stale-after", "4"]
+    command = [script, "sweep", path, "--workers", "2", "--stale-after", "15"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     storage = f"sqlite:///{home.folder / 'studies.db'}"
     while (killed := kill_a_worker_at_its_trial(storage)) is None and process.poll() is None:

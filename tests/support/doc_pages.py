@@ -61,6 +61,7 @@ def commands(page: Path) -> Iterator[list[str]]:
     """Every `sequela` command line in the fenced blocks of a page, as words."""
     for block in blocks(page):
         for line in block.text.replace("\\\n", " ").splitlines():
+            line = re.sub(r"\$\{\w+:\+([^}]*)\}", r"\1", line)
             if "sequela " not in line or block.language in RUNS - {"bash"} or "…" in line:
                 continue
             lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;<>")
@@ -102,7 +103,7 @@ def run_page(page: Path, folder: Path, environment: Mapping[str, str]) -> list[s
         start_new_session=True,
     )
     try:
-        out, err = shell.communicate(timeout=540)
+        out, err = shell.communicate(timeout=1200)
     finally:
         with suppress(ProcessLookupError):  # servers that the page left running
             os.killpg(shell.pid, signal.SIGKILL)

@@ -1,0 +1,132 @@
+"""Who may ask for what: bearer keys with scopes, and limits on how often (ASGI)."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import OrderedDict
+from ipaddress import ip_address
+
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from serving.guard import refusal
+from serving.keys import Key, KeyRing
+from serving.messages import ErrorBody
+
+OPEN = frozenset({"/livez", "/readyz", "/healthz"})
+"""What orchestrators ask, and what says nothing of models or patients."""
+SCOPES = {"/metrics": "admin", "/v1/explain": "explain"}
+"""The scope of a path; of every other path it is ``predict``."""
+FAILURES_PER_MINUTE = 30
+"""Wrong keys that an address may show; then it is answered 429 before its key is looked at."""
+MOST_ADDRESSES = 10_000
+
+
+class Bucket:
+    """Tokens that come back evenly (token bucket): at most so many at once, and on average so many a minute."""
+
+    __slots__ = ("at", "left", "per_minute")
+
+    def __init__(self, per_minute: int) -> None:
+        self.per_minute, self.left, self.at = per_minute, float(per_minute), time.monotonic()
+
+    def wait_seconds(self) -> float:
+        """Until there is a token; 0 if there is one."""
+        now = time.monotonic()
+        self.left = min(float(self.per_minute), self.left + (now - self.at) * self.per_minute / 60)
+        self.at = now
+        return 0.0 if self.left >= 1 else (1 - self.left) * 60 / self.per_minute
+
+    def take(self) -> None:
+        """Use a token up."""
+        self.left -= 1
+
+
+class Access:
+    """Answers 401, 403 or 429 to whoever may not ask; without keys it answers this machine alone."""
+
+    def __init__(self, app: ASGIApp, keys: KeyRing | None) -> None:
+        self.app, self.keys = app, keys
+        self._failures: OrderedDict[str, Bucket] = OrderedDict()
+        self._uses: dict[str, Bucket] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or answer it."""
+        if scope["type"] == "http" and scope["path"] not in OPEN:
+            refused = self._refused(scope)
+            if refused is not None:
+                await refused(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+    def _refused(self, scope: Scope) -> Response | None:
+        peer = str((scope.get("client") or ("",))[0])
+        if self.keys is None:
+            return None if _is_here(peer) else _no_keys()
+        failures = self._of(peer)
+        wait = failures.wait_seconds()
+        if wait:
+            return _too_often("wrong keys from this address", wait)
+        kind, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
+        key = self.keys.find(token.strip()) if kind.lower() == "bearer" else None
+        if key is None:
+            failures.take()
+            return _who_are_you()
+        needed = SCOPES.get(scope["path"], "predict")
+        if needed not in key.scopes:
+            failures.take()
+            return _not_yours(needed)
+        return self._too_often(key)
+
+    def _too_often(self, key: Key) -> Response | None:
+        if key.requests_per_minute is None:
+            return None
+        bucket = self._uses.get(key.id)
+        if bucket is None or bucket.per_minute != key.requests_per_minute:
+            bucket = self._uses[key.id] = Bucket(key.requests_per_minute)
+        wait = bucket.wait_seconds()
+        if wait:
+            return _too_often("requests with this key", wait)
+        bucket.take()
+        return None
+
+    def _of(self, peer: str) -> Bucket:
+        """The failures of an address; the addresses longest silent are forgotten."""
+        bucket = self._failures.pop(peer, None) or Bucket(FAILURES_PER_MINUTE)
+        self._failures[peer] = bucket
+        if len(self._failures) > MOST_ADDRESSES:
+            self._failures.popitem(last=False)
+        return bucket
+
+
+def _is_here(peer: str) -> bool:
+    try:
+        return ip_address(peer).is_loopback
+    except ValueError:  # a socket of this machine has no address
+        return peer == ""
+
+
+def _said(status: int, field: str, rule: str, **headers: str) -> Response:
+    response = refusal(status, ErrorBody(error=f"{field}: {rule}", field=field, rule=rule))
+    response.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
+    return response
+
+
+def _no_keys() -> Response:
+    return _said(403, "authorization", "this service has no keys and answers its own machine alone; sequela keys add")
+
+
+def _who_are_you() -> Response:
+    rule = "must be Bearer and a key of this service that has not expired"
+    return _said(401, "authorization", rule, www_authenticate='Bearer realm="sequela"')
+
+
+def _not_yours(scope: str) -> Response:
+    challenge = f'Bearer realm="sequela", error="insufficient_scope", scope="{scope}"'
+    return _said(403, "authorization", f"must be a key with the scope {scope}", www_authenticate=challenge)
+
+
+def _too_often(what: str, wait: float) -> Response:
+    return _said(429, "authorization", f"too many {what}; wait as Retry-After says", retry_after=str(math.ceil(wait)))
