@@ -7,6 +7,7 @@ train          one run from YAML to artifact         assist        the part of o
 leaks          features that know the outcome        scoring, usefulness, pipeline_test   what a run finds
 run_report     a run's tables and figures            run_page/     its page, and the model card
 log_items      what is logged, as a pure stream      tracking/     the one interpreter that speaks to MLflow
+requesting     a cohort sent to a service
 logged_model   the artifact as an MLflow model       ui_views, ui_links   what MLflow's pages show
 run_files, written_predictions   a finished run, read again
 comparing/     leaderboard, paired differences, what cells add

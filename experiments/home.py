@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +53,10 @@ class Home:
     def cohorts(self) -> Path:
         """Cohorts made by `sequela demo`."""
         return self.folder / "cohorts"
+
+    def exported_champion(self, endpoint: str) -> Path:
+        """Says which model serves an endpoint; running services follow it."""
+        return self.folder / "champions" / f"{re.sub(r'[^A-Za-z0-9._-]', '_', endpoint)}.json"
 
     @property
     def keys(self) -> Path:

@@ -24,7 +24,9 @@ Command = tuple[list[str], dict[str, str]]
 """Arguments and environment of a process."""
 
 
-def serve_command(home: Home, bento_tag: str, host: str, port: int, keys: Path | None = None) -> Command:
+def serve_command(
+    home: Home, bento_tag: str, host: str, port: int, *, keys: Path | None = None, follow: Path | None = None
+) -> Command:
     """BentoML on one model of the serving store.
 
     Args:
@@ -33,6 +35,7 @@ def serve_command(home: Home, bento_tag: str, host: str, port: int, keys: Path |
         host: Address to listen on.
         port: Likewise.
         keys: File of the keys of callers; None: only this machine is answered.
+        follow: File that names the champion, whose changes are followed; None: the model stays.
     """
     environment = os.environ | {
         "BENTOML_HOME": str(home.bentoml),
@@ -41,6 +44,7 @@ def serve_command(home: Home, bento_tag: str, host: str, port: int, keys: Path |
         "OTEL_SDK_DISABLED": "true",
     }
     environment["SEQUELA_KEYS"] = "" if keys is None else str(keys)
+    environment["SEQUELA_FOLLOW"] = "" if follow is None else str(follow)
     arguments = ["-m", "bentoml", "serve", "serving.service:RiskService", "--host", host, "--port", str(port)]
     return [sys.executable, *arguments, "--working-dir", str(CODE)], environment
 

@@ -3,6 +3,7 @@
 The way of a request through this package, each step a module:
 
     store       artifacts into BentoML's model store, and out of it
+    champions   which model serves, as the registry exports it      following   the model that serves, and its successor
     messages    what a request and an answer may say (pydantic)
     refusals    what is wrong with a request: the field and the rule, never the value
     answer      the answer to a request, without HTTP
@@ -12,6 +13,8 @@ The way of a request through this package, each step a module:
     access      who may ask for what, and how often (ASGI)      keys   what is kept of callers' keys
     guard       limits on requests before anything reads them (ASGI)
     service     the BentoML service, which only wires the above
+
+client, on the other side, asks a service.
 
 It needs numpy, pydantic, safetensors, torch and bentoml, and imports nothing of what trains.
 """

@@ -117,6 +117,13 @@ class CellsCardAnswer(Frozen):
     """Whether clones of a sample enter."""
 
 
+class RefusedModel(Frozen):
+    """A model that should serve and was refused; the server's log says why. Another goes on serving."""
+
+    version: str
+    """Tag in the model store."""
+
+
 class WorkedExample(Frozen):
     """A request, and what this model answers to it. The patient is made of training medians: nobody's values."""
 
@@ -157,3 +164,5 @@ class ModelCard(Frozen):
     run_id: str
     git_commit: str
     example: WorkedExample
+    refused: RefusedModel | None = None
+    """The newer champion, where it could not be served."""

@@ -4,6 +4,7 @@ The environment says what is served:
 
     SEQUELA_MODEL           tag of the model to serve; default sequela:latest, or in a Bento the model built into it
     SEQUELA_MAX_BODY_MIB    largest request, in MiB; default 64
+    SEQUELA_FOLLOW          file that names the champion (`serving.champions`); a change is followed without a restart
     SEQUELA_KEYS            file of the keys of callers, from `sequela keys`; without it only this machine is answered
     BENTOML_HOME            where the model store lies
 
@@ -12,7 +13,6 @@ The log holds no value of any patient: faults of requests are answered, not logg
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import traceback
@@ -28,19 +28,18 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from features.errors import InputError, SequelaError
+from features.errors import InputError
 from serving.access import Access
 from serving.answer import answer
-from serving.card import model_card
+from serving.following import Champion, Named
 from serving.guard import JSON, Guard, refusal
 from serving.keys import KeyRing
-from serving.messages import ErrorBody, ModelCard, PredictAnswer, PredictRequest
+from serving.messages import ErrorBody, PredictAnswer, PredictRequest
 from serving.openapi import document
 from serving.refusals import error_body, parse, parse_as
 from serving.score_messages import ScoreRequest
 from serving.scores import score_answer, score_list
-from serving.store import MODEL_NAME, artifact_folder
-from training.artifact import Artifact, read_artifact
+from serving.store import MODEL_NAME
 
 logger = logging.getLogger("bentoml.sequela")
 
@@ -48,8 +47,11 @@ THREADS = 4
 """Requests answered at a time by one worker; torch uses one thread in each."""
 MAX_BODY_BYTES = int(os.environ.get("SEQUELA_MAX_BODY_MIB", "64")) * 2**20
 KEYS = Path(os.environ["SEQUELA_KEYS"]) if os.environ.get("SEQUELA_KEYS") else None
+FOLLOWED = Path(os.environ["SEQUELA_FOLLOW"]) if os.environ.get("SEQUELA_FOLLOW") else None
 _NO_MODEL = "no model is ready; the server's log says why"
 _NO_ANSWER = "the answer failed; the server's log says where"
+CHAMPION = Champion()
+"""Of this process."""
 UNREADY = ErrorBody(error=_NO_MODEL, field=None, rule=_NO_MODEL)
 FAILED = ErrorBody(error=_NO_ANSWER, field=None, rule=_NO_ANSWER)
 
@@ -68,14 +70,16 @@ class PredictInput(PredictRequest, bentoml.IODescriptor):  # type: ignore[misc]
 
 
 async def _card_page(request: Request) -> Response:
-    card: ModelCard | None = request.app.state.card
+    del request
+    card = CHAMPION.card
     if card is None:
         return refusal(503, UNREADY)
     return Response(card.model_dump_json(), media_type=JSON)
 
 
 async def _openapi_page(request: Request) -> Response:
-    return JSONResponse(document(request.app.state.card))
+    del request
+    return JSONResponse(document(CHAMPION.card))
 
 
 async def _scores_page(request: Request) -> Response:
@@ -108,7 +112,6 @@ PAGES = Starlette(
         Route("/docs.json", _openapi_page),
     ]
 )
-PAGES.state.card = None
 
 
 @bentoml.asgi_app(PAGES, path="/")
@@ -126,33 +129,24 @@ class RiskService:
 
     def __init__(self) -> None:
         torch.set_num_threads(1)
-        self.artifact: Artifact | None = None
-        self.version = ""
-        stored = self._stored()
-        try:
-            artifact = read_artifact(artifact_folder(stored))
-            PAGES.state.card = model_card(artifact, str(stored.tag))
-        except SequelaError as error:  # /readyz stays red, and whoever looks finds one line here
-            logger.error("Model %s is not served: %s", stored.tag, error)
-            return
-        self.artifact, self.version = artifact, str(stored.tag)
-        logger.info("Serving %s (%s)", self.version, artifact.manifest.name)
-        gc.collect()
-        gc.freeze()  # the model and all modules live for ever: the collector need not look at them again
+        CHAMPION.take(self._stored())  # refused: /readyz stays red, and whoever looks finds one line in the log
+        if FOLLOWED:
+            CHAMPION.follow(FOLLOWED)
 
     def __is_ready__(self) -> bool:
-        """Whether the model reproduced its own example."""
-        return self.artifact is not None
+        """Whether a model serves: one that reproduced its own example."""
+        return CHAMPION.served is not None
 
     @bentoml.api(route="/v1/predict", output_spec=PredictAnswer)
     def predict(self, request: PredictInput, /) -> PredictAnswer | Response:
         """Cumulative incidence of each cause for each patient, and what was missing or unusual about the patient."""
         if isinstance(request, ErrorBody):
             return refusal(400, request)
-        if self.artifact is None:
+        served = CHAMPION.served  # once: an answer is wholly of one model
+        if served is None:
             return refusal(503, UNREADY)
         try:
-            return answer(self.artifact, self.version, request)
+            return answer(served.artifact, served.tag, request)
         except InputError as error:
             return refusal(400, error_body(error))
         except Exception as error:  # noqa: BLE001  (its message may hold a patient's value: only its place is logged)
@@ -168,5 +162,6 @@ class RiskService:
 
 
 SERVICE = cast("Any", RiskService)  # what the decorator makes of the class has no stubs
+SERVICE.add_asgi_middleware(Named, champion=CHAMPION)
 SERVICE.add_asgi_middleware(Access, keys=KeyRing(KEYS) if KEYS else None)
 SERVICE.add_asgi_middleware(Guard, max_bytes=MAX_BODY_BYTES)

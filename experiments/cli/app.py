@@ -14,6 +14,7 @@ from experiments.cli import (
     promotion,
     reports,
     reproduce,
+    request,
     runs,
     services,
     sweeps,
@@ -47,6 +48,7 @@ for command in (
     promotion.promote,
     runs.predict,
     services.serve,
+    request.request,
     services.ui,
     doctor.doctor,
 ):

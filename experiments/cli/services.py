@@ -37,7 +37,8 @@ def serve(
 ) -> None:
     """Serve the champion over HTTP with BentoML; the API page is at http://HOST:PORT/.
 
-    Without keys, only this machine may ask, and no other address is listened on.
+    A promotion or a rollback is followed without a restart. Without keys, only this machine may ask, and no other
+    address is listened on.
 
     Examples: sequela serve --port 3000
 
@@ -52,7 +53,8 @@ def serve(
     guarded = keys_for(home, host, keys)
     require_free(host, port)
     champion = registry.find_champion(open_store(home), endpoint)
-    command, environment = serve_command(home, champion.bento_tag, host, port, guarded)
+    follow = registry.export_champion(home, champion)
+    command, environment = serve_command(home, champion.bento_tag, host, port, keys=guarded, follow=follow)
     typer.echo(f"serving {champion.bento_tag} ({champion.endpoint}) on http://{host}:{port}", err=True)
     os.execve(sys.executable, command, environment)  # noqa: S606  signals reach BentoML directly
 

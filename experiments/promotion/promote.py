@@ -20,6 +20,7 @@ from experiments.promotion.history import CHALLENGER, Entry
 from experiments.promotion.registry import (
     Champion,
     champion_version,
+    export_champion,
     publish_version,
     registered_version,
     run_artifact,
@@ -87,6 +88,7 @@ def promote(
         _require_same_champion(before, verdict)
         champion = Champion(endpoint, str(version.version), run.info.run_id, tag)
         if before is not None and str(before.version) == champion.version:
+            export_champion(home, champion)
             return Promotion(champion, verdict, moved=False)
         entry = Entry(
             champion.version,
@@ -98,6 +100,7 @@ def promote(
             override=reason,
         )
         history.move(client, endpoint, entry)
+        export_champion(home, champion)
         return Promotion(champion, verdict, moved=True)
 
 
@@ -135,7 +138,9 @@ def rollback(client: MlflowClient, home: Home, endpoint: str) -> Champion:
         run = client.get_run(str(version.run_id))
         tag = publish_version(client, home, endpoint, version, run_artifact(client, run))
         history.move(client, endpoint, Entry(target, present, "rolled back", run_id=run.info.run_id))
-        return Champion(endpoint, target, run.info.run_id, tag)
+        champion = Champion(endpoint, target, run.info.run_id, tag)
+        export_champion(home, champion)
+        return champion
 
 
 def _judge(candidate: Candidate, gate: Gate, progress: Progress | None) -> tuple[str, ModelVersion, Verdict]:

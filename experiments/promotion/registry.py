@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import mlflow
@@ -19,6 +20,7 @@ from mlflow.exceptions import MlflowException
 from experiments.home import Home
 from experiments.promotion.history import CHAMPION, by_alias
 from features.errors import SequelaError
+from serving.champions import ExportedChampion, write_champion
 
 TAG = "sequela.bento"
 """Model-version tag that names the copy in BentoML's store."""
@@ -94,6 +96,20 @@ def registered_version(client: MlflowClient, run: Run) -> ModelVersion:
             if version.run_id == run_id:
                 return version
     return client.create_model_version(endpoint, f"models:/{model_id}", run_id=run_id, model_id=model_id)
+
+
+def export_champion(home: Home, champion: Champion) -> Path:
+    """Say which model serves, where running services look."""
+    path = home.exported_champion(champion.endpoint)
+    exported = ExportedChampion(
+        endpoint=champion.endpoint,
+        tag=champion.bento_tag,
+        version=champion.version,
+        run_id=champion.run_id,
+        exported_at=datetime.now(UTC),
+    )
+    write_champion(path, exported)
+    return path
 
 
 def publish_version(client: MlflowClient, home: Home, endpoint: str, version: ModelVersion, artifact: Path) -> str:

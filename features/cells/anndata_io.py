@@ -115,7 +115,7 @@ class CellFile:
         """
         done, total = 0, int(np.count_nonzero(self.sample >= 0))
         for sample in self.sample_rows():
-            yield self.samples[sample.number], self._bag(sample)
+            yield self.samples[sample.number], self.bag(sample)
             done += len(sample.cells)
             if progress is not None:
                 progress(done, total)
@@ -141,7 +141,7 @@ class CellFile:
         """(cells,): cell types, `UNLABELLED` where there is none."""
         return self.cell_types[self.cell_type[cells]]
 
-    def _bag(self, sample: SampleRows) -> CellBag:
+    def bag(self, sample: SampleRows) -> CellBag:
         """A bag of the cells of a sample."""
         rows = Rows.joined(list(sample.parts))
         values = rows.values.astype(np.float64)

@@ -132,11 +132,15 @@ def test_train_compare_promote_serve_predict_agree(home: Home, cohort: Path, tmp
     assert len(batch) == 150 * 3 * 3
     np.testing.assert_allclose(batch["incidence"].to_numpy().reshape(150, 3, 3), expected, atol=1e-6)
 
-    answer, example = ask_service(home)
+    answer, example = ask_service(home, cohort, tmp_path / "served.parquet")
     assert answer["model"]["run_id"] == champion.run_id
     assert answer["model"]["provenance"] == "simulated"
     served = [answer["predictions"][0]["incidence"][cause] for cause in ("infection", "death", "relapse")]
     np.testing.assert_allclose(served, example, atol=1e-6)
+    requested = pd.read_parquet(tmp_path / "served.parquet")
+    rows = ["patient_id", "landmark_day", "cause", "horizon_days"]
+    pd.testing.assert_frame_equal(requested[rows], batch[rows])
+    np.testing.assert_allclose(requested["incidence"], batch["incidence"], atol=1e-6)
 
     sequela("promote", "--rollback", "severe_infection")
     assert find_champion(client).run_id == find_run(client, "mixture").info.run_id
@@ -155,8 +159,8 @@ def refitted(cohort: Path, home: Home) -> np.ndarray:
     return model.predict_incidence(patients, np.array(rows.endpoint.horizons_days)).values
 
 
-def ask_service(home: Home) -> tuple[dict, tuple]:  # type: ignore[type-arg]
-    """Serve the champion, post its own example; the answer, and what the manifest expects."""
+def ask_service(home: Home, cohort: Path, requested: Path) -> tuple[dict, tuple]:  # type: ignore[type-arg]
+    """Serve the champion, request the cohort, post its own example; the answer, and what the manifest expects."""
     client = open_store(home)
     champion = find_champion(client)
     manifest = read_artifact(run_artifact(client, find_run(client, champion.run_id))).manifest
@@ -165,6 +169,7 @@ def ask_service(home: Home) -> tuple[dict, tuple]:  # type: ignore[type-arg]
     command, environment = serve_command(home, champion.bento_tag, "127.0.0.1", port)
     address = f"http://127.0.0.1:{port}"
     with running(command, environment, f"{address}/readyz", home.folder / "serve.log"):
+        sequela("request", cohort, "--url", address, "--out", requested)
         request = urllib.request.Request(f"{address}/v1/predict", body, {"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.load(answer), manifest.example.incidence

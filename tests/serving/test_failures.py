@@ -15,6 +15,8 @@ from typing import Any
 import httpx
 import pytest
 
+from serving.card import model_card
+from serving.following import Served
 from serving.messages import PredictRequest
 from serving.store import publish
 from training.artifact import WEIGHTS, Artifact
@@ -77,11 +79,12 @@ class _Failing:
 
 
 def test_a_failing_answer_is_logged_without_its_message(
-    artifact: Artifact, service_module: Any, caplog: pytest.LogCaptureFixture
+    artifact: Artifact, service_module: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service = object.__new__(service_module.RiskService.inner)  # as BentoML makes it, less reading the store
-    service.artifact = Artifact(artifact.manifest, replace(artifact.model, predictor=_Failing()))
-    service.version = "sequela:v"
+    failing = Artifact(artifact.manifest, replace(artifact.model, predictor=_Failing()))
+    served = Served(failing, "sequela:v", model_card(artifact, "sequela:v"))
+    monkeypatch.setattr(service_module.CHAMPION, "served", served)
     request = PredictRequest.model_validate({"patients": [{"patient_id": SENTINEL}]})
     logging.getLogger("bentoml.sequela").propagate = True
     with caplog.at_level(logging.ERROR):

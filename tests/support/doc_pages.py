@@ -87,7 +87,7 @@ def script(page: Path) -> str:
 
 
 def run_page(page: Path, folder: Path, environment: Mapping[str, str]) -> list[str]:
-    """Run a page's blocks in a folder; what each printed to stdout.
+    """Run a page's blocks in a folder; what each printed.
 
     Raises:
         AssertionError: A command failed; with what it said.
@@ -98,17 +98,17 @@ def run_page(page: Path, folder: Path, environment: Mapping[str, str]) -> list[s
         cwd=folder,
         env={**environment, "PATH": path, "COLUMNS": "160"},
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
     )
     try:
-        out, err = shell.communicate(timeout=1200)
+        out, _ = shell.communicate(timeout=1200)
     finally:
         with suppress(ProcessLookupError):  # servers that the page left running
             os.killpg(shell.pid, signal.SIGKILL)
     printed = out.split(f"{END}\n")
-    assert shell.returncode == 0, f"block {len(printed)} of {page.name} failed: {err[-3000:]}"
+    assert shell.returncode == 0, f"block {len(printed)} of {page.name} failed: {out[-3000:]}"
     return printed
 
 

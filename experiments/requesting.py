@@ -1,0 +1,81 @@
+"""A cohort sent to a service: records out, a table of incidences back, as `sequela predict` writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from features.check import read_cohort
+from features.cohort_records import Record, Wanted, patient_records
+from serving.client import Answered, Client
+from serving.messages import ModelCard
+
+
+def request_cohort(
+    client: Client,
+    folder: Path,
+    *,
+    landmark_day: float | None = None,
+    horizons_days: tuple[float, ...] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> pd.DataFrame:
+    """Predict every patient of a cohort through a service.
+
+    Args:
+        client: Of the service.
+        folder: The cohort; events may be absent.
+        landmark_day: Default the first of the model.
+        horizons_days: Default the model's.
+        progress: Told how many patients of how many are answered.
+
+    Returns:
+        patient_id, landmark_day, cause, horizon_days, incidence, n_missing, n_outside_range, model (its version); one
+        row a patient, cause and horizon.
+
+    Raises:
+        SequelaError: The cohort has findings, or the service refuses a patient or does not answer.
+    """
+    card = client.card()
+    cohort = read_cohort(folder)
+    day = card.landmark_days[0] if landmark_day is None else landmark_day
+    rows: list[dict[str, Any]] = []
+    sent: Iterator[Record] = patient_records(cohort, wanted_by(card), day)
+    for done, answered in enumerate(client.predict(sent, horizons_days=horizons_days), start=1):
+        rows.extend(_rows(answered))
+        if progress is not None:
+            progress(done, len(cohort.patients))
+    return pd.DataFrame(rows)
+
+
+def wanted_by(card: ModelCard) -> Wanted:
+    """What the model of a card takes."""
+    given = {place: frozenset(v.name for v in card.variables if place in v.given_as) for place in PLACES}
+    return Wanted(
+        **given,
+        events=frozenset(card.events),
+        materials=frozenset(card.cells.materials) if card.cells else frozenset(),
+        cells=card.cells is not None and bool(card.cells.genes),
+        clones=card.cells is not None and card.cells.clones,
+    )
+
+
+PLACES = ("baseline", "measurements")
+
+
+def _rows(answered: Answered) -> Iterator[dict[str, Any]]:
+    found = answered.prediction
+    for cause, incidence in found.incidence.items():
+        for horizon, value in zip(found.horizons_days, incidence, strict=True):
+            yield {
+                "patient_id": found.patient_id,
+                "landmark_day": found.landmark_day,
+                "cause": cause,
+                "horizon_days": horizon,
+                "incidence": value,
+                "n_missing": len(found.missing),
+                "n_outside_range": len(found.outside_training_range),
+                "model": answered.model.version,
+            }
