@@ -23,7 +23,7 @@ docs: $(STAMP)   ## the documentation as a site, in docs/_build
 	@echo docs/_build/index.html
 
 test: $(STAMP)   ## all tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 lint: $(STAMP)   ## format, lint, types, contracts, dependencies
 	$(BIN)/ruff format --check .

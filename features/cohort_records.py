@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -82,7 +82,8 @@ def _known(table: pd.DataFrame, landmark_day: float, column: str, names: frozens
 
 
 def _by_patient(table: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
-    return {str(key): rows.to_dict("records") for key, rows in table.groupby("patient_id", sort=False)}
+    groups = table.groupby("patient_id", sort=False)
+    return {str(key): cast("list[dict[str, Any]]", rows.to_dict("records")) for key, rows in groups}
 
 
 def _baseline(value: Any, variable: Variable) -> Any:  # noqa: ANN401 - a number or a level

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from features.cells.gene_table import gene_table
 from features.cells.store import build
 from features.check import read_cohort
 from features.cohort import to_patients, write_cohort
+from features.cohort_records import Wanted, patient_records
 from features.encoder import PatientEncoder
 from features.patients import Patients
 from features.request import PatientRecord
@@ -76,8 +78,8 @@ def tables(known: list[Record]) -> dict[str, pd.DataFrame]:
 
 
 @pytest.fixture(scope="module")
-def cohort(tmp_path_factory: pytest.TempPathFactory) -> Patients:
-    """The patients by the way of training: checked tables, and cells from the feature store."""
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The patients as a cohort folder, ``cohort``, in it."""
     folder = tmp_path_factory.mktemp("parity")
 
     def cells(where: Path) -> None:
@@ -88,6 +90,12 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Patients:
         write_cells(where / "cells.h5ad", counts, GENES, names, labels)
 
     write_cohort(folder / "cohort", CARD, tables(KNOWN), write_cells=cells)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cohort(folder: Path) -> Patients:
+    """The patients by the way of training: checked tables, and cells from the feature store."""
     read = read_cohort(folder / "cohort")
     assert read.cells is not None
     store = build(read.cells, folder / "store", CellsCard(), CONFIG.processing)
@@ -257,3 +265,33 @@ def test_inputs_of_scores_may_stand_at_baseline_or_among_measurements(encoder: P
     easix = 300.0 * (100.0 / 88.4017) / 60.0
     np.testing.assert_allclose(columns["easix"], [easix, easix, easix, np.nan], rtol=1e-5)
     assert VARIABLES["creatinine"].unit == "umol/L", "the score converts it"
+
+
+@pytest.mark.parametrize("day", [0.0, 14.0, 60.0])
+def test_records_made_of_a_folder_give_the_columns_of_the_cohort(
+    day: float, folder: Path, cohort: Patients, encoder: PatientEncoder
+) -> None:
+    assert encoder.samples is not None
+    wanted = Wanted(
+        frozenset(encoder.baseline_inputs),
+        frozenset(encoder.measured_inputs),
+        frozenset(encoder.events),
+        frozenset(encoder.samples.materials),
+        cells=True,
+        clones=True,
+    )
+    records = list(patient_records(read_cohort(folder / "cohort"), wanted, day))
+    assert json.loads(json.dumps(records, allow_nan=False)) == records
+    days = [
+        fact["day"] for record in records for part in ("measurements", "events", "samples") for fact in record[part]
+    ]
+    assert max(days) <= day
+    served = from_records([PatientRecord.model_validate(record) for record in records], encoder)
+    expected, found = encoder.columns(cohort.at_landmark(day)), encoder.columns(served)
+    for name, column in expected.items():
+        np.testing.assert_allclose(found[name], column, rtol=1e-9, atol=1e-9, err_msg=name)
+
+
+def test_what_a_model_does_not_take_is_not_sent(folder: Path) -> None:
+    for record in patient_records(read_cohort(folder / "cohort"), Wanted(), 1000.0):
+        assert {name for name, value in record.items() if value} <= {"patient_id", "landmark_day"}

@@ -406,7 +406,9 @@ def test_cards_point_at_a_heading_of_the_documentation(card: Any) -> None:
 
 def test_the_call_in_the_documentation_is_answered(client: httpx.Client) -> None:
     calls = re.findall(
-        r"curl [^\n]*/v1/scores \\\n(?:[^\n]*\\\n)*  -d '(.*?)'\n", (DOCS / "serving.md").read_text(), re.DOTALL
+        r"curl [^\n]*/v1/scores \\\n(?:[^\n]*\\\n)*  -d '(.*?)'\n",
+        (DOCS / "how-to" / "serving.md").read_text(),
+        re.DOTALL,
     )
     assert len(calls) == 1
     response = client.post("/v1/scores", content=calls[0])
