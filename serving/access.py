@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving.guard import refusal
 from serving.keys import Key, KeyRing
-from serving.messages import ErrorBody
+from serving.messages import Fault
 
 OPEN = frozenset({"/livez", "/readyz", "/healthz"})
 """What orchestrators ask, and what says nothing of models or patients."""
@@ -109,7 +109,7 @@ def _is_here(peer: str) -> bool:
 
 
 def _said(status: int, field: str, rule: str, **headers: str) -> Response:
-    response = refusal(status, ErrorBody(error=f"{field}: {rule}", field=field, rule=rule))
+    response = refusal(status, Fault(field=field, rule=rule))
     response.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
     return response
 

@@ -27,7 +27,7 @@ from pydantic import ValidationError
 
 from features.errors import SequelaError
 from features.request import PatientRecord
-from serving.messages import ErrorBody, ModelCard, PredictAnswer, Prediction, ServedModel
+from serving.messages import ModelCard, PredictAnswer, Prediction, Problem, ServedModel
 
 AGAIN = frozenset({429, 502, 503, 504})
 """Answers after which the same request is sent again: it is not at fault, and predicting changes nothing."""
@@ -165,10 +165,10 @@ def _parts(patients: Iterable[PatientRecord | Mapping[str, Any]]) -> Iterator[li
 
 def _refused(url: str, status: int, content: bytes) -> ServiceError:
     try:
-        said = ErrorBody.model_validate_json(content)
+        said = Problem.model_validate_json(content)
     except ValidationError:  # a proxy's page
         return ServiceError(f"{url}: answers {status}", status=status)
-    return ServiceError(f"{url} answers {status}: {said.error}", status=status, field=said.field)
+    return ServiceError(f"{url} answers {status}: {said.detail}", status=status, field=said.field)
 
 
 def _counted_on(error: ServiceError, first: int) -> ServiceError:

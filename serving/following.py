@@ -68,7 +68,7 @@ class Champion:
         except SequelaError as error:
             self._refuse(str(stored.tag), str(error))
             return False
-        self.served, self.refused = served, None
+        self.refused, self.served = None, served  # in this order: nobody sees the new one beside its own refusal
         logger.info("Serving %s (%s)", served.tag, served.artifact.manifest.name)
         gc.collect()
         gc.freeze()  # the model and all modules stay: the collector need not look at them again

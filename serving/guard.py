@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.messages import ErrorBody
+from serving.messages import Fault, Problem
 
 JSON = "application/json"
+PROBLEM = "application/problem+json"
 POLICY = (
     b"default-src 'self'; style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline'; img-src 'self' data:"
 )
 
 
-def refusal(status: int, body: ErrorBody) -> Response:
-    """An error as JSON."""
-    return Response(body.model_dump_json(), status_code=status, media_type=JSON)
+def refusal(status: int, fault: Fault) -> Response:
+    """A fault as problem details (RFC 9457)."""
+    detail = fault.rule if fault.field is None else f"{fault.field}: {fault.rule}"
+    title = HTTPStatus(status).phrase
+    problem = Problem(title=title, status=status, detail=detail, field=fault.field, rule=fault.rule)
+    return Response(problem.model_dump_json(), status_code=status, media_type=PROBLEM)
 
 
 class Guard:
@@ -52,7 +58,7 @@ class Guard:
         media_type = headers.get("content-type", JSON).split(";")[0].strip().lower()
         if media_type != JSON:
             rule = f"must be {JSON}"
-            return refusal(415, ErrorBody(error=f"content-type: {rule}", field="content-type", rule=rule))
+            return refusal(415, Fault(field="content-type", rule=rule))
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > self.max_bytes:
             return self._too_large()
@@ -60,7 +66,7 @@ class Guard:
 
     def _too_large(self) -> Response:
         rule = f"must be at most {self.max_bytes:,} bytes; send fewer patients or fewer cells in one request"
-        return refusal(413, ErrorBody(error=f"body: {rule}", field="body", rule=rule))
+        return refusal(413, Fault(field="body", rule=rule))
 
     async def _read(self, receive: Receive) -> bytes | None:
         """The whole body, or None once it is too large."""

@@ -74,15 +74,26 @@ class PredictAnswer(Frozen):
     predictions: tuple[Prediction, ...]
 
 
-class ErrorBody(Frozen):
-    """Why a request was refused. Never holds a patient's value."""
+class Fault(Frozen):
+    """What is wrong with a request. Never holds a patient's value."""
 
-    error: str
-    """Field and rule in one sentence."""
     field: str | None
     """Where the fault lies, e.g. `patients[3].baseline.ferritin`; null when it is not in a field."""
     rule: str
     """What holds for that field."""
+
+
+class Problem(Fault):
+    """Why a request was refused: problem details (RFC 9457), with field and rule."""
+
+    type: Literal["about:blank"] = "about:blank"
+    """No page of its own: the status says it."""
+    title: str
+    """Of the status."""
+    status: int
+    """Of the answer."""
+    detail: str
+    """Field and rule in one sentence."""
 
 
 class VariableCard(Frozen):

@@ -11,15 +11,19 @@ from typing import Any
 from pydantic import JsonValue
 from pydantic.json_schema import models_json_schema
 
-from serving.messages import ErrorBody, ModelCard, PredictAnswer, PredictRequest
+from serving.guard import PROBLEM
+from serving.messages import ModelCard, PredictAnswer, PredictRequest, Problem
 from serving.score_messages import ScoreList, ScoreRequest, ScoresAnswer
 from serving.scores import score_answer
 
 Json = dict[str, Any]
 _REFUSALS = {
     "400": "A field breaks a rule; the body names both",
+    "401": "There is no key that is known",
+    "403": "The key lacks the scope",
     "413": "The body is too large",
     "415": "The body is not JSON",
+    "429": "Too many requests; wait as Retry-After says",
     "503": "No model is ready",
 }
 SCORE_EXAMPLE: Json = {
@@ -62,7 +66,7 @@ def document(card: ModelCard | None) -> Json:
             (ScoreRequest, "validation"),
             (ScoresAnswer, "serialization"),
             (ScoreList, "serialization"),
-            (ErrorBody, "serialization"),
+            (Problem, "serialization"),
         ],
         ref_template="#/components/schemas/{model}",
     )
@@ -83,7 +87,11 @@ def document(card: ModelCard | None) -> Json:
             "/livez": {"get": _probe("The process lives")},
             "/readyz": {"get": _probe("The model reproduced its own example")},
         },
-        "components": {"schemas": {name: to_openapi_30(schema) for name, schema in schemas["$defs"].items()}},
+        "security": [{}, {"key": []}],  # a service on its own machine alone has no keys
+        "components": {
+            "schemas": {name: to_openapi_30(schema) for name, schema in schemas["$defs"].items()},
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+        },
     }
 
 
@@ -116,7 +124,12 @@ def _content(schema: str, example: JsonValue = None) -> Json:
 
 
 def _refusals() -> Json:
-    return {code: {"description": text, "content": _content("ErrorBody")} for code, text in _REFUSALS.items()}
+    return {code: _refusal(code) for code in _REFUSALS}
+
+
+def _refusal(code: str) -> Json:
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {"description": _REFUSALS[code], "content": {PROBLEM: {"schema": schema}}}
 
 
 def _predict(example: Json) -> Json:
@@ -157,11 +170,8 @@ def _scores() -> Json:
 
 
 def _get(summary: str, schema: str) -> Json:
-    unready = {"description": _REFUSALS["503"], "content": _content("ErrorBody")}
-    return {
-        "summary": summary,
-        "responses": {"200": {"description": summary, "content": _content(schema)}, "503": unready},
-    }
+    refused = {code: _refusal(code) for code in ("401", "403", "429", "503")}
+    return {"summary": summary, "responses": {"200": {"description": summary, "content": _content(schema)}, **refused}}
 
 
 def _probe(summary: str) -> Json:

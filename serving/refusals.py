@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from features.errors import InputError
 from features.request import CloneRecord, EventRecord, MeasurementRecord, PatientRecord, Quantity, SampleRecord
-from serving.messages import ErrorBody, PredictRequest
+from serving.messages import Fault, PredictRequest
 from serving.score_messages import (
     Count,
     CrsComponents,
@@ -26,7 +26,7 @@ from serving.score_messages import (
 
 Message = TypeVar("Message", PredictRequest, ScoreRequest)
 
-Fault = Mapping[str, Any]
+Entry = Mapping[str, Any]
 """One entry of pydantic's `ValidationError.errors()`."""
 LONGEST_FIELD = 200
 """Characters of a field's name that are said back: names come from outside."""
@@ -68,15 +68,14 @@ def parse_as(message: type[Message], body: bytes) -> Message:
     raise refused  # outside the handler: pydantic's error holds the input, and must not hang on as the context
 
 
-def error_body(error: InputError) -> ErrorBody:
-    """The answer to a request that cannot be answered."""
-    field = error.field[:LONGEST_FIELD]
-    return ErrorBody(error=f"{field}: {error.rule}", field=field, rule=error.rule)
+def fault_of(error: InputError) -> Fault:
+    """What is said of a request that cannot be answered."""
+    return Fault(field=error.field[:LONGEST_FIELD], rule=error.rule)
 
 
 def _refused(error: ValidationError, known: Sequence[str]) -> InputError:
     """The first fault, in our words."""
-    details = cast("list[Fault]", error.errors(include_input=False, include_url=False, include_context=True))
+    details = cast("list[Entry]", error.errors(include_input=False, include_url=False, include_context=True))
     first = details[0]
     if first["type"] == "json_invalid":
         return InputError("body", f"must be JSON: {first['ctx']['error']}")
@@ -98,7 +97,7 @@ def _split(loc: tuple[int | str, ...]) -> tuple[tuple[int | str, ...], tuple[int
     return loc, ()
 
 
-def _value_fault(where: tuple[int | str, ...], alternatives: Sequence[Fault], known: Sequence[str]) -> InputError:
+def _value_fault(where: tuple[int | str, ...], alternatives: Sequence[Entry], known: Sequence[str]) -> InputError:
     """A named value may be several things; say what is wrong with the one that was most likely meant."""
     for fault in alternatives:
         within = _split(fault["loc"])[1][1:]
@@ -115,7 +114,7 @@ def _field(loc: tuple[int | str, ...]) -> str:
     return text.removeprefix(".")
 
 
-def _rule(fault: Fault, known: Sequence[str]) -> str:
+def _rule(fault: Entry, known: Sequence[str]) -> str:
     if fault["type"] == "extra_forbidden":
         near = get_close_matches(str(fault["loc"][-1])[:LONGEST_FIELD], known, n=1)
         return "is not a field of a request" + (f". Did you mean {near[0]}?" if near else "")

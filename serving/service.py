@@ -34,9 +34,9 @@ from serving.answer import answer
 from serving.following import Champion, Named
 from serving.guard import JSON, Guard, refusal
 from serving.keys import KeyRing
-from serving.messages import ErrorBody, PredictAnswer, PredictRequest
+from serving.messages import Fault, PredictAnswer, PredictRequest
 from serving.openapi import document
-from serving.refusals import error_body, parse, parse_as
+from serving.refusals import fault_of, parse, parse_as
 from serving.score_messages import ScoreRequest
 from serving.scores import score_answer, score_list
 from serving.store import MODEL_NAME
@@ -52,21 +52,21 @@ _NO_MODEL = "no model is ready; the server's log says why"
 _NO_ANSWER = "the answer failed; the server's log says where"
 CHAMPION = Champion()
 """Of this process."""
-UNREADY = ErrorBody(error=_NO_MODEL, field=None, rule=_NO_MODEL)
-FAILED = ErrorBody(error=_NO_ANSWER, field=None, rule=_NO_ANSWER)
+UNREADY = Fault(field=None, rule=_NO_MODEL)
+FAILED = Fault(field=None, rule=_NO_ANSWER)
 
 
 class PredictInput(PredictRequest, bentoml.IODescriptor):  # type: ignore[misc]
     """`PredictRequest` as it comes over HTTP."""
 
     @classmethod
-    async def from_http_request(cls, request: Request, serde: object) -> PredictRequest | ErrorBody:
+    async def from_http_request(cls, request: Request, serde: object) -> PredictRequest | Fault:
         """Parse the body. A fault is handed on, not raised: BentoML would log it with a traceback."""
         del serde  # JSON only, says the guard
         try:
             return parse(await request.body())
         except InputError as error:
-            return error_body(error)
+            return fault_of(error)
 
 
 async def _card_page(request: Request) -> Response:
@@ -93,7 +93,7 @@ def _score(body: bytes) -> Response:
     try:
         return Response(score_answer(parse_as(ScoreRequest, body)).model_dump_json(), media_type=JSON)
     except InputError as error:
-        return refusal(400, error_body(error))
+        return refusal(400, fault_of(error))
     except Exception as error:  # noqa: BLE001  (as in `RiskService.predict`)
         return _failed(error, "scoring")
 
@@ -140,7 +140,7 @@ class RiskService:
     @bentoml.api(route="/v1/predict", output_spec=PredictAnswer)
     def predict(self, request: PredictInput, /) -> PredictAnswer | Response:
         """Cumulative incidence of each cause for each patient, and what was missing or unusual about the patient."""
-        if isinstance(request, ErrorBody):
+        if isinstance(request, Fault):
             return refusal(400, request)
         served = CHAMPION.served  # once: an answer is wholly of one model
         if served is None:
@@ -148,7 +148,7 @@ class RiskService:
         try:
             return answer(served.artifact, served.tag, request)
         except InputError as error:
-            return refusal(400, error_body(error))
+            return refusal(400, fault_of(error))
         except Exception as error:  # noqa: BLE001  (its message may hold a patient's value: only its place is logged)
             return _failed(error, "predicting")
 

@@ -83,7 +83,10 @@ def test_other_media_types_are_refused(media_type: str) -> None:
     status, body = ask([], {"content-type": media_type})
     assert status == 415
     assert body == {
-        "error": "content-type: must be application/json",
+        "type": "about:blank",
+        "title": "Unsupported Media Type",
+        "status": 415,
+        "detail": "content-type: must be application/json",
         "field": "content-type",
         "rule": "must be application/json",
     }

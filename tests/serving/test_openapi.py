@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 
 from serving.card import model_card
-from serving.messages import ErrorBody, PredictAnswer, PredictRequest
+from serving.messages import PredictAnswer, PredictRequest, Problem
 from serving.openapi import document, to_openapi_30
 from serving.score_messages import ScoreRequest
 from serving.scores import score_answer, score_list
@@ -48,7 +48,7 @@ def test_schemas_speak_the_dialect_of_openapi_30(spec: Json) -> None:
 def test_every_field_of_a_message_is_documented(spec: Json) -> None:
     schemas = spec["components"]["schemas"]
     scores = ("ScoreRequest", "ScorePatient", "ScoreResult", "ScoreCard", "ScoreInput", "IcansComponents")
-    for name in ("PredictRequest", "Prediction", "ErrorBody", *scores):
+    for name in ("PredictRequest", "Prediction", "Problem", *scores):
         bare = [f for f, s in schemas[name]["properties"].items() if "description" not in s]
         assert set(bare) <= {"patient_id", "time_unit", "name", "title", "kind", "citation"}, name
 
@@ -77,7 +77,7 @@ def test_the_examples_of_scores_are_true() -> None:
         jsonschema.Draft4Validator(schema).validate(value)
         with pytest.raises(jsonschema.ValidationError, match="Additional properties are not allowed"):
             jsonschema.Draft4Validator(schema).validate({**value, "surprise": 1})
-    assert set(post["responses"]) == {"200", "400", "413", "415"}
+    assert set(post["responses"]) == {"200", "400", "401", "403", "413", "415", "429"}
 
 
 def with_null(schema: Any) -> Any:
@@ -96,8 +96,8 @@ def listed() -> Json:
 
 def test_refusals_are_documented(spec: Json) -> None:
     responses = spec["paths"]["/v1/predict"]["post"]["responses"]
-    assert set(responses) == {"200", "400", "413", "415", "503"}
-    assert set(spec["components"]["schemas"]["ErrorBody"]["properties"]) == set(ErrorBody.model_fields)
+    assert set(responses) == {"200", "400", "401", "403", "413", "415", "429", "503"}
+    assert set(spec["components"]["schemas"]["Problem"]["properties"]) == set(Problem.model_fields)
 
 
 def test_without_a_model_there_is_a_document_without_examples() -> None:

