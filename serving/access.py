@@ -11,7 +11,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serving.guard import refusal
+from serving.guard import confined, refusal
 from serving.keys import Key, KeyRing
 from serving.messages import Fault
 
@@ -54,7 +54,11 @@ class Access:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer it."""
-        if scope["type"] == "http" and scope["path"] not in OPEN:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        send = confined(send)
+        if scope["path"] not in OPEN:
             refused = self._refused(scope)
             if refused is not None:
                 await refused(scope, receive, send)

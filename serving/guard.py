@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from http import HTTPStatus
 
 from starlette.datastructures import Headers
@@ -17,6 +18,18 @@ POLICY = (
 )
 
 
+HEADERS = (
+    (b"content-security-policy", POLICY),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),  # answers are about patients
+)
+"""Of every answer."""
+READ_SECONDS = 60.0
+"""In which a body has to come."""
+
+
 def refusal(status: int, fault: Fault) -> Response:
     """A fault as problem details (RFC 9457)."""
     detail = fault.rule if fault.field is None else f"{fault.field}: {fault.rule}"
@@ -26,32 +39,36 @@ def refusal(status: int, fault: Fault) -> Response:
 
 
 class Guard:
-    """Answers 415 to a body that is not JSON, and 413 to one that is too large, whether it says so or not.
+    """Answers 415 to a body that is not plain JSON, 413 to one that is too large, and 408 to one that does not come.
 
     Bodies are read whole here and handed on in one piece: the size of a chunked body is only known at its end, and an
     exception from within `receive` would be answered by 500.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int, read_seconds: float = READ_SECONDS) -> None:
         self.app = app
-        self.max_bytes = max_bytes
+        self.max_bytes, self.read_seconds = max_bytes, read_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer it."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        send = _confined(send)
         if scope["method"] not in ("POST", "PUT", "PATCH"):
             await self.app(scope, receive, send)
             return
         refused = self._refused_by_headers(Headers(scope=scope))
         if refused is None:
-            body = await self._read(receive)
-            if body is not None:
-                await self.app(scope, _replay(body, receive), send)
-                return
-            refused = self._too_large()
+            try:
+                async with asyncio.timeout(self.read_seconds):
+                    body = await self._read(receive)
+            except TimeoutError:
+                refused = self._too_slow()
+            else:
+                if body is not None:
+                    await self.app(scope, _replay(body, receive), send)
+                    return
+                refused = self._too_large()
         await refused(scope, receive, send)
 
     def _refused_by_headers(self, headers: Headers) -> Response | None:
@@ -59,6 +76,8 @@ class Guard:
         if media_type != JSON:
             rule = f"must be {JSON}"
             return refusal(415, Fault(field="content-type", rule=rule))
+        if headers.get("content-encoding", "identity").strip().lower() != "identity":  # a small body may unpack to any
+            return refusal(415, Fault(field="content-encoding", rule="must be absent: bodies are sent as they are"))
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > self.max_bytes:
             return self._too_large()
@@ -67,6 +86,10 @@ class Guard:
     def _too_large(self) -> Response:
         rule = f"must be at most {self.max_bytes:,} bytes; send fewer patients or fewer cells in one request"
         return refusal(413, Fault(field="body", rule=rule))
+
+    def _too_slow(self) -> Response:
+        rule = f"must come within {self.read_seconds:g} s; send fewer patients or fewer cells in one request"
+        return refusal(408, Fault(field="body", rule=rule))
 
     async def _read(self, receive: Receive) -> bytes | None:
         """The whole body, or None once it is too large."""
@@ -84,16 +107,16 @@ class Guard:
                 return b"".join(parts)
 
 
-def _confined(send: Send) -> Send:
-    """A `send` that forbids pages to load anything from elsewhere: BentoML's page would report its visitors."""
+def confined(send: Send) -> Send:
+    """A `send` that adds `HEADERS`; pages load nothing from elsewhere: BentoML's would report its visitors."""
 
-    async def confined(message: Message) -> None:
+    async def sent(message: Message) -> None:
         if message["type"] == "http.response.start":
-            headers = [*message.get("headers", []), (b"content-security-policy", POLICY)]
+            headers = [*message.get("headers", []), *HEADERS]
             message = {**message, "headers": headers}
         await send(message)
 
-    return confined
+    return sent
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

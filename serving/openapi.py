@@ -21,8 +21,9 @@ _REFUSALS = {
     "400": "A field breaks a rule; the body names both",
     "401": "There is no key that is known",
     "403": "The key lacks the scope",
+    "408": "The body did not come in time",
     "413": "The body is too large",
-    "415": "The body is not JSON",
+    "415": "The body is not JSON, or packed",
     "429": "Too many requests; wait as Retry-After says",
     "503": "No model is ready",
 }

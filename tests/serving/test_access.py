@@ -78,6 +78,7 @@ def test_without_a_key_nobody_is_answered_but_who_asks_whether_it_lives(guarded:
         assert status == 401
         assert headers["www-authenticate"] == 'Bearer realm="sequela"'
         assert body["field"] == "authorization"
+        assert (headers["cache-control"], headers["x-content-type-options"]) == ("no-store", "nosniff")
     assert [ask(access, None, path)[0] for path in ("/livez", "/readyz")] == [204, 204]
 
 

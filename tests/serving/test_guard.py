@@ -101,3 +101,29 @@ def test_get_passes_untouched() -> None:
 def test_a_client_that_leaves_is_not_waited_for() -> None:
     messages: list[Message] = [{"type": "http.request", "body": b"x", "more_body": True}, {"type": "http.disconnect"}]
     assert ask(messages, {})[1] == {"received": "", "then": "none left"}
+
+
+def test_a_packed_body_is_refused_unread() -> None:
+    status, body = ask([], {"content-encoding": "gzip"})
+    assert status == 415
+    assert body is not None
+    assert body["field"] == "content-encoding"
+
+
+def test_a_body_that_does_not_come_is_not_waited_for() -> None:
+    sent: list[Message] = []
+
+    async def never(scope: Scope, receive: Receive, send: Send) -> None:
+        raise AssertionError("passed on")
+
+    async def receive() -> Message:
+        await asyncio.sleep(60)
+        return {}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/v1/predict", "headers": []}
+    asyncio.run(Guard(never, LIMIT, read_seconds=0.05)(scope, receive, send))
+    assert sent[0]["status"] == 408
+    assert json.loads(sent[1]["body"])["rule"].startswith("must come within 0.05 s")
