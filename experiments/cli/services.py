@@ -51,8 +51,8 @@ def serve(
 
     home = Home.current()
     guarded = keys_for(home, host, keys)
-    require_free(host, port)
     champion = registry.find_champion(open_store(home), endpoint)
+    require_free(host, port)
     follow = registry.export_champion(home, champion)
     command, environment = serve_command(home, champion.bento_tag, host, port, keys=guarded, follow=follow)
     typer.echo(f"serving {champion.bento_tag} ({champion.endpoint}) on http://{host}:{port}", err=True)

@@ -76,7 +76,7 @@ def commands(page: Path) -> Iterator[list[str]]:
 
 def script(page: Path) -> str:
     """What a page's blocks do, one after the other; stops at the first that fails."""
-    lines = ["set -euo pipefail", "trap 'kill $(jobs -p) 2>/dev/null || true' EXIT"]
+    lines = ["set -euo pipefail", "trap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT"]
     for block in blocks(page):
         if block.file is not None:
             lines += [f"mkdir -p {Path(block.file).parent}", f"cat > {block.file} <<'EOF'\n{block.text}EOF"]
