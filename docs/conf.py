@@ -32,7 +32,7 @@ suppress_warnings = ["ref.python"]  # the axes of arrays ("events") are no class
 
 html_theme = "furo"
 html_title = "Sequela"
-html_theme_options = {"source_repository": "", "navigation_with_keys": True}
+html_theme_options = {"navigation_with_keys": True}
 
 
 def setup(app: Sphinx) -> None:

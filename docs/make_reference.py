@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from experiments.commented import commented_yaml
 from experiments.home import CONFIGS
-from experiments.new_run import AROUND_ANOTHER, new_run_yaml
+from experiments.new_run import new_run_yaml, smallest_model
 from experiments.promotion.gate import Gate
 from experiments.sweeps.config import SweepConfig
 from features.schema import Endpoint, Frozen
@@ -49,8 +49,7 @@ def _configurations() -> Iterator[str]:
     yield from _section("A run", run.partition("\n")[2].replace(f"{CONFIGS}/", "configs/"))
     yield "## Its model, by kind\n"
     for kind in PREDICTORS:
-        block = {"kind": kind} | ({"model": {"kind": "cox"}} if kind in AROUND_ANOTHER else {})
-        model: Frozen = TypeAdapter(ModelConfig).validate_python(block)
+        model: Frozen = TypeAdapter(ModelConfig).validate_python(smallest_model(kind))
         yield f"### {kind}\n\n{(type(model).__doc__ or '').strip()}\n"
         yield _fenced(commented_yaml(model))
     for title, example, model in FILES:

@@ -28,11 +28,15 @@ def new_run_yaml(kind: str, cohort: Path, endpoint: Path, name: str, folder: Pat
     Raises:
         SequelaError: No model has the kind; names the nearest.
     """
-    model = {"kind": kind} | ({"model": {"kind": "cox"}} if kind in AROUND_ANOTHER else {})
     paths = {"cohort": _from(folder, cohort), "endpoint": _from(folder, endpoint)}
-    content = {"name": name, "experiment": endpoint.stem, **paths, "model": model}
+    content = {"name": name, "experiment": endpoint.stem, **paths, "model": smallest_model(kind)}
     config = validate(content, RunConfig, f"--model {kind}")
     return f"# yaml-language-server: $schema={CONFIGS / 'schema' / 'run.json'}\n{commented_yaml(config)}"
+
+
+def smallest_model(kind: str) -> dict[str, object]:
+    """The block of a model in which everything has its default."""
+    return {"kind": kind} | ({"model": {"kind": "cox"}} if kind in AROUND_ANOTHER else {})
 
 
 def write_new(path: Path, text: str) -> None:

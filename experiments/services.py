@@ -12,11 +12,11 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from ipaddress import ip_address
 from pathlib import Path
 
 from experiments.home import Home
 from features.errors import SequelaError
+from serving.access import is_loopback
 from serving.keys import read_keys
 
 CODE = Path(__file__).resolve().parents[1]
@@ -65,14 +65,6 @@ def keys_for(home: Home, host: str, named: Path | None) -> Path | None:
         msg = f"--host {host}: others than this machine could ask without a key; make one with `sequela keys add NAME`"
         raise SequelaError(msg)
     return None
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def ui_command(

@@ -11,7 +11,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serving.guard import confined, refusal
+from serving.guard import HEADERS, refusal, with_headers
 from serving.keys import Key, KeyRing
 from serving.messages import Fault
 
@@ -57,7 +57,7 @@ class Access:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        send = confined(send)
+        send = with_headers(send, HEADERS)
         if scope["path"] not in OPEN:
             refused = self._refused(scope)
             if refused is not None:
@@ -68,7 +68,7 @@ class Access:
     def _refused(self, scope: Scope) -> Response | None:
         peer = str((scope.get("client") or ("",))[0])
         if self.keys is None:
-            return None if _is_here(peer) else _no_keys()
+            return None if not peer or is_loopback(peer) else _no_keys()  # a socket of this machine has no address
         failures = self._of(peer)
         wait = failures.wait_seconds()
         if wait:
@@ -105,11 +105,12 @@ class Access:
         return bucket
 
 
-def _is_here(peer: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine is at an address, or reaches it."""
     try:
-        return ip_address(peer).is_loopback
-    except ValueError:  # a socket of this machine has no address
-        return peer == ""
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _said(status: int, field: str, rule: str, **headers: str) -> Response:

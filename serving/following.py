@@ -11,11 +11,12 @@ from pathlib import Path
 
 import bentoml
 from bentoml.exceptions import BentoMLException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from features.errors import SequelaError
 from serving.card import model_card
 from serving.champions import read_champion
+from serving.guard import with_headers
 from serving.messages import ModelCard, RefusedModel
 from serving.store import artifact_folder
 from training.artifact import Artifact, read_artifact
@@ -127,13 +128,7 @@ class Named:
         if scope["type"] != "http" or scope["path"] != "/readyz":
             await self.app(scope, receive, send)
             return
-
-        async def named(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message.get("headers", []), *self._headers()]}
-            await send(message)
-
-        await self.app(scope, receive, named)
+        await self.app(scope, receive, with_headers(send, self._headers()))
 
     def _headers(self) -> list[tuple[bytes, bytes]]:
         served, refused = self.champion.served, self.champion.refused

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from http import HTTPStatus
 
 from starlette.datastructures import Headers
@@ -25,7 +26,7 @@ HEADERS = (
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),  # answers are about patients
 )
-"""Of every answer."""
+"""Of every answer; pages load nothing from elsewhere: BentoML's would report its visitors."""
 READ_SECONDS = 60.0
 """In which a body has to come."""
 
@@ -107,12 +108,12 @@ class Guard:
                 return b"".join(parts)
 
 
-def confined(send: Send) -> Send:
-    """A `send` that adds `HEADERS`; pages load nothing from elsewhere: BentoML's would report its visitors."""
+def with_headers(send: Send, added: Sequence[tuple[bytes, bytes]]) -> Send:
+    """A `send` that adds headers to the answer."""
 
     async def sent(message: Message) -> None:
         if message["type"] == "http.response.start":
-            headers = [*message.get("headers", []), *HEADERS]
+            headers = [*message.get("headers", []), *added]
             message = {**message, "headers": headers}
         await send(message)
 

@@ -14,7 +14,6 @@ from experiments.cli import (
     promotion,
     reports,
     reproduce,
-    request,
     runs,
     services,
     sweeps,
@@ -48,7 +47,7 @@ for command in (
     promotion.promote,
     runs.predict,
     services.serve,
-    request.request,
+    runs.request,
     services.ui,
     doctor.doctor,
 ):

@@ -1,7 +1,8 @@
-"""Commands on runs: train, predict."""
+"""Commands on runs and what becomes of them: train, predict, request."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from experiments.cli.output import Advance
     from experiments.train import Progress
 
@@ -58,16 +61,17 @@ def run_progress(bar: Callable[[str], Advance], name: str) -> Progress:
     return Progress(*(bar(f"{name}: {step}") for step in ("cells", "folds", "trials", "epochs", "permutations")))
 
 
+Out = Annotated[Path | None, typer.Option(metavar="FILE", help="Write .csv or .parquet instead of CSV to stdout.")]
+LandmarkDay = Annotated[float | None, typer.Option(help="Day to predict from; default the first.")]
+HorizonDays = Annotated[list[float] | None, typer.Option(help="Days after the landmark; repeat for several.")]
+
+
 def predict(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="An artifact folder, a run, or champion[:ENDPOINT].")],
     cohort: Annotated[Path, typer.Argument(metavar="COHORT", help="A cohort folder; events may be absent.")],
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write .csv or .parquet instead of CSV to stdout.")
-    ] = None,
-    landmark_day: Annotated[float | None, typer.Option(help="Day to predict from; default the first.")] = None,
-    horizon_days: Annotated[
-        list[float] | None, typer.Option(help="Days after the landmark; repeat for several.")
-    ] = None,
+    out: Out = None,
+    landmark_day: LandmarkDay = None,
+    horizon_days: HorizonDays = None,
 ) -> None:
     """Predict every patient of a cohort: one row a patient, cause and horizon.
 
@@ -75,7 +79,7 @@ def predict(
     """
     from experiments.cli.output import progress_bars
     from experiments.home import Home
-    from experiments.predict import predict_cohort, resolve_model, write_predictions
+    from experiments.predict import predict_cohort, resolve_model
 
     home = Home.current()
     artifact = resolve_model(model, home)
@@ -89,6 +93,57 @@ def predict(
             horizons_days=horizons,
             progress=bar("storing cells"),
         )
+    _put_out(table, out)
+
+
+def request(
+    cohort: Annotated[Path, typer.Argument(metavar="COHORT", help="A cohort folder; events may be absent.")],
+    url: Annotated[str, typer.Option(help="Address of the service.")] = "http://127.0.0.1:3000",
+    key_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Holds the key; else SEQUELA_KEY of the environment.")
+    ] = None,
+    out: Out = None,
+    landmark_day: LandmarkDay = None,
+    horizon_days: HorizonDays = None,
+) -> None:
+    """Predict every patient of a cohort through a service, some at a time; what fails on the way is asked again.
+
+    Examples: sequela request cohorts/mine --out risks.csv
+
+              sequela request cohorts/mine --url https://sequela.hospital.example --key-file ward.key
+    """
+    from experiments.cli.output import progress_bars
+    from experiments.requesting import request_cohort
+    from serving.client import Client
+
+    with progress_bars() as bar:
+        table = request_cohort(
+            Client(url, _key(key_file)),
+            cohort,
+            landmark_day=landmark_day,
+            horizons_days=tuple(horizon_days) if horizon_days else None,
+            progress=bar("patients"),
+        )
+    _put_out(table, out)
+
+
+def _key(file: Path | None) -> str | None:
+    """Never a word of the command line, where others on the machine see it."""
+    from features.errors import SequelaError
+
+    if file is None:
+        return os.environ.get("SEQUELA_KEY")
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        msg = f"--key-file {file}: cannot be read ({error.strerror}); it holds what `sequela keys add` printed"
+        raise SequelaError(msg) from error
+
+
+def _put_out(table: pd.DataFrame, out: Path | None) -> None:
+    """To a file, or as CSV to stdout."""
+    from experiments.predict import write_predictions
+
     if out is None:
         typer.echo(table.to_csv(index=False), nl=False)
     else:
