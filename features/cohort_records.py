@@ -51,6 +51,7 @@ def patient_records(cohort: Cohort, wanted: Wanted, landmark_day: float) -> Iter
     events = _by_patient(_known(cohort.events, landmark_day, "event", wanted.events))
     samples = _known(cohort.samples, landmark_day, "material", wanted.materials)
     columns = [name for name in cohort.baseline_variables if name in wanted.baseline]
+    clones = _clones(cohort.clones, samples["sample_id"]) if wanted.clones else {}
     with ExitStack() as stack:
         cells = None
         if wanted.cells and cohort.cells is not None and len(samples):
@@ -59,7 +60,6 @@ def patient_records(cohort: Cohort, wanted: Wanted, landmark_day: float) -> Iter
             part = cohort.patients.iloc[start : start + AT_A_TIME]
             sent = samples[samples["patient_id"].isin(part["patient_id"])]
             bags = {} if cells is None else _bags(cells, sent["sample_id"])
-            clones = _clones(cohort.clones, sent["sample_id"]) if wanted.clones else {}
             for row in part.to_dict("records"):
                 patient_id = row["patient_id"]
                 own = sent[sent["patient_id"] == patient_id]

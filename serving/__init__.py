@@ -11,6 +11,7 @@ The way of a request through this package, each step a module:
     scores      published scores and grades, without a model; their messages, cards and counts in score_*
     openapi     the OpenAPI document
     access      who may ask for what, and how often (ASGI)      keys   what is kept of callers' keys
+    watched     a file that may change while it is in use
     guard       limits on requests before anything reads them (ASGI)
     service     the BentoML service, which only wires the above
 

@@ -19,6 +19,7 @@ from serving.champions import read_champion
 from serving.guard import with_headers
 from serving.messages import ModelCard, RefusedModel
 from serving.store import artifact_folder
+from serving.watched import WatchedFile
 from training.artifact import Artifact, read_artifact
 
 logger = logging.getLogger("bentoml.sequela")
@@ -80,14 +81,12 @@ class Champion:
         threading.Thread(target=self._follow, args=(path,), name="follow-champion", daemon=True).start()
 
     def _follow(self, path: Path) -> None:
-        seen: tuple[int, int] | None = None
-        tried = 0.0
+        file = WatchedFile(path)
         while True:
-            state = _state(path)
-            if state != seen or (self.refused is not None and time.monotonic() - tried > TRY_AGAIN_SECONDS):
-                seen, tried = state, time.monotonic()
-                self.look(path)
-            time.sleep(LOOK_AGAIN_SECONDS)
+            self.look(path)
+            tried = time.monotonic()
+            while not (file.changed() or (self.refused and time.monotonic() - tried > TRY_AGAIN_SECONDS)):
+                time.sleep(LOOK_AGAIN_SECONDS)
 
     def look(self, path: Path) -> None:
         """Take the model that a file names, unless it serves already."""
@@ -107,14 +106,6 @@ class Champion:
         if (tag, problem) != self._told:
             logger.error("Model %s is not served: %s", tag, problem)
         self._told, self.refused = (tag, problem), RefusedModel(version=tag)
-
-
-def _state(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return None
-    return found.st_mtime_ns, found.st_ino
 
 
 class Named:

@@ -24,6 +24,7 @@ from pydantic import AwareDatetime, Field, ValidationError
 
 from features.errors import SequelaError
 from features.schema import Frozen
+from serving.watched import WatchedFile
 
 logger = logging.getLogger("bentoml.sequela")
 
@@ -131,9 +132,8 @@ class KeyRing:
     """The keys of a file that may change while it is in use."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self._file, self._looked = WatchedFile(path), time.monotonic()
         self._keys = {key.id: key for key in read_keys(path)}
-        self._stamp, self._looked = self._state(), time.monotonic()
 
     def find(self, token: str) -> Key | None:
         """The key that a caller shows, if it is one and has not expired. Takes as long for a wrong one."""
@@ -150,20 +150,12 @@ class KeyRing:
         now = time.monotonic()
         if now - self._looked < LOOK_AGAIN_SECONDS:
             return
-        self._looked, stamp = now, self._state()
-        if stamp != self._stamp:
-            self._stamp = stamp
+        self._looked = now
+        if self._file.changed():
             try:
-                self._keys = {key.id: key for key in read_keys(self.path)}
+                self._keys = {key.id: key for key in read_keys(self._file.path)}
             except SequelaError as error:
                 logger.error("Keys stay as they were: %s", error)
-
-    def _state(self) -> tuple[int, int, int]:
-        try:
-            found = self.path.stat()
-        except FileNotFoundError:
-            return (0, 0, 0)
-        return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def _hash(secret: str) -> str:

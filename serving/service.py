@@ -46,8 +46,7 @@ logger = logging.getLogger("bentoml.sequela")
 THREADS = 4
 """Requests answered at a time by one worker; torch uses one thread in each."""
 MAX_BODY_BYTES = int(os.environ.get("SEQUELA_MAX_BODY_MIB", "64")) * 2**20
-KEYS = Path(os.environ["SEQUELA_KEYS"]) if os.environ.get("SEQUELA_KEYS") else None
-FOLLOWED = Path(os.environ["SEQUELA_FOLLOW"]) if os.environ.get("SEQUELA_FOLLOW") else None
+KEYS, FOLLOWED = (Path(name) if (name := os.environ.get(key)) else None for key in ("SEQUELA_KEYS", "SEQUELA_FOLLOW"))
 _NO_MODEL = "no model is ready; the server's log says why"
 _NO_ANSWER = "the answer failed; the server's log says where"
 CHAMPION = Champion()
