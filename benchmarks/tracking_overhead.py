@@ -40,7 +40,7 @@ class Untracked:
     waiting = 0
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.run_id = folder, folder.name
+        self.folder, self.run_id, self.started = folder, folder.name, time.time()
 
     @classmethod
     def start(cls, home: Home, experiment: str, name: str, **record: str) -> Untracked:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from features.encoder import PatientEncoder
-from features.request import MeasurementRecord, PatientRecord, Quantity
+from features.records import MeasurementRecord, PatientRecord, Quantity
 
 
 def example_patient(encoder: PatientEncoder, landmark_day: float) -> PatientRecord:

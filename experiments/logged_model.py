@@ -13,7 +13,8 @@ import pandas as pd
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
-from features.request import PatientRecord, to_patients
+from features.records import PatientRecord
+from features.request import to_patients
 from training.artifact import read_artifact
 
 

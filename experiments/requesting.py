@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from features.cells.anndata_io import CellFile
 from features.check import read_cohort
 from features.cohort_records import Record, Wanted, patient_records
 from serving.client import Answered, Client
@@ -41,12 +42,59 @@ def request_cohort(
     card = client.card()
     cohort = read_cohort(folder)
     day = card.landmark_days[0] if landmark_day is None else landmark_day
+    records = patient_records(cohort, wanted_by(card), day)
+    return _answers(client, records, len(cohort.patients), horizons_days, progress)
+
+
+def request_cells(
+    client: Client,
+    path: Path,
+    material: str,
+    day: float,
+    *,
+    landmark_day: float | None = None,
+    horizons_days: tuple[float, ...] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> pd.DataFrame:
+    """Predict from cells alone: each sample of an AnnData file is a patient of whom nothing else is known.
+
+    Args:
+        client: Of the service.
+        path: ``.h5ad`` or ``.zarr``, with obs.sample_id and perhaps obs.cell_type.
+        material: Of all samples.
+        day: Likewise, since infusion.
+        landmark_day: Default the first of the model that is not before the samples.
+        horizons_days: Default the model's.
+        progress: Told how many samples of how many are answered.
+
+    Returns:
+        As `request_cohort`; patient_id is the sample's.
+
+    Raises:
+        SequelaError: The file cannot be read, or the service refuses a sample or does not answer.
+    """
+    days = client.card().landmark_days
+    landmark = min(max(days[0], day), days[-1]) if landmark_day is None else landmark_day
+    cells = CellFile.open(path)
+    records = (
+        {"patient_id": name, "landmark_day": landmark, "samples": [{"material": material, "day": day, "cells": bag}]}
+        for name, bag in cells.bags()
+    )
+    return _answers(client, records, len(cells.samples), horizons_days, progress)
+
+
+def _answers(
+    client: Client,
+    records: Iterator[Record],
+    n_records: int,
+    horizons_days: tuple[float, ...] | None,
+    progress: Callable[[int, int], None] | None,
+) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
-    sent: Iterator[Record] = patient_records(cohort, wanted_by(card), day)
-    for done, answered in enumerate(client.predict(sent, horizons_days=horizons_days), start=1):
+    for done, answered in enumerate(client.predict(records, horizons_days=horizons_days), start=1):
         rows.extend(_rows(answered))
         if progress is not None:
-            progress(done, len(cohort.patients))
+            progress(done, n_records)
     return pd.DataFrame(rows)
 
 

@@ -25,7 +25,15 @@ Command = tuple[list[str], dict[str, str]]
 
 
 def serve_command(
-    home: Home, bento_tag: str, host: str, port: int, *, keys: Path | None = None, follow: Path | None = None
+    home: Home,
+    bento_tag: str,
+    host: str,
+    port: int,
+    *,
+    keys: Path | None = None,
+    follow: Path | None = None,
+    audit: Path | None = None,
+    workers: int = 1,
 ) -> Command:
     """BentoML on one model of the serving store.
 
@@ -36,6 +44,8 @@ def serve_command(
         port: Likewise.
         keys: File of the keys of callers; None: only this machine is answered.
         follow: File that names the champion, whose changes are followed; None: the model stays.
+        audit: File to which who asked for whom is appended; None: none is kept.
+        workers: Processes that answer.
     """
     environment = os.environ | {
         "BENTOML_HOME": str(home.bentoml),
@@ -43,8 +53,9 @@ def serve_command(
         "BENTOML_DO_NOT_TRACK": "true",
         "OTEL_SDK_DISABLED": "true",
     }
-    environment["SEQUELA_KEYS"] = "" if keys is None else str(keys)
-    environment["SEQUELA_FOLLOW"] = "" if follow is None else str(follow)
+    files = {"SEQUELA_KEYS": keys, "SEQUELA_FOLLOW": follow, "SEQUELA_AUDIT": audit}
+    environment |= {name: "" if file is None else str(file.resolve()) for name, file in files.items()}
+    environment["SEQUELA_WORKERS"] = str(workers)
     arguments = ["-m", "bentoml", "serve", "serving.service:RiskService", "--host", host, "--port", str(port)]
     return [sys.executable, *arguments, "--working-dir", str(CODE)], environment
 

@@ -13,7 +13,8 @@ The path of a patient through this package, each step a module:
     encoder     `PatientEncoder`: what is fitted inside the fold; patients in, matrix out
                 (baseline, landmark, derived: history, scores, grades; scaling: imputation and scale)
     scores/     published scores and grades              clonality   T-cell receptors and integration sites
-    request     one patient as JSON, for serving         cohort_records   a cohort's patients likewise
+    records     one patient as JSON, for serving         cohort_records   a cohort's patients likewise
+    request     records into the form the encoder takes
     units, analytes   UCUM conversion, mass to molar
     importers/  public studies to cohort folders         simulator/  cohorts with a known truth
 """

@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 
 from features.cells.anndata_io import CellFile
-from features.cells.bag import UNLABELLED, CellBag
+from features.cells.bag import CellBag
 from features.cohort import Cohort
 from features.schema import Variable
 
 Record = dict[str, Any]
-"""Plain JSON of a `features.request.PatientRecord`."""
+"""Plain JSON of a `features.records.PatientRecord`, but for the cells of a sample: a `CellBag` under ``cells``."""
 AT_A_TIME = 64
 """Patients whose cells are held at once."""
 
@@ -104,14 +104,7 @@ def _sample(row: Mapping[str, Any], bag: CellBag | None, clones: Sequence[Record
     sample: Record = {"material": row["material"], "day": row["day"], "clones": list(clones)}
     if bag is None:
         return sample
-    labelled = (bag.cell_type != UNLABELLED).any()
-    return sample | {
-        "genes": list(bag.genes),
-        "indptr": bag.indptr.tolist(),
-        "indices": bag.indices.tolist(),
-        "values": bag.values.tolist(),
-        "cell_types": bag.cell_type.tolist() if labelled else None,
-    }
+    return sample | {"cells": bag}
 
 
 def _bags(cells: CellFile, sample_ids: pd.Series) -> dict[str, CellBag]:

@@ -1,21 +1,20 @@
-"""A patient in a request: the cohort folder in small. What is wrong with it is said by field, never by value."""
+"""Records of patients brought into the form that the encoder takes. What is wrong is said by field, never by value."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
 
 from features.analytes import analyte_of, convert_analyte
-from features.cells.bag import UNLABELLED, Bags, CellBag
+from features.cells.bag import Bags, CellBag
 from features.cells.genes import resolve
 from features.cells.summary import CellSummary, summarise
 from features.encoder import PatientEncoder
 from features.errors import InputError, SequelaError
 from features.patients import Clones, Events, FloatArray, IntArray, Measurements, Patients, Samples, TextArray
-from features.schema import Endpoint, Frozen, Variable
+from features.records import EventRecord, PatientRecord, Quantity, SampleRecord, texts
+from features.schema import Endpoint, Variable
 from features.units import UnitError
 
 MAX_VALUES = 20_000_000
@@ -24,97 +23,6 @@ MAX_VALUES = 20_000_000
 
 MAX_COUNT = 10_000_000
 """Largest believable count of one gene in one cell."""
-
-
-class Quantity(Frozen):
-    """A value with its unit."""
-
-    value: float
-    unit: str
-    """UCUM; converted to the unit the model was trained in."""
-
-
-class MeasurementRecord(Frozen):
-    """One value of a repeatedly measured variable."""
-
-    variable: str
-    day: float
-    """Days since infusion."""
-    value: float
-    unit: str | None = None
-    """UCUM; absent: the unit the model was trained in."""
-
-
-class EventRecord(Frozen):
-    """One event that has happened to the patient."""
-
-    event: str
-    """As named in the training cohort, e.g. ``infection``."""
-    day: float
-    """Days since infusion; events after the landmark are not used."""
-    grade: Annotated[int, Field(ge=1, le=5)] | None = None
-
-
-class CloneRecord(Frozen):
-    """One clone of a sample: a T-cell receptor, or a site of vector integration."""
-
-    locus: Literal["tcr", "integration"]
-    clone: Annotated[str, Field(min_length=1, max_length=200)]
-    """Its identity within the sample."""
-    abundance: Annotated[float, Field(gt=0)]
-    """Cells, or distinct fragments, of the clone."""
-    near_oncogene: bool | None = None
-
-
-class SampleRecord(Frozen):
-    """One sample: its cells as a sparse matrix (cells, genes) in CSR form, its clones, or both."""
-
-    material: str
-    """For example ``infusion_product`` or ``blood``."""
-    day: float
-    """Days since infusion."""
-    genes: tuple[str, ...] = ()
-    """Gene symbols or Ensembl ids; empty when only clones were measured."""
-    indptr: tuple[int, ...] = (0,)
-    """(cells + 1,): values of cell i are ``indptr[i]:indptr[i + 1]``."""
-    indices: tuple[int, ...] = ()
-    """(values,): position in `genes` of each value."""
-    values: tuple[float, ...] = ()
-    """(values,): raw counts, or intensities where the model was trained on intensities."""
-    cell_types: tuple[str, ...] | None = None
-    """(cells,): label of each cell."""
-    clones: tuple[CloneRecord, ...] = ()
-    """Clones of the sample, each once."""
-
-    @model_validator(mode="after")
-    def _complete(self) -> SampleRecord:
-        if self.genes and len(self.indptr) < 2:
-            msg = "indptr holds one number more than there are cells, and there must be a cell where genes are given"
-            raise ValueError(msg)
-        if not self.genes and (len(self.indptr) > 1 or self.indices or self.values or not self.clones):
-            msg = "genes must not be empty, unless only clones are given"
-            raise ValueError(msg)
-        if len({(clone.locus, clone.clone) for clone in self.clones}) < len(self.clones):
-            msg = "clones must name a clone once; add its abundances up"
-            raise ValueError(msg)
-        return self
-
-
-class PatientRecord(Frozen):
-    """One patient seen from one landmark day. What is absent is imputed, and the answer says so."""
-
-    patient_id: Annotated[str, Field(min_length=1, max_length=200)] = "patient"
-    """Echoed in the answer; use a pseudonym."""
-    landmark_day: float = 0.0
-    """Days since infusion from which the prediction looks ahead."""
-    baseline: dict[str, float | str | Quantity | None] = Field(default_factory=dict)
-    """Baseline variables: numbers in the model's unit or with a unit, levels as text, null for unknown."""
-    measurements: tuple[MeasurementRecord, ...] = ()
-    """Repeated measurements; those after the landmark are not used."""
-    samples: tuple[SampleRecord, ...] = ()
-    """Samples with their cells or clones; those after the landmark are not used."""
-    events: tuple[EventRecord, ...] = ()
-    """What has happened so far; those after the landmark are not used."""
 
 
 def to_patients(records: Sequence[PatientRecord], encoder: PatientEncoder) -> Patients:
@@ -129,7 +37,7 @@ def to_patients(records: Sequence[PatientRecord], encoder: PatientEncoder) -> Pa
         for name in encoder.baseline_inputs
     }
     return Patients(
-        _texts([record.patient_id for record in records]),
+        texts([record.patient_id for record in records]),
         np.array([record.landmark_day for record in records], dtype=float),
         baseline,
         _measurements(records, encoder),
@@ -203,7 +111,7 @@ def _level(value: float | str | Quantity, variable: Variable, field: str) -> str
 def _column(variable: Variable, values: list[float | str | None]) -> FloatArray | TextArray:
     if variable.kind == "numeric":
         return np.array([np.nan if value is None else value for value in values], dtype=float)
-    return _texts(values)
+    return texts(values)
 
 
 def _measurements(records: Sequence[PatientRecord], encoder: PatientEncoder) -> Measurements:
@@ -269,9 +177,9 @@ def _samples(records: Sequence[PatientRecord], encoder: PatientEncoder) -> Sampl
     offsets = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(records)))]).astype(np.int64)
     return Samples(
         offsets,
-        _texts([f"{i}" for i in range(len(samples))]),
+        texts([f"{i}" for i in range(len(samples))]),
         np.array([sample.day for sample in samples], dtype=float),
-        _texts([sample.material for sample in samples]),
+        texts([sample.material for sample in samples]),
         CellSummary.concatenate(summaries),
         _clones(samples),
         Bags.of(bags),
@@ -311,46 +219,31 @@ def _clones(samples: Sequence[SampleRecord]) -> Clones:
     near = [np.nan if clone.near_oncogene is None else float(clone.near_oncogene) for clone in found]
     return Clones(
         np.concatenate([[0], np.cumsum([len(sample.clones) for sample in samples])]).astype(np.int64),
-        _texts([clone.locus for clone in found]),
-        _texts([clone.clone for clone in found]),
+        texts([clone.locus for clone in found]),
+        texts([clone.clone for clone in found]),
         np.array([clone.abundance for clone in found], dtype=float),
         np.array(near, dtype=float),
     )
 
 
 def _bag(sample: SampleRecord, field: str) -> CellBag:
-    """The sample's matrix, once its three arrays agree."""
-    if len(sample.values) > MAX_VALUES:
+    """The sample's matrix, once its arrays agree."""
+    bag = sample.matrix(field)
+    n_values = len(bag.values)
+    if n_values > MAX_VALUES:
         raise InputError(f"{field}.values", f"holds more than {MAX_VALUES:,} values; send fewer cells")
-    indptr, indices = _positions(sample.indptr, f"{field}.indptr"), _positions(sample.indices, f"{field}.indices")
-    n_cells = len(indptr) - 1
-    if len(set(sample.genes)) != len(sample.genes):
+    if len(set(bag.genes)) != len(bag.genes):
         raise InputError(f"{field}.genes", "names a gene twice")
-    if indptr[0] != 0 or (np.diff(indptr) < 0).any() or indptr[-1] != len(sample.values):
+    if bag.indptr[0] != 0 or (np.diff(bag.indptr) < 0).any() or bag.indptr[-1] != n_values:
         raise InputError(f"{field}.indptr", "must begin with 0, not decrease, and end with the number of values")
-    if len(indices) != len(sample.values) or (indices < 0).any() or (indices >= len(sample.genes)).any():
+    if len(bag.indices) != n_values or not 0 <= bag.indices.min(initial=0) <= bag.indices.max(initial=0) < len(
+        bag.genes
+    ):
         raise InputError(f"{field}.indices", "must be one for each value, each a position in genes")
-    place = np.repeat(np.arange(n_cells), np.diff(indptr)) * len(sample.genes) + indices
-    if not (np.diff(place) > 0).all() and len(np.unique(place)) < len(place):
+    place = np.repeat(np.arange(len(bag)), np.diff(bag.indptr)) * len(bag.genes) + bag.indices
+    if not (np.diff(place) > 0).all() and len(np.unique(place)) < n_values:
         raise InputError(f"{field}.indices", "must name a gene at most once in a cell; add its values up")
-    labels = sample.cell_types or (UNLABELLED,) * n_cells
-    if len(labels) != n_cells:
-        raise InputError(f"{field}.cell_types", f"must be one for each of the {n_cells} cells")
-    return CellBag(sample.genes, indptr, indices, np.array(sample.values, dtype=float), _texts(labels))
-
-
-def _positions(numbers: Sequence[int], field: str) -> IntArray:
-    try:
-        return np.array(numbers, dtype=np.int64)
-    except OverflowError as error:
-        raise InputError(field, "holds a number that is no position") from error
-
-
-def _texts(values: Sequence[object]) -> TextArray:
-    """An object array, whatever the values look like."""
-    column = np.empty(len(values), dtype=object)
-    column[:] = list(values)
-    return column
+    return bag
 
 
 def _some(names: Sequence[str], n: int = 8) -> str:

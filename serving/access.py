@@ -11,6 +11,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from serving.asking import asking
 from serving.guard import HEADERS, refusal, with_headers
 from serving.keys import Key, KeyRing
 from serving.messages import Fault
@@ -82,6 +83,7 @@ class Access:
         if needed not in key.scopes:
             failures.take()
             return _not_yours(needed)
+        asking().key_id = key.id
         return self._too_often(key)
 
     def _too_often(self, key: Key) -> Response | None:

@@ -13,7 +13,8 @@ from features.cells.samples import SampleFeatures
 from features.encoder import Encoded
 from features.errors import InputError
 from features.patients import Patients
-from features.request import PatientRecord, SampleRecord, requested_horizons, to_patients
+from features.records import PatientRecord, SampleRecord
+from features.request import requested_horizons, to_patients
 from features.schema import Endpoint
 from serving.messages import PredictAnswer, Prediction, PredictRequest, ServedModel
 from training.artifact import Artifact, Manifest
@@ -24,7 +25,6 @@ BLOCK_ROWS = 1_000
 """Patients encoded at a time."""
 BLOCK_SUMS = 4_000_000
 """Sums over cells (samples · cell types · genes) held at a time: 64 MB of summaries."""
-INT64 = 2**63
 MAX_CLONES = 100_000
 """Clones of one sample."""
 MAX_EVENTS = 10_000
@@ -44,14 +44,23 @@ def answer(artifact: Artifact, version: str, request: PredictRequest) -> Predict
     Raises:
         InputError: A landmark, a horizon, or a patient's field breaks a rule; names the field, never the value.
     """
-    endpoint = artifact.manifest.endpoint
-    times = requested_horizons(request.horizons_days, endpoint)
-    for i, record in enumerate(request.patients):
-        _check_record(record, f"patients[{i}]", endpoint, artifact.model.encoder.samples)
+    times = checked(artifact, request)
     predictions: list[Prediction] = []
     for start, stop in blocks(request.patients):
         predictions += _predict(artifact, request.patients[start:stop], start, times)
     return PredictAnswer(model=served_model(artifact.manifest, version), predictions=tuple(predictions))
+
+
+def checked(artifact: Artifact, request: PredictRequest) -> tuple[float, ...]:
+    """The horizons of a request, whose landmarks and sizes the model accepts.
+
+    Raises:
+        InputError: It does not.
+    """
+    endpoint = artifact.manifest.endpoint
+    for i, record in enumerate(request.patients):
+        _check_record(record, f"patients[{i}]", endpoint, artifact.model.encoder.samples)
+    return requested_horizons(request.horizons_days, endpoint)
 
 
 def served_model(manifest: Manifest, version: str) -> ServedModel:
@@ -71,7 +80,7 @@ def blocks(records: Sequence[PatientRecord]) -> Iterator[tuple[int, int]]:
     cell_types: set[str] = set()
     genes: set[str] = set()
     for i, record in enumerate(records):
-        own_types = {name for sample in record.samples for name in sample.cell_types or ("",)}
+        own_types = {name for sample in record.samples for name in sample.labels}
         own_genes = {gene for sample in record.samples for gene in sample.genes}
         n_sums = (n_samples + len(record.samples)) * len(cell_types | own_types) * len(genes | own_genes)
         if i > start and (i - start >= BLOCK_ROWS or n_sums > BLOCK_SUMS):
@@ -125,15 +134,24 @@ def _parts_taken(samples: SampleFeatures) -> tuple[str, ...]:
     return clones if set(samples.features) == {CLONALITY} else ("values", *clones)
 
 
+def known_patients(artifact: Artifact, records: Sequence[PatientRecord], start: int) -> Patients:
+    """Patients as the encoder takes them, the first of which is number `start` of the request.
+
+    Raises:
+        InputError: A field breaks a rule.
+    """
+    try:
+        return to_patients(records, artifact.model.encoder)
+    except InputError as error:
+        field = re.sub(r"^patients\[(\d+)\]", lambda number: f"patients[{start + int(number[1])}]", error.field)
+        raise InputError(field, error.rule) from error
+
+
 def _predict(
     artifact: Artifact, records: Sequence[PatientRecord], start: int, times: tuple[float, ...]
 ) -> list[Prediction]:
     """The predictions of one block, whose first patient is number `start` of the request."""
-    try:
-        patients = to_patients(records, artifact.model.encoder)
-    except InputError as error:
-        field = re.sub(r"^patients\[(\d+)\]", lambda number: f"patients[{start + int(number[1])}]", error.field)
-        raise InputError(field, error.rule) from error
+    patients = known_patients(artifact, records, start)
     incidence, encoded = artifact.model.explain_input(patients, np.array(times))
     event_free = incidence.event_free
     materials = materials_of(artifact.model.predictor)
@@ -143,8 +161,8 @@ def _predict(
             patient_id=record.patient_id,
             landmark_day=record.landmark_day,
             horizons_days=times,
-            incidence=dict(zip(incidence.causes, map(_floats, incidence.values[i]), strict=True)),
-            event_free=_floats(event_free[i]),
+            incidence=dict(zip(incidence.causes, map(floats, incidence.values[i]), strict=True)),
+            event_free=floats(event_free[i]),
             interval=None if intervals is None else intervals[i],
             missing=(*encoded.missing[i], *_absent_genes(record, artifact)),
             impossible=encoded.impossible[i],
@@ -196,27 +214,22 @@ def _check_record(record: PatientRecord, place: str, endpoint: Endpoint, samples
 
 
 def _check_sample(sample: SampleRecord, place: str, samples: SampleFeatures | None) -> None:
-    """Refuse what says nothing, and what would not fit in memory or in 64 bits."""
+    """Refuse what the model does not look at, and what would not fit in memory."""
     if len(sample.clones) > MAX_CLONES:
         raise InputError(f"{place}.clones", f"may hold at most {MAX_CLONES:,} clones")
     if not sample.genes:  # then it has clones
         return
     if samples is not None and not samples.genes:
         raise InputError(f"{place}.genes", "must be left out: this model takes clones, and no cells")
-    field = f"{place}.values"
-    if not sample.values:
-        raise InputError(field, "must hold at least one value; leave out a sample in which nothing was measured")
-    for name in ("indptr", "indices"):
-        field = f"{place}.{name}"
-        numbers: tuple[int, ...] = getattr(sample, name)
-        if numbers and not -INT64 <= min(numbers) <= max(numbers) < INT64:
-            raise InputError(field, "must be integers of 64 bits")
-    field = f"{place}.cell_types"
-    labels = len(set(sample.cell_types or ("",)))
-    if labels * len(sample.genes) > BLOCK_SUMS:
+    if not sample.n_values:
+        rule = "must hold at least one value; leave out a sample in which nothing was measured"
+        raise InputError(f"{place}.values", rule)
+    n_labels = len(sample.labels)
+    if n_labels * len(sample.genes) > BLOCK_SUMS:
         most = max(1, BLOCK_SUMS // len(sample.genes))
-        raise InputError(field, f"may hold at most {most:,} different labels with so many genes")
+        raise InputError(f"{place}.cell_types", f"may hold at most {most:,} different labels with so many genes")
 
 
-def _floats(values: NDArray[np.float64]) -> tuple[float, ...]:
+def floats(values: NDArray[np.float64]) -> tuple[float, ...]:
+    """Plain numbers, as JSON takes them."""
     return tuple(map(float, values))

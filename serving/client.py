@@ -6,7 +6,8 @@
     for answered in client.predict([{"baseline": {"age": 63}}]):
         print(answered.prediction.incidence)
 
-It needs the standard library, pydantic and the messages of the service.
+Cells of a sample are lists, as in JSON, or a `CellBag` under ``cells``, which goes packed. It needs numpy, safetensors,
+pydantic and the messages of the service.
 """
 
 from __future__ import annotations
@@ -25,9 +26,11 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
+from features.cells.bag import CellBag
 from features.errors import SequelaError
-from features.request import PatientRecord
-from serving.messages import ModelCard, PredictAnswer, Prediction, Problem, ServedModel
+from features.records import PackedSample, PatientRecord
+from serving.messages import ExplainAnswer, ModelCard, PredictAnswer, Prediction, Problem, ServedModel
+from serving.packed import JSON, PACKED, pack
 
 AGAIN = frozenset({429, 502, 503, 504})
 """Answers after which the same request is sent again: it is not at fault, and predicting changes nothing."""
@@ -101,11 +104,26 @@ class Client:
             yield from self._predict(part, rest, first)
             first += len(part)
 
-    def _predict(self, part: list[str], rest: str, first: int) -> Iterator[Answered]:
+    def explain(
+        self,
+        patients: Sequence[PatientRecord | Mapping[str, Any]],
+        *,
+        horizons_days: Sequence[float] | None = None,
+    ) -> ExplainAnswer:
+        """Why the risks of a few patients differ from that of the average patient, in one request.
+
+        Raises:
+            ServiceError: The service refuses, or does not answer.
+        """
+        rest = "" if horizons_days is None else f', "horizons_days": {json.dumps(list(horizons_days))}'
+        body, media_type = _body([_sent(patient) for patient in patients], rest)
+        return ExplainAnswer.model_validate_json(self._ask("/v1/explain", body, media_type))
+
+    def _predict(self, part: list[_Sent], rest: str, first: int) -> Iterator[Answered]:
         """Patients of one request, or of two where the service takes less at once."""
-        body = f'{{"patients": [{", ".join(part)}]{rest}}}'.encode()
+        body, media_type = _body(part, rest)
         try:
-            answer = PredictAnswer.model_validate_json(self._ask("/v1/predict", body))
+            answer = PredictAnswer.model_validate_json(self._ask("/v1/predict", body, media_type))
         except ServiceError as error:
             if error.status != TOO_LARGE or len(part) == 1:
                 raise _counted_on(error, first) from None
@@ -115,9 +133,9 @@ class Client:
             return
         yield from (Answered(prediction, answer.model) for prediction in answer.predictions)
 
-    def _ask(self, path: str, body: bytes | None) -> bytes:
+    def _ask(self, path: str, body: bytes | None, media_type: str = JSON) -> bytes:
         for attempt in range(1, self.attempts + 1):
-            status, content, wait = self._once(path, body)
+            status, content, wait = self._once(path, body, media_type)
             if status == 200:
                 return content
             if status is not None and status not in AGAIN:
@@ -129,9 +147,9 @@ class Client:
             raise ServiceError(msg + "is the address right, and the service up?")
         raise _refused(self.url, status, content)
 
-    def _once(self, path: str, body: bytes | None) -> tuple[int | None, bytes, float | None]:
+    def _once(self, path: str, body: bytes | None, media_type: str) -> tuple[int | None, bytes, float | None]:
         """Status (None: no answer), content, and how long the service asks to wait."""
-        headers = {"Accept": "application/json"} | ({"Content-Type": "application/json"} if body else {})
+        headers = {"Accept": JSON} | ({"Content-Type": media_type} if body else {})
         if self._key is not None:
             headers["Authorization"] = f"Bearer {self._key}"
         request = urllib.request.Request(f"{self.url}{path}", body, headers)  # noqa: S310  http or https, as checked
@@ -145,20 +163,52 @@ class Client:
             return None, str(getattr(error, "reason", error) or type(error).__name__).encode(), None
 
 
-def _parts(patients: Iterable[PatientRecord | Mapping[str, Any]]) -> Iterator[list[str]]:
-    """Patients as JSON, as many together as one request takes."""
-    part: list[str] = []
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A patient on the way: JSON, and the samples that go packed."""
+
+    text: str
+    packed: list[tuple[dict[str, Any], CellBag]]
+
+    @property
+    def n_bytes(self) -> int:
+        """About so many: six bytes a value, two of them its gene."""
+        return len(self.text) + sum(6 * len(bag.values) + 8 * len(bag) for _, bag in self.packed)
+
+
+def _sent(patient: PatientRecord | Mapping[str, Any]) -> _Sent:
+    if isinstance(patient, PatientRecord):
+        packed = [sample for sample in patient.samples if isinstance(sample, PackedSample)]
+        plain = tuple(sample for sample in patient.samples if not isinstance(sample, PackedSample))
+        text = patient.model_copy(update={"samples": plain}).model_dump_json(exclude_defaults=True)
+        known = [sample.model_dump(mode="json", include={"material", "day", "clones"}) for sample in packed]
+        return _Sent(text, [(header, sample.cells) for header, sample in zip(known, packed, strict=True)])
+    samples = patient.get("samples", ())
+    if not any("cells" in sample for sample in samples):
+        return _Sent(json.dumps(patient, allow_nan=False), [])
+    rest = {**patient, "samples": [sample for sample in samples if "cells" not in sample]}
+    headers = [dict(sample) for sample in samples if "cells" in sample]
+    return _Sent(json.dumps(rest, allow_nan=False), [(header, header.pop("cells")) for header in headers])
+
+
+def _body(part: Sequence[_Sent], rest: str) -> tuple[bytes, str]:
+    """A request and its media type."""
+    request = f'{{"patients": [{", ".join(one.text for one in part)}]{rest}}}'
+    packed = [({"patient": i, **header}, bag) for i, one in enumerate(part) for header, bag in one.packed]
+    return (pack(request, packed), PACKED) if packed else (request.encode(), JSON)
+
+
+def _parts(patients: Iterable[PatientRecord | Mapping[str, Any]]) -> Iterator[list[_Sent]]:
+    """Patients, as many together as one request takes."""
+    part: list[_Sent] = []
     size = 0
     for patient in patients:
-        if isinstance(patient, PatientRecord):
-            text = patient.model_dump_json(exclude_defaults=True)
-        else:
-            text = json.dumps(patient, allow_nan=False)
-        if part and (len(part) == MOST_PATIENTS or size + len(text) > MOST_BYTES):
+        one = _sent(patient)
+        if part and (len(part) == MOST_PATIENTS or size + one.n_bytes > MOST_BYTES):
             yield part
             part, size = [], 0
-        part.append(text)
-        size += len(text)
+        part.append(one)
+        size += one.n_bytes
     if part:
         yield part
 

@@ -1,9 +1,9 @@
-"""Limits on requests before anything reads them: their media type and their size (ASGI)."""
+"""Limits on requests before anything reads them: their media type, their size, their number at a time (ASGI)."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
 from starlette.datastructures import Headers
@@ -29,6 +29,8 @@ HEADERS = (
 """Of every answer; pages load nothing from elsewhere: BentoML's would report its visitors."""
 READ_SECONDS = 60.0
 """In which a body has to come."""
+MAX_REQUESTS = 64
+"""With a body, at a time, of one worker."""
 
 
 def refusal(status: int, fault: Fault) -> Response:
@@ -40,15 +42,33 @@ def refusal(status: int, fault: Fault) -> Response:
 
 
 class Guard:
-    """Answers 415 to a body that is not plain JSON, 413 to one that is too large, and 408 to one that does not come.
+    """Answers 415 to a body of another type, 413 to one too large, 408 to one that does not come, 429 to too many.
 
     Bodies are read whole here and handed on in one piece: the size of a chunked body is only known at its end, and an
-    exception from within `receive` would be answered by 500.
+    exception from within `receive` would be answered by 500. So many are held at a time, and so many bytes of them.
+
+    Args:
+        app: What answers.
+        max_bytes: Of one body.
+        types: Media types that a path takes beside JSON.
+        max_requests: With a body, at a time.
+        max_held: Bytes of all bodies at a time; default four of the largest.
+        read_seconds: In which a body has to come.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int, read_seconds: float = READ_SECONDS) -> None:
-        self.app = app
-        self.max_bytes, self.read_seconds = max_bytes, read_seconds
+    def __init__(
+        self,
+        app: ASGIApp,
+        max_bytes: int,
+        types: Mapping[str, str] | None = None,
+        max_requests: int = MAX_REQUESTS,
+        max_held: int | None = None,
+        read_seconds: float = READ_SECONDS,
+    ) -> None:
+        self.app, self.types = app, types or {}
+        self.max_bytes, self.max_requests, self.read_seconds = max_bytes, max_requests, read_seconds
+        self.max_held = 4 * max_bytes if max_held is None else max_held
+        self._requests = self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer it."""
@@ -58,30 +78,41 @@ class Guard:
         if scope["method"] not in ("POST", "PUT", "PATCH"):
             await self.app(scope, receive, send)
             return
-        refused = self._refused_by_headers(Headers(scope=scope))
-        if refused is None:
-            try:
-                async with asyncio.timeout(self.read_seconds):
-                    body = await self._read(receive)
-            except TimeoutError:
-                refused = self._too_slow()
-            else:
-                if body is not None:
-                    await self.app(scope, _replay(body, receive), send)
-                    return
-                refused = self._too_large()
-        await refused(scope, receive, send)
+        refused = self._refused_by_headers(scope["path"], Headers(scope=scope))
+        if refused is not None:
+            await refused(scope, receive, send)
+            return
+        held = _Held(self)
+        self._requests += 1
+        try:
+            await self._with_body(scope, receive, send, held)
+        finally:
+            self._requests -= 1
+            held.release()
 
-    def _refused_by_headers(self, headers: Headers) -> Response | None:
+    async def _with_body(self, scope: Scope, receive: Receive, send: Send, held: _Held) -> None:
+        try:
+            async with asyncio.timeout(self.read_seconds):
+                body = await self._read(receive, held)
+        except TimeoutError:
+            body = self._too_slow()
+        if isinstance(body, Response):
+            await body(scope, receive, send)
+        else:
+            await self.app(scope, _replay(body, receive), send)
+
+    def _refused_by_headers(self, path: str, headers: Headers) -> Response | None:
         media_type = headers.get("content-type", JSON).split(";")[0].strip().lower()
-        if media_type != JSON:
-            rule = f"must be {JSON}"
-            return refusal(415, Fault(field="content-type", rule=rule))
+        taken = (JSON, self.types[path]) if path in self.types else (JSON,)
+        if media_type not in taken:
+            return refusal(415, Fault(field="content-type", rule=f"must be {' or '.join(taken)}"))
         if headers.get("content-encoding", "identity").strip().lower() != "identity":  # a small body may unpack to any
             return refusal(415, Fault(field="content-encoding", rule="must be absent: bodies are sent as they are"))
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > self.max_bytes:
             return self._too_large()
+        if self._requests >= self.max_requests or self._held + int(length) > self.max_held:
+            return too_busy()
         return None
 
     def _too_large(self) -> Response:
@@ -92,20 +123,44 @@ class Guard:
         rule = f"must come within {self.read_seconds:g} s; send fewer patients or fewer cells in one request"
         return refusal(408, Fault(field="body", rule=rule))
 
-    async def _read(self, receive: Receive) -> bytes | None:
-        """The whole body, or None once it is too large."""
-        parts, size = [], 0
+    async def _read(self, receive: Receive, held: _Held) -> bytes | Response:
+        """The whole body, or why it is not taken."""
+        parts = []
         while True:
             message = await receive()
             if message["type"] != "http.request":  # the client went away
                 return b""
             part = message.get("body", b"")
-            size += len(part)
-            if size > self.max_bytes:
-                return None
+            held.add(len(part))
+            if held.bytes > self.max_bytes:
+                return self._too_large()
+            if self._held > self.max_held:
+                return too_busy()
             parts.append(part)
             if not message.get("more_body", False):
                 return b"".join(parts)
+
+
+class _Held:
+    """The bytes that one request adds to those its guard holds."""
+
+    def __init__(self, guard: Guard) -> None:
+        self.guard, self.bytes = guard, 0
+
+    def add(self, n_bytes: int) -> None:
+        self.bytes += n_bytes
+        self.guard._held += n_bytes
+
+    def release(self) -> None:
+        self.guard._held -= self.bytes
+        self.bytes = 0
+
+
+def too_busy() -> Response:
+    """429: the same request is welcome in a second."""
+    response = refusal(429, Fault(field=None, rule="too many requests at once; wait as Retry-After says"))
+    response.headers["retry-after"] = "1"
+    return response
 
 
 def with_headers(send: Send, added: Sequence[tuple[bytes, bytes]]) -> Send:

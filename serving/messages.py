@@ -8,12 +8,14 @@ from pydantic import FailFast, Field
 
 from features.cells.samples import SampleFeature
 from features.config import Grade
-from features.request import PatientRecord
+from features.records import PatientRecord
 from features.schema import Endpoint, Frozen
 from training.artifact import TrainingCohort
 
 MAX_PATIENTS = 10_000
 MAX_HORIZONS = 1_000
+MAX_EXPLAINED = 100
+"""Patients that are explained in one request."""
 
 
 class PredictRequest(Frozen):
@@ -72,6 +74,32 @@ class PredictAnswer(Frozen):
 
     model: ServedModel
     predictions: tuple[Prediction, ...]
+
+
+class Explanation(Frozen):
+    """What moved one patient's risks away from those of the average patient, in the order of the request."""
+
+    patient_id: str
+    landmark_day: float
+    """Days since infusion from which the prediction looks ahead."""
+    horizons_days: tuple[float, ...]
+    """Days after the landmark."""
+    incidence: dict[str, tuple[float, ...]]
+    """For each cause, the risk by each horizon, as `Prediction` has it."""
+    average: dict[str, tuple[float, ...]]
+    """The same of the average training patient, from the same landmark."""
+    contributions: dict[str, dict[str, tuple[float, ...]]]
+    """For each cause and each part of the record, what it adds by each horizon; 0.041 is 4.1 percentage points. Summed,
+    they are `incidence` − `average`. They speak of the model, not of causes in the body."""
+    standard_error: dict[str, dict[str, tuple[float, ...]]] | None = None
+    """Of the contributions, where they are means over drawn orders; null where they are exact."""
+
+
+class ExplainAnswer(Frozen):
+    """The answer to a `PredictRequest` that asks why."""
+
+    model: ServedModel
+    explanations: tuple[Explanation, ...]
 
 
 class Fault(Frozen):

@@ -12,7 +12,9 @@ from pydantic import JsonValue
 from pydantic.json_schema import models_json_schema
 
 from serving.guard import PROBLEM
-from serving.messages import ModelCard, PredictAnswer, PredictRequest, Problem
+from serving.messages import MAX_EXPLAINED, ExplainAnswer, ModelCard, PredictAnswer, PredictRequest, Problem
+from serving.packed import PACKED
+from serving.request_schema import SCHEMA
 from serving.score_messages import ScoreList, ScoreRequest, ScoresAnswer
 from serving.scores import score_answer
 
@@ -23,10 +25,14 @@ _REFUSALS = {
     "403": "The key lacks the scope",
     "408": "The body did not come in time",
     "413": "The body is too large",
-    "415": "The body is not JSON, or packed",
+    "415": "The body has another media type, or is compressed",
     "429": "Too many requests; wait as Retry-After says",
     "503": "No model is ready",
 }
+_PACKED = (
+    "For many cells: a safetensors file whose metadata holds the request and headers of samples, and whose tensors are "
+    "their arrays, named 0.indptr, 0.indices, 0.values and 0.cell_types for the first sample"
+)
 SCORE_EXAMPLE: Json = {
     "patients": [
         {
@@ -57,12 +63,13 @@ SCORE_EXAMPLE: Json = {
 """Nobody's values."""
 
 
-def document(card: ModelCard | None) -> Json:
-    """The OpenAPI 3.0.3 document; examples are those of the card."""
+def document(card: ModelCard | None, explained: ExplainAnswer | None = None) -> Json:
+    """The OpenAPI 3.0.3 document; examples are those of the card, and its example explained."""
     _, schemas = models_json_schema(
         [
             (PredictRequest, "validation"),
             (PredictAnswer, "serialization"),
+            (ExplainAnswer, "serialization"),
             (ModelCard, "serialization"),
             (ScoreRequest, "validation"),
             (ScoresAnswer, "serialization"),
@@ -72,6 +79,7 @@ def document(card: ModelCard | None) -> Json:
         ref_template="#/components/schemas/{model}",
     )
     example = card.example.model_dump(mode="json") if card else {}
+    why = explained.model_dump(mode="json") if explained else None
     return {
         "openapi": "3.0.3",
         "info": {
@@ -82,9 +90,27 @@ def document(card: ModelCard | None) -> Json:
         },
         "servers": [{"url": "."}],
         "paths": {
-            "/v1/predict": {"post": _predict(example)},
+            "/v1/predict": {
+                "post": _predict(
+                    "predict",
+                    "Predict for many patients",
+                    "One prediction a patient, in the order of the request",
+                    example.get("request"),
+                    ("PredictAnswer", example.get("answer")),
+                )
+            },
+            "/v1/explain": {
+                "post": _predict(
+                    "explain",
+                    f"Explain the risks of up to {MAX_EXPLAINED} patients",
+                    "What each part of a record adds to the risk of the average patient",
+                    example.get("request"),
+                    ("ExplainAnswer", why),
+                )
+            },
             "/v1/scores": {"get": _score_list(), "post": _scores()},
             "/v1/model": {"get": _get("The model card", "ModelCard")},
+            "/v1/schema": {"get": _schema()},
             "/livez": {"get": _probe("The process lives")},
             "/readyz": {"get": _probe("The model reproduced its own example")},
         },
@@ -133,19 +159,21 @@ def _refusal(code: str) -> Json:
     return {"description": _REFUSALS[code], "content": {PROBLEM: {"schema": schema}}}
 
 
-def _predict(example: Json) -> Json:
+def _predict(name: str, summary: str, said: str, request: JsonValue, answer: tuple[str, JsonValue]) -> Json:
+    """An operation that takes patients, as JSON or packed."""
+    packed = {"schema": {"type": "string", "format": "binary", "description": _PACKED}}
     return {
-        "operationId": "predict",
-        "summary": "Predict for many patients",
-        "requestBody": {"required": True, "content": _content("PredictRequest", example.get("request"))},
-        "responses": {
-            "200": {
-                "description": "One prediction a patient, in the order of the request",
-                "content": _content("PredictAnswer", example.get("answer")),
-            },
-            **_refusals(),
-        },
+        "operationId": name,
+        "summary": summary,
+        "requestBody": {"required": True, "content": _content("PredictRequest", request) | {PACKED: packed}},
+        "responses": {"200": {"description": said, "content": _content(*answer)}, **_refusals()},
     }
+
+
+def _schema() -> Json:
+    summary = "JSON Schema of a request to this model"
+    answer = {"description": summary, "content": {SCHEMA: {"schema": {"type": "object"}}}}
+    return {"summary": summary, "responses": {"200": answer, **_get_refusals()}}
 
 
 def _score_list() -> Json:
@@ -171,8 +199,12 @@ def _scores() -> Json:
 
 
 def _get(summary: str, schema: str) -> Json:
-    refused = {code: _refusal(code) for code in ("401", "403", "429", "503")}
-    return {"summary": summary, "responses": {"200": {"description": summary, "content": _content(schema)}, **refused}}
+    answer = {"description": summary, "content": _content(schema)}
+    return {"summary": summary, "responses": {"200": answer, **_get_refusals()}}
+
+
+def _get_refusals() -> Json:
+    return {code: _refusal(code) for code in ("401", "403", "429", "503")}
 
 
 def _probe(summary: str) -> Json:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 from pydantic import BaseModel, ValidationError
 
 from features.errors import InputError
-from features.request import CloneRecord, EventRecord, MeasurementRecord, PatientRecord, Quantity, SampleRecord
+from features.records import CloneRecord, EventRecord, MeasurementRecord, PatientRecord, Quantity, SampleRecord
 from serving.messages import Fault, PredictRequest
 from serving.score_messages import (
     Count,
@@ -25,6 +25,11 @@ from serving.score_messages import (
 )
 
 Message = TypeVar("Message", PredictRequest, ScoreRequest)
+
+
+class TooLargeError(InputError):
+    """A request is sound in form, and more than is answered at once."""
+
 
 Entry = Mapping[str, Any]
 """One entry of pydantic's `ValidationError.errors()`."""
@@ -64,8 +69,8 @@ def parse_as(message: type[Message], body: bytes) -> Message:
     try:
         return message.model_validate_json(body, strict=True)
     except ValidationError as error:
-        refused = _refused(error, _KNOWN[message])
-    raise refused  # outside the handler: pydantic's error holds the input, and must not hang on as the context
+        fault = refused(error, _KNOWN[message])
+    raise fault  # outside the handler: pydantic's error holds the input, and must not hang on as the context
 
 
 def fault_of(error: InputError) -> Fault:
@@ -73,12 +78,16 @@ def fault_of(error: InputError) -> Fault:
     return Fault(field=error.field[:LONGEST_FIELD], rule=error.rule)
 
 
-def _refused(error: ValidationError, known: Sequence[str]) -> InputError:
-    """The first fault, in our words."""
+def refused(error: ValidationError, known: Sequence[str]) -> InputError:
+    """The first fault, in our words; the nearest of the known names is suggested for one that is not."""
     details = cast("list[Entry]", error.errors(include_input=False, include_url=False, include_context=True))
     first = details[0]
     if first["type"] == "json_invalid":
         return InputError("body", f"must be JSON: {first['ctx']['error']}")
+    if first["type"] == "too_long" and first["loc"] == ("patients",):
+        return TooLargeError(
+            "patients", f"may hold at most {first['ctx']['max_length']:,} in one request; send several"
+        )
     where, branch = _split(first["loc"])
     if branch:
         alternatives = [d for d in details if _split(d["loc"])[0] == where]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import FailFast, Field
 
-from features.request import Quantity
+from features.records import Quantity
 from features.schema import Frozen
 from serving.messages import MAX_PATIENTS
 

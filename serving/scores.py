@@ -11,7 +11,7 @@ import numpy as np
 from features.analytes import analyte_called, convert_analyte
 from features.errors import InputError, SequelaError
 from features.patients import FloatArray
-from features.request import Quantity
+from features.records import Quantity
 from features.scores import SCORES, Score
 from features.scores.crs import crs_grade
 from features.scores.icans import icans_grade, ice_score

@@ -4,8 +4,12 @@ The environment says what is served:
 
     SEQUELA_MODEL           tag of the model to serve; default sequela:latest, or in a Bento the model built into it
     SEQUELA_MAX_BODY_MIB    largest request, in MiB; default 64
+    SEQUELA_MAX_REQUESTS    requests with a body that a worker holds at a time; default 64, more get 429
+    SEQUELA_WORKERS         processes that answer; default 1
     SEQUELA_FOLLOW          file that names the champion (`serving.champions`); a change is followed without a restart
     SEQUELA_KEYS            file of the keys of callers, from `sequela keys`; without it only this machine is answered
+    SEQUELA_AUDIT           file to which who asked for whom is appended (`serving.audit`); absent: none is kept
+    SEQUELA_LOG             json: log lines are JSON; default text
     BENTOML_HOME            where the model store lies
 
 The log holds no value of any patient: faults of requests are answered, not logged.
@@ -16,8 +20,9 @@ from __future__ import annotations
 import logging
 import os
 import traceback
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import bentoml
 import torch
@@ -31,41 +36,67 @@ from starlette.routing import Route
 from features.errors import InputError
 from serving.access import Access
 from serving.answer import answer
-from serving.following import Champion, Named
+from serving.asking import Identified, asking
+from serving.audit import AuditLog
+from serving.counts import counts
+from serving.explaining import explain_request
+from serving.following import Champion, Named, Served
 from serving.guard import JSON, Guard, refusal
+from serving.json_log import log_as_json
 from serving.keys import KeyRing
-from serving.messages import Fault, PredictAnswer, PredictRequest
+from serving.messages import ExplainAnswer, Fault, PredictAnswer, PredictRequest
 from serving.openapi import document
-from serving.refusals import fault_of, parse, parse_as
+from serving.packed import PACKED, parse_packed
+from serving.refusals import TooLargeError, fault_of, parse, parse_as
+from serving.request_schema import SCHEMA, request_schema
 from serving.score_messages import ScoreRequest
 from serving.scores import score_answer, score_list
 from serving.store import MODEL_NAME
+from training.artifact import Artifact
 
 logger = logging.getLogger("bentoml.sequela")
+Answer = TypeVar("Answer", PredictAnswer, ExplainAnswer)
 
 THREADS = 4
 """Requests answered at a time by one worker; torch uses one thread in each."""
 MAX_BODY_BYTES = int(os.environ.get("SEQUELA_MAX_BODY_MIB", "64")) * 2**20
-KEYS, FOLLOWED = (Path(name) if (name := os.environ.get(key)) else None for key in ("SEQUELA_KEYS", "SEQUELA_FOLLOW"))
+MAX_REQUESTS = int(os.environ.get("SEQUELA_MAX_REQUESTS", "64"))
+WORKERS = int(os.environ.get("SEQUELA_WORKERS", "1"))
+KEYS, FOLLOWED, AUDITED = (
+    Path(name) if (name := os.environ.get(f"SEQUELA_{key}")) else None for key in ("KEYS", "FOLLOW", "AUDIT")
+)
 _NO_MODEL = "no model is ready; the server's log says why"
 _NO_ANSWER = "the answer failed; the server's log says where"
 CHAMPION = Champion()
 """Of this process."""
 UNREADY = Fault(field=None, rule=_NO_MODEL)
 FAILED = Fault(field=None, rule=_NO_ANSWER)
+UNAUDITED = Fault(field=None, rule="the audit log cannot be written; the server's log says why")
+AUDIT = AuditLog(AUDITED) if AUDITED else None
+
+if os.environ.get("SEQUELA_LOG") == "json":
+    log_as_json()
 
 
 class PredictInput(PredictRequest, bentoml.IODescriptor):  # type: ignore[misc]
-    """`PredictRequest` as it comes over HTTP."""
+    """`PredictRequest` as it comes over HTTP, as JSON or packed."""
 
     @classmethod
-    async def from_http_request(cls, request: Request, serde: object) -> PredictRequest | Fault:
-        """Parse the body. A fault is handed on, not raised: BentoML would log it with a traceback."""
-        del serde  # JSON only, says the guard
+    async def from_http_request(cls, request: Request, serde: object) -> PredictRequest | Response:
+        """Parse the body. A refusal is handed on, not raised: BentoML would log it with a traceback."""
+        del serde  # the guard lets nothing else through
+        body = await request.body()
         try:
-            return parse(await request.body())
+            if request.headers.get("content-type", JSON).startswith(PACKED):
+                return await run_in_threadpool(parse_packed, body)
+            return parse(body)
         except InputError as error:
-            return fault_of(error)
+            return refused(error)
+
+
+def refused(error: InputError) -> Response:
+    """What is said of a request that cannot be answered."""
+    return refusal(413 if isinstance(error, TooLargeError) else 400, fault_of(error))
 
 
 async def _card_page(request: Request) -> Response:
@@ -76,9 +107,22 @@ async def _card_page(request: Request) -> Response:
     return Response(card.model_dump_json(), media_type=JSON)
 
 
+async def _schema_page(request: Request) -> Response:
+    del request
+    served = CHAMPION.served
+    if served is None:
+        return refusal(503, UNREADY)
+    return JSONResponse(request_schema(served.card, served.artifact.model.encoder.variables), media_type=SCHEMA)
+
+
 async def _openapi_page(request: Request) -> Response:
     del request
-    return JSONResponse(document(CHAMPION.card))
+    served = CHAMPION.served
+    if served is None:
+        return JSONResponse(document(None))
+    example = served.card.example.request
+    explained = await run_in_threadpool(explain_request, served.artifact, served.tag, example)
+    return JSONResponse(document(CHAMPION.card, explained))
 
 
 async def _scores_page(request: Request) -> Response:
@@ -92,21 +136,59 @@ def _score(body: bytes) -> Response:
     try:
         return Response(score_answer(parse_as(ScoreRequest, body)).model_dump_json(), media_type=JSON)
     except InputError as error:
-        return refusal(400, fault_of(error))
-    except Exception as error:  # noqa: BLE001  (as in `RiskService.predict`)
-        return _failed(error, "scoring")
+        return refused(error)
+    except Exception as error:  # noqa: BLE001  (as in `_answered`)
+        return _failed(error, "score")
 
 
-def _failed(error: Exception, doing: str) -> Response:
+def _answered(
+    request: PredictRequest | Response, answer_of: Callable[[Artifact, str, PredictRequest], Answer], action: str
+) -> Answer | Response:
+    """The answer, once it stands in the audit log."""
+    served = CHAMPION.served  # once: an answer is wholly of one model
+    given: Answer | Response
+    if isinstance(request, Response):
+        given = request
+    elif served is None:
+        given = refusal(503, UNREADY)
+    else:
+        given = _answer(request, answer_of, served, action)
+    if AUDIT is not None:
+        status = given.status_code if isinstance(given, Response) else 200
+        patients = [] if isinstance(request, Response) else [record.patient_id for record in request.patients]
+        try:
+            AUDIT.write(asking(), action, served.tag if served else None, status, patients)
+        except OSError as error:
+            logger.error("The audit log cannot be written: %s", error.strerror or error)
+            return refusal(503, UNAUDITED)
+    return given
+
+
+def _answer(
+    request: PredictRequest, answer_of: Callable[[Artifact, str, PredictRequest], Answer], served: Served, action: str
+) -> Answer | Response:
+    try:
+        given = answer_of(served.artifact, served.tag, request)
+        if isinstance(given, PredictAnswer):
+            counts().predicted(given)
+    except InputError as error:
+        return refused(error)
+    except Exception as error:  # noqa: BLE001  (its message may hold a patient's value: only its place is logged)
+        return _failed(error, action)
+    return given
+
+
+def _failed(error: Exception, action: str) -> Response:
     """Log the place of a fault of ours, and nothing else: its message may hold a patient's value."""
     place = "".join(traceback.format_tb(error.__traceback__))
-    logger.error("%s while %s, at\n%s", type(error).__name__, doing, place)
+    logger.error("%s in request %s (%s), at\n%s", type(error).__name__, asking().request_id, action, place)
     return refusal(500, FAILED)
 
 
 PAGES = Starlette(
     routes=[
         Route("/v1/model", _card_page),
+        Route("/v1/schema", _schema_page),
         Route("/v1/scores", _scores_page, methods=["GET", "POST"]),
         Route("/docs.json", _openapi_page),
     ]
@@ -117,6 +199,7 @@ PAGES = Starlette(
 @bentoml.service(
     name=MODEL_NAME,
     threads=THREADS,
+    workers=WORKERS,
     traffic={"timeout": 120},
     logging={"access": {"enabled": False}},  # proxies write those; here they cost a tenth of the throughput
     envs=[{"name": "OTEL_SDK_DISABLED", "value": "true"}],  # spans that nobody collects cost as much
@@ -139,17 +222,12 @@ class RiskService:
     @bentoml.api(route="/v1/predict", output_spec=PredictAnswer)
     def predict(self, request: PredictInput, /) -> PredictAnswer | Response:
         """Cumulative incidence of each cause for each patient, and what was missing or unusual about the patient."""
-        if isinstance(request, Fault):
-            return refusal(400, request)
-        served = CHAMPION.served  # once: an answer is wholly of one model
-        if served is None:
-            return refusal(503, UNREADY)
-        try:
-            return answer(served.artifact, served.tag, request)
-        except InputError as error:
-            return refusal(400, fault_of(error))
-        except Exception as error:  # noqa: BLE001  (its message may hold a patient's value: only its place is logged)
-            return _failed(error, "predicting")
+        return _answered(request, answer, "predict")
+
+    @bentoml.api(route="/v1/explain", output_spec=ExplainAnswer)
+    def explain(self, request: PredictInput, /) -> ExplainAnswer | Response:
+        """What each part of a patient's record adds to the risk of the average patient."""
+        return _answered(request, explain_request, "explain")
 
     def _stored(self) -> bentoml.Model:
         """The model of the Bento we run in, unless SEQUELA_MODEL names another."""
@@ -161,6 +239,12 @@ class RiskService:
 
 
 SERVICE = cast("Any", RiskService)  # what the decorator makes of the class has no stubs
+SERVICE.add_asgi_middleware(Identified)
 SERVICE.add_asgi_middleware(Named, champion=CHAMPION)
 SERVICE.add_asgi_middleware(Access, keys=KeyRing(KEYS) if KEYS else None)
-SERVICE.add_asgi_middleware(Guard, max_bytes=MAX_BODY_BYTES)
+SERVICE.add_asgi_middleware(
+    Guard,
+    max_bytes=MAX_BODY_BYTES,
+    types=dict.fromkeys(("/v1/predict", "/v1/explain"), PACKED),
+    max_requests=MAX_REQUESTS,
+)

@@ -26,7 +26,8 @@ from safetensors.numpy import load_file, save_file
 
 from features.encoder import PatientEncoder
 from features.errors import SequelaError
-from features.request import PatientRecord, to_patients
+from features.records import PatientRecord
+from features.request import to_patients
 from features.schema import Endpoint, Frozen
 from training.models.custom import UnknownKindError
 from training.models.mixture import PREDICTORS, predictor_of, rebuild

@@ -97,7 +97,11 @@ def predict(
 
 
 def request(
-    cohort: Annotated[Path, typer.Argument(metavar="COHORT", help="A cohort folder; events may be absent.")],
+    cohort: Annotated[
+        Path, typer.Argument(metavar="COHORT|CELLS", help="A cohort folder; or .h5ad or .zarr: each sample a patient.")
+    ],
+    material: Annotated[str | None, typer.Option(help="Of the samples of CELLS, e.g. infusion_product.")] = None,
+    day: Annotated[float | None, typer.Option(help="Since infusion, of the samples of CELLS.")] = None,
     url: Annotated[str, typer.Option(help="Address of the service.")] = "http://127.0.0.1:3000",
     key_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Holds the key; else SEQUELA_KEY of the environment.")
@@ -111,19 +115,27 @@ def request(
     Examples: sequela request cohorts/mine --out risks.csv
 
               sequela request cohorts/mine --url https://sequela.hospital.example --key-file ward.key
+
+              sequela request cells.h5ad --material infusion_product --day -1
     """
     from experiments.cli.output import progress_bars
-    from experiments.requesting import request_cohort
+    from experiments.requesting import request_cells, request_cohort
+    from features.errors import SequelaError
     from serving.client import Client
 
+    client, horizons = Client(url, _key(key_file)), tuple(horizon_days) if horizon_days else None
+    is_cells = cohort.suffix in {".h5ad", ".zarr"}
+    if is_cells != (material is not None and day is not None) or (material is None) != (day is None):
+        msg = f"{cohort}: --material and --day go with a file of cells (.h5ad, .zarr), and only with one; give both"
+        raise SequelaError(msg)
     with progress_bars() as bar:
-        table = request_cohort(
-            Client(url, _key(key_file)),
-            cohort,
-            landmark_day=landmark_day,
-            horizons_days=tuple(horizon_days) if horizon_days else None,
-            progress=bar("patients"),
-        )
+        shown = bar("patients")
+        if material is not None and day is not None:
+            table = request_cells(
+                client, cohort, material, day, landmark_day=landmark_day, horizons_days=horizons, progress=shown
+            )
+        else:
+            table = request_cohort(client, cohort, landmark_day=landmark_day, horizons_days=horizons, progress=shown)
     _put_out(table, out)
 
 

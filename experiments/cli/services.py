@@ -34,6 +34,11 @@ def serve(
         Path | None,
         typer.Option(metavar="JSON", help="Keys of callers, from `sequela keys`; default SEQUELA_HOME/keys.json."),
     ] = None,
+    audit: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Append who asked for which patients, as keyed hashes; else not kept."),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that answer.")] = 1,
 ) -> None:
     """Serve the champion over HTTP with BentoML; the API page is at http://HOST:PORT/.
 
@@ -42,19 +47,23 @@ def serve(
 
     Examples: sequela serve --port 3000
 
-              sequela serve --host 0.0.0.0 --keys /etc/sequela/keys.json
+              sequela serve --host 0.0.0.0 --keys /etc/sequela/keys.json --audit /var/log/sequela/audit.jsonl
     """
     from experiments.home import Home
     from experiments.promotion import registry
     from experiments.services import keys_for, require_free, serve_command
     from experiments.tracking import open_store
+    from serving.audit import AuditLog
 
     home = Home.current()
     guarded = keys_for(home, host, keys)
     champion = registry.find_champion(open_store(home), endpoint)
     require_free(host, port)
     follow = registry.export_champion(home, champion)
-    command, environment = serve_command(home, champion.bento_tag, host, port, keys=guarded, follow=follow)
+    if audit is not None:
+        AuditLog(audit)  # refused here, and not by each worker
+    files = {"keys": guarded, "follow": follow, "audit": audit}
+    command, environment = serve_command(home, champion.bento_tag, host, port, workers=workers, **files)
     typer.echo(f"serving {champion.bento_tag} ({champion.endpoint}) on http://{host}:{port}", err=True)
     os.execve(sys.executable, command, environment)  # noqa: S606  signals reach BentoML directly
 

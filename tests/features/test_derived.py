@@ -21,7 +21,8 @@ from features.encoder import PatientEncoder
 from features.errors import SequelaError
 from features.landmark import landmark_columns
 from features.patients import FloatArray, Patients
-from features.request import PatientRecord, to_patients
+from features.records import PatientRecord
+from features.request import to_patients
 from features.schema import CohortCard, Variable
 from features.scores import score_columns
 

@@ -18,7 +18,8 @@ from features.config import FeatureConfig
 from features.encoder import PatientEncoder
 from features.errors import InputError
 from features.patients import Measurements, Patients, Samples
-from features.request import PatientRecord, requested_horizons, to_patients
+from features.records import PatientRecord
+from features.request import requested_horizons, to_patients
 from features.schema import CellsCard, CohortCard, Endpoint, Variable
 
 GENES = ("CD3E", "PDCD1", "LAG3")
@@ -303,11 +304,11 @@ FAULTS: dict[str, tuple[dict[str, Any], str, str]] = {
     "indptr begins elsewhere": (sample(indptr=[1, 2, 2, 3]), "samples[0].indptr", "must begin with 0, not decrease"),
     "indptr decreases": (sample(indptr=[0, 2, 1, 3]), "samples[0].indptr", "must begin with 0, not decrease"),
     "indptr ends elsewhere": (sample(indptr=[0, 2, 2, 4]), "samples[0].indptr", "end with the number of values"),
-    "indptr is immense": (sample(indptr=[0, 2, 2, 2**70]), "samples[0].indptr", "holds a number that is no position"),
+    "indptr is immense": (sample(indptr=[0, 2, 2, 2**70]), "samples[0].indptr", "must be integers of 64 bits"),
     "indices too few": (sample(indices=[1, 0]), "samples[0].indices", "must be one for each value"),
     "index too large": (sample(indices=[1, 0, 3]), "samples[0].indices", "each a position in genes"),
     "index negative": (sample(indices=[1, 0, -1]), "samples[0].indices", "each a position in genes"),
-    "index is immense": (sample(indices=[1, 0, -(2**70)]), "samples[0].indices", "holds a number that is no position"),
+    "index is immense": (sample(indices=[1, 0, -(2**70)]), "samples[0].indices", "must be integers of 64 bits"),
     "gene twice in a cell": (sample(indices=[1, 1, 1]), "samples[0].indices", "at most once in a cell"),
     "labels too few": (
         sample(cell_types=["T", SENTINEL_TEXT]),

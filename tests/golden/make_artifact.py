@@ -17,7 +17,7 @@ from features.cells.summary import CellSummary, summarise
 from features.config import FeatureConfig
 from features.outcomes import Outcomes
 from features.patients import Measurements, Patients, Samples
-from features.request import MeasurementRecord, PatientRecord, SampleRecord
+from features.records import MeasurementRecord, PatientRecord, SampleRecord
 from features.schema import CellsCard, CohortCard, Endpoint, EventRule, Variable
 from training.artifact import Example, Manifest, TrainingCohort, answer_example, model_block, write_artifact
 from training.config import AalenJohansenConfig, CoxConfig, MixtureConfig, NetworkConfig, TrainerConfig

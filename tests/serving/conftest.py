@@ -26,7 +26,7 @@ from features.config import FeatureConfig
 from features.landmark import Thresholds
 from features.outcomes import Outcomes
 from features.patients import Clones, Events, Measurements, Patients, Samples
-from features.request import PatientRecord
+from features.records import PatientRecord
 from features.schema import CellsCard, CohortCard, Endpoint, EventRule, Variable
 from serving.store import publish
 from training.artifact import (

@@ -11,7 +11,7 @@ import serving.answer
 from features.cells.summary import CellSummary
 from features.config import FeatureConfig
 from features.errors import InputError
-from features.request import PatientRecord
+from features.records import PatientRecord
 from features.schema import CohortCard
 from serving.answer import answer, blocks, ignored
 from serving.card import model_card, worked_example

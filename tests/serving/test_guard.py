@@ -127,3 +127,59 @@ def test_a_body_that_does_not_come_is_not_waited_for() -> None:
     asyncio.run(Guard(never, LIMIT, read_seconds=0.05)(scope, receive, send))
     assert sent[0]["status"] == 408
     assert json.loads(sent[1]["body"])["rule"].startswith("must come within 0.05 s")
+
+
+class Slow:
+    """An app that answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.told = asyncio.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.told.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def ask_at_once(guard: Guard, slow: Slow, sizes: list[int]) -> list[int]:
+    """Statuses of requests that are begun one after the other, and answered when all are."""
+    statuses: list[int] = []
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+            assert (message["status"] == 429) == ((b"retry-after", b"1") in message["headers"])
+
+    async def one(size: int) -> None:
+        body = chunks(b"x" * size)
+
+        async def receive() -> Message:
+            return body.pop(0)
+
+        await guard({"type": "http", "method": "POST", "path": "/v1/predict", "headers": []}, receive, send)
+
+    tasks = [asyncio.create_task(one(size)) for size in sizes]
+    await asyncio.sleep(0.05)
+    slow.told.set()
+    await asyncio.gather(*tasks)
+    slow.told.clear()
+    return sorted(statuses)
+
+
+@pytest.mark.parametrize(
+    ("limits", "sizes", "refused"),
+    [
+        ({"max_requests": 2}, [1, 1, 1, 1], 2),
+        ({"max_held": 150}, [90, 90, 10], 1),
+        ({"max_held": 150}, [60, 60, 30], 0),
+    ],
+)
+def test_more_requests_or_bytes_than_are_held_at_a_time_wait(
+    limits: dict[str, int], sizes: list[int], refused: int
+) -> None:
+    async def twice() -> list[list[int]]:
+        slow = Slow()
+        guard = Guard(slow, LIMIT, **limits)
+        return [await ask_at_once(guard, slow, sizes) for _ in range(2)]  # what was held is let go
+
+    assert asyncio.run(twice()) == [[200] * (len(sizes) - refused) + [429] * refused] * 2

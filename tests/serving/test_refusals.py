@@ -5,7 +5,7 @@ import json
 import pytest
 
 from features.errors import InputError
-from serving.refusals import LONGEST_FIELD, fault_of, parse
+from serving.refusals import LONGEST_FIELD, TooLargeError, fault_of, parse
 
 SENTINEL = "SENTINEL-8841"
 ANY_VALUE = 'must be a number, text, null, or {"value": number, "unit": text}'
@@ -101,7 +101,8 @@ def test_ten_thousand_patients_and_no_more() -> None:
     assert len(parse(json.dumps({"patients": [{}] * 10_000}).encode()).patients) == 10_000
     error = refused(json.dumps({"patients": [{}] * 10_001}))
     assert error.field == "patients"
-    assert error.rule.startswith("must have at most 10000 items")
+    assert isinstance(error, TooLargeError)
+    assert error.rule.startswith("may hold at most 10,000 in one request")
 
 
 def test_integers_are_numbers_and_null_is_unknown() -> None:

@@ -19,7 +19,7 @@ from features.cells.summary import CellSummary, summarise
 from features.config import FeatureConfig
 from features.outcomes import Outcomes
 from features.patients import Measurements, Patients, Samples
-from features.request import PatientRecord
+from features.records import PatientRecord
 from features.schema import CellsCard, CohortCard, Endpoint, EventRule, Variable
 from training.artifact import Example, Manifest, TrainingCohort, answer_example, model_block
 from training.config import (

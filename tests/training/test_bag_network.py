@@ -21,7 +21,8 @@ from features.cells.embedding import CellPca, Expression
 from features.config import FeatureConfig
 from features.errors import SequelaError
 from features.patients import Patients
-from features.request import PatientRecord, to_patients
+from features.records import PatientRecord
+from features.request import to_patients
 from features.schema import Endpoint, EventRule
 from features.simulator import simulate
 from training.bag_cells import CellSource, Step

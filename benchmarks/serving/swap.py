@@ -1,6 +1,6 @@
 """A service under load while its champion changes: failed requests, mixed answers, and what the changes cost in time.
 
-    python -m benchmarks.serving_swap --seconds 120 --rate 100 --changes 20
+    python -m benchmarks.serving.swap --seconds 120 --rate 100 --changes 20
 
 Two Cox models are trained on simulated patients, promoted, and exported in turn, as `sequela promote` and its
 ``--rollback`` do at their end. Requests leave at their appointed times, whether earlier ones were answered or not, and
@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
+import json
 import os
 import platform
 import subprocess
@@ -18,16 +20,15 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
-import httpx
 import numpy as np
 
+from benchmarks.serving.load import Answer, open_loop, post
 from experiments.home import CONFIGS, Home
 from experiments.services import free_port, running, serve_command
 from serving.champions import ExportedChampion, read_champion, write_champion
 
-RESULT = Path(__file__).parent / "results" / "serving_swap.md"
+RESULT = Path(__file__).parents[1] / "results" / "serving_swap.md"
 SEQUELA = Path(sys.executable).parent / "sequela"
 ENDPOINT = "severe_infection"
 PATIENT = {"patient_id": "p", "baseline": {"age": 61.0}}
@@ -53,24 +54,6 @@ def two_champions(home: Home) -> list[ExportedChampion]:
     return found
 
 
-async def load(url: str, rate: float, seconds: float) -> list[tuple[float, float, int, Any]]:
-    """Requests at a fixed rate: when each was due, its seconds from then on, its status, its answer."""
-    limits = httpx.Limits(max_connections=64, max_keepalive_connections=64)
-    async with httpx.AsyncClient(base_url=url, timeout=30, limits=limits, trust_env=False) as client:
-        began = time.perf_counter()
-
-        async def one(due: float) -> tuple[float, float, int, Any]:
-            await asyncio.sleep(max(0.0, began + due - time.perf_counter()))
-            try:
-                answer = await client.post("/v1/predict", json={"patients": [PATIENT] * 3})
-                status, body = answer.status_code, answer.json()
-            except httpx.HTTPError as error:
-                status, body = 0, type(error).__name__
-            return due, time.perf_counter() - began - due, status, body
-
-        return await asyncio.gather(*(one(number / rate) for number in range(int(rate * seconds))))
-
-
 def change(path: Path, champions: list[ExportedChampion], changes: int, seconds: float) -> None:
     """Export the two in turn, evenly over the time."""
     for number in range(changes):
@@ -78,43 +61,46 @@ def change(path: Path, champions: list[ExportedChampion], changes: int, seconds:
         write_champion(path, champions[number % 2])
 
 
-async def under_load(url: str, path: Path, champions: list[ExportedChampion], words: argparse.Namespace) -> list[Any]:
+async def under_load(
+    port: int, path: Path, champions: list[ExportedChampion], words: argparse.Namespace
+) -> list[Answer]:
     """The load, with the changes in a thread beside it."""
+    request = post("/v1/predict", json.dumps({"patients": [PATIENT] * 3}).encode())
     changing = asyncio.to_thread(change, path, champions, words.changes, words.seconds)
-    answers, _ = await asyncio.gather(load(url, words.rate, words.seconds), changing)
+    answers, _ = await asyncio.gather(open_loop(port, request, words.rate, words.seconds), changing)
     return answers
 
 
-def page(answers: list[tuple[float, float, int, Any]], words: argparse.Namespace) -> str:
+def page(answers: list[Answer], words: argparse.Namespace) -> str:
     """The result in Markdown."""
-    failed = [body for *_, status, body in answers if status != 200]
     by_model: dict[str, set[tuple[float, ...]]] = {}
-    turns, last = 0, None
-    for *_, status, body in answers:
-        if status == 200:
-            version = body["model"]["version"]
-            turns += last not in (None, version)
-            last = version
+    versions = []
+    for answer in sorted(answers, key=lambda answer: answer.due + answer.seconds):
+        if answer.status == 200:
+            body = json.loads(answer.body)
+            versions.append(body["model"]["version"])
             for prediction in body["predictions"]:
-                by_model.setdefault(version, set()).add(tuple(prediction["incidence"]["infection"]))
-    latency = np.array([seconds for _, seconds, *_ in answers]) * 1e3
+                by_model.setdefault(versions[-1], set()).add(tuple(prediction["incidence"]["infection"]))
+    failed = sum(answer.status != 200 for answer in answers)
+    turns = sum(one != other for one, other in itertools.pairwise(versions))
+    latency = np.array([answer.seconds for answer in answers]) * 1e3
     p50, p95, p99, worst = np.percentile(latency, [50, 95, 99, 100])
     made = f"--seconds {words.seconds:g} --rate {words.rate:g} --changes {words.changes}"
     return "\n".join(
         [
             "# A champion that changes under load",
             "",
-            f"Made by `python -m benchmarks.serving_swap {made}` on {platform.machine()}, {os.cpu_count()} cores,",
+            f"Made by `python -m benchmarks.serving.swap {made}` on {platform.machine()}, {os.cpu_count()} cores,",
             "load and server on the same.",
             "",
             f"{len(answers):,} requests of three patients, {words.rate:g} a second, {words.changes} changes.",
             "",
             "| | |",
             "|---|---|",
-            f"| failed requests | {len(failed)} |",
+            f"| failed requests | {failed} |",
             f"| models that answered | {len(by_model)} |",
             f"| different answers of one model to the one patient | {max(map(len, by_model.values())) - 1} |",
-            f"| changes of the answering model, in the order of requests | {turns} |",
+            f"| changes of the answering model, in the order of answers | {turns} |",
             f"| ms from the appointed time: p50, p95, p99, worst | {p50:.1f}, {p95:.1f}, {p99:.1f}, {worst:.1f} |",
             "",
         ]
@@ -136,7 +122,7 @@ def main() -> None:
         command, environment = serve_command(home, champions[1].tag, "127.0.0.1", port, follow=path)
         url = f"http://127.0.0.1:{port}"
         with running(command, environment, f"{url}/readyz", home.folder / "serve.log"):
-            answers = asyncio.run(under_load(url, path, champions, words))
+            answers = asyncio.run(under_load(port, path, champions, words))
     RESULT.write_text(page(answers, words), "utf-8")
     print(RESULT.read_text("utf-8"))
 
