@@ -64,6 +64,11 @@ class Home:
         return self.folder / "keys.json"
 
     @property
+    def use(self) -> Path:
+        """What services count of what comes, by model and day."""
+        return self.folder / "use"
+
+    @property
     def bentoml(self) -> Path:
         """BentoML's model store."""
         return self.folder / "bentoml"

@@ -26,6 +26,7 @@ from experiments.run_report import Findings, write_report
 from experiments.scoring import score, scores_table
 from experiments.tracking import RunFolder, Tracker, deliver_left, environment_tags, git_state, require_usable
 from experiments.ui_views import horizon_table, score_tags
+from features.drift import Reference
 from features.encoder import PatientEncoder
 from features.errors import SequelaError
 from features.outcomes import Outcomes
@@ -101,7 +102,7 @@ def train(
         kept: dict[int, FittedRiskModel] | None = {} if config.validation.importance else None
         out_of_fold = cross_validate(rows, config, folder / "folds", tracker, *told, kept=kept)
         found = _findings(rows, out_of_fold, config, folder / "folds", kept, progress)
-        _fit_final(rows, config, found.scores, tracker.run_id, folder / ARTIFACT, progress)
+        _fit_final(rows, config, out_of_fold, found.scores, tracker.run_id, folder / ARTIFACT, progress)
         write_report(rows, out_of_fold, found, config, folder / "report")
         write_suspects(suspects, folder / "report" / "leak_suspects.json")
         made = RunFacts(tracker.run_id, tracker.started, environment_tags())
@@ -168,6 +169,7 @@ def folders_of(home: Home, config: RunConfig, fingerprint: str) -> list[RunFolde
 def _fit_final(
     rows: TrainingRows,
     config: RunConfig,
+    out_of_fold: OutOfFold,
     scores: Mapping[float, Scores],
     run_id: str,
     folder: Path,
@@ -197,9 +199,20 @@ def _fit_final(
         run_id=run_id,
         git_commit=git_state()[0],
         example=Example(patient=patient, times_days=times, incidence=answer_example(model, patient, times)),
+        reference=_reference(model, rows, out_of_fold),
         files={},
     )
     write_artifact(folder, manifest, arrays)
+
+
+def _reference(model: FittedRiskModel, rows: TrainingRows, out_of_fold: OutOfFold) -> Reference:
+    """How inputs, and risks of patients not trained on, are spread: what later ones are compared with."""
+    values = model.encoder.encode(rows.patients).values
+    last = np.searchsorted(out_of_fold.times_days, rows.endpoint.horizons_days[-1])
+    risks = out_of_fold.incidence[:, :, :, last].mean(axis=0)
+    return Reference.of(
+        dict(zip(model.encoder.input_names, values.T, strict=True)), dict(zip(model.causes, risks.T, strict=True))
+    )
 
 
 def fit_on_everyone(rows: TrainingRows, config: RunConfig, folds: Path, progress: Progress) -> FittedRiskModel:

@@ -27,6 +27,8 @@ class Encoded:
 
     x: FloatArray
     """(rows, features)."""
+    values: FloatArray
+    """(rows, inputs): columns as they came, NaN where missing; see `PatientEncoder.input_names`."""
     missing: tuple[tuple[str, ...], ...]
     """For each row, what was missing and was imputed: ``baseline.ferritin``, ``measurements.crp``, ``samples.blood`` if
     nothing is known of it, else the single feature, e.g. ``measurements.crp:slope``."""
@@ -93,6 +95,11 @@ class PatientEncoder:
         return self.scaler.output_names
 
     @property
+    def input_names(self) -> tuple[str, ...]:
+        """Names of the columns that are kept, without indicators of what is missing."""
+        return tuple(column.name for column in self.scaler.kept)
+
+    @property
     def column_sources(self) -> tuple[str, ...]:
         """For each column of the matrix, what a person would call it: the part of a patient's record it comes from.
 
@@ -139,6 +146,7 @@ class PatientEncoder:
         missing, outside = self.scaler.report(columns)
         return Encoded(
             self.scaler.transform(columns),
+            self.scaler.values(columns),
             tuple(map(self._condensed, missing)),
             tuple(tuple(dict.fromkeys(map(self._place, names))) for names in outside),
             impossible(patients, self.variables)[1],

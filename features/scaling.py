@@ -82,6 +82,11 @@ class ColumnScaler:
         missing = [(~np.isfinite(columns[c.name])).astype(float) for c in self.kept if c.indicator]
         return np.column_stack([*values, *missing]) if self.kept else np.zeros((n_rows, 0))
 
+    def values(self, columns: Mapping[str, FloatArray]) -> FloatArray:
+        """The kept columns (rows, kept) as they came."""
+        n_rows = len(next(iter(columns.values())))
+        return np.column_stack([columns[c.name] for c in self.kept]) if self.kept else np.zeros((n_rows, 0))
+
     def report(self, columns: Mapping[str, FloatArray]) -> tuple[Flags, Flags]:
         """For each row, the kept columns that are missing, and those outside the training range."""
         n_rows = len(next(iter(columns.values())))

@@ -6,13 +6,16 @@ The way of a request through this package, each step a module:
     champions   which model serves, as the registry exports it      following   the model that serves, and its successor
     messages    what a request and an answer may say (pydantic)
     refusals    what is wrong with a request: the field and the rule, never the value
-    answer      the answer to a request, without HTTP
-    card        the model card
+    packed      requests with many cells, in a binary body
+    answer      the answer to a request, without HTTP           explaining  why these risks
+    card        the model card                                  request_schema  JSON Schema of requests to the model
     scores      published scores and grades, without a model; their messages, cards and counts in score_*
     openapi     the OpenAPI document
     access      who may ask for what, and how often (ASGI)      keys   what is kept of callers' keys
     watched     a file that may change while it is in use
     guard       limits on requests before anything reads them (ASGI)
+    asking      a request's id and key (ASGI)     counts   what /metrics tells     json_log   lines of the log
+    audit       who asked for whom                use      what came, counted, to be compared with training
     service     the BentoML service, which only wires the above
 
 client, on the other side, asks a service.

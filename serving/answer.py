@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from features.schema import Endpoint
 from serving.messages import PredictAnswer, Prediction, PredictRequest, ServedModel
 from training.artifact import Artifact, Manifest
 from training.models.conformal import WithIntervals
+from training.models.incidence import CumulativeIncidence
 from training.models.seeing import materials_of, seeing
 
 BLOCK_ROWS = 1_000
@@ -33,13 +34,17 @@ CLONALITY = "clonality"
 """The sample feature that is made of clones; all others are made of cells."""
 
 
-def answer(artifact: Artifact, version: str, request: PredictRequest) -> PredictAnswer:
+Seen = Callable[[Encoded, CumulativeIncidence], None]
+
+
+def answer(artifact: Artifact, version: str, request: PredictRequest, seen: Seen | None = None) -> PredictAnswer:
     """Predict for every patient of a request.
 
     Args:
         artifact: The model.
         version: Its tag in the model store.
         request: Patients, and days after the landmark.
+        seen: Told of each block of patients what the model sees of it, and what it answers.
 
     Raises:
         InputError: A landmark, a horizon, or a patient's field breaks a rule; names the field, never the value.
@@ -47,7 +52,7 @@ def answer(artifact: Artifact, version: str, request: PredictRequest) -> Predict
     times = checked(artifact, request)
     predictions: list[Prediction] = []
     for start, stop in blocks(request.patients):
-        predictions += _predict(artifact, request.patients[start:stop], start, times)
+        predictions += _predict(artifact, request.patients[start:stop], start, times, seen)
     return PredictAnswer(model=served_model(artifact.manifest, version), predictions=tuple(predictions))
 
 
@@ -148,11 +153,13 @@ def known_patients(artifact: Artifact, records: Sequence[PatientRecord], start: 
 
 
 def _predict(
-    artifact: Artifact, records: Sequence[PatientRecord], start: int, times: tuple[float, ...]
+    artifact: Artifact, records: Sequence[PatientRecord], start: int, times: tuple[float, ...], seen: Seen | None
 ) -> list[Prediction]:
     """The predictions of one block, whose first patient is number `start` of the request."""
     patients = known_patients(artifact, records, start)
     incidence, encoded = artifact.model.explain_input(patients, np.array(times))
+    if seen is not None:
+        seen(encoded, incidence)
     event_free = incidence.event_free
     materials = materials_of(artifact.model.predictor)
     intervals = _intervals(artifact, encoded, patients, times)

@@ -77,7 +77,7 @@ class AuditLog:
     def _opened(self) -> int:
         """The file, shared with other workers; a full one is put aside by whoever is first to hold it alone."""
         while True:
-            file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)  # NFS locks what can be read
             fcntl.flock(file, fcntl.LOCK_SH)
             if os.fstat(file).st_size < self.max_bytes and self._is_current(file):
                 return file

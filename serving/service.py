@@ -9,6 +9,7 @@ The environment says what is served:
     SEQUELA_FOLLOW          file that names the champion (`serving.champions`); a change is followed without a restart
     SEQUELA_KEYS            file of the keys of callers, from `sequela keys`; without it only this machine is answered
     SEQUELA_AUDIT           file to which who asked for whom is appended (`serving.audit`); absent: none is kept
+    SEQUELA_USE             folder in which what comes is counted by day (`serving.use`); absent: it is not
     SEQUELA_LOG             json: log lines are JSON; default text
     BENTOML_HOME            where the model store lies
 
@@ -33,6 +34,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from features.encoder import Encoded
 from features.errors import InputError
 from serving.access import Access
 from serving.answer import answer
@@ -52,7 +54,9 @@ from serving.request_schema import SCHEMA, request_schema
 from serving.score_messages import ScoreRequest
 from serving.scores import score_answer, score_list
 from serving.store import MODEL_NAME
+from serving.use import Use
 from training.artifact import Artifact
+from training.models.incidence import CumulativeIncidence
 
 logger = logging.getLogger("bentoml.sequela")
 Answer = TypeVar("Answer", PredictAnswer, ExplainAnswer)
@@ -62,8 +66,8 @@ THREADS = 4
 MAX_BODY_BYTES = int(os.environ.get("SEQUELA_MAX_BODY_MIB", "64")) * 2**20
 MAX_REQUESTS = int(os.environ.get("SEQUELA_MAX_REQUESTS", "64"))
 WORKERS = int(os.environ.get("SEQUELA_WORKERS", "1"))
-KEYS, FOLLOWED, AUDITED = (
-    Path(name) if (name := os.environ.get(f"SEQUELA_{key}")) else None for key in ("KEYS", "FOLLOW", "AUDIT")
+KEYS, FOLLOWED, AUDITED, COUNTED = (
+    Path(name) if (name := os.environ.get(f"SEQUELA_{key}")) else None for key in ("KEYS", "FOLLOW", "AUDIT", "USE")
 )
 _NO_MODEL = "no model is ready; the server's log says why"
 _NO_ANSWER = "the answer failed; the server's log says where"
@@ -73,6 +77,7 @@ UNREADY = Fault(field=None, rule=_NO_MODEL)
 FAILED = Fault(field=None, rule=_NO_ANSWER)
 UNAUDITED = Fault(field=None, rule="the audit log cannot be written; the server's log says why")
 AUDIT = AuditLog(AUDITED) if AUDITED else None
+USE = Use(COUNTED) if COUNTED else None
 
 if os.environ.get("SEQUELA_LOG") == "json":
     log_as_json()
@@ -141,6 +146,20 @@ def _score(body: bytes) -> Response:
         return _failed(error, "score")
 
 
+def predict(artifact: Artifact, version: str, request: PredictRequest) -> PredictAnswer:
+    """The answer, counted."""
+    reference, last = artifact.manifest.reference, artifact.manifest.endpoint.horizons_days[-1]
+
+    def seen(encoded: Encoded, incidence: CumulativeIncidence) -> None:
+        if USE is not None and reference is not None:
+            asked = incidence.times_days[-1] == last
+            USE.add(version, reference, encoded.values, incidence.values[:, :, -1] if asked else None)
+
+    given = answer(artifact, version, request, seen)
+    counts().predicted(given)
+    return given
+
+
 def _answered(
     request: PredictRequest | Response, answer_of: Callable[[Artifact, str, PredictRequest], Answer], action: str
 ) -> Answer | Response:
@@ -168,14 +187,11 @@ def _answer(
     request: PredictRequest, answer_of: Callable[[Artifact, str, PredictRequest], Answer], served: Served, action: str
 ) -> Answer | Response:
     try:
-        given = answer_of(served.artifact, served.tag, request)
-        if isinstance(given, PredictAnswer):
-            counts().predicted(given)
+        return answer_of(served.artifact, served.tag, request)
     except InputError as error:
         return refused(error)
     except Exception as error:  # noqa: BLE001  (its message may hold a patient's value: only its place is logged)
         return _failed(error, action)
-    return given
 
 
 def _failed(error: Exception, action: str) -> Response:
@@ -214,6 +230,8 @@ class RiskService:
         CHAMPION.take(self._stored())  # refused: /readyz stays red, and whoever looks finds one line in the log
         if FOLLOWED:
             CHAMPION.follow(FOLLOWED)
+        if USE is not None:
+            USE.start()
 
     def __is_ready__(self) -> bool:
         """Whether a model serves: one that reproduced its own example."""
@@ -222,7 +240,7 @@ class RiskService:
     @bentoml.api(route="/v1/predict", output_spec=PredictAnswer)
     def predict(self, request: PredictInput, /) -> PredictAnswer | Response:
         """Cumulative incidence of each cause for each patient, and what was missing or unusual about the patient."""
-        return _answered(request, answer, "predict")
+        return _answered(request, predict, "predict")
 
     @bentoml.api(route="/v1/explain", output_spec=ExplainAnswer)
     def explain(self, request: PredictInput, /) -> ExplainAnswer | Response:

@@ -12,9 +12,10 @@ from pathlib import Path
 import bentoml
 from bentoml._internal.models import ModelStore  # the only way to name the store of a call
 from bentoml.exceptions import BentoMLException, NotFound
+from pydantic import ValidationError
 
 from features.errors import SequelaError
-from training.artifact import MANIFEST, read_artifact
+from training.artifact import MANIFEST, Manifest, read_artifact
 
 MODEL_NAME = "sequela"
 FOLDER = "artifact"
@@ -66,6 +67,20 @@ def remove(tag: str) -> None:
         bentoml.models.delete(tag, _model_store=_store())
     except (BentoMLException, ValueError) as error:
         msg = f"{tag}: not in the model store; `bentoml models list` shows what is"
+        raise SequelaError(msg) from error
+
+
+def stored_manifest(home: Path, tag: str) -> Manifest:
+    """What a model in the store of a BENTOML_HOME is.
+
+    Raises:
+        SequelaError: It is not there, or damaged.
+    """
+    name, _, version = tag.partition(":")
+    try:
+        return Manifest.model_validate_json((home / "models" / name / version / FOLDER / MANIFEST).read_bytes())
+    except (OSError, ValidationError) as error:
+        msg = f"{tag}: not in the model store {home}, or damaged; `bentoml models list` shows what is"
         raise SequelaError(msg) from error
 
 

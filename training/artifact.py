@@ -24,6 +24,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from features.drift import Reference
 from features.encoder import PatientEncoder
 from features.errors import SequelaError
 from features.records import PatientRecord
@@ -87,6 +88,8 @@ class Manifest(Frozen):
     """MLflow run."""
     git_commit: str
     example: Example
+    reference: Reference | None = None
+    """How inputs and risks were spread in training; None in artifacts of before."""
     files: dict[str, str]
     """sha256 of every other file of the folder."""
     digest: str = NO_DIGEST

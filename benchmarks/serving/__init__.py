@@ -1,4 +1,8 @@
-"""The service under load: `speed` beside its peers, `endurance` over a long time, `swap` while the champion changes.
+"""The service under load.
 
-`load` makes the requests.
+speed       beside other servers of the same model
+endurance   over a long time
+swap        while the champion changes
+campaign    spoilt requests by the hundred thousand
+load        makes the requests
 """

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+from typing import Annotated
+
 import typer
 
 from experiments.cli import (
@@ -9,6 +12,7 @@ from experiments.cli import (
     comparing,
     configuration,
     doctor,
+    drift,
     features,
     keys,
     promotion,
@@ -28,6 +32,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"sequela {version('sequela')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Show the version and end.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
 for command in (
     services.demo,
     cohorts.simulate,
@@ -49,6 +70,7 @@ for command in (
     services.serve,
     runs.request,
     services.ui,
+    drift.drift,
     doctor.doctor,
 ):
     app.command(command.__name__.replace("_", "-"))(command)

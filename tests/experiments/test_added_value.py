@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from mlflow import MlflowClient
+from preloaded import SEQUELA
 
 from benchmarks.planted import CARD, Effect, planted
 from experiments.comparing.added_value import (
@@ -35,7 +35,6 @@ from features.errors import SequelaError
 from features.patients import Samples
 from features.schema import Endpoint, EventRule
 
-SEQUELA = Path(sys.executable).parent / "sequela"
 ENDPOINT = Endpoint(
     name="relapse", event=EventRule(name="relapse"), competing=(EventRule(name="death"),), horizons_days=(180.0, 365.0)
 )

@@ -6,17 +6,16 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import anndata
 import pandas as pd
 import pytest
+from preloaded import SEQUELA
 
 from experiments.home import CONFIGS, Home
 
-SEQUELA = Path(sys.executable).parent / "sequela"
 ENDPOINT = CONFIGS / "endpoint" / "severe_infection.yaml"
 
 

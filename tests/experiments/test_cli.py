@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from preloaded import SEQUELA
 
 from experiments.cli.app import app
 from experiments.home import CONFIGS, Home
@@ -21,8 +21,7 @@ COMMANDS = [command.name for command in app.registered_commands]
 
 def sequela(*words: str | Path) -> subprocess.CompletedProcess[str]:
     """Run the console script as a user would."""
-    script = Path(sys.executable).parent / "sequela"
-    return subprocess.run([script, *map(str, words)], capture_output=True, text=True, check=False, timeout=300)
+    return subprocess.run([SEQUELA, *map(str, words)], capture_output=True, text=True, check=False, timeout=300)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from preloaded import SEQUELA
 from recorded_runs import everyone_alike, noisy, record, telling
 
 from experiments.comparing.compared_runs import Place, load_compared
@@ -29,7 +29,6 @@ from features.errors import SequelaError
 from features.simulator import simulate
 from training.evaluation.comparison import holm, paired_difference
 
-SEQUELA = Path(sys.executable).parent / "sequela"
 FEW = 200
 """Resamples."""
 

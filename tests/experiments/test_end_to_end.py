@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from preloaded import SEQUELA
 
 from experiments.config import load_run
 from experiments.data import load_rows
@@ -25,7 +26,7 @@ from features.check import read_endpoint
 from training.artifact import read_artifact
 from training.fit import fit_risk_model
 
-SEQUELA = Path(sys.executable).parent / "sequela"
+CONSOLE_SCRIPT = Path(sys.executable).parent / "sequela"
 SMALL_NETWORK = "model={kind: network, members: 4, hidden: 4, max_epochs: 40}"
 SMALL = ["validation={folds: 4, bootstrap: 20}", "trainer.accelerator=cpu"]
 
@@ -51,7 +52,7 @@ def predictions(home: Home, run_id: str) -> pd.DataFrame:
 
 
 def test_a_run_killed_in_the_middle_is_resumed_with_the_same_numbers(home: Home, cohort: Path) -> None:
-    words = [SEQUELA, "train", CONFIGS / "run" / "network.yaml", *settings(cohort, SMALL_NETWORK, "name=killed")]
+    words = [CONSOLE_SCRIPT, "train", CONFIGS / "run" / "network.yaml", *settings(cohort, SMALL_NETWORK, "name=killed")]
     process = subprocess.Popen([*map(str, words)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not list(home.runs.glob("*/folds/fold-001.npy")):
@@ -84,7 +85,7 @@ def test_two_processes_make_one_run_with_the_numbers_of_one(home: Home, cohort: 
     words = ["train", CONFIGS / "run" / "network.yaml", *settings(cohort, SMALL_NETWORK, *asked, "name=two")]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"]
     done = subprocess.run(
-        [*torchrun, SEQUELA, *map(str, words)], capture_output=True, text=True, check=False, timeout=300
+        [*torchrun, CONSOLE_SCRIPT, *map(str, words)], capture_output=True, text=True, check=False, timeout=300
     )
     assert done.returncode == 0, done.stderr
     train("network", cohort, SMALL_NETWORK, *asked, "name=one")

@@ -17,8 +17,6 @@ from experiments.log_items import LogItem, Metrics, Params, Tags
 from experiments.tracking import PARENT, Tracker, find_run, open_store
 from features.errors import SequelaError
 
-SEQUELA = Path(sys.executable).parent / "sequela"
-
 
 @pytest.fixture
 def client(home: Home) -> MlflowClient:

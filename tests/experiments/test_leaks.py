@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from preloaded import SEQUELA
 
 from experiments.config import RunConfig, load_run
 from experiments.crossval import cross_validate
@@ -23,7 +23,6 @@ from training.evaluation.discrimination import concordance
 from training.fit import fit_risk_model
 from training.splits import Fold
 
-SEQUELA = Path(sys.executable).parent / "sequela"
 PERMUTATIONS = 5
 RELAPSE = 2
 """Position among the causes; it is the commonest."""

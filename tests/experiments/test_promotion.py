@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from preloaded import SEQUELA
 
 from experiments.home import Home
 from experiments.promotion.candidate import Candidate
@@ -36,7 +37,6 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of what BentoML imports
     importlib.import_module("bentoml.models")
 
-SEQUELA = Path(sys.executable).parent / "sequela"
 ENDPOINT = "severe_infection"
 OPEN = Gate.model_validate({"name": "open", "example": {}})
 """Lets every sound model pass."""

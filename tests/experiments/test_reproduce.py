@@ -17,6 +17,7 @@ import pytest
 from custom_package import KIND, install, path_without_it
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from preloaded import SEQUELA
 
 from experiments.cli.reproduce import sentence
 from experiments.comparing.leaderboard import leaderboards
@@ -226,8 +227,7 @@ def test_a_custom_model_goes_the_whole_way_on_the_command_line(
     environment = {**os.environ, "PYTHONPATH": path, "SEQUELA_HOME": str(home.folder)}
 
     def sequela(*words: str | Path) -> subprocess.CompletedProcess[str]:
-        script = Path(sys.executable).parent / "sequela"
-        return subprocess.run([script, *map(str, words)], env=environment, capture_output=True, text=True, check=False)
+        return subprocess.run([SEQUELA, *map(str, words)], env=environment, capture_output=True, text=True, check=False)
 
     run = tmp_path / "mine.yaml"
     assert sequela("init", run, "--model", KIND, "--cohort", cohort).returncode == 0

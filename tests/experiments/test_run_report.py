@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from preloaded import SEQUELA
 
 from experiments.config import RunConfig, load_run
 from experiments.crossval import Unheard, cross_validate, held_out_models
@@ -177,7 +177,7 @@ def test_a_run_writes_logs_and_prints_what_was_asked(cohort: Path, home: Home) -
         "validation={folds: 3, bootstrap: 20, permutations: 3, importance: 2}",
     )
     words = [word for setting in settings for word in ("--set", setting)]
-    run = [Path(sys.executable).parent / "sequela", "train", CONFIGS / "run" / "questioned.yaml", *words]
+    run = [SEQUELA, "train", CONFIGS / "run" / "questioned.yaml", *words]
     done = subprocess.run(run, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     (folder,) = home.runs.iterdir()

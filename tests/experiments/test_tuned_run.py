@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
+from preloaded import SEQUELA
 
 from experiments.home import CONFIGS, Home
 from experiments.tracking import open_store
@@ -23,8 +23,7 @@ SETTINGS = (
 
 def test_a_tuned_run_tells_every_trial_and_keeps_the_chosen_model(cohort: Path, home: Home) -> None:
     words = [word for setting in (f"cohort={cohort}", *SETTINGS) for word in ("--set", setting)]
-    script = Path(sys.executable).parent / "sequela"
-    run = [script, "train", CONFIGS / "run" / "nested.yaml", *words]
+    run = [SEQUELA, "train", CONFIGS / "run" / "nested.yaml", *words]
     done = subprocess.run(run, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     (folder,) = home.runs.iterdir()

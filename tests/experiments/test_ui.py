@@ -18,6 +18,7 @@ import pytest
 from browser import Browser
 from mlflow.entities import Run
 from mlflow_pages import WIDTH, choose_file, close_assistant
+from preloaded import SEQUELA
 
 from experiments.home import CONFIGS, Home
 from experiments.services import free_port
@@ -25,7 +26,7 @@ from experiments.tracking import find_run, open_store
 from experiments.ui_links import compare_link, remote_address, run_link
 from features.errors import SequelaError
 
-SEQUELA = Path(sys.executable).parent / "sequela"
+CONSOLE_SCRIPT = Path(sys.executable).parent / "sequela"
 MODELS = ("aalen_johansen", "cox")
 COLUMNS = ["sequela.model", "IBS", "IPA", "C", "AUC day 90", "AUC day 180", "AUC day 365"]
 
@@ -63,7 +64,7 @@ def served(store: Home) -> Iterator[Served]:
     """`sequela ui` itself is the server of all tests here."""
     port = free_port()
     command = subprocess.Popen(
-        [SEQUELA, "ui", "--port", str(port), "--allowed-hosts", "lab.example"],
+        [CONSOLE_SCRIPT, "ui", "--port", str(port), "--allowed-hosts", "lab.example"],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -20,7 +20,7 @@ import httpx
 import numpy as np
 import pytest
 
-from features.cells.bag import CellBag
+from features.cells.bag import Bags, CellBag
 from features.cells.summary import CellSummary, summarise
 from features.config import FeatureConfig
 from features.landmark import Thresholds
@@ -106,13 +106,19 @@ def make_clones(rng: np.random.Generator) -> list[dict[str, object]]:
     return [*receptors, *({**site, "near_oncogene": bool(rng.random() < 0.5)} for site in sites[:2]), sites[2]]
 
 
-def summary_of(sample: Mapping[str, object]) -> CellSummary:
-    """What the cohort folder would have made of it."""
+def bag_of(sample: Mapping[str, object]) -> CellBag | None:
+    """The cells of a sample, as the cohort folder holds them."""
     if "genes" not in sample:
-        return CellSummary.of_no_cells(1)
+        return None
     arrays = {name: np.array(sample[name]) for name in ("indptr", "indices", "values")}
     labels = np.array(sample["cell_types"], dtype=object)
-    return summarise(CellBag(GENES, arrays["indptr"], arrays["indices"], arrays["values"], labels), counts=True)
+    return CellBag(GENES, arrays["indptr"], arrays["indices"], arrays["values"], labels)
+
+
+def summary_of(sample: Mapping[str, object]) -> CellSummary:
+    """What the cohort folder would have made of it."""
+    bag = bag_of(sample)
+    return CellSummary.of_no_cells(1) if bag is None else summarise(bag, counts=True)
 
 
 @pytest.fixture(scope="session")
@@ -184,11 +190,26 @@ def cohort() -> Cohort:
     return Cohort(patients_of(records), outcomes, records)
 
 
+def samples_of(records: list[dict[str, Any]]) -> Samples | None:
+    """All samples of the patients."""
+    samples = [sample for record in records for sample in record["samples"]]
+    if not samples:
+        return None
+    return Samples(
+        np.cumsum([0, *(len(record["samples"]) for record in records)]),
+        np.array([f"s{i}" for i in range(len(samples))], dtype=object),
+        np.array([sample["day"] for sample in samples]),
+        np.array([sample["material"] for sample in samples], dtype=object),
+        CellSummary.concatenate([summary_of(sample) for sample in samples]),
+        clones_of(samples),
+        Bags.of([bag_of(sample) for sample in samples]),
+    )
+
+
 def patients_of(records: list[dict[str, Any]]) -> Patients:
     """The patients as a cohort folder holds them, built apart from the code that reads requests."""
     measured = [(i, m) for i, record in enumerate(records) for m in record["measurements"]]
     happened = [(i, event) for i, record in enumerate(records) for event in record["events"]]
-    samples = [sample for record in records for sample in record["samples"]]
     numeric = {
         name: np.array([record["baseline"][name] for record in records], dtype=float)
         for name in ("age", "haemoglobin", "crp")
@@ -206,14 +227,7 @@ def patients_of(records: list[dict[str, Any]]) -> Patients:
             np.array([m["day"] for _, m in measured]),
             np.array([m["value"] for _, m in measured]),
         ),
-        Samples(
-            np.cumsum([0, *(len(record["samples"]) for record in records)]),
-            np.array([f"s{i}" for i in range(len(samples))], dtype=object),
-            np.array([sample["day"] for sample in samples]),
-            np.array([sample["material"] for sample in samples], dtype=object),
-            CellSummary.concatenate([summary_of(sample) for sample in samples]),
-            clones_of(samples),
-        ),
+        samples_of(records),
         Events.from_columns(
             len(records),
             np.array([i for i, _ in happened], dtype=np.int64),
@@ -242,15 +256,15 @@ def fitted(cohort: Cohort) -> FittedRiskModel:
         )
 
 
-@pytest.fixture(scope="session")
-def artifact_dir(fitted: FittedRiskModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def make_artifact(fitted: FittedRiskModel, folder: Path, name: str) -> None:
+    """Write the artifact of a model."""
     block, arrays = model_block(fitted)
     patient = PatientRecord(
         patient_id="example", landmark_day=30.0, baseline={"age": 55.0, "ecog": "1", "product": "axi-cel"}
     )
     times = ENDPOINT.horizons_days
     manifest = Manifest(
-        name="mixture-for-tests",
+        name=name,
         endpoint=ENDPOINT,
         model=block,
         features=fitted.encoder.feature_names,
@@ -268,8 +282,13 @@ def artifact_dir(fitted: FittedRiskModel, tmp_path_factory: pytest.TempPathFacto
         example=Example(patient=patient, times_days=times, incidence=answer_example(fitted, patient, times)),
         files={},
     )
-    folder = tmp_path_factory.mktemp("artifact") / "artifact"
     write_artifact(folder, manifest, arrays)
+
+
+@pytest.fixture(scope="session")
+def artifact_dir(fitted: FittedRiskModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("artifact") / "artifact"
+    make_artifact(fitted, folder, "mixture-for-tests")
     return folder
 
 

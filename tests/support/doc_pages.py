@@ -92,7 +92,7 @@ def run_page(page: Path, folder: Path, environment: Mapping[str, str]) -> list[s
     Raises:
         AssertionError: A command failed; with what it said.
     """
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    path = os.pathsep.join([str(SEQUELA.parent), str(Path(sys.executable).parent), os.environ["PATH"]])
     shell = subprocess.Popen(
         ["bash", "-c", script(page)],
         cwd=folder,

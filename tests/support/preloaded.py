@@ -18,16 +18,19 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
-from functools import cache
 from pathlib import Path
 
 IMPORTED = ("experiments.cli.app", "lightning.pytorch", "mlflow.tracking", "matplotlib.figure", "anndata", "optuna")
 """Whatever many commands wait for. BentoML is not among them: it reads its home when it is imported."""
 SCRIPT = """#!{python} -IS
-import array, json, os, signal, socket, sys
+import array, json, os, signal, socket, sys, time
 service = socket.socket(socket.AF_UNIX)
-service.connect({address!r})
+for attempt in range(1200):
+    try:
+        service.connect({address!r})
+        break
+    except OSError:
+        time.sleep(0.1)
 said = json.dumps([sys.argv[1:], dict(os.environ), os.getcwd()]).encode()
 files = array.array("i", [0, 1, 2])
 service.sendmsg([len(said).to_bytes(4, "big")], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, files)])
@@ -38,15 +41,15 @@ for number in (signal.SIGINT, signal.SIGTERM):
     signal.signal(number, lambda number, frame: os.kill(command, number))
 code = int(answers.readline())
 if code < 0:
-    signal.signal(-code, signal.SIG_DFL) if -code != signal.SIGKILL else None
+    if -code != signal.SIGKILL:
+        signal.signal(-code, signal.SIG_DFL)
     os.kill(os.getpid(), -code)
 sys.exit(code)
 """
 
 
-@cache
-def preloaded() -> Path:
-    """A script that takes the place of `sequela`; its process ends with this one."""
+def started() -> Path:
+    """A script that takes the place of `sequela`; what it asks gets ready meanwhile, and ends with this process."""
     folder = Path(tempfile.mkdtemp(prefix="sequela-"))
     script = folder / "sequela"
     address = str(folder / "socket")
@@ -54,16 +57,12 @@ def preloaded() -> Path:
     script.chmod(0o700)
     server = subprocess.Popen([sys.executable, __file__, address], stdin=subprocess.PIPE, start_new_session=True)
     atexit.register(server.kill)
-    deadline = time.monotonic() + 120
-    while not Path(address).exists():
-        assert server.poll() is None, "the process that commands are forked from has ended"
-        assert time.monotonic() < deadline, "the process that commands are forked from does not get ready"
-        time.sleep(0.05)
     return script
 
 
 def serve(address: str) -> None:
     """Fork a command for each connection, until whoever started us is gone."""
+    sys.path.pop(0)  # this folder, which the console script does not see
     from experiments.cli import ENVIRONMENT
 
     os.environ.update(ENVIRONMENT)
@@ -103,7 +102,7 @@ def keep(connection: socket.socket) -> int:
     ended = os.pidfd_open(command)
     ready, _, _ = select.select([ended, connection], [], [])
     if ended not in ready:
-        os.kill(command, signal.SIGKILL)
+        os.killpg(command, signal.SIGKILL)
     _, status = os.waitpid(command, 0)
     connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
     return 0
@@ -155,3 +154,5 @@ def end(code: int) -> None:
 
 if __name__ == "__main__":
     serve(sys.argv[1])
+else:
+    SEQUELA = started()

@@ -13,6 +13,7 @@ import pytest
 from custom_package import install
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
+from small_models import MODELS
 
 from features.cells.bag import Bags, CellBag
 from features.cells.summary import CellSummary, summarise
@@ -23,20 +24,8 @@ from features.records import PatientRecord
 from features.schema import CellsCard, CohortCard, Endpoint, EventRule, Variable
 from training.artifact import Example, Manifest, TrainingCohort, answer_example, model_block
 from training.config import (
-    AalenJohansenConfig,
-    AttentionConfig,
-    BoostingConfig,
-    CoxConfig,
-    DeepHitConfig,
-    FineGrayConfig,
-    ForestConfig,
-    MixtureConfig,
     ModelConfig,
-    NetworkConfig,
-    RecalibratedConfig,
-    SetTransformerConfig,
     TrainerConfig,
-    WithIntervalsConfig,
 )
 from training.fit import fit_risk_model
 from training.models.risk_model import FittedRiskModel
@@ -46,45 +35,6 @@ GENES = ("PDCD1", "HAVCR2", "LAG3", "CCR7", "SELL", "TCF7", "GZMA", "ACTB")
 CELL_TYPES = ("CD4 T", "CD8 T", "monocyte")
 MATERIALS = ("infusion_product", "blood")
 NAMES = ("ferritin", "neutrophils")
-TINY = NetworkConfig(members=4, hidden=4, max_epochs=20, bins=6, batch_rows=64)
-TINY_ATTENTION = AttentionConfig(
-    members=3, hidden=4, bins=6, width=8, heads=2, components=6, prototypes=4, cells_per_sample=16, max_epochs=8
-)
-MODELS: dict[str, ModelConfig] = {
-    "aalen_johansen": AalenJohansenConfig(),
-    "cox": CoxConfig(),
-    "fine_gray": FineGrayConfig(),
-    "network": TINY,
-    "mixture": MixtureConfig(members=(CoxConfig(penalty=20.0), TINY), weights=(1.0, 3.0)),
-    "recalibrated": RecalibratedConfig(
-        model=MixtureConfig(members=(CoxConfig(penalty=20.0), AalenJohansenConfig()), weights="stacked")
-    ),
-    "with_intervals": WithIntervalsConfig(model=RecalibratedConfig(model=CoxConfig(penalty=20.0)), refits=3),
-    "forest": ForestConfig(trees=20, min_leaf=5),
-    "boosting": BoostingConfig(members=3, bins=8, rounds=30, learning_rate=0.2, min_leaf=5),
-    "deephit": DeepHitConfig(bins=6, shared=8, own=8, max_epochs=20),
-    "attention": TINY_ATTENTION,
-    "set_transformer": SetTransformerConfig(
-        members=3,
-        hidden=4,
-        bins=6,
-        width=8,
-        heads=2,
-        components=6,
-        prototypes=4,
-        points=4,
-        cells_per_sample=16,
-        max_epochs=8,
-    ),
-    "cells_within": WithIntervalsConfig(
-        model=RecalibratedConfig(
-            model=MixtureConfig(
-                members=(CoxConfig(penalty=20.0), TINY_ATTENTION.model_copy(update={"max_epochs": 1, "members": 2}))
-            )
-        ),
-        refits=2,
-    ),
-}
 CPU = TrainerConfig(accelerator="cpu")
 CARD = CohortCard(
     title="A synthetic study",

@@ -6,12 +6,11 @@ import os
 import resource
 import signal
 import subprocess
-import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
+from preloaded import SEQUELA
 from run_processes import deliver_all
 from tracking_servers import MlflowServer
 
@@ -20,7 +19,6 @@ from experiments.log_items import Metrics, Params
 from experiments.tracking import Tracker, find_run, open_store, sync
 from features.errors import SequelaError
 
-SEQUELA = Path(sys.executable).parent / "sequela"
 N_STEPS = 300
 OUTAGE_SECONDS = float(os.environ.get("SEQUELA_TEST_OUTAGE", "4"))
 """How long a server does not answer; set it to 60 to be sure."""

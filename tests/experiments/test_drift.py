@@ -1,0 +1,139 @@
+"""Drift of a served model: found where it was planted, and rarely where it was not."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from browser import Browser
+from pages import assert_shown_well, serious_violations
+from preloaded import SEQUELA
+
+from experiments.config import RunConfig
+from experiments.drift import Window, judge, windows_in, write_drift_page
+from experiments.home import Home
+from experiments.train import Progress, train
+from features.drift import Reference, Spread
+from features.errors import SequelaError
+from serving.answer import answer
+from serving.messages import PredictRequest
+from serving.store import publish
+from serving.use import Use
+from training.artifact import read_artifact
+
+N_TRAINED, N_COLUMNS = 400, 30
+DAY = date(2026, 1, 5)
+
+
+def reference(rng: np.random.Generator) -> Reference:
+    columns = {f"c{i}": rng.normal(size=N_TRAINED) for i in range(N_COLUMNS)}
+    columns["c1"][rng.random(N_TRAINED) < 0.2] = np.nan
+    return Reference.of(columns, {"infection": rng.beta(2, 5, N_TRAINED)})
+
+
+def window(rng: np.random.Generator, learnt: Reference, n: int, shift: float = 0.0, missing: float = 0.2) -> Window:
+    columns = {name: rng.normal(size=n) + (shift if name == "c0" else 0.0) for name in learnt.inputs}
+    columns["c1"][rng.random(n) < missing] = np.nan
+    inputs = {name: Spread.of(values, learnt.inputs[name].edges) for name, values in columns.items()}
+    risks = {"infection": Spread.of(rng.beta(2, 5, n), learnt.risks["infection"].edges)}
+    return Window("sequela:v1", DAY, n, inputs, risks)
+
+
+def test_planted_drift_is_found_by_name_and_false_alarms_are_rare() -> None:
+    rng, false = np.random.default_rng(3), 0
+    for _ in range(40):
+        learnt = reference(rng)
+        false += any(one.alert for one in judge(window(rng, learnt, 300), learnt))
+        found = {one.name: one for one in judge(window(rng, learnt, 300, shift=1.0, missing=0.5), learnt)}
+        assert found["c0"].shifted
+        assert found["c1"].missing_otherwise
+        assert not found["c1"].shifted
+    assert false <= 1, "at a level of 0.01 for all variables of a window"
+
+
+def test_small_windows_are_not_judged() -> None:
+    rng = np.random.default_rng(4)
+    learnt = reference(rng)
+    assert not any(one.alert for one in judge(window(rng, learnt, 19, shift=5.0), learnt))
+    assert any(one.alert for one in judge(window(rng, learnt, 60, shift=5.0), learnt))
+
+
+def silent(*_: Any) -> None:
+    pass
+
+
+@pytest.fixture
+def served(home: Home, run_config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> tuple[Home, Any, str]:
+    """A store with a trained and published model."""
+    monkeypatch.setenv("BENTOML_HOME", str(home.bentoml))
+    result = train(run_config, home, Progress(cells=silent, folds=silent))
+    tag = publish(result.folder / "artifact", {})
+    return home, read_artifact(result.folder / "artifact"), tag
+
+
+def ask(use: Use, artifact: Any, tag: str, ages: np.ndarray) -> None:
+    """As the service does."""
+    request = PredictRequest.model_validate({"patients": [{"baseline": {"age": float(age)}} for age in ages]})
+    reference = artifact.manifest.reference
+    answer(artifact, tag, request, lambda seen, risk: use.add(tag, reference, seen.values, risk.values[:, :, -1]))
+    use.write()
+
+
+def test_a_trained_model_carries_its_reference_and_the_command_tells_of_drift(
+    served: tuple[Home, Any, str], browser: Browser, tmp_path: Path
+) -> None:
+    home, artifact, tag = served
+    learnt = artifact.manifest.reference
+    assert set(learnt.inputs) == set(artifact.model.encoder.input_names)
+    assert set(learnt.risks) == set(artifact.model.causes)
+    assert learnt.inputs["landmark_day"].counts[0] == 150, "each patient once from day 0"
+    assert all(sum(spread.counts) + spread.missing == learnt.n_rows for spread in learnt.inputs.values())
+    for worker in range(2):
+        ask(Use(home.use), artifact, tag, np.random.default_rng(worker).uniform(82, 90, 60))
+    page = tmp_path / "drift.html"
+    done = subprocess.run([SEQUELA, "drift", "--out", page], capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    assert "120 patients" in done.stdout
+    assert "age  shifted" in done.stdout
+    as_json = subprocess.run([SEQUELA, "drift", "--json"], capture_output=True, text=True, check=False)
+    judged = {one["name"]: one for one in json.loads(as_json.stdout)}
+    assert judged["age"]["alert"]
+    assert judged["age"]["n_known"] == 120
+    for width in (390, 1440):
+        assert_shown_well(browser, page, width)
+    assert serious_violations(browser, page, "light") == []
+
+
+def test_counts_of_workers_and_days_are_added_up_and_hold_no_row(served: tuple[Home, Any, str]) -> None:
+    home, artifact, tag = served
+    for worker in range(3):
+        ask(Use(home.use), artifact, tag, np.full(10, 61.5 + worker))
+    files = list(home.use.glob("*/*.json"))
+    assert len(files) == 3
+    (week,) = windows_in(home.use, "week")
+    assert (week.n_rows, week.model) == (30, tag)
+    today = datetime.now(UTC).date()
+    assert week.first == today - timedelta(days=today.weekday())
+    assert sum(week.inputs["age"].counts) == 30
+    assert "61.5" not in "".join(file.read_text() for file in files)
+
+
+def test_a_folder_without_counts_and_a_file_of_something_else_are_told(tmp_path: Path) -> None:
+    with pytest.raises(SequelaError, match="holds no counts"):
+        windows_in(tmp_path, "day")
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "x.json").write_text("{}")
+    with pytest.raises(SequelaError, match=r"x\.json: is no file of counts"):
+        windows_in(tmp_path, "day")
+
+
+def test_a_page_without_alerts_is_written(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    learnt = reference(rng)
+    write_drift_page(tmp_path / "page.html", judge(window(rng, learnt, 15), learnt))
+    assert "0</b><span>alerts" in (tmp_path / "page.html").read_text()
