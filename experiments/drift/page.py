@@ -113,7 +113,7 @@ def _how() -> Section:
         f"method over all tests of a window. An alert: adjusted p below {LEVEL:g}, and an index of at least "
         f"{LARGE_INDEX:g} or a share of missing values that differs by at least {LARGE_SHARE:.0%}. Windows of fewer "
         f"than {FEWEST} patients are not judged. The training patients are one sample themselves: with few of them, "
-        "shifts are found late. A drift says that the model meets other patients, not that it is wrong about them: that "
-        "takes outcomes."
+        "shifts are found late. A drift says that the model meets other patients, not that it is wrong about them: "
+        "that takes outcomes."
     )
     return Section("how", "How this was judged", paragraph(text))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import os
 import signal
 import socket
@@ -42,10 +41,6 @@ from training.artifact import (
 from training.config import CoxConfig, MixtureConfig, NetworkConfig, TrainerConfig
 from training.fit import fit_risk_model
 from training.models.risk_model import FittedRiskModel
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", DeprecationWarning)  # BentoML's own, of pathspec's old pattern names
-    importlib.import_module("bentoml.models")
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 N = 160
