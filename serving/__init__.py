@@ -14,6 +14,7 @@ The way of a request through this package, each step a module:
     access      who may ask for what, and how often (ASGI)      keys   what is kept of callers' keys
     watched     a file that may change while it is in use
     guard       limits on requests before anything reads them (ASGI)
+    predicting  predictions as the service makes them     batching  what waits at the same time is answered together
     asking      a request's id and key (ASGI)     counts   what /metrics tells     json_log   lines of the log
     audit       who asked for whom                use      what came, counted, to be compared with training
     service     the BentoML service, which only wires the above

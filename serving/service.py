@@ -34,13 +34,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from features.encoder import Encoded
 from features.errors import InputError
 from serving.access import Access
-from serving.answer import answer
 from serving.asking import Identified, asking
 from serving.audit import AuditLog
-from serving.counts import counts
 from serving.explaining import explain_request
 from serving.following import Champion, Named, Served
 from serving.guard import JSON, Guard, refusal
@@ -49,6 +46,7 @@ from serving.keys import KeyRing
 from serving.messages import ExplainAnswer, Fault, PredictAnswer, PredictRequest
 from serving.openapi import document
 from serving.packed import PACKED, parse_packed
+from serving.predicting import Predicting
 from serving.refusals import TooLargeError, fault_of, parse, parse_as
 from serving.request_schema import SCHEMA, request_schema
 from serving.score_messages import ScoreRequest
@@ -56,13 +54,12 @@ from serving.scores import score_answer, score_list
 from serving.store import MODEL_NAME
 from serving.use import Use
 from training.artifact import Artifact
-from training.models.incidence import CumulativeIncidence
 
 logger = logging.getLogger("bentoml.sequela")
 Answer = TypeVar("Answer", PredictAnswer, ExplainAnswer)
 
-THREADS = 4
-"""Requests answered at a time by one worker; torch uses one thread in each."""
+THREADS = 16
+"""Requests in work at a time in one worker, most of them waiting for the one that works for all; torch uses one."""
 MAX_BODY_BYTES = int(os.environ.get("SEQUELA_MAX_BODY_MIB", "64")) * 2**20
 MAX_REQUESTS = int(os.environ.get("SEQUELA_MAX_REQUESTS", "64"))
 WORKERS = int(os.environ.get("SEQUELA_WORKERS", "1"))
@@ -78,6 +75,7 @@ FAILED = Fault(field=None, rule=_NO_ANSWER)
 UNAUDITED = Fault(field=None, rule="the audit log cannot be written; the server's log says why")
 AUDIT = AuditLog(AUDITED) if AUDITED else None
 USE = Use(COUNTED) if COUNTED else None
+PREDICT = Predicting(USE)
 
 if os.environ.get("SEQUELA_LOG") == "json":
     log_as_json()
@@ -144,20 +142,6 @@ def _score(body: bytes) -> Response:
         return refused(error)
     except Exception as error:  # noqa: BLE001  (as in `_answered`)
         return _failed(error, "score")
-
-
-def predict(artifact: Artifact, version: str, request: PredictRequest) -> PredictAnswer:
-    """The answer, counted."""
-    reference, last = artifact.manifest.reference, artifact.manifest.endpoint.horizons_days[-1]
-
-    def seen(encoded: Encoded, incidence: CumulativeIncidence) -> None:
-        if USE is not None and reference is not None:
-            asked = incidence.times_days[-1] == last
-            USE.add(version, reference, encoded.values, incidence.values[:, :, -1] if asked else None)
-
-    given = answer(artifact, version, request, seen)
-    counts().predicted(given)
-    return given
 
 
 def _answered(
@@ -240,7 +224,7 @@ class RiskService:
     @bentoml.api(route="/v1/predict", output_spec=PredictAnswer)
     def predict(self, request: PredictInput, /) -> PredictAnswer | Response:
         """Cumulative incidence of each cause for each patient, and what was missing or unusual about the patient."""
-        return _answered(request, predict, "predict")
+        return _answered(request, PREDICT, "predict")
 
     @bentoml.api(route="/v1/explain", output_spec=ExplainAnswer)
     def explain(self, request: PredictInput, /) -> ExplainAnswer | Response:

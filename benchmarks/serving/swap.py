@@ -80,7 +80,7 @@ def page(answers: list[Answer], words: argparse.Namespace) -> str:
             body = json.loads(answer.body)
             versions.append(body["model"]["version"])
             for prediction in body["predictions"]:
-                by_model.setdefault(versions[-1], set()).add(tuple(prediction["incidence"]["infection"]))
+                by_model.setdefault(versions[-1], set()).add(tuple(np.round(prediction["incidence"]["infection"], 5)))
     failed = sum(answer.status != 200 for answer in answers)
     turns = sum(one != other for one, other in itertools.pairwise(versions))
     latency = np.array([answer.seconds for answer in answers]) * 1e3

@@ -91,7 +91,7 @@ def test_a_failing_answer_is_logged_without_its_message(
         response = service.predict(request)
     assert response.status_code == 500
     assert SENTINEL.encode() not in response.body
-    assert "ValueError while predicting" in caplog.text
+    assert "ValueError in request none (predict)" in caplog.text
     assert "test_failures.py" in caplog.text  # its place
     assert SENTINEL not in caplog.text
 
@@ -110,5 +110,5 @@ def test_a_failing_score_is_logged_without_its_message(
         response = asyncio.run(post(service_module.PAGES, "/v1/scores", {"patients": [{}]}))
     assert response.status_code == 500
     assert response.json()["rule"] == "the answer failed; the server's log says where"
-    assert "ValueError while scoring" in caplog.text
+    assert "ValueError in request" in caplog.text
     assert SENTINEL not in caplog.text

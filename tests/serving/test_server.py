@@ -91,11 +91,19 @@ def test_a_thousand_patients_keep_their_order(client: httpx.Client, cohort: Any)
     np.testing.assert_allclose(incidences(body)[100:200], incidences(body)[:100], rtol=0, atol=1e-6)
 
 
+def without_numbers(body: Json) -> Json:
+    """What does not depend on who else is answered at the time, to the last digit."""
+    rest = [{k: v for k, v in one.items() if k not in ("incidence", "event_free")} for one in body["predictions"]]
+    return body | {"predictions": rest}
+
+
 def test_requests_at_once_do_not_mix(server: Any, client: httpx.Client, cohort: Any) -> None:
     alone = [predict(client, [record]).json() for record in cohort.records[:24]]
     with ThreadPoolExecutor(8) as pool:
         together = list(pool.map(lambda record: predict(client, [record]).json(), cohort.records[:24] * 3))
-    assert together == alone * 3
+    for one, other in zip(together, alone * 3, strict=True):
+        np.testing.assert_allclose(incidences(one), incidences(other), rtol=0, atol=1e-6)
+        assert without_numbers(one) == without_numbers(other)
 
 
 # -- what is refused ---------------------------------------------------------------------------------------------------

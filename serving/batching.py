@@ -1,0 +1,113 @@
+"""Requests that wait at the same time are answered together: a model takes little longer for sixteen than for one.
+
+Whoever comes first leads: answers all who wait, while the next gather behind, and hands over to them. Each still gets
+its own answer, of the model that served when it came; where one of them is at fault, each is answered by itself.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+Asked = TypeVar("Asked")
+Given = TypeVar("Given")
+MOST = 64
+"""Requests that are answered at a time."""
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting(Generic[Asked, Given]):
+    asked: Asked
+    kind: object
+    given: list[Given] = field(default_factory=list)
+    """One, once there is an answer."""
+    error: BaseException | None = None
+    woken: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def done(self) -> bool:
+        return bool(self.given) or self.error is not None
+
+
+class Together(Generic[Asked, Given]):
+    """Gathers what several threads ask.
+
+    Args:
+        answer_all: Answers some requests, in their order.
+        kind_of: Only requests of equal kind are answered together.
+        faults: Errors of a request, after which those it was gathered with are answered without it.
+    """
+
+    def __init__(
+        self,
+        answer_all: Callable[[Sequence[Asked]], Sequence[Given]],
+        kind_of: Callable[[Asked], object],
+        faults: type[Exception],
+    ) -> None:
+        self._answer_all, self._kind_of, self._faults = answer_all, kind_of, faults
+        self._waiting: deque[_Waiting[Asked, Given]] = deque()
+        self._led = False
+        self._lock = threading.Lock()
+        """Of the two above."""
+
+    def ask(self, asked: Asked) -> Given:
+        """The answer to one request.
+
+        Raises:
+            Exception: What answering it raises.
+        """
+        own: _Waiting[Asked, Given] = _Waiting(asked, self._kind_of(asked))
+        with self._lock:
+            self._waiting.append(own)
+            leads, self._led = not self._led, True
+        if not leads:
+            own.woken.wait()  # there is an answer, or it is our turn to lead
+        try:
+            while not own.done:
+                self._answer_next()
+                leads = True
+        finally:
+            if leads:
+                self._hand_over()
+        if own.error is not None:
+            raise own.error
+        return own.given[0]
+
+    def _hand_over(self) -> None:
+        with self._lock:
+            self._led = bool(self._waiting)
+            if self._led:
+                self._waiting[0].woken.set()
+
+    def _answer_next(self) -> None:
+        """Answer the first in the queue, and those after it that are of its kind."""
+        with self._lock:
+            kind = self._waiting[0].kind
+            batch = [one for one in self._waiting if one.kind == kind][:MOST]
+            self._waiting = deque(one for one in self._waiting if one not in batch)
+        self._answer(batch)
+        for one in batch:
+            one.woken.set()
+
+    def _answer(self, batch: Sequence[_Waiting[Asked, Given]]) -> None:
+        try:
+            self._give(batch)
+        except self._faults as error:
+            if len(batch) == 1:
+                batch[0].error = error
+                return
+            for one in batch:
+                try:
+                    self._give([one])
+                except Exception as own:  # noqa: BLE001  whoever asked raises it
+                    one.error = own
+        except Exception as error:  # noqa: BLE001  likewise
+            for one in batch:
+                one.error = error
+
+    def _give(self, batch: Sequence[_Waiting[Asked, Given]]) -> None:
+        for one, given in zip(batch, self._answer_all([one.asked for one in batch]), strict=True):
+            one.given.append(given)

@@ -1,0 +1,89 @@
+"""Requests of several threads at once: each gets its own answer or its own error, and they are answered together."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from serving.batching import MOST, Together
+
+
+class OddError(Exception):
+    """Of requests that are odd."""
+
+
+def test_everyone_gets_their_own_and_few_calls_serve_many() -> None:
+    sizes: list[int] = []
+
+    def double(numbers: Sequence[int]) -> list[int]:
+        sizes.append(len(numbers))
+        time.sleep(0.01)
+        assert len({number % 3 for number in numbers}) == 1, "of one kind"
+        return [2 * number for number in numbers]
+
+    together = Together(double, lambda number: number % 3, OddError)
+    with ThreadPoolExecutor(16) as pool:
+        assert list(pool.map(together.ask, range(300))) == [2 * number for number in range(300)]
+    assert sum(sizes) == 300
+    assert len(sizes) < 250
+    assert max(sizes) <= MOST
+
+
+def test_a_fault_is_its_own_and_costs_the_others_nothing() -> None:
+    def answer(numbers: Sequence[int]) -> list[int]:
+        time.sleep(0.005)
+        odd = [number for number in numbers if number % 2]
+        if odd:
+            raise OddError(str(odd[0]))
+        return list(numbers)
+
+    together = Together(answer, lambda number: 0, OddError)
+
+    def ask(number: int) -> object:
+        try:
+            return together.ask(number)
+        except OddError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(ask, range(100)))
+    assert found == [str(number) if number % 2 else number for number in range(100)]
+
+
+def test_a_failure_of_ours_reaches_all_of_the_batch_and_nobody_waits_for_ever() -> None:
+    begun = threading.Event()
+
+    def fail(numbers: Sequence[int]) -> list[int]:
+        begun.wait(5)
+        raise ZeroDivisionError
+
+    together = Together(fail, lambda number: 0, OddError)
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(together.ask, number) for number in range(4)]
+        begun.set()
+        for one in asked:
+            with pytest.raises(ZeroDivisionError):
+                one.result(10)
+
+
+def test_more_than_are_taken_at_a_time_wait_for_the_next() -> None:
+    sizes: list[int] = []
+    gate = threading.Event()
+
+    def answer(numbers: Sequence[int]) -> list[int]:
+        gate.wait(10)
+        sizes.append(len(numbers))
+        return list(numbers)
+
+    together = Together(answer, lambda number: 0, OddError)
+    with ThreadPoolExecutor(MOST + 20) as pool:
+        asked = [pool.submit(together.ask, number) for number in range(MOST + 20)]
+        time.sleep(0.3)
+        gate.set()
+        assert [one.result(10) for one in asked] == list(range(MOST + 20))
+    assert max(sizes) <= MOST
+    assert len(sizes) in (2, 3)
