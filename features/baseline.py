@@ -18,11 +18,17 @@ Flags = tuple[tuple[str, ...], ...]
 
 def flags(masks: Mapping[str, NDArray[np.bool_]], n_rows: int) -> Flags:
     """For each row, the names whose mask holds."""
-    named: list[list[str]] = [[] for _ in range(n_rows)]
-    for name, mask in masks.items():
-        for row in np.flatnonzero(mask):
-            named[row].append(name)
-    return tuple(map(tuple, named))
+    if not masks:
+        return ((),) * n_rows
+    return named(np.column_stack(list(masks.values())), list(masks))
+
+
+def named(mask: NDArray[np.bool_], names: Sequence[str]) -> Flags:
+    """For each row of a mask (rows, names), the names where it holds."""
+    found: list[list[str]] = [[] for _ in mask]
+    for row, column in zip(*(places.tolist() for places in np.nonzero(mask)), strict=True):
+        found[row].append(names[column])
+    return tuple(map(tuple, found))
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,15 @@ class PatientEncoder:
     """What is computed from variables and events beyond each variable's own columns."""
     processor: CellProcessor | None = None
     """How cells were processed before they came here; None in artifacts of the first format."""
+    _placed: Mapping[str, str] = field(init=False, repr=False, compare=False)
+    """Of each kept column, its place in a patient's record."""
+    _of_source: Counter[str] = field(init=False, repr=False, compare=False)
+    """Kept columns by the place without what follows a colon."""
+
+    def __post_init__(self) -> None:
+        placed = {column.name: self._place(column.name) for column in self.scaler.kept}
+        object.__setattr__(self, "_placed", placed)
+        object.__setattr__(self, "_of_source", Counter(place.partition(":")[0] for place in placed.values()))
 
     @classmethod
     def fit(cls, patients: Patients, card: CohortCard, config: FeatureConfig) -> PatientEncoder:
@@ -142,13 +151,13 @@ class PatientEncoder:
 
     def encode(self, patients: Patients) -> Encoded:
         """The matrix with a report for each row."""
-        columns = self.columns(patients)
-        missing, outside = self.scaler.report(columns)
+        values = self.scaler.values(self.columns(patients))
+        missing, outside = self.scaler.report(values)
         return Encoded(
-            self.scaler.transform(columns),
-            self.scaler.values(columns),
+            self.scaler.matrix(values),
+            values,
             tuple(map(self._condensed, missing)),
-            tuple(tuple(dict.fromkeys(map(self._place, names))) for names in outside),
+            tuple(tuple(dict.fromkeys(self._placed[name] for name in names)) for names in outside),
             impossible(patients, self.variables)[1],
             self.baseline.unseen(patients),
         )
@@ -179,12 +188,12 @@ class PatientEncoder:
 
         Pseudobulks go without saying, and what has not happened is not missing.
         """
-        of_source = Counter(self._place(column.name).partition(":")[0] for column in self.scaler.kept)
-        gone = Counter(self._place(name).partition(":")[0] for name in missing)
-        named = []
-        for name in missing:
-            source = self._place(name).partition(":")[0]
-            named.append(source if gone[source] == of_source[source] else self._place(name))
+        sources = [self._placed[name].partition(":")[0] for name in missing]
+        gone = Counter(sources)
+        named = [
+            source if gone[source] == self._of_source[source] else self._placed[name]
+            for name, source in zip(missing, sources, strict=True)
+        ]
         unsaid = (f"samples.{PSEUDOBULK}", "events.")
         return tuple(name for name in dict.fromkeys(named) if not name.startswith(unsaid))
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from features.baseline import Flags, flags
+from features.baseline import Flags, named
 from features.patients import FloatArray
 
 SKEWED = 1.5
@@ -38,10 +38,44 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class _Learnt:
+    """What was learnt about columns, (columns,) each: all are standardised at once."""
+
+    logarithm: NDArray[np.bool_]
+    median: FloatArray
+    mean: FloatArray
+    sd: FloatArray
+    low: FloatArray
+    high: FloatArray
+    indicator: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, kept: Sequence[Column]) -> _Learnt:
+        numbers = (
+            np.array([getattr(c, name) for c in kept], dtype=float) for name in ("median", "mean", "sd", "low", "high")
+        )
+        logarithm, indicator = (
+            np.array([getattr(c, name) for c in kept], dtype=bool) for name in ("logarithm", "indicator")
+        )
+        return cls(logarithm, *numbers, indicator)
+
+    def standardised(self, raw: FloatArray) -> FloatArray:
+        values = raw.copy()
+        logged = raw[:, self.logarithm]
+        values[:, self.logarithm] = np.log(np.where(logged > 0, logged, np.nan))
+        values = np.where(np.isfinite(values), values, self.median)
+        return np.clip((values - self.mean) / self.sd, -CLIP, CLIP)
+
+
+@dataclass(frozen=True, slots=True)
 class ColumnScaler:
     """Columns by name in, standardised matrix out."""
 
     kept: tuple[Column, ...]
+    _learnt: _Learnt = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_learnt", _Learnt.of(self.kept))
 
     @classmethod
     def empty(cls) -> ColumnScaler:
@@ -75,24 +109,26 @@ class ColumnScaler:
         """Names of the matrix's columns: values first, then missing-value indicators."""
         return (*(c.name for c in self.kept), *(f"{c.name} missing" for c in self.kept if c.indicator))
 
-    def transform(self, columns: Mapping[str, FloatArray]) -> FloatArray:
-        """The standardised matrix (rows, features)."""
-        n_rows = len(next(iter(columns.values())))
-        values = [_standardise(column, columns[column.name]) for column in self.kept]
-        missing = [(~np.isfinite(columns[c.name])).astype(float) for c in self.kept if c.indicator]
-        return np.column_stack([*values, *missing]) if self.kept else np.zeros((n_rows, 0))
-
     def values(self, columns: Mapping[str, FloatArray]) -> FloatArray:
-        """The kept columns (rows, kept) as they came."""
+        """The kept columns (rows, kept) as they came, NaN where missing."""
         n_rows = len(next(iter(columns.values())))
         return np.column_stack([columns[c.name] for c in self.kept]) if self.kept else np.zeros((n_rows, 0))
 
-    def report(self, columns: Mapping[str, FloatArray]) -> tuple[Flags, Flags]:
-        """For each row, the kept columns that are missing, and those outside the training range."""
-        n_rows = len(next(iter(columns.values())))
-        missing = {c.name: ~np.isfinite(columns[c.name]) for c in self.kept}
-        outside = {c.name: (columns[c.name] < c.low) | (columns[c.name] > c.high) for c in self.kept}
-        return flags(missing, n_rows), flags(outside, n_rows)
+    def transform(self, columns: Mapping[str, FloatArray]) -> FloatArray:
+        """The standardised matrix (rows, features)."""
+        return self.matrix(self.values(columns))
+
+    def matrix(self, values: FloatArray) -> FloatArray:
+        """The standardised matrix (rows, features) of kept columns (rows, kept)."""
+        learnt = self._learnt
+        missing = (~np.isfinite(values[:, learnt.indicator])).astype(float)
+        return np.concatenate([learnt.standardised(values), missing], axis=1)
+
+    def report(self, values: FloatArray) -> tuple[Flags, Flags]:
+        """For each row of kept columns (rows, kept), those that are missing, and those outside the training range."""
+        names, learnt = [c.name for c in self.kept], self._learnt
+        outside = (values < learnt.low) | (values > learnt.high)
+        return named(~np.isfinite(values), names), named(outside, names)
 
     def state(self) -> list[dict[str, Any]]:
         """Plain JSON that `from_state` rebuilds the scaler from."""
@@ -137,7 +173,4 @@ def _skewness(values: FloatArray) -> float:
 
 
 def _standardise(column: Column, raw: FloatArray) -> FloatArray:
-    if column.logarithm:
-        raw = np.log(np.where(raw > 0, raw, np.nan))
-    values = np.where(np.isfinite(raw), raw, column.median)
-    return np.clip((values - column.mean) / column.sd, -CLIP, CLIP)
+    return _Learnt.of([column]).standardised(raw[:, None])[:, 0]

@@ -148,10 +148,10 @@ def test_what_is_missing_together_gets_one_indicator() -> None:
 def test_report_names_missing_and_unusual_columns() -> None:
     scaler = fit({"age": NORMAL, "ferritin": SKEW})
     new = {"age": np.array([60.0, np.nan, 1000.0]), "ferritin": np.array([np.nan, SKEW.max() * 2, np.median(SKEW)])}
-    missing, outside = scaler.report(new)
+    missing, outside = scaler.report(scaler.values(new))
     assert missing == (("ferritin",), ("age",), ())
     assert outside == ((), ("ferritin",), ("age",))
-    usual = scaler.report({"age": NORMAL, "ferritin": SKEW})[1]
+    usual = scaler.report(scaler.values({"age": NORMAL, "ferritin": SKEW}))[1]
     assert sum(map(len, usual)) == 4, "one in each tail of two columns of 200"
 
 

@@ -98,6 +98,21 @@ def test_interpolation_has_a_constant_hazard_within_a_bin(seed: int, day: float)
     np.testing.assert_allclose(interpolate(hazard, log_none, edges, np.array([day]))[:, 0], expected, atol=1e-12)
 
 
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("n_rows", [1, 7, 300])
+def test_one_product_gives_what_the_module_gives(n_rows: int, shared: bool) -> None:
+    sizes = NetworkSizes(n_members=3, n_features=5, n_causes=2, n_bins=6, n_hidden=4)
+    module = PackedHazards(sizes)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)) * 0.3)
+    if shared:
+        module.share_hidden(module)
+    network = HazardNetwork(module, np.linspace(0, 600, 7))
+    x = torch.as_tensor(np.random.default_rng(0).normal(size=(n_rows, 5)), dtype=torch.float32)
+    torch.testing.assert_close(network._logits(x), module(x), rtol=1e-5, atol=1e-5)
+
+
 def test_incidence_is_zero_before_and_constant_after_the_bins() -> None:
     hazard, log_none = random_hazards(1, (3, 2), 4)
     edges = np.array([0.0, 10.0, 20.0, 30.0, 40.0])
