@@ -6,19 +6,20 @@ Labels are names of paths, of models and of features; no value of any patient.
 from __future__ import annotations
 
 import re
+import threading
+import time
 from collections import Counter
-from collections.abc import Iterable
 from functools import cache
-from itertools import chain
 from typing import Any
 
-from serving.messages import PredictAnswer, Prediction
+from serving.messages import PredictAnswer
 
 PATHS = frozenset({"/v1/predict", "/v1/explain", "/v1/scores", "/v1/model", "/v1/schema", "/docs.json", "/readyz"})
 """Counted each; all others together, for paths come from outside."""
 SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 UNUSUAL = ("missing", "impossible", "outside_training_range", "unseen_levels")
 """What answers say of patients, and of which feature."""
+TELL_SECONDS = 1.0
 _PLACE = re.compile(r"\[\d+\]|: .*$")
 """Of a sample, and how many genes are absent: another label for each would be without end."""
 
@@ -41,23 +42,39 @@ class Counts:
         self.unusual: Any = Counted(
             "sequela_unusual_inputs", "Patients of whom a feature was unusual, and how.", ["model", "how", "feature"]
         )
+        self._lock = threading.Lock()
+        self._waiting: Counter[tuple[str, str, str]] = Counter()
+        self._predicted: Counter[str] = Counter()
+        threading.Thread(target=self._tell_for_ever, name="tell-counts", daemon=True).start()
 
     def ended(self, path: str, status: int, seconds: float) -> None:
         """A request was answered."""
         self.seconds.labels(path if path in PATHS else "other", str(status)).observe(seconds)
 
     def predicted(self, answer: PredictAnswer) -> None:
-        """Patients were predicted."""
-        model = answer.model.version
-        self.patients.labels(model).inc(len(answer.predictions))
-        for how in UNUSUAL:
-            for feature, n in _features(answer.predictions, how).items():
-                self.unusual.labels(model, how, feature).inc(n)
+        """Patients were predicted; told a moment later, for a hundred counters cost more than a prediction."""
+        model, predictions = answer.model.version, answer.predictions
+        unusual = [
+            (model, how, name) for how in UNUSUAL for prediction in predictions for name in getattr(prediction, how)
+        ]
+        with self._lock:
+            self._waiting.update(unusual)
+            self._predicted[model] += len(predictions)
 
+    def tell(self) -> None:
+        """Pass on what has gathered."""
+        with self._lock:
+            unusual, predicted = self._waiting, self._predicted
+            self._waiting, self._predicted = Counter(), Counter()
+        for model, n in predicted.items():
+            self.patients.labels(model).inc(n)
+        for (model, how, name), n in unusual.items():
+            self.unusual.labels(model, how, _PLACE.sub("", name)).inc(n)
 
-def _features(predictions: Iterable[Prediction], how: str) -> Counter[str]:
-    named = chain.from_iterable(getattr(prediction, how) for prediction in predictions)
-    return Counter(_PLACE.sub("", name) for name in named)
+    def _tell_for_ever(self) -> None:
+        while True:
+            time.sleep(TELL_SECONDS)
+            self.tell()
 
 
 @cache

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import multiprocessing
+import time
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,7 @@ def test_the_service_keeps_who_asked_for_whom(guarded: Any, tag: str) -> None:
         made = client.post("/v1/explain", json={"patients": [{"patient_id": "John"}]}, headers=asked)
         faulty = client.post("/v1/predict", json={"patients": [{"baseline": {"age": 300}}]}, headers=asked)
         unknown = client.post("/v1/predict", json={"patients": [{}]}, headers={"x-request-id": "<script>"})
+        time.sleep(2)  # counters are told once a second
         metrics = client.get("/metrics", headers=asked).text
     assert (fine.status_code, made.status_code, faulty.status_code, unknown.status_code) == (200, 200, 400, 401)
     assert fine.headers["x-request-id"] == "from-the-ward.7"
