@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -31,11 +32,9 @@ def to_patients(records: Sequence[PatientRecord], encoder: PatientEncoder) -> Pa
     Raises:
         InputError: A variable is unknown to the model, or a value has the wrong type, unit, level or range.
     """
-    checked = [_checked_baseline(record, f"patients[{i}]", encoder) for i, record in enumerate(records)]
-    baseline = {
-        name: _column(encoder.variables[name], [values.get(name) for values in checked])
-        for name in encoder.baseline_inputs
-    }
+    inputs = encoder.baseline_inputs
+    checked = [_checked_baseline(record, f"patients[{i}]", encoder, inputs) for i, record in enumerate(records)]
+    baseline = {name: _column(encoder.variables[name], [values.get(name) for values in checked]) for name in inputs}
     return Patients(
         texts([record.patient_id for record in records]),
         np.array([record.landmark_day for record in records], dtype=float),
@@ -64,30 +63,35 @@ def requested_horizons(horizons_days: Sequence[float] | None, endpoint: Endpoint
     return tuple(horizons_days)
 
 
-def _checked_baseline(record: PatientRecord, place: str, encoder: PatientEncoder) -> dict[str, float | str | None]:
+def _checked_baseline(
+    record: PatientRecord, place: str, encoder: PatientEncoder, inputs: Sequence[str]
+) -> dict[str, float | str | None]:
     known: dict[str, float | str | None] = {}
     for name, value in record.baseline.items():
         field = f"{place}.baseline.{name}"
-        if name not in encoder.baseline_inputs:
-            raise InputError(field, f"is no baseline variable of this model; it knows {_some(encoder.baseline_inputs)}")
+        if name not in inputs:
+            raise InputError(field, f"is no baseline variable of this model; it knows {_some(inputs)}")
         variable = encoder.variables[name]
         if value is None:
             known[name] = None
         elif variable.kind == "numeric":
-            known[name] = _number(value, name, variable, field)
+            if isinstance(value, str):
+                raise InputError(field, f"is text; the variable is numeric, in {variable.unit}")
+            number, unit = (value.value, value.unit) if isinstance(value, Quantity) else (value, None)
+            known[name] = _number(number, unit, name, variable, field)
         else:
             known[name] = _level(value, variable, field)
     return known
 
 
-def _number(value: float | str | Quantity, name: str, variable: Variable, field: str) -> float:
-    """The value in the model's unit."""
-    if isinstance(value, str):
-        raise InputError(field, f"is text; the variable is numeric, in {variable.unit}")
-    number = _converted(value.value, value.unit, name, variable, field) if isinstance(value, Quantity) else value
-    if not np.isfinite(number):
+def _number(value: float, unit: str | None, name: str, variable: Variable, field: str) -> float:
+    """The value in the model's unit, which is meant where none is given."""
+    number = value
+    if unit is not None and unit != variable.unit:
+        number = _converted(value, unit, name, variable, field)
+    if not math.isfinite(number):
         raise InputError(field, f"is too large once it is in {variable.unit}; check its unit")
-    low, high = variable.range or (-np.inf, np.inf)
+    low, high = variable.range or (-math.inf, math.inf)
     if not low <= number <= high:
         raise InputError(field, f"is outside the possible range [{low:g}, {high:g}] {variable.unit}; check its unit")
     return number
@@ -127,11 +131,11 @@ def _measurements(records: Sequence[PatientRecord], encoder: PatientEncoder) -> 
                 known = _some(encoder.measured_inputs) or "none"
                 raise InputError(f"{field}.variable", f"is not measured in this model; it knows {known}")
             variable = encoder.variables[measurement.variable]
-            quantity = Quantity(value=measurement.value, unit=measurement.unit or variable.unit)
             rows.append(i)
             variables.append(place[measurement.variable])
             days.append(measurement.day)
-            values.append(_number(quantity, measurement.variable, variable, f"{field}.value"))
+            unit = measurement.unit or None
+            values.append(_number(measurement.value, unit, measurement.variable, variable, f"{field}.value"))
     ints: list[IntArray] = [np.array(rows, dtype=np.int64), np.array(variables, dtype=np.int64)]
     day, value = np.array(days, dtype=float), np.array(values, dtype=float)
     return Measurements.from_columns(len(records), ints[0], encoder.measured_inputs, ints[1], day, value)

@@ -42,22 +42,27 @@ class _Learnt:
     """What was learnt about columns, (columns,) each: all are standardised at once."""
 
     logarithm: NDArray[np.bool_]
+    indicator: NDArray[np.bool_]
     median: FloatArray
     mean: FloatArray
     sd: FloatArray
     low: FloatArray
     high: FloatArray
-    indicator: NDArray[np.bool_]
 
     @classmethod
     def of(cls, kept: Sequence[Column]) -> _Learnt:
-        numbers = (
-            np.array([getattr(c, name) for c in kept], dtype=float) for name in ("median", "mean", "sd", "low", "high")
+        def of_all(name: str) -> FloatArray:
+            return np.array([getattr(column, name) for column in kept], dtype=np.float64)
+
+        return cls(
+            of_all("logarithm").astype(bool),
+            of_all("indicator").astype(bool),
+            of_all("median"),
+            of_all("mean"),
+            of_all("sd"),
+            of_all("low"),
+            of_all("high"),
         )
-        logarithm, indicator = (
-            np.array([getattr(c, name) for c in kept], dtype=bool) for name in ("logarithm", "indicator")
-        )
-        return cls(logarithm, *numbers, indicator)
 
     def standardised(self, raw: FloatArray) -> FloatArray:
         values = raw.copy()

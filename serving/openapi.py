@@ -136,6 +136,9 @@ def to_openapi_30(schema: JsonValue) -> JsonValue:
             new |= new.pop("anyOf")[0]
     if "prefixItems" in new:
         new["items"] = {"anyOf": new.pop("prefixItems")}
+    for bound in ("Minimum", "Maximum"):  # in 3.0 a word beside the bound, and no bound itself
+        if f"exclusive{bound}" in new:
+            new |= {bound.lower(): new[f"exclusive{bound}"], f"exclusive{bound}": True}
     if "const" in new:
         new["enum"] = [new.pop("const")]
     if "$ref" in new and len(new) > 1:  # in 3.0 nothing may stand beside a reference

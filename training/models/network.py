@@ -165,7 +165,7 @@ class HazardNetwork:
         (members, causes, _), width = module.linear.shape, module.hidden.shape[3]
         product = module.with_pieces(x_np) @ self._first
         n = len(product)
-        wide, level, trend = product.split([members * causes * width, members * causes, members * causes], dim=1)
+        wide, level, trend = torch.split(product, [members * causes * width, members * causes, members * causes], dim=1)
         active = nn.functional.silu(wide.view(n, members, causes, width) + module.hidden_bias)
         level = level.view(n, members, causes) + (active * module.out).sum(dim=-1)
         trend = trend.view(n, members, causes) + (active * module.out_by_time).sum(dim=-1)
