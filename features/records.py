@@ -13,6 +13,9 @@ from features.errors import InputError
 from features.patients import IntArray, TextArray
 from features.schema import Frozen
 
+MAX_LABEL = 200
+"""Characters of a cell's label."""
+
 
 class Quantity(Frozen):
     """A value with its unit."""
@@ -69,7 +72,7 @@ class SampleRecord(Frozen):
     """(values,): position in `genes` of each value."""
     values: tuple[float, ...] = ()
     """(values,): raw counts, or intensities where the model was trained on intensities."""
-    cell_types: tuple[str, ...] | None = None
+    cell_types: tuple[Annotated[str, Field(max_length=MAX_LABEL)], ...] | None = None
     """(cells,): label of each cell."""
     clones: tuple[CloneRecord, ...] = ()
     """Clones of the sample, each once."""

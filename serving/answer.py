@@ -17,6 +17,7 @@ from features.records import PatientRecord, SampleRecord
 from features.request import requested_horizons, to_patients
 from features.schema import Endpoint
 from serving.messages import PredictAnswer, Prediction, PredictRequest, ServedModel
+from serving.refusals import TooLargeError
 from training.artifact import Artifact, Manifest
 from training.models.conformal import WithIntervals
 from training.models.incidence import CumulativeIncidence
@@ -26,6 +27,8 @@ BLOCK_ROWS = 1_000
 """Patients encoded at a time."""
 BLOCK_SUMS = 4_000_000
 """Sums over cells (samples · cell types · genes) held at a time: 64 MB of summaries."""
+PATIENT_SUMS = 4 * BLOCK_SUMS
+"""The same of one patient, who is not divided."""
 MAX_CLONES = 100_000
 """Clones of one sample."""
 MAX_EVENTS = 10_000
@@ -218,6 +221,11 @@ def _check_record(record: PatientRecord, place: str, endpoint: Endpoint, samples
         raise InputError(f"{place}.events", f"may hold at most {MAX_EVENTS:,} events")
     for j, sample in enumerate(record.samples):
         _check_sample(sample, f"{place}.samples[{j}]", samples)
+    labels = frozenset().union(*(sample.labels for sample in record.samples))
+    genes = frozenset().union(*(sample.genes for sample in record.samples))
+    if len(record.samples) * len(labels) * len(genes) > PATIENT_SUMS:
+        rule = f"may make at most {PATIENT_SUMS:,} sums together: samples times different labels times different genes"
+        raise TooLargeError(f"{place}.samples", rule)
 
 
 def _check_sample(sample: SampleRecord, place: str, samples: SampleFeatures | None) -> None:

@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import secrets
 from collections.abc import Sequence
 from contextlib import suppress
@@ -69,6 +70,7 @@ class AuditLog:
         file = self._opened()
         try:
             if os.write(file, line) != len(line):
+                os.write(file, b"\n")  # the next entry begins on a line of its own
                 msg = "no space left"
                 raise OSError(msg)
         finally:
@@ -78,13 +80,17 @@ class AuditLog:
         """The file, shared with other workers; a full one is put aside by whoever is first to hold it alone."""
         while True:
             file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)  # NFS locks what can be read
-            fcntl.flock(file, fcntl.LOCK_SH)
-            if os.fstat(file).st_size < self.max_bytes and self._is_current(file):
-                return file
-            fcntl.flock(file, fcntl.LOCK_EX)
-            if self._is_current(file) and os.fstat(file).st_size >= self.max_bytes:
-                ended = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-                self.path.rename(self.path.with_name(f"{self.path.name}.{ended}"))
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH)
+                if os.fstat(file).st_size < self.max_bytes and self._is_current(file):
+                    return file
+                fcntl.flock(file, fcntl.LOCK_EX)
+                if self._is_current(file) and os.fstat(file).st_size >= self.max_bytes:
+                    ended = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+                    self.path.rename(self.path.with_name(f"{self.path.name}.{ended}"))
+            except BaseException:
+                os.close(file)
+                raise
             os.close(file)
 
     def _is_current(self, file: int) -> bool:
@@ -98,9 +104,14 @@ def _secret(path: Path) -> bytes:
         beside = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
         file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         os.write(file, secrets.token_hex(32).encode())
+        os.fsync(file)
         os.close(file)
         try:
             os.link(beside, path)  # whole, or not at all; fails where there is one
         finally:
             beside.unlink()
-    return path.read_bytes()
+    secret = path.read_bytes()
+    if not re.fullmatch(rb"[0-9a-f]{64}", secret):
+        msg = f"{path}: is no key of an audit log, 64 hexadecimal digits; restore it, or put it and the log aside"
+        raise SequelaError(msg)
+    return secret

@@ -38,16 +38,14 @@ class Together(Generic[Asked, Given]):
     Args:
         answer_all: Answers some requests, in their order.
         kind_of: Only requests of equal kind are answered together.
-        faults: Errors of a request, after which those it was gathered with are answered without it.
     """
 
     def __init__(
         self,
         answer_all: Callable[[Sequence[Asked]], Sequence[Given]],
         kind_of: Callable[[Asked], object],
-        faults: type[Exception],
     ) -> None:
-        self._answer_all, self._kind_of, self._faults = answer_all, kind_of, faults
+        self._answer_all, self._kind_of = answer_all, kind_of
         self._waiting: deque[_Waiting[Asked, Given]] = deque()
         self._led = False
         self._lock = threading.Lock()
@@ -67,8 +65,8 @@ class Together(Generic[Asked, Given]):
             own.woken.wait()  # there is an answer, or it is our turn to lead
         try:
             while not own.done:
-                self._answer_next()
                 leads = True
+                self._answer_next()
         finally:
             if leads:
                 self._hand_over()
@@ -88,25 +86,25 @@ class Together(Generic[Asked, Given]):
             kind = self._waiting[0].kind
             batch = [one for one in self._waiting if one.kind == kind][:MOST]
             self._waiting = deque(one for one in self._waiting if one not in batch)
-        self._answer(batch)
-        for one in batch:
-            one.woken.set()
+        try:
+            self._answer(batch)
+        except BaseException as error:
+            for one in (one for one in batch if not one.done):
+                one.error = RuntimeError(f"the answer was broken off by {type(error).__name__}")
+            raise
+        finally:
+            for one in batch:
+                one.woken.set()
 
     def _answer(self, batch: Sequence[_Waiting[Asked, Given]]) -> None:
         try:
             self._give(batch)
-        except self._faults as error:
+        except Exception as error:  # noqa: BLE001  whoever asked raises it
             if len(batch) == 1:
                 batch[0].error = error
                 return
             for one in batch:
-                try:
-                    self._give([one])
-                except Exception as own:  # noqa: BLE001  whoever asked raises it
-                    one.error = own
-        except Exception as error:  # noqa: BLE001  likewise
-            for one in batch:
-                one.error = error
+                self._answer([one])
 
     def _give(self, batch: Sequence[_Waiting[Asked, Given]]) -> None:
         for one, given in zip(batch, self._answer_all([one.asked for one in batch]), strict=True):

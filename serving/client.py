@@ -30,7 +30,7 @@ from features.cells.bag import CellBag
 from features.errors import SequelaError
 from features.records import PackedSample, PatientRecord
 from serving.messages import ExplainAnswer, ModelCard, PredictAnswer, Prediction, Problem, ServedModel
-from serving.packed import JSON, PACKED, pack
+from serving.packed import JSON, MAX_SAMPLES, PACKED, pack
 
 AGAIN = frozenset({429, 502, 503, 504})
 """Answers after which the same request is sent again: it is not at fault, and predicting changes nothing."""
@@ -201,14 +201,16 @@ def _body(part: Sequence[_Sent], rest: str) -> tuple[bytes, str]:
 def _parts(patients: Iterable[PatientRecord | Mapping[str, Any]]) -> Iterator[list[_Sent]]:
     """Patients, as many together as one request takes."""
     part: list[_Sent] = []
-    size = 0
+    size = n_packed = 0
     for patient in patients:
         one = _sent(patient)
-        if part and (len(part) == MOST_PATIENTS or size + one.n_bytes > MOST_BYTES):
+        full = len(part) == MOST_PATIENTS or size + one.n_bytes > MOST_BYTES or n_packed + len(one.packed) > MAX_SAMPLES
+        if part and full:
             yield part
-            part, size = [], 0
+            part, size, n_packed = [], 0, 0
         part.append(one)
         size += one.n_bytes
+        n_packed += len(one.packed)
     if part:
         yield part
 

@@ -1,10 +1,11 @@
-"""What `/metrics` tells beside BentoML's own numbers: how requests ended, and what was unusual about patients.
+"""What `/metrics` tells: how requests ended, and what was unusual about patients.
 
 Labels are names of paths, of models and of features; no value of any patient.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 import time
@@ -75,6 +76,19 @@ class Counts:
         while True:
             time.sleep(TELL_SECONDS)
             self.tell()
+
+
+def exposition() -> tuple[bytes, str]:
+    """What all workers have counted, and its media type."""
+    from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+    from prometheus_client.multiprocess import MultiProcessCollector
+
+    counts().tell()
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return generate_latest(REGISTRY), CONTENT_TYPE_LATEST
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry), CONTENT_TYPE_LATEST
 
 
 @cache

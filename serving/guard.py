@@ -33,6 +33,11 @@ MAX_REQUESTS = 64
 """With a body, at a time, of one worker."""
 
 
+def media_type_of(headers: Headers) -> str:
+    """Without parameters, in lower case; JSON where none is given."""
+    return headers.get("content-type", JSON).split(";")[0].strip().lower()
+
+
 def refusal(status: int, fault: Fault) -> Response:
     """A fault as problem details (RFC 9457)."""
     detail = fault.rule if fault.field is None else f"{fault.field}: {fault.rule}"
@@ -102,7 +107,7 @@ class Guard:
             await self.app(scope, _replay(body, receive), send)
 
     def _refused_by_headers(self, path: str, headers: Headers) -> Response | None:
-        media_type = headers.get("content-type", JSON).split(";")[0].strip().lower()
+        media_type = media_type_of(headers)
         taken = (JSON, self.types[path]) if path in self.types else (JSON,)
         if media_type not in taken:
             return refusal(415, Fault(field="content-type", rule=f"must be {' or '.join(taken)}"))

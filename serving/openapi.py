@@ -27,7 +27,8 @@ _REFUSALS = {
     "413": "The body is too large",
     "415": "The body has another media type, or is compressed",
     "429": "Too many requests; wait as Retry-After says",
-    "503": "No model is ready",
+    "500": "The answer failed; the server's log says where",
+    "503": "No model is ready, or the audit log cannot be written",
 }
 _PACKED = (
     "For many cells: a safetensors file whose metadata holds the request and headers of samples, and whose tensors are "
@@ -181,7 +182,9 @@ def _schema() -> Json:
 
 def _score_list() -> Json:
     summary = "The published scores and grades"
-    return {"summary": summary, "responses": {"200": {"description": summary, "content": _content("ScoreList")}}}
+    refusals = {code: body for code, body in _get_refusals().items() if code != "503"}  # scores need no model
+    answer = {"description": summary, "content": _content("ScoreList")}
+    return {"summary": summary, "responses": {"200": answer, **refusals}}
 
 
 def _scores() -> Json:

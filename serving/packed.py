@@ -24,15 +24,19 @@ from safetensors.numpy import save
 from features.cells.bag import UNLABELLED, CellBag
 from features.errors import InputError
 from features.patients import TextArray
-from features.records import CloneRecord, PackedSample, texts
+from features.records import MAX_LABEL, CloneRecord, PackedSample, texts
 from features.schema import Frozen
 from serving.messages import PredictRequest
 from serving.refusals import TooLargeError, parse, refused
 
 JSON, PACKED = "application/json", "application/x-safetensors"
 """Media types of a plain body, and of such a one."""
+Tensor = tuple[str, NDArray[Any]]
+"""Name of the type, and numbers."""
 MAX_SAMPLES, MAX_CELLS = 1_000, 1_000_000
 """Of one request."""
+EXACT = 2**53
+"""Up to here every whole number is a number of double precision."""
 INTEGERS = {"U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4", "U64": "<u8", "I64": "<i8"}
 NUMBERS = INTEGERS | {"F16": "<f2", "F32": "<f4", "F64": "<f8"}
 """Types of tensors that are taken, as numpy names them."""
@@ -48,7 +52,7 @@ class PackedHeader(Frozen):
     material: str
     day: float
     genes: Annotated[tuple[str, ...], Field(min_length=1)]
-    cell_types: tuple[str, ...] | None = None
+    cell_types: tuple[Annotated[str, Field(max_length=MAX_LABEL)], ...] | None = None
     """Names of the labels; null where cells carry none."""
     clones: tuple[CloneRecord, ...] = ()
 
@@ -65,11 +69,7 @@ def parse_packed(body: bytes) -> PredictRequest:
     """
     tensors, metadata = _tensors(body)
     request = parse(metadata.get("request", "").encode())
-    try:
-        headers = HEADERS.validate_json(metadata.get("samples", "[]"), strict=True)
-    except ValidationError as error:
-        fault = refused(error, _KNOWN)
-        raise InputError(f"samples{fault.field if fault.field.startswith('[') else ''}", fault.rule) from None
+    headers = _headers(metadata.get("samples", "[]"))
     if sum(len(numbers) for name, (_, numbers) in tensors.items() if name.endswith(".indptr")) > MAX_CELLS + len(
         headers
     ):
@@ -78,8 +78,9 @@ def parse_packed(body: bytes) -> PredictRequest:
     for i, header in enumerate(headers):
         if header.patient >= len(request.patients):
             raise InputError(f"samples[{i}].patient", f"must be a position among the {len(request.patients)} patients")
-        cells = _cells(tensors, i, header)
-        of_patient.setdefault(header.patient, []).append(_sample(header, cells, f"samples[{i}]"))
+        own = of_patient.setdefault(header.patient, [])
+        number = len(request.patients[header.patient].samples) + len(own)
+        own.append(_sample(tensors, i, header, f"patients[{header.patient}].samples[{number}]"))
     if tensors:
         raise InputError("tensors", "holds one that no sample has; sample 0 has 0.indptr, 0.indices, 0.values")
     patients = tuple(
@@ -87,6 +88,16 @@ def parse_packed(body: bytes) -> PredictRequest:
         for i, record in enumerate(request.patients)
     )
     return request.model_copy(update={"patients": patients})
+
+
+def _headers(text: str) -> tuple[PackedHeader, ...]:
+    try:
+        return HEADERS.validate_json(text, strict=True)
+    except ValidationError as error:
+        if any(fault["type"] == "too_long" and not fault["loc"] for fault in error.errors(include_input=False)):
+            raise TooLargeError("samples", f"may hold at most {MAX_SAMPLES:,} in one request; send several") from None
+        fault = refused(error, _KNOWN)
+        raise InputError(f"samples{fault.field if fault.field.startswith('[') else ''}", fault.rule) from None
 
 
 def pack(request: str, samples: Sequence[tuple[Mapping[str, Any], CellBag]]) -> bytes:
@@ -113,12 +124,12 @@ def _narrow(array: NDArray[Any]) -> NDArray[Any]:
     """The same numbers in the smallest type that holds them."""
     if not len(array):
         return np.zeros(0, np.uint8)
-    if (array != np.floor(array)).any() or array.min() < 0:
+    if not np.isfinite(array).all() or (array != np.floor(array)).any() or array.min() < 0 or array.max() > EXACT:
         return array.astype(np.float64)
     return array.astype(np.min_scalar_type(int(array.max())))
 
 
-def _tensors(body: bytes) -> tuple[dict[str, tuple[str, NDArray[Any]]], Mapping[str, str]]:
+def _tensors(body: bytes) -> tuple[dict[str, Tensor], Mapping[str, str]]:
     """Tensors by name with the name of their type, and the metadata."""
     rule = "must be a safetensors file with the request in its metadata"
     try:
@@ -126,7 +137,7 @@ def _tensors(body: bytes) -> tuple[dict[str, tuple[str, NDArray[Any]]], Mapping[
     except (SafetensorError, ValueError) as error:
         raise InputError("body", rule) from error
     header = json.loads(body[8 : 8 + int.from_bytes(body[:8], "little")])
-    metadata = cast("dict[str, str]", header.get("__metadata__", {}))
+    metadata = cast("dict[str, str]", header.get("__metadata__") or {})
     if "request" not in metadata:
         raise InputError("body", rule)
     tensors = {}
@@ -137,41 +148,38 @@ def _tensors(body: bytes) -> tuple[dict[str, tuple[str, NDArray[Any]]], Mapping[
     return tensors, metadata
 
 
-def _cells(tensors: dict[str, tuple[str, NDArray[Any]]], i: int, header: PackedHeader) -> CellBag:
-    """Take the tensors of one sample out of those that are there."""
-    indptr, indices = (_taken(tensors, i, name).astype(np.int64) for name in ("indptr", "indices"))
-    values = _taken(tensors, i, "values", whole=False).astype(np.float64)
+def _sample(tensors: dict[str, Tensor], i: int, header: PackedHeader, field: str) -> PackedSample:
+    """Take the tensors of sample i out of those that are there."""
+    indptr, indices = (_taken(tensors, i, name, field).astype(np.int64) for name in ("indptr", "indices"))
+    values = _taken(tensors, i, "values", field, whole=False).astype(np.float64)
     if len(indptr) < 2:
-        raise InputError(f"{i}.indptr", "holds one number more than there are cells, of which there must be one")
+        raise InputError(f"{field}.indptr", "holds one number more than there are cells, of which there must be one")
     if not np.isfinite(values).all():
-        raise InputError(f"{i}.values", "must be finite numbers")
-    return CellBag(header.genes, indptr, indices, values, _labels(tensors, i, header, len(indptr) - 1))
-
-
-def _labels(tensors: dict[str, tuple[str, NDArray[Any]]], i: int, header: PackedHeader, n_cells: int) -> TextArray:
-    if header.cell_types is None:
-        return texts((UNLABELLED,) * n_cells)
-    codes = _taken(tensors, i, LABELS).astype(np.int64)
-    if len(codes) != n_cells:
-        raise InputError(f"{i}.{LABELS}", f"must be one for each of the {n_cells} cells")
-    if codes.min() < 0 or codes.max() >= len(header.cell_types):
-        raise InputError(f"{i}.{LABELS}", f"must be positions in samples[{i}].cell_types")
-    return texts(header.cell_types)[codes]
-
-
-def _taken(tensors: dict[str, tuple[str, NDArray[Any]]], i: int, name: str, *, whole: bool = True) -> NDArray[Any]:
-    if f"{i}.{name}" not in tensors:
-        raise InputError(f"{i}.{name}", "is required: a tensor of this name")
-    kind, tensor = tensors.pop(f"{i}.{name}")
-    if whole and kind not in INTEGERS:
-        raise InputError(f"{i}.{name}", f"must be whole numbers: a tensor of {', '.join(INTEGERS)}")
-    return tensor
-
-
-def _sample(header: PackedHeader, cells: CellBag, field: str) -> PackedSample:
+        raise InputError(f"{field}.values", "must be finite numbers")
+    labels = texts((UNLABELLED,) * (len(indptr) - 1))
+    if header.cell_types is not None:
+        labels = _labels(_taken(tensors, i, LABELS, field), header.cell_types, len(labels), f"{field}.{LABELS}")
+    cells = CellBag(header.genes, indptr, indices, values, labels)
     try:
-        return PackedSample(
-            material=header.material, day=header.day, genes=header.genes, clones=header.clones, cells=cells
-        )
+        known = header.model_dump(include={"material", "day", "genes", "clones"})
+        return PackedSample(**known, cells=cells)
     except ValidationError as error:
         raise InputError(f"{field}.clones", refused(error, _KNOWN).rule) from None
+
+
+def _labels(codes: NDArray[Any], names: tuple[str, ...], n_cells: int, field: str) -> TextArray:
+    if len(codes) != n_cells:
+        raise InputError(field, f"must be one for each of the {n_cells} cells")
+    place = codes.astype(np.int64)
+    if place.min() < 0 or place.max() >= len(names):
+        raise InputError(field, "must be positions in the sample's cell_types")
+    return texts(names)[place]
+
+
+def _taken(tensors: dict[str, Tensor], i: int, name: str, field: str, *, whole: bool = True) -> NDArray[Any]:
+    if f"{i}.{name}" not in tensors:
+        raise InputError(f"{field}.{name}", f"is required: a tensor of the name {i}.{name}")
+    kind, tensor = tensors.pop(f"{i}.{name}")
+    if whole and kind not in INTEGERS:
+        raise InputError(f"{field}.{name}", f"must be whole numbers: a tensor of {', '.join(INTEGERS)}")
+    return tensor

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from itertools import islice
 
 from features.encoder import Encoded
-from features.errors import InputError
 from serving.answer import answer
 from serving.batching import Together
 from serving.counts import counts
@@ -36,7 +35,7 @@ class Predicting:
 
     def __init__(self, use: Use | None) -> None:
         self._use = use
-        self._together = Together(self._answer_all, _kind, InputError)
+        self._together = Together(self._answer_all, _kind)
 
     def __call__(self, artifact: Artifact, version: str, request: PredictRequest) -> PredictAnswer:
         """Predict for every patient of a request; see `serving.answer.answer`."""
@@ -61,15 +60,14 @@ class Predicting:
         ]
 
     def _answer(self, artifact: Artifact, version: str, request: PredictRequest) -> PredictAnswer:
+        seen: list[tuple[Encoded, CumulativeIncidence]] = []
+        given = answer(artifact, version, request, lambda *block: seen.append(block))
+        counts().predicted(given)
         reference, last = artifact.manifest.reference, artifact.manifest.endpoint.horizons_days[-1]
-
-        def seen(encoded: Encoded, incidence: CumulativeIncidence) -> None:
-            if self._use is not None and reference is not None:
+        if self._use is not None and reference is not None:  # only what was answered, and not what was refused in part
+            for encoded, incidence in seen:
                 asked = incidence.times_days[-1] == last
                 self._use.add(version, reference, encoded.values, incidence.values[:, :, -1] if asked else None)
-
-        given = answer(artifact, version, request, seen)
-        counts().predicted(given)
         return given
 
 

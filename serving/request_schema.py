@@ -23,6 +23,9 @@ def request_schema(card: ModelCard, variables: Mapping[str, Variable]) -> Json:
     parts = schema["$defs"]
     patient = parts["PatientRecord"]["properties"]
     patient["landmark_day"] |= {"minimum": card.landmark_days[0], "maximum": card.landmark_days[-1]}
+    if not card.landmark_days[0] <= 0 <= card.landmark_days[-1]:  # then its default is refused
+        del patient["landmark_day"]["default"]
+        parts["PatientRecord"]["required"] = ["landmark_day"]
     patient["baseline"] = {
         "type": "object",
         "description": patient["baseline"].get("description", ""),
@@ -31,14 +34,17 @@ def request_schema(card: ModelCard, variables: Mapping[str, Variable]) -> Json:
         },
         "additionalProperties": False,
     }
-    parts["MeasurementRecord"]["properties"]["variable"]["enum"] = [
-        v.name for v in card.variables if "measurements" in v.given_as
-    ]
-    parts["EventRecord"]["properties"]["event"]["enum"] = list(card.events)
-    if card.cells is None:
-        patient["samples"] |= {"maxItems": 0}
-    else:
-        parts["SampleRecord"]["properties"]["material"]["enum"] = list(card.cells.materials)
+    measured = [v.name for v in card.variables if "measurements" in v.given_as]
+    materials = () if card.cells is None else card.cells.materials
+    known = {
+        "measurements": ("MeasurementRecord", "variable", measured),
+        "events": ("EventRecord", "event", card.events),
+    }
+    for place, (record, key, names) in (known | {"samples": ("SampleRecord", "material", materials)}).items():
+        if names:
+            parts[record]["properties"][key]["enum"] = list(names)
+        else:
+            patient[place] |= {"maxItems": 0}
     last = card.horizons_days[-1]
     for choice in schema["properties"]["horizons_days"]["anyOf"]:
         if choice.get("type") == "array":

@@ -1,7 +1,8 @@
 """The model in use: what came and what was answered, counted by day in the bins of the training reference.
 
 Counts of a worker's day are written to a file of its own, ``FOLDER/MODEL/DAY-WORKER.json``, once a minute and at the
-end, beside and renamed: no value of any patient, and no row. `sequela drift` adds the files up and judges them.
+end, beside and renamed: no value of any patient. A day with one patient holds that patient's tenths, so files are ours
+alone. `sequela drift` adds the files up and judges them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 import re
 import threading
 import time
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from secrets import token_hex
 
@@ -83,8 +84,8 @@ class Use:
             inputs: (rows, columns), as the reference's inputs; NaN where not known.
             risks: (rows, causes), by the last horizon; None where it was not asked for.
         """
-        key = (model, datetime.now(UTC).date())
         with self._lock:
+            key = (model, datetime.now(UTC).date())
             if key not in self._days:
                 self._days[key] = _Day(model, key[1], reference)
             self._days[key].inputs.add(inputs)
@@ -93,21 +94,25 @@ class Use:
             self._changed.add(key)
 
     def write(self) -> None:
-        """Write what has changed; days that are over are then forgotten here."""
+        """Write what has changed; days that are over and written are then forgotten here."""
         with self._lock:
-            days = [self._days[key].counts() for key in self._changed]
+            changed = {key: self._days[key].counts() for key in self._changed}
             self._changed.clear()
-            today = datetime.now(UTC).date()
-            self._days = {key: day for key, day in self._days.items() if key[1] >= today}
-        for day in days:
+        for key, day in changed.items():
             path = self.folder / re.sub(r"[^a-z0-9.]+", "-", day.model) / f"{day.day}-{self._worker}.json"
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 beside = path.with_suffix(".part")
+                beside.touch(mode=0o600)
                 beside.write_text(day.model_dump_json(), encoding="utf-8")
                 beside.replace(path)
             except OSError as error:
                 logger.error("%s: the counts of use cannot be written (%s)", self.folder, error.strerror or error)
+                with self._lock:
+                    self._changed.add(key)
+        with self._lock:
+            yesterday = datetime.now(UTC).date() - timedelta(days=1)  # a clock may be put back over midnight
+            self._days = {key: day for key, day in self._days.items() if key[1] >= yesterday or key in self._changed}
 
     def _write_for_ever(self) -> None:
         while True:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from experiments.drift import Judgement
 
 
 class Length(StrEnum):
@@ -50,9 +54,7 @@ def drift(
         write_drift_page(out, judged)
     last = max(one.first for one in judged)
     if as_json:
-        typer.echo(
-            json.dumps([asdict(one) | {"first": f"{one.first}", "alert": one.alert} for one in judged], indent=1)
-        )
+        typer.echo(json.dumps([_plain(one) for one in judged], indent=1, allow_nan=False))
     else:
         for w in windows:
             alerts = [one for one in judged if one.alert and (one.model, one.first) == (w.model, w.first)]
@@ -63,10 +65,15 @@ def drift(
         raise typer.Exit(1)
 
 
-def _said(one: object) -> str:
-    from experiments.drift import Judgement
+def _plain(one: Judgement) -> dict[str, object]:
+    """As JSON has it: what is not known is null."""
+    known = {
+        key: None if isinstance(value, float) and math.isnan(value) else value for key, value in asdict(one).items()
+    }
+    return known | {"first": f"{one.first}", "alert": one.alert}
 
-    assert isinstance(one, Judgement)  # noqa: S101  for the type checker
+
+def _said(one: Judgement) -> str:
     name = f"risk of {one.name}" if one.what == "risk" else one.name
     parts = []
     if one.shifted:

@@ -26,7 +26,7 @@ LARGE_INDEX = 0.2
 LARGE_SHARE = 0.1
 """Of missing values: an absolute difference."""
 FEWEST = 20
-"""Patients of a window that are judged."""
+"""Patients of a window that is judged, and known values of a variable whose spread is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +109,8 @@ def _pairs(window: Window, reference: Reference) -> Iterator[tuple[Literal["inpu
 
 
 def _p_spread(expected: Spread, found: Spread) -> float:
+    if sum(found.counts) < FEWEST:  # χ² with fewer finds what is chance
+        return float("nan")
     table = np.array([expected.counts, found.counts])
     table = table[:, table.sum(axis=0) > 0]
     if table.shape[1] < 2 or not table.sum(axis=1).all():

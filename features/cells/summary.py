@@ -225,7 +225,10 @@ def summarise(bag: CellBag, *, counts: bool, numbers: Mapping[str, float] | None
         raise SequelaError(msg)
     cell = np.repeat(np.arange(len(bag)), np.diff(bag.indptr))
     values = bag.values * _scale(bag, cell)[cell] if counts else bag.values
-    cell_types, type_of_cell = np.unique(bag.cell_type.astype(str), return_inverse=True)
+    labels = list(map(str, bag.cell_type))  # an array of texts would be as wide as the longest
+    cell_types = sorted(set(labels))
+    place = {label: i for i, label in enumerate(cell_types)}
+    type_of_cell = np.fromiter((place[label] for label in labels), dtype=np.int64, count=len(labels))
     n_types, n_genes = len(cell_types), len(bag.genes)
     flat = type_of_cell[cell] * n_genes + bag.indices
 
@@ -233,7 +236,7 @@ def summarise(bag: CellBag, *, counts: bool, numbers: Mapping[str, float] | None
         return _sums(flat, weights, n_types * n_genes).reshape(n_types, n_genes)
 
     return CellSummary(
-        tuple(map(str, cell_types)),
+        tuple(cell_types),
         bag.genes,
         np.array([0, n_types]),
         np.arange(n_types),

@@ -56,6 +56,15 @@ def test_planted_drift_is_found_by_name_and_false_alarms_are_rare() -> None:
     assert false <= 1, "at a level of 0.01 for all variables of a window"
 
 
+def test_a_few_known_values_of_many_patients_are_no_shift() -> None:
+    learnt = Reference.of({"rare": np.repeat([0.0, 5.0], [95, 5])}, {"infection": np.linspace(0, 1, 100)})
+    come = np.full(100, np.nan)
+    come[:2] = 5.0
+    spread = Spread.of(come, learnt.inputs["rare"].edges)
+    (found,) = judge(Window("m", DAY, 100, {"rare": spread}, {}), learnt)
+    assert not found.shifted
+
+
 def test_small_windows_are_not_judged() -> None:
     rng = np.random.default_rng(4)
     learnt = reference(rng)

@@ -64,6 +64,13 @@ def test_a_patient_is_a_keyed_hash_that_its_keeper_can_compute(tmp_path: Path) -
     assert {tuple(entry["patients"]) for entry in entries(tmp_path)} == {tuple(entry["patients"])}
 
 
+@pytest.mark.parametrize("content", [b"", b"f" * 63, b"f" * 64 + b"\n"])
+def test_a_key_that_is_none_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "audit.jsonl.key").write_bytes(content)
+    with pytest.raises(SequelaError, match=r"audit\.jsonl\.key: is no key of an audit log"):
+        AuditLog(tmp_path / "audit.jsonl")
+
+
 def test_a_place_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SequelaError, match=r"gone/audit\.jsonl: cannot be written"):
         AuditLog(tmp_path / "gone" / "audit.jsonl")
@@ -94,6 +101,9 @@ def test_the_service_keeps_who_asked_for_whom(guarded: Any, tag: str) -> None:
         unknown = client.post("/v1/predict", json={"patients": [{}]}, headers={"x-request-id": "<script>"})
         time.sleep(2)  # counters are told once a second
         metrics = client.get("/metrics", headers=asked).text
+        client.get("/v1/patients/Jane-Doe")
+        after = client.get("/metrics", headers=asked).text
+    assert "Jane" not in after, "a path is no label"
     assert (fine.status_code, made.status_code, faulty.status_code, unknown.status_code) == (200, 200, 400, 401)
     assert fine.headers["x-request-id"] == "from-the-ward.7"
     assert unknown.headers["x-request-id"] != "<script>"

@@ -25,7 +25,7 @@ def test_everyone_gets_their_own_and_few_calls_serve_many() -> None:
         assert len({number % 3 for number in numbers}) == 1, "of one kind"
         return [2 * number for number in numbers]
 
-    together = Together(double, lambda number: number % 3, OddError)
+    together = Together(double, lambda number: number % 3)
     with ThreadPoolExecutor(16) as pool:
         assert list(pool.map(together.ask, range(300))) == [2 * number for number in range(300)]
     assert sum(sizes) == 300
@@ -41,7 +41,7 @@ def test_a_fault_is_its_own_and_costs_the_others_nothing() -> None:
             raise OddError(str(odd[0]))
         return list(numbers)
 
-    together = Together(answer, lambda number: 0, OddError)
+    together = Together(answer, lambda number: 0)
 
     def ask(number: int) -> object:
         try:
@@ -54,6 +54,37 @@ def test_a_fault_is_its_own_and_costs_the_others_nothing() -> None:
     assert found == [str(number) if number % 2 else number for number in range(100)]
 
 
+def test_what_breaks_off_the_one_who_leads_leaves_nobody_waiting() -> None:
+    gate = threading.Event()
+
+    def broken(numbers: Sequence[int]) -> list[int]:
+        gate.wait(5)
+        if 1 in numbers:
+            raise KeyboardInterrupt
+        return list(numbers)
+
+    together = Together(broken, lambda number: 0)
+    ended: list[object] = []
+
+    def ask(number: int) -> None:
+        try:
+            ended.append(together.ask(number))
+        except BaseException as error:  # noqa: BLE001
+            ended.append(type(error))
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in (0, 1, 2, 3)]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.1)
+    gate.set()
+    for thread in threads:
+        thread.join(10)
+        assert not thread.is_alive()
+    assert len(ended) == 4
+    assert KeyboardInterrupt in ended
+    assert together.ask(7) == 7
+
+
 def test_a_failure_of_ours_reaches_all_of_the_batch_and_nobody_waits_for_ever() -> None:
     begun = threading.Event()
 
@@ -61,7 +92,7 @@ def test_a_failure_of_ours_reaches_all_of_the_batch_and_nobody_waits_for_ever() 
         begun.wait(5)
         raise ZeroDivisionError
 
-    together = Together(fail, lambda number: 0, OddError)
+    together = Together(fail, lambda number: 0)
     with ThreadPoolExecutor(4) as pool:
         asked = [pool.submit(together.ask, number) for number in range(4)]
         begun.set()
@@ -79,7 +110,7 @@ def test_more_than_are_taken_at_a_time_wait_for_the_next() -> None:
         sizes.append(len(numbers))
         return list(numbers)
 
-    together = Together(answer, lambda number: 0, OddError)
+    together = Together(answer, lambda number: 0)
     with ThreadPoolExecutor(MOST + 20) as pool:
         asked = [pool.submit(together.ask, number) for number in range(MOST + 20)]
         time.sleep(0.3)

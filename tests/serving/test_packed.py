@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from safetensors.numpy import save
+from safetensors.numpy import load, save
 
 from features.cells.bag import UNLABELLED, CellBag
 from features.errors import InputError
 from serving.answer import answer
 from serving.messages import PredictRequest
-from serving.packed import MAX_CELLS, pack, parse_packed
+from serving.packed import MAX_CELLS, MAX_SAMPLES, pack, parse_packed
 from serving.refusals import TooLargeError
 from training.artifact import Artifact
 
@@ -94,23 +94,46 @@ FAULTS: dict[str, tuple[Callable[[], bytes], str]] = {
     "text": (lambda: b"PK\x03\x04" * 20, "body: must be a safetensors file"),
     "a header beyond the body": (lambda: (2**40).to_bytes(8, "little") + b"{}", "body: must be a safetensors file"),
     "no request": (lambda: save({"a": np.zeros(1)}), "body: must be a safetensors file with the request"),
+    "no metadata": (
+        lambda: (22).to_bytes(8, "little") + b'{"__metadata__": null} ',
+        "body: must be a safetensors file",
+    ),
+    "a long label": (
+        lambda: body(header={"cell_types": ["x" * 201]}),
+        r"samples\[0\]\.cell_types\[0\]: must have at most 200",
+    ),
     "no JSON": (lambda: body(request="{"), "body: must be JSON"),
     "no patients": (lambda: body(request="{}"), "patients: is required"),
     "samples are no list": (lambda: save({}, {"request": '{"patients": [{}]}', "samples": "{}"}), "samples: must be"),
     "unknown field": (lambda: body(header={"gens": []}), r"samples\[0\]\.gens: is not a field .* mean genes\?"),
     "no such patient": (lambda: body(header={"patient": 1}), r"samples\[0\]\.patient: must be a position among the 1 "),
-    "a missing tensor": (lambda: body({"0.indices": None}), r"0\.indices: is required"),
+    "a missing tensor": (lambda: body({"0.indices": None}), r"patients\[0\]\.samples\[0\]\.indices: is required"),
     "a tensor too many": (lambda: body({"1.values": np.zeros(1)}), "tensors: holds one that no sample has"),
     "a matrix": (lambda: body({"0.values": np.zeros((1, 2))}), "tensors: must be vectors"),
-    "broken positions": (lambda: body({"0.indices": np.zeros(2, "f4")}), r"0\.indices: must be whole numbers"),
+    "broken positions": (
+        lambda: body({"0.indices": np.zeros(2, "f4")}),
+        r"patients\[0\]\.samples\[0\]\.indices: must be whole numbers",
+    ),
     "another type": (lambda: body({"0.values": np.zeros(2, "?")}), "tensors: must be vectors of U8"),
-    "no number": (lambda: body({"0.values": np.array([1, np.nan])}), r"0\.values: must be finite"),
-    "no cell": (lambda: body({"0.indptr": np.zeros(1, "u1")}), r"0\.indptr: holds one number more"),
-    "too few labels": (lambda: body({"0.cell_types": np.zeros(1, "u1")}), r"0\.cell_types: must be one for each"),
-    "no such label": (lambda: body({"0.cell_types": np.ones(2, "u1")}), r"0\.cell_types: must be positions in"),
+    "no number": (
+        lambda: body({"0.values": np.array([1, np.nan])}),
+        r"patients\[0\]\.samples\[0\]\.values: must be finite",
+    ),
+    "no cell": (
+        lambda: body({"0.indptr": np.zeros(1, "u1")}),
+        r"patients\[0\]\.samples\[0\]\.indptr: holds one number more",
+    ),
+    "too few labels": (
+        lambda: body({"0.cell_types": np.zeros(1, "u1")}),
+        r"patients\[0\]\.samples\[0\]\.cell_types: must be one for each",
+    ),
+    "no such label": (
+        lambda: body({"0.cell_types": np.ones(2, "u1")}),
+        r"patients\[0\]\.samples\[0\]\.cell_types: must be positions in the sample",
+    ),
     "a clone twice": (
         lambda: body(header={"clones": [{"locus": "tcr", "clone": "c", "abundance": 1.0}] * 2}),
-        r"samples\[0\]\.clones: ",
+        r"patients\[0\]\.samples\[0\]\.clones: ",
     ),
 }
 
@@ -124,6 +147,27 @@ def test_faults_name_their_place(made: Callable[[], bytes], said: str) -> None:
 def test_more_cells_than_are_held_at_once_are_refused_before_they_are_unpacked() -> None:
     with pytest.raises(TooLargeError, match="at most 1,000,000 cells"):
         parse_packed(body({"0.indptr": np.zeros(MAX_CELLS + 2, "u1")}))
+
+
+def test_more_samples_than_are_taken_at_once_are_refused_as_too_many() -> None:
+    headers = json.dumps([HEADER] * (MAX_SAMPLES + 1))
+    with pytest.raises(TooLargeError, match=r"^samples: may hold at most 1,000"):
+        parse_packed(save({}, {"request": '{"patients": [{}]}', "samples": headers}))
+
+
+def test_a_patient_whose_samples_would_not_fit_in_memory_is_refused(artifact: Artifact) -> None:
+    genes = [f"N{i}" for i in range(2_000)]
+    sample = {"material": "blood", "day": 0, "genes": genes, "indptr": [0, 1], "indices": [0], "values": [1.0]}
+    many = [sample | {"cell_types": [f"t{i}"]} for i in range(100)]
+    with pytest.raises(TooLargeError, match=r"^patients\[0\]\.samples: may make at most 16,000,000 sums"):
+        answer(artifact, "v", PredictRequest.model_validate({"patients": [{"samples": many}]}))
+
+
+@pytest.mark.parametrize("values", [[np.inf, 1.0], [2.0**70, 1.0], [-1.0, 1.0], [0.5, 1.0]])
+def test_what_no_small_type_holds_is_packed_as_it_is(values: list[float]) -> None:
+    bag = CellBag(("a", "b"), np.array([0, 2]), np.array([0, 1]), np.array(values), np.array(["T"], dtype=object))
+    body = pack('{"patients": [{}]}', [({"patient": 0, "material": "blood", "day": 0.0, "clones": []}, bag)])
+    assert load(body)["0.values"].tolist() == values
 
 
 @given(st.binary(max_size=200), st.integers(0, 10_000), st.integers(0, 255))
@@ -144,6 +188,7 @@ def test_the_service_takes_packed_bodies(server: Any, cohort: Any, path: str) ->
     with server.client() as client:
         plain = client.post(path, json={"patients": records})
         same = client.post(path, content=packed(records), headers={"content-type": "application/x-safetensors"})
+        shouted = client.post(path, content=body(), headers={"content-type": "Application/X-SafeTensors; v=1"})
         refused = client.post(path, content=body(), headers={"content-type": "application/x-safetensors"})
         elsewhere = client.post(
             "/v1/scores", content=packed(records), headers={"content-type": "application/x-safetensors"}
@@ -152,4 +197,5 @@ def test_the_service_takes_packed_bodies(server: Any, cohort: Any, path: str) ->
     if path == "/v1/explain":
         assert same.json() == plain.json()
     assert (refused.status_code, refused.json()["field"]) == (400, "patients[0].samples[0].genes")
+    assert shouted.json() == refused.json()
     assert elsewhere.status_code == 415
