@@ -17,7 +17,6 @@ import pytest
 from custom_package import KIND, install, path_without_it
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from preloaded import SEQUELA
 
 from experiments.cli.reproduce import sentence
 from experiments.comparing.leaderboard import leaderboards
@@ -227,7 +226,8 @@ def test_a_custom_model_goes_the_whole_way_on_the_command_line(
     environment = {**os.environ, "PYTHONPATH": path, "SEQUELA_HOME": str(home.folder)}
 
     def sequela(*words: str | Path) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([SEQUELA, *map(str, words)], env=environment, capture_output=True, text=True, check=False)
+        script = Path(sys.executable).parent / "sequela"  # only a new process finds another package
+        return subprocess.run([script, *map(str, words)], env=environment, capture_output=True, text=True, check=False)
 
     run = tmp_path / "mine.yaml"
     assert sequela("init", run, "--model", KIND, "--cohort", cohort).returncode == 0

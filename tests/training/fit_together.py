@@ -13,8 +13,10 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from small_models import MODELS
+
 from features.config import FeatureConfig
-from tests.training.conftest import CARD, MODELS, make_outcomes, make_ward
+from tests.training.conftest import CARD, make_outcomes, make_ward
 from training.config import TrainerConfig
 from training.fit import fit_risk_model
 from training.processes import leave, rank

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from small_models import MODELS, TINY
 
 from features.config import FeatureConfig
 from features.errors import SequelaError
 from features.outcomes import Outcomes
 from features.patients import Patients
-from tests.training.conftest import CARD, MODELS, TINY, make_outcomes, make_ward
+from tests.training.conftest import CARD, make_outcomes, make_ward
 from training.batches import RowBatches
 from training.checkpoints import Checkpoint
 from training.config import MixtureConfig, ModelConfig, TrainerConfig
