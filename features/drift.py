@@ -30,6 +30,12 @@ class Spread(Frozen):
     missing: int
     """Values that are not known."""
 
+    @property
+    def shares(self) -> FloatArray:
+        """(edges + 1,): of known values in each bin; NaN where none is known."""
+        n_known = sum(self.counts)
+        return np.array(self.counts) / n_known if n_known else np.full(len(self.counts), np.nan)
+
     @classmethod
     def of(cls, values: FloatArray, edges: Sequence[float] | None = None) -> Spread:
         """Of values (rows,), NaN where not known.
@@ -106,11 +112,13 @@ def stability_index(expected: Spread, found: Spread) -> float:
     Customarily below 0.1 nothing, above 0.25 a shift; between equal distributions it is about χ² (bins − 1) times
     1/n + 1/m (Yurdakul & Naranjo, J Risk Model Validation 2020;14(3)).
     """
-    e, f = (np.array(spread.counts, dtype=float) for spread in (expected, found))
-    if not e.sum() or not f.sum():
-        return float("nan")
-    e, f = (np.maximum(counts / counts.sum(), SMALLEST_SHARE) for counts in (e, f))
+    e, f = (np.maximum(spread.shares, SMALLEST_SHARE) for spread in (expected, found))
     return float(((f - e) * np.log(f / e)).sum())
+
+
+def largest_difference(expected: Spread, found: Spread) -> float:
+    """Max |F − G| of the distribution functions at the bounds of bins; NaN where either has no value."""
+    return float(np.abs(np.cumsum(expected.shares) - np.cumsum(found.shares)).max())
 
 
 def _rounded(values: NDArray[np.float64]) -> tuple[float, ...]:

@@ -98,7 +98,7 @@ class Client:
         Raises:
             ServiceError: A patient is refused, by its number in the whole list; or the service does not answer.
         """
-        rest = "" if horizons_days is None else f', "horizons_days": {json.dumps(list(horizons_days))}'
+        rest = _and_horizons(horizons_days)
         first = 0
         for part in _parts(patients):
             yield from self._predict(part, rest, first)
@@ -115,7 +115,7 @@ class Client:
         Raises:
             ServiceError: The service refuses, or does not answer.
         """
-        rest = "" if horizons_days is None else f', "horizons_days": {json.dumps(list(horizons_days))}'
+        rest = _and_horizons(horizons_days)
         body, media_type = _body([_sent(patient) for patient in patients], rest)
         return ExplainAnswer.model_validate_json(self._ask("/v1/explain", body, media_type))
 
@@ -196,6 +196,11 @@ def _body(part: Sequence[_Sent], rest: str) -> tuple[bytes, str]:
     request = f'{{"patients": [{", ".join(one.text for one in part)}]{rest}}}'
     packed = [({"patient": i, **header}, bag) for i, one in enumerate(part) for header, bag in one.packed]
     return (pack(request, packed), PACKED) if packed else (request.encode(), JSON)
+
+
+def _and_horizons(horizons_days: Sequence[float] | None) -> str:
+    """What follows the patients in a request."""
+    return "" if horizons_days is None else f', "horizons_days": {json.dumps(list(horizons_days))}'
 
 
 def _parts(patients: Iterable[PatientRecord | Mapping[str, Any]]) -> Iterator[list[_Sent]]:

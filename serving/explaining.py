@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from features.errors import SequelaError
-from features.patients import Patients
+from features.patients import FloatArray, Patients
 from features.records import PatientRecord
 from serving.answer import checked, floats, known_patients, served_model
 from serving.messages import MAX_EXPLAINED, ExplainAnswer, Explanation, PredictRequest
@@ -43,21 +43,19 @@ def _explanation(artifact: Artifact, record: PatientRecord, patient: Patients, t
     causes = artifact.model.causes
     moved = np.flatnonzero((np.abs(found.values[0]) > ROUNDING).any(axis=(0, 1)))
     sampled = bool(found.standard_error.any())
+
+    def by_source(values: FloatArray) -> dict[str, dict[str, tuple[float, ...]]]:
+        """Of (causes, horizons, sources)."""
+        return {cause: {found.sources[j]: floats(values[k, :, j]) for j in moved} for k, cause in enumerate(causes)}
+
     return Explanation(
         patient_id=record.patient_id,
         landmark_day=record.landmark_day,
         horizons_days=times,
         incidence=dict(zip(causes, map(floats, found.risk[0]), strict=True)),
         average=dict(zip(causes, map(floats, found.reference[0]), strict=True)),
-        contributions={
-            cause: {found.sources[j]: floats(found.values[0, k, :, j]) for j in moved} for k, cause in enumerate(causes)
-        },
-        standard_error={
-            cause: {found.sources[j]: floats(found.standard_error[0, k, :, j]) for j in moved}
-            for k, cause in enumerate(causes)
-        }
-        if sampled
-        else None,
+        contributions=by_source(found.values[0]),
+        standard_error=by_source(found.standard_error[0]) if sampled else None,
     )
 
 

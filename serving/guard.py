@@ -11,8 +11,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.messages import Fault, Problem
+from serving.packed import JSON
 
-JSON = "application/json"
 PROBLEM = "application/problem+json"
 POLICY = (
     b"default-src 'self'; style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline'; img-src 'self' data:"

@@ -70,9 +70,8 @@ def parse_packed(body: bytes) -> PredictRequest:
     tensors, metadata = _tensors(body)
     request = parse(metadata.get("request", "").encode())
     headers = _headers(metadata.get("samples", "[]"))
-    if sum(len(numbers) for name, (_, numbers) in tensors.items() if name.endswith(".indptr")) > MAX_CELLS + len(
-        headers
-    ):
+    n_bounds = sum(len(numbers) for name, (_, numbers) in tensors.items() if name.endswith(".indptr"))
+    if n_bounds > MAX_CELLS + len(headers):  # each sample has one more than cells
         raise TooLargeError("samples", f"may hold at most {MAX_CELLS:,} cells in one request")
     of_patient: dict[int, list[PackedSample]] = {}
     for i, header in enumerate(headers):

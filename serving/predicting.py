@@ -47,8 +47,6 @@ class Predicting:
     def _answer_all(self, batch: Sequence[_Asked]) -> list[PredictAnswer]:
         """Requests to one model for the same horizons, as one."""
         first = batch[0]
-        if len(batch) == 1:
-            return [self._answer(first.artifact, first.version, first.request)]
         patients = tuple(record for asked in batch for record in asked.request.patients)
         whole = self._answer(first.artifact, first.version, first.request.model_copy(update={"patients": patients}))
         predictions = iter(whole.predictions)

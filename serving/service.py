@@ -41,12 +41,12 @@ from serving.audit import AuditLog
 from serving.counts import counts, exposition
 from serving.explaining import explain_request
 from serving.following import Champion, Named, Served
-from serving.guard import JSON, Guard, media_type_of, refusal
+from serving.guard import Guard, media_type_of, refusal
 from serving.json_log import log_as_json
 from serving.keys import KeyRing
 from serving.messages import ExplainAnswer, Fault, PredictAnswer, PredictRequest
 from serving.openapi import document
-from serving.packed import PACKED, parse_packed
+from serving.packed import JSON, PACKED, parse_packed
 from serving.predicting import Predicting
 from serving.refusals import TooLargeError, fault_of, parse, parse_as
 from serving.request_schema import SCHEMA, request_schema
@@ -211,9 +211,7 @@ PAGES = Starlette(
     threads=THREADS,
     workers=WORKERS,
     traffic={"timeout": 120},
-    metrics={
-        "enabled": False
-    },  # BentoML's own make a label of any path that is asked for; ours are in `serving.counts`
+    metrics={"enabled": False},  # BentoML's make a label of any path that is asked for; see `serving.counts`
     logging={"access": {"enabled": False}},  # proxies write those; here they cost a tenth of the throughput
     envs=[{"name": "OTEL_SDK_DISABLED", "value": "true"}],  # spans that nobody collects cost as much
 )

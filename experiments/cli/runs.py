@@ -125,7 +125,7 @@ def request(
 
     client, horizons = Client(url, _key(key_file)), tuple(horizon_days) if horizon_days else None
     is_cells = cohort.suffix in {".h5ad", ".zarr"}
-    if is_cells != (material is not None and day is not None) or (material is None) != (day is None):
+    if not is_cells == (material is not None) == (day is not None):
         msg = f"{cohort}: --material and --day go with a file of cells (.h5ad, .zarr), and only with one; give both"
         raise SequelaError(msg)
     with progress_bars() as bar:

@@ -18,7 +18,7 @@ import numpy as np
 from scipy.stats import chi2_contingency, fisher_exact
 
 from experiments.drift.counted import Window
-from features.drift import Reference, Spread, stability_index
+from features.drift import Reference, Spread, largest_difference, stability_index
 from training.evaluation.comparison import holm
 
 LEVEL = 0.01
@@ -91,14 +91,6 @@ def judge(window: Window, reference: Reference) -> list[Judgement]:
         )
         for i, (what, name, expected, found) in enumerate(pairs)
     ]
-
-
-def largest_difference(expected: Spread, found: Spread) -> float:
-    """Max |F − G| at the bounds of bins; NaN where either has no value."""
-    e, f = (np.array(spread.counts, dtype=float) for spread in (expected, found))
-    if not e.sum() or not f.sum():
-        return float("nan")
-    return float(np.abs(np.cumsum(e) / e.sum() - np.cumsum(f) / f.sum()).max())
 
 
 def _pairs(window: Window, reference: Reference) -> Iterator[tuple[Literal["input", "risk"], str, Spread, Spread]]:
