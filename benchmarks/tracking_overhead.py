@@ -9,7 +9,6 @@ the training as long as is wanted. Writes ``results/tracking_overhead.md``.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import resource
@@ -24,7 +23,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.config import load_run
+from experiments import cli
 from experiments.home import CONFIGS, Home
 from experiments.log_items import LogItem
 from features.simulator import simulate
@@ -69,37 +68,36 @@ class Untracked:
         yield
 
 
-def train_once(kind: str, cohort: Path, home: Path, repeats: int) -> None:
-    """Train in this process, and print its seconds of wall time and of processors."""
-    from experiments import train
-
+def train_once(kind: str, arguments: list[str]) -> None:
+    """`sequela train` in this process."""
     if kind == "untracked":
+        from experiments import train
+
         train.Tracker = Untracked  # type: ignore[assignment,misc]
         train.require_usable = train.deliver_left = lambda home: None
-    validation = f"validation={{folds: 5, repeats: {repeats}, bootstrap: 50}}"
-    config = load_run(CONFIGS / "run" / "network.yaml", [f"cohort={cohort}", validation, "trainer.accelerator=cpu"])
-    began = time.perf_counter()
-    train.train(config, Home(home), train.Progress(cells=_nothing, folds=_nothing))
-    wall = time.perf_counter() - began
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    print(json.dumps({"wall": wall, "cpu": used.ru_utime + used.ru_stime}))
-
-
-def _nothing(done: int, of: int) -> None:
-    """Of the progress."""
+    sys.argv = ["sequela", "train", *arguments]
+    cli.main()
 
 
 def measured(kind: str, cohort: Path, home: Path, repeats: int) -> dict[str, float]:
-    """One training in a process of its own: seconds."""
-    words = ["--one", kind, "--cohort", cohort, "--home", home, "--repeats", repeats]
-    command = [sys.executable, "-m", "benchmarks.tracking_overhead", *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return dict(json.loads(done.stdout.splitlines()[-1]))
+    """One training in a process of its own, from its start to its end: seconds."""
+    validation = f"validation={{folds: 5, repeats: {repeats}, bootstrap: 50}}"
+    settings = (f"cohort={cohort}", validation, "trainer.accelerator=cpu")
+    run = [str(CONFIGS / "run" / "network.yaml"), *(word for setting in settings for word in ("--set", setting))]
+    command = [sys.executable, "-m", "benchmarks.tracking_overhead", "--one", kind, *run]
+    environment = os.environ | cli.ENVIRONMENT | {"SEQUELA_HOME": str(home)}
+    began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, env=environment, capture_output=True, check=True)
+    wall, used = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return {"wall": wall, "cpu": used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime}
 
 
 def import_seconds() -> float:
     """Of importing MLflow, which only tracking needs; the fastest of three."""
-    code = "import time, pandas, torch; t = time.perf_counter(); import mlflow.pyfunc; print(time.perf_counter() - t)"
+    code = (
+        f"import gc, time, pandas, torch; gc.set_threshold(*{cli.GARBAGE}); t = time.perf_counter(); "
+        "import mlflow.pyfunc; print(time.perf_counter() - t)"
+    )
     run = [sys.executable, "-c", code]
     return min(float(subprocess.run(run, capture_output=True, text=True, check=True).stdout) for _ in range(3))
 
@@ -162,12 +160,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--repeats", type=int, default=12)
-    parser.add_argument("--one", choices=("tracked", "untracked"), help=argparse.SUPPRESS)
-    parser.add_argument("--cohort", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--home", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--one", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     words = parser.parse_args()
     if words.one:
-        train_once(words.one, words.cohort, words.home, words.repeats)
+        train_once(words.one[0], words.one[1:])
     else:
         measure(words.pairs, words.repeats)
 

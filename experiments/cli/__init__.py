@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -11,6 +12,7 @@ def main() -> None:
     """Entry point: run a command, and turn errors into one line each and exit code 1."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    gc.set_threshold(*GARBAGE)
     from experiments.cli.app import app
     from features.errors import SequelaError
 
@@ -37,3 +39,5 @@ ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin while they wait slow down everything beside them
 }
 """No usage statistics leave the machine; no pickle is loaded; waiting threads sleep."""
+GARBAGE = (20_000, 20, 20)
+"""When Python looks for garbage. It would look some hundred times while a command imports what it needs, and find none."""

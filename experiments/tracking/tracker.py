@@ -121,7 +121,7 @@ class Tracker:
         name = _name(fold)
         experiment = str(self._folder.record["experiment"])
         params = Params(dict(self._params))  # filters in the UI lose children without them
-        self.log([Started(experiment, name), params, Tags({"fold": str(fold.number)})], name)
+        self.log([Started(experiment, name, {"fold": str(fold.number)}), params], name)
         self._fold_began = time.monotonic()
 
     def epoch_ended(self, fold: Fold, epoch: int, loss: float, out_of_bag_loss: float) -> None:
