@@ -40,4 +40,4 @@ ENVIRONMENT = {
 }
 """No usage statistics leave the machine; no pickle is loaded; waiting threads sleep."""
 GARBAGE = (20_000, 20, 20)
-"""When Python looks for garbage. It would look some hundred times while a command imports what it needs, and find none."""
+"""When Python looks for garbage: not, as it would, some hundred times while a command imports what it needs."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from optuna import TrialPruned
 
 from experiments.home import Home
-from experiments.log_items import Ended, LogItem, Metrics, Params, Started, Status, Tags
+from experiments.log_items import Ended, LogItem, Metrics, Params, Started, Status
 from experiments.tracking.courier import Courier
 from experiments.tracking.environment import environment_tags
 from experiments.tracking.events import RUN, Event, open_runs, params_of
