@@ -33,6 +33,8 @@ def serve_command(
     keys: Path | None = None,
     follow: Path | None = None,
     audit: Path | None = None,
+    ledger: Path | None = None,
+    challenger: str | None = None,
     workers: int = 1,
 ) -> Command:
     """BentoML on one model of the serving store.
@@ -45,6 +47,8 @@ def serve_command(
         keys: File of the keys of callers; None: only this machine is answered.
         follow: File that names the champion, whose changes are followed; None: the model stays.
         audit: File to which who asked for whom is appended; None: none is kept.
+        ledger: Folder in which predictions wait for outcomes; None: none are kept.
+        challenger: Model that answers the same requests for the ledger; None: none does.
         workers: Processes that answer.
     """
     environment = os.environ | {
@@ -53,9 +57,9 @@ def serve_command(
         "BENTOML_DO_NOT_TRACK": "true",
         "OTEL_SDK_DISABLED": "true",
     }
-    files = {"SEQUELA_KEYS": keys, "SEQUELA_FOLLOW": follow, "SEQUELA_AUDIT": audit}
+    files = {"SEQUELA_KEYS": keys, "SEQUELA_FOLLOW": follow, "SEQUELA_AUDIT": audit, "SEQUELA_LEDGER": ledger}
     environment |= {name: "" if file is None else str(file.resolve()) for name, file in files.items()}
-    environment |= {"SEQUELA_WORKERS": str(workers), "SEQUELA_USE": str(home.use)}
+    environment |= {"SEQUELA_WORKERS": str(workers), "SEQUELA_USE": str(home.use), "SEQUELA_SHADOW": challenger or ""}
     arguments = ["-m", "bentoml", "serve", "serving.service:RiskService", "--host", host, "--port", str(port)]
     return [sys.executable, *arguments, "--working-dir", str(CODE)], environment
 

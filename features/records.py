@@ -37,12 +37,12 @@ class MeasurementRecord(Frozen):
 
 
 class EventRecord(Frozen):
-    """One event that has happened to the patient."""
+    """One event that has happened to a patient."""
 
     event: str
     """As named in the training cohort, e.g. ``infection``."""
     day: float
-    """Days since infusion; events after the landmark are not used."""
+    """Days since infusion."""
     grade: Annotated[int, Field(ge=1, le=5)] | None = None
 
 

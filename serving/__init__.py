@@ -17,6 +17,8 @@ The way of a request through this package, each step a module:
     predicting  predictions as the service makes them     batching  what waits at the same time is answered together
     asking      a request's id and key (ASGI)     counts   what /metrics tells     json_log   lines of the log
     audit       who asked for whom                use      what came, counted, to be compared with training
+    ledger      what was predicted, kept until outcomes come       shadow   a challenger that answers for the ledger
+    pseudonyms  patients under another name, in audit and ledger
     service     the BentoML service, which only wires the above
 
 client, on the other side, asks a service.

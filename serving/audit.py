@@ -1,19 +1,14 @@
 """An audit log, where one is wanted: who asked for which patients, when, of which model. No values, no names.
 
-A line of JSON a request, appended in one write, so that several workers may share the file; a patient is a keyed hash
-(HMAC-SHA-256) of its id, which whoever holds the key file can compute again. A full file is put aside under the time of
-its end. What cannot be written is not answered.
+A line of JSON a request, appended in one write, so that several workers may share the file; a patient is named by its
+pseudonym. A full file is put aside under the time of its end. What cannot be written is not answered.
 """
 
 from __future__ import annotations
 
 import fcntl
-import hashlib
-import hmac
 import json
 import os
-import re
-import secrets
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -21,10 +16,9 @@ from pathlib import Path
 
 from features.errors import SequelaError
 from serving.asking import Asking
+from serving.pseudonyms import Pseudonyms
 
 MAX_BYTES = 64 * 2**20
-DIGITS = 32
-"""Of a pseudonym: half of the hash, 128 bits."""
 
 
 class AuditLog:
@@ -41,15 +35,11 @@ class AuditLog:
     def __init__(self, path: Path, max_bytes: int = MAX_BYTES) -> None:
         self.path, self.max_bytes = path, max_bytes
         try:
-            self._secret = _secret(path.with_name(f"{path.name}.key"))
+            self._pseudonyms = Pseudonyms(path.with_name(f"{path.name}.key"))
             path.touch(mode=0o600)
         except OSError as error:
             msg = f"{path}: cannot be written ({error.strerror}); name a file in a folder that exists and is ours"
             raise SequelaError(msg) from error
-
-    def pseudonym(self, patient_id: str) -> str:
-        """A patient as the log names it."""
-        return hmac.new(self._secret, patient_id.encode(), hashlib.sha256).hexdigest()[:DIGITS]
 
     def write(self, who: Asking, action: str, model: str | None, status: int, patient_ids: Sequence[str]) -> None:
         """Append what was answered.
@@ -64,7 +54,7 @@ class AuditLog:
             "action": action,
             "model": model,
             "status": status,
-            "patients": [self.pseudonym(patient_id) for patient_id in patient_ids],
+            "patients": [self._pseudonyms.of(patient_id) for patient_id in patient_ids],
         }
         line = json.dumps(entry, separators=(",", ":")).encode() + b"\n"
         file = self._opened()
@@ -97,21 +87,3 @@ class AuditLog:
         with suppress(FileNotFoundError):
             return self.path.stat().st_ino == os.fstat(file).st_ino
         return False
-
-
-def _secret(path: Path) -> bytes:
-    with suppress(FileExistsError):
-        beside = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-        file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        os.write(file, secrets.token_hex(32).encode())
-        os.fsync(file)
-        os.close(file)
-        try:
-            os.link(beside, path)  # whole, or not at all; fails where there is one
-        finally:
-            beside.unlink()
-    secret = path.read_bytes()
-    if not re.fullmatch(rb"[0-9a-f]{64}", secret):
-        msg = f"{path}: is no key of an audit log, 64 hexadecimal digits; restore it, or put it and the log aside"
-        raise SequelaError(msg)
-    return secret

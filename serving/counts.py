@@ -15,7 +15,18 @@ from typing import Any
 
 from serving.messages import PredictAnswer
 
-PATHS = frozenset({"/v1/predict", "/v1/explain", "/v1/scores", "/v1/model", "/v1/schema", "/docs.json", "/readyz"})
+PATHS = frozenset(
+    {
+        "/v1/predict",
+        "/v1/explain",
+        "/v1/outcomes",
+        "/v1/scores",
+        "/v1/model",
+        "/v1/schema",
+        "/docs.json",
+        "/readyz",
+    }
+)
 """Counted each; all others together, for paths come from outside."""
 SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 UNUSUAL = ("missing", "impossible", "outside_training_range", "unseen_levels")
@@ -43,6 +54,9 @@ class Counts:
         self.unusual: Any = Counted(
             "sequela_unusual_inputs", "Patients of whom a feature was unusual, and how.", ["model", "how", "feature"]
         )
+        self.shadowed_requests: Any = Counted(
+            "sequela_shadowed_requests", "Requests shown to a challenger, and how it took them.", ["model", "how"]
+        )
         self._lock = threading.Lock()
         self._waiting: Counter[tuple[str, str, str]] = Counter()
         self._predicted: Counter[str] = Counter()
@@ -61,6 +75,10 @@ class Counts:
         with self._lock:
             self._waiting.update(unusual)
             self._predicted[model] += len(predictions)
+
+    def shadowed(self, model: str, how: str) -> None:
+        """A request was shown to a challenger."""
+        self.shadowed_requests.labels(model, how).inc()
 
     def tell(self) -> None:
         """Pass on what has gathered."""

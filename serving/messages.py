@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import FailFast, Field
+from pydantic import FailFast, Field, model_validator
 
 from features.cells.samples import SampleFeature
 from features.config import Grade
-from features.records import PatientRecord
+from features.records import EventRecord, PatientRecord
 from features.schema import Endpoint, Frozen
 from training.artifact import TrainingCohort
 
@@ -100,6 +100,38 @@ class ExplainAnswer(Frozen):
 
     model: ServedModel
     explanations: tuple[Explanation, ...]
+
+
+class PatientOutcome(Frozen):
+    """All that is known of what became of a patient; a later report takes the place of an earlier one."""
+
+    patient_id: Annotated[str, Field(min_length=1, max_length=200)]
+    """As in the requests that asked for predictions."""
+    follow_up_days: float
+    """Days since infusion to which the patient's course is known."""
+    events: Annotated[tuple[EventRecord, ...], Field(max_length=1_000)] = ()
+    """What has happened by then, since infusion."""
+
+    @model_validator(mode="after")
+    def _within(self) -> PatientOutcome:
+        if any(event.day > self.follow_up_days for event in self.events):
+            msg = "events must not be after follow_up_days"
+            raise ValueError(msg)
+        return self
+
+
+class OutcomesRequest(Frozen):
+    """What became of patients for whom predictions were asked."""
+
+    patients: Annotated[tuple[PatientOutcome, ...], Field(min_length=1, max_length=MAX_PATIENTS), FailFast()]
+    """The patients, each once."""
+
+
+class OutcomesAnswer(Frozen):
+    """The answer to an `OutcomesRequest`."""
+
+    received: int
+    """Patients whose course stands in the ledger."""
 
 
 class Fault(Frozen):

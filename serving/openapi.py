@@ -12,7 +12,16 @@ from pydantic import JsonValue
 from pydantic.json_schema import models_json_schema
 
 from serving.guard import PROBLEM
-from serving.messages import MAX_EXPLAINED, ExplainAnswer, ModelCard, PredictAnswer, PredictRequest, Problem
+from serving.messages import (
+    MAX_EXPLAINED,
+    ExplainAnswer,
+    ModelCard,
+    OutcomesAnswer,
+    OutcomesRequest,
+    PredictAnswer,
+    PredictRequest,
+    Problem,
+)
 from serving.packed import PACKED
 from serving.request_schema import SCHEMA
 from serving.score_messages import ScoreList, ScoreRequest, ScoresAnswer
@@ -23,12 +32,13 @@ _REFUSALS = {
     "400": "A field breaks a rule; the body names both",
     "401": "There is no key that is known",
     "403": "The key lacks the scope",
+    "404": "The service keeps no predictions with which outcomes could be compared",
     "408": "The body did not come in time",
     "413": "The body is too large",
     "415": "The body has another media type, or is compressed",
     "429": "Too many requests; wait as Retry-After says",
     "500": "The answer failed; the server's log says where",
-    "503": "No model is ready, or the audit log cannot be written",
+    "503": "No model is ready, or the audit log or the ledger cannot be written",
 }
 _PACKED = (
     "For many cells: a safetensors file whose metadata holds the request and headers of samples, and whose tensors are "
@@ -64,6 +74,15 @@ SCORE_EXAMPLE: Json = {
 """Nobody's values."""
 
 
+OUTCOMES_EXAMPLE: Json = {
+    "patients": [
+        {"patient_id": "p1", "follow_up_days": 240, "events": [{"event": "infection", "day": 57, "grade": 3}]},
+        {"patient_id": "p2", "follow_up_days": 365},
+    ]
+}
+"""Nobody's, likewise."""
+
+
 def document(card: ModelCard | None, explained: ExplainAnswer | None = None) -> Json:
     """The OpenAPI 3.0.3 document; examples are those of the card, and its example explained."""
     _, schemas = models_json_schema(
@@ -72,6 +91,8 @@ def document(card: ModelCard | None, explained: ExplainAnswer | None = None) -> 
             (PredictAnswer, "serialization"),
             (ExplainAnswer, "serialization"),
             (ModelCard, "serialization"),
+            (OutcomesRequest, "validation"),
+            (OutcomesAnswer, "serialization"),
             (ScoreRequest, "validation"),
             (ScoresAnswer, "serialization"),
             (ScoreList, "serialization"),
@@ -109,6 +130,7 @@ def document(card: ModelCard | None, explained: ExplainAnswer | None = None) -> 
                     ("ExplainAnswer", why),
                 )
             },
+            "/v1/outcomes": {"post": _outcomes()},
             "/v1/scores": {"get": _score_list(), "post": _scores()},
             "/v1/model": {"get": _get("The model card", "ModelCard")},
             "/v1/schema": {"get": _schema()},
@@ -155,7 +177,7 @@ def _content(schema: str, example: JsonValue = None) -> Json:
 
 
 def _refusals() -> Json:
-    return {code: _refusal(code) for code in _REFUSALS}
+    return {code: _refusal(code) for code in _REFUSALS if code != "404"}
 
 
 def _refusal(code: str) -> Json:
@@ -178,6 +200,17 @@ def _schema() -> Json:
     summary = "JSON Schema of a request to this model"
     answer = {"description": summary, "content": {SCHEMA: {"schema": {"type": "object"}}}}
     return {"summary": summary, "responses": {"200": answer, **_get_refusals()}}
+
+
+def _outcomes() -> Json:
+    absent = {"404": _refusal("404")}
+    kept = {"description": "How many are kept", "content": _content("OutcomesAnswer", {"received": 2})}
+    return {
+        "operationId": "outcomes",
+        "summary": "Tell what became of patients, to compare it with what was predicted",
+        "requestBody": {"required": True, "content": _content("OutcomesRequest", OUTCOMES_EXAMPLE)},
+        "responses": {"200": kept, **_refusals(), **absent},
+    }
 
 
 def _score_list() -> Json:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from features.errors import InputError
 from features.records import CloneRecord, EventRecord, MeasurementRecord, PatientRecord, Quantity, SampleRecord
-from serving.messages import Fault, PredictRequest
+from serving.messages import Fault, OutcomesRequest, PatientOutcome, PredictRequest
 from serving.score_messages import (
     Count,
     CrsComponents,
@@ -24,7 +24,7 @@ from serving.score_messages import (
     ScoreRequest,
 )
 
-Message = TypeVar("Message", PredictRequest, ScoreRequest)
+Message = TypeVar("Message", PredictRequest, ScoreRequest, OutcomesRequest)
 
 
 class TooLargeError(InputError):
@@ -42,6 +42,7 @@ _NAMED_VALUES = ("baseline", "inputs")
 _PARTS: Mapping[type[BaseModel], tuple[type[BaseModel], ...]] = {
     PredictRequest: (PatientRecord, MeasurementRecord, EventRecord, SampleRecord, CloneRecord, Quantity),
     ScoreRequest: (ScorePatient, DailyCounts, Count, CrsComponents, IcansComponents, IceItems, Quantity),
+    OutcomesRequest: (PatientOutcome, EventRecord),
 }
 _KNOWN = {
     message: tuple(dict.fromkeys(name for model in (message, *parts) for name in model.model_fields))

@@ -9,6 +9,8 @@ The environment says what is served:
     SEQUELA_FOLLOW          file that names the champion (`serving.champions`); a change is followed without a restart
     SEQUELA_KEYS            file of the keys of callers, from `sequela keys`; without it only this machine is answered
     SEQUELA_AUDIT           file to which who asked for whom is appended (`serving.audit`); absent: none is kept
+    SEQUELA_LEDGER          folder in which predictions wait for outcomes (`serving.ledger`); absent: none are kept
+    SEQUELA_SHADOW          tag of a challenger that answers the same requests for the ledger (`serving.shadow`)
     SEQUELA_USE             folder in which what comes is counted by day (`serving.use`); absent: it is not
     SEQUELA_LOG             json: log lines are JSON; default text
     BENTOML_HOME            where the model store lies
@@ -44,7 +46,8 @@ from serving.following import Champion, Named, Served
 from serving.guard import Guard, media_type_of, refusal
 from serving.json_log import log_as_json
 from serving.keys import KeyRing
-from serving.messages import ExplainAnswer, Fault, PredictAnswer, PredictRequest
+from serving.ledger import Ledger
+from serving.messages import ExplainAnswer, Fault, OutcomesAnswer, OutcomesRequest, PredictAnswer, PredictRequest
 from serving.openapi import document
 from serving.packed import JSON, PACKED, parse_packed
 from serving.predicting import Predicting
@@ -52,6 +55,7 @@ from serving.refusals import TooLargeError, fault_of, parse, parse_as
 from serving.request_schema import SCHEMA, request_schema
 from serving.score_messages import ScoreRequest
 from serving.scores import score_answer, score_list
+from serving.shadow import Shadow
 from serving.store import MODEL_NAME
 from serving.use import Use
 from training.artifact import Artifact
@@ -64,17 +68,23 @@ THREADS = 16
 MAX_BODY_BYTES = int(os.environ.get("SEQUELA_MAX_BODY_MIB", "64")) * 2**20
 MAX_REQUESTS = int(os.environ.get("SEQUELA_MAX_REQUESTS", "64"))
 WORKERS = int(os.environ.get("SEQUELA_WORKERS", "1"))
-KEYS, FOLLOWED, AUDITED, COUNTED = (
-    Path(name) if (name := os.environ.get(f"SEQUELA_{key}")) else None for key in ("KEYS", "FOLLOW", "AUDIT", "USE")
+KEYS, FOLLOWED, AUDITED, COUNTED, KEPT = (
+    Path(name) if (name := os.environ.get(f"SEQUELA_{key}")) else None
+    for key in ("KEYS", "FOLLOW", "AUDIT", "USE", "LEDGER")
 )
+CHALLENGER = os.environ.get("SEQUELA_SHADOW")
 _NO_MODEL = "no model is ready; the server's log says why"
 _NO_ANSWER = "the answer failed; the server's log says where"
 CHAMPION = Champion()
 """Of this process."""
 UNREADY = Fault(field=None, rule=_NO_MODEL)
 FAILED = Fault(field=None, rule=_NO_ANSWER)
+UNKEPT = Fault(field=None, rule="the ledger cannot be written; the server's log says why")
+NO_LEDGER = Fault(field=None, rule="this service keeps no predictions with which outcomes could be compared")
 UNAUDITED = Fault(field=None, rule="the audit log cannot be written; the server's log says why")
 AUDIT = AuditLog(AUDITED) if AUDITED else None
+LEDGER = Ledger(KEPT) if KEPT else None
+SHADOW = Shadow(LEDGER) if LEDGER else None
 USE = Use(COUNTED) if COUNTED else None
 PREDICT = Predicting(USE)
 
@@ -153,6 +163,39 @@ def _score(body: bytes) -> Response:
         return _failed(error, "score")
 
 
+async def _outcomes_page(request: Request) -> Response:
+    """What became of patients: needs a ledger, and no model."""
+    return await run_in_threadpool(_take_outcomes, await request.body())
+
+
+def _take_outcomes(body: bytes) -> Response:
+    if LEDGER is None:
+        return refusal(404, NO_LEDGER)
+    try:
+        told = parse_as(OutcomesRequest, body)
+        LEDGER.happened(told.patients)
+    except InputError as error:
+        return refused(error)
+    except OSError as error:
+        logger.error("The ledger cannot be written: %s", error.strerror or error)
+        return refusal(503, UNKEPT)
+    except Exception as error:  # noqa: BLE001  (as in `_answered`)
+        return _failed(error, "outcomes")
+    return Response(OutcomesAnswer(received=len(told.patients)).model_dump_json(), media_type=JSON)
+
+
+def _keep(request: PredictRequest, answer: PredictAnswer) -> None:
+    """Into the ledger, and before the challenger; what cannot be kept is answered all the same."""
+    if LEDGER is None:
+        return
+    try:
+        LEDGER.predicted(answer)
+    except OSError as error:
+        logger.error("The ledger cannot be written: %s", error.strerror or error)
+    if SHADOW is not None:
+        SHADOW.show(request)
+
+
 def _answered(
     request: PredictRequest | Response, answer_of: Callable[[Artifact, str, PredictRequest], Answer], action: str
 ) -> Answer | Response:
@@ -165,6 +208,8 @@ def _answered(
         given = refusal(503, UNREADY)
     else:
         given = _answer(request, answer_of, served, action)
+        if isinstance(given, PredictAnswer):
+            _keep(request, given)
     if AUDIT is not None:
         status = given.status_code if isinstance(given, Response) else 200
         patients = [] if isinstance(request, Response) else [record.patient_id for record in request.patients]
@@ -199,6 +244,7 @@ PAGES = Starlette(
         Route("/v1/model", _card_page),
         Route("/v1/schema", _schema_page),
         Route("/metrics", _metrics_page),
+        Route("/v1/outcomes", _outcomes_page, methods=["POST"]),
         Route("/v1/scores", _scores_page, methods=["GET", "POST"]),
         Route("/docs.json", _openapi_page),
     ]
@@ -225,6 +271,8 @@ class RiskService:
         CHAMPION.take(self._stored())  # refused: /readyz stays red, and whoever looks finds one line in the log
         if FOLLOWED:
             CHAMPION.follow(FOLLOWED)
+        if SHADOW is not None and CHALLENGER:
+            SHADOW.start(CHALLENGER)
         counts()  # here, where nothing else asks for them at the same time
         if USE is not None:
             USE.start()

@@ -12,8 +12,8 @@ from experiments.cli import (
     comparing,
     configuration,
     doctor,
-    drift,
     features,
+    in_use,
     keys,
     promotion,
     reports,
@@ -70,7 +70,8 @@ for command in (
     services.serve,
     runs.request,
     services.ui,
-    drift.drift,
+    in_use.drift,
+    in_use.follow_up,
     doctor.doctor,
 ):
     app.command(command.__name__.replace("_", "-"))(command)

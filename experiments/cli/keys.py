@@ -26,7 +26,7 @@ File = Annotated[
 def add(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The application, for people.")],
     scope: Annotated[
-        list[str] | None, typer.Option(metavar="SCOPE", help="predict, explain or admin; repeat for several.")
+        list[str] | None, typer.Option(metavar="SCOPE", help="predict, explain, outcomes or admin; repeat for several.")
     ] = None,
     days: Annotated[float | None, typer.Option(min=0, help="After which it is refused; default never.")] = None,
     requests_per_minute: Annotated[int | None, typer.Option(min=1, help="More are answered 429.")] = None,

@@ -38,6 +38,13 @@ def serve(
         Path | None,
         typer.Option(metavar="FILE", help="Append who asked for which patients, as keyed hashes; else not kept."),
     ] = None,
+    ledger: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Keep predictions, by pseudonym, until outcomes come; else not kept."),
+    ] = None,
+    shadow: Annotated[
+        bool, typer.Option("--shadow", help="The challenger answers the same requests, for the ledger alone.")
+    ] = False,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that answer.")] = 1,
 ) -> None:
     """Serve the champion over HTTP with BentoML; the API page is at http://HOST:PORT/.
@@ -48,22 +55,35 @@ def serve(
     Examples: sequela serve --port 3000
 
               sequela serve --host 0.0.0.0 --keys /etc/sequela/keys.json --audit /var/log/sequela/audit.jsonl
+
+              sequela serve --ledger /var/lib/sequela/ledger --shadow
     """
     from experiments.home import Home
     from experiments.promotion import registry
     from experiments.services import keys_for, require_free, serve_command
     from experiments.tracking import open_store
+    from features.errors import SequelaError
     from serving.audit import AuditLog
+    from serving.ledger import Ledger
 
+    if shadow and ledger is None:
+        msg = "--shadow: what the challenger answers goes to a ledger and nowhere else; name one with --ledger FOLDER"
+        raise SequelaError(msg)
     home = Home.current()
     guarded = keys_for(home, host, keys)
-    champion = registry.find_champion(open_store(home), endpoint)
+    client = open_store(home)
+    champion = registry.find_champion(client, endpoint)
+    challenger = registry.challenger_tag(client, champion.endpoint) if shadow else None
     require_free(host, port)
     follow = registry.export_champion(home, champion)
     if audit is not None:
         AuditLog(audit)  # refused here, and not by each worker
-    files = {"keys": guarded, "follow": follow, "audit": audit}
-    command, environment = serve_command(home, champion.bento_tag, host, port, workers=workers, **files)
+    if ledger is not None:
+        Ledger(ledger)
+    files = {"keys": guarded, "follow": follow, "audit": audit, "ledger": ledger}
+    command, environment = serve_command(
+        home, champion.bento_tag, host, port, workers=workers, challenger=challenger, **files
+    )
     typer.echo(f"serving {champion.bento_tag} ({champion.endpoint}) on http://{host}:{port}", err=True)
     os.execve(sys.executable, command, environment)  # noqa: S606  signals reach BentoML directly
 

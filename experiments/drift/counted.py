@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
-from typing import Literal
 
 from pydantic import ValidationError
 
+from experiments.windows import Length, first_day
 from features.drift import Spread
 from features.errors import SequelaError
 from serving.use import DayCounts
-
-Length = Literal["day", "week", "month"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +44,7 @@ def windows_in(folder: Path, length: Length) -> list[Window]:
         except (ValidationError, OSError) as error:
             msg = f"{path}: is no file of counts as a service writes it; put it aside"
             raise SequelaError(msg) from error
-        groups.setdefault((counts.model, _first_day(counts.day, length)), []).append(counts)
+        groups.setdefault((counts.model, first_day(counts.day, length)), []).append(counts)
     if not groups:
         msg = f"{folder}: holds no counts; services that `sequela serve` starts write them there once a minute"
         raise SequelaError(msg)
@@ -71,9 +69,3 @@ def _sum(spreads: Iterable[Spread]) -> Spread:
     every = list(spreads)
     counts = zip(*(spread.counts for spread in every), strict=True)
     return Spread(edges=every[0].edges, counts=tuple(map(sum, counts)), missing=sum(one.missing for one in every))
-
-
-def _first_day(day: date, length: Length) -> date:
-    if length == "month":
-        return day.replace(day=1)
-    return day - timedelta(days=day.weekday()) if length == "week" else day

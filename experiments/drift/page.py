@@ -12,7 +12,7 @@ from experiments.drift.judged import FEWEST, LARGE_INDEX, LARGE_SHARE, LEVEL, Ju
 from experiments.figures import PALETTE
 from experiments.page.drawing import drawing, heat_map
 from experiments.page.shell import Heading, Section, figures, paragraph, render, write_page
-from experiments.page.tables import html_table, number
+from experiments.page.tables import html_table, number, p_value
 
 MOST_ROWS, MOST_WINDOWS = 25, 12
 """Shown in a figure; the tables hold all."""
@@ -88,21 +88,15 @@ def _table(judged: Sequence[Judgement]) -> str:
             f"{one.n_rows:,}",
             number(one.stability_index),
             number(one.largest_difference),
-            _p(one.p),
+            p_value(one.p),
             f"{one.missing_share:.0%}",
             f"{one.missing_share_before:.0%}",
-            _p(one.p_missing),
+            p_value(one.p_missing),
             " ".join(said for said, true in (("shifted", one.shifted), ("missing", one.missing_otherwise)) if true),
         )
         for one in judged
     ]
     return html_table("Every variable and window; alerts first, p-values adjusted within a window", columns, rows)
-
-
-def _p(value: float) -> str:
-    if not np.isfinite(value):
-        return "–"
-    return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _how() -> Section:

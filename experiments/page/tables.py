@@ -53,6 +53,13 @@ def number(value: float) -> str:
     return text.rstrip("0").rstrip(".") if digits else text
 
 
+def p_value(value: float) -> str:
+    """With three digits; a dash where there is none."""
+    if not np.isfinite(value):
+        return "–"
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
 def median_iqr(values: FloatArray) -> str:
     """Median and quartiles, e.g. ``63.1 [55.0, 70.2]``; linear interpolation, as numpy and pandas do."""
     known = values[np.isfinite(values)]

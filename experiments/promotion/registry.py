@@ -18,7 +18,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from experiments.home import Home
-from experiments.promotion.history import CHAMPION, by_alias
+from experiments.promotion.history import CHALLENGER, CHAMPION, by_alias
 from features.errors import SequelaError
 from serving.champions import ExportedChampion, write_champion
 
@@ -52,6 +52,19 @@ def find_champion(client: MlflowClient, endpoint: str | None = None) -> Champion
         raise SequelaError(msg)
     name, version = found[0]
     return Champion(name, str(version.version), str(version.run_id), version.tags[TAG])
+
+
+def challenger_tag(client: MlflowClient, endpoint: str) -> str:
+    """Where the challenger of an endpoint lies in BentoML's store.
+
+    Raises:
+        SequelaError: There is none.
+    """
+    version = by_alias(client, endpoint, CHALLENGER)
+    if version is None:
+        msg = f"no challenger of {endpoint}; make one with `sequela promote RUN --challenger`"
+        raise SequelaError(msg)
+    return str(version.tags[TAG])
 
 
 def champion_version(client: MlflowClient, endpoint: str) -> ModelVersion | None:

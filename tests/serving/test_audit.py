@@ -16,6 +16,7 @@ from features.errors import SequelaError
 from serving.asking import Asking
 from serving.audit import AuditLog
 from serving.keys import add_key
+from serving.pseudonyms import Pseudonyms
 
 ENTRIES = 200
 
@@ -67,7 +68,7 @@ def test_a_patient_is_a_keyed_hash_that_its_keeper_can_compute(tmp_path: Path) -
 @pytest.mark.parametrize("content", [b"", b"f" * 63, b"f" * 64 + b"\n"])
 def test_a_key_that_is_none_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "audit.jsonl.key").write_bytes(content)
-    with pytest.raises(SequelaError, match=r"audit\.jsonl\.key: is no key of an audit log"):
+    with pytest.raises(SequelaError, match=r"audit\.jsonl\.key: is no key of pseudonyms"):
         AuditLog(tmp_path / "audit.jsonl")
 
 
@@ -112,7 +113,7 @@ def test_the_service_keeps_who_asked_for_whom(guarded: Any, tag: str) -> None:
     assert set(found) == {answer.headers["x-request-id"] for answer in (fine, made, faulty)}
     first = found["from-the-ward.7"]
     assert (first["key"], first["action"], first["model"], first["status"]) == (key.id, "predict", tag, 200)
-    assert first["patients"] == [log.pseudonym("Jane Doe")]
+    assert first["patients"] == [Pseudonyms(log.path.with_name(f"{log.path.name}.key")).of("Jane Doe")]
     assert found[faulty.headers["x-request-id"]]["status"] == 400
     assert f'sequela_predicted_patients_total{{model="{tag}"}} 1.0' in metrics
     assert 'feature="baseline.crp",how="missing"' in metrics

@@ -1,0 +1,161 @@
+"""Whether a model's predictions came true: scores at each horizon, and tests adjusted for how many there are.
+
+Two questions of each cause and horizon. Calibration in the large: does the mean risk agree with the Aalen–Johansen
+incidence? The mean of pseudo-values less risks is compared with 0; its standard error is that of these differences, or,
+where it is larger, that of events which follow the risks, p (1 − p), so that a stretch without events says no more than
+it can. Discrimination: is the AUC below the cross-validated one, which is taken as it stands? P-values are adjusted by
+Holm's method over all questions of a stretch. An alert needs both: an adjusted p below `LEVEL`, and a difference that
+is worth a look.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+
+import numpy as np
+from scipy.stats import norm
+
+from experiments.follow_up.joined import Followed
+from features.errors import SequelaError
+from training.evaluation.comparison import holm
+from training.evaluation.intervals import Interval
+from training.evaluation.ipcw import identified_days
+from training.evaluation.pseudo import pseudo_values
+from training.evaluation.scores import HorizonScores, evaluate
+
+LEVEL = 0.01
+LARGE_RATIO = 1.25
+"""Of observed to expected events, or of expected to observed."""
+LARGE_LOSS = 0.05
+"""Of AUC."""
+FEWEST = 20
+"""Patients with a known course in a stretch that is judged."""
+Z = norm.ppf(0.975)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One cause of one model version at one horizon, in one stretch."""
+
+    model: str
+    first: date
+    shadow: bool
+    n_predicted: int
+    n_known: int
+    """Patients whose course is known, and who were at risk."""
+    cause: str
+    horizon_days: float
+    n_events: int
+    """Observed by the horizon."""
+    o_e: Interval
+    """Observed over expected incidence."""
+    p_o_e: float
+    """That it is 1; adjusted, NaN where not judged."""
+    auc: Interval
+    auc_before: float | None
+    """Cross-validated on patients not trained on, of several landmarks the lowest; None where there is none."""
+    p_auc: float
+    """That it is not below that; adjusted, NaN where not judged."""
+    brier: Interval
+    ipa: Interval
+
+    @property
+    def miscalibrated(self) -> bool:
+        """Whether more or fewer events came than were expected, by an amount worth a look."""
+        return self.p_o_e < LEVEL and not 1 / LARGE_RATIO < self.o_e.point < LARGE_RATIO
+
+    @property
+    def discriminates_less(self) -> bool:
+        """Whether those with events are told from others less well than in training, by an amount worth a look."""
+        return self.p_auc < LEVEL and self.auc_before is not None and self.auc_before - self.auc.point >= LARGE_LOSS
+
+    @property
+    def alert(self) -> bool:
+        """Whether somebody should look."""
+        return self.miscalibrated or self.discriminates_less
+
+
+def judge(followed: Followed, metrics: Mapping[str, float | None], *, n_bootstrap: int = 500) -> list[Judged]:
+    """Compare one stretch's predictions with what happened; empty where too few patients' courses are known.
+
+    Args:
+        followed: The predictions and outcomes.
+        metrics: Of the model's manifest.
+        n_bootstrap: Resamples of patients behind the intervals.
+    """
+    if len(followed.patient) < FEWEST:
+        return []
+    endpoint = followed.endpoint
+    try:
+        scores = evaluate(
+            followed.incidence,
+            np.array(endpoint.horizons_days),
+            followed.outcomes,
+            endpoint.horizons_days,
+            followed.patient,
+            n_bootstrap=n_bootstrap,
+        )
+    except SequelaError:  # nobody was followed to the first horizon
+        return []
+    found = [_judged(followed, k, at, metrics) for k, of_cause in enumerate(scores.causes) for at in of_cause.horizons]
+    return _adjusted(found)
+
+
+def _judged(followed: Followed, k: int, at: HorizonScores, metrics: Mapping[str, float | None]) -> Judged:
+    cause = followed.endpoint.causes[k]
+    before = _auc_before(metrics, cause, at.horizon_days)
+    return Judged(
+        followed.model,
+        followed.first,
+        followed.shadow,
+        followed.n_predicted,
+        len(followed.patient),
+        cause,
+        at.horizon_days,
+        at.n_events,
+        at.o_e,
+        _p_calibration(followed, k, at.horizon_days),
+        at.auc,
+        before,
+        _p_discrimination(at.auc, before),
+        at.brier,
+        at.ipa,
+    )
+
+
+def _auc_before(metrics: Mapping[str, float | None], cause: str, horizon: float) -> float | None:
+    """Of all landmarks the lowest: ``auc_180d/infection``, ``auc_180d_from30/infection`` and so on."""
+    name = re.compile(rf"auc_{re.escape(f'{horizon:g}')}d(_from[^/]*)?/{re.escape(cause)}")
+    found = [value for key, value in metrics.items() if value is not None and name.fullmatch(key)]
+    return min(found, default=None)
+
+
+def _p_calibration(followed: Followed, k: int, horizon: float) -> float:
+    """Two-sided p that the mean risk is the incidence."""
+    outcomes = followed.outcomes
+    if horizon > identified_days(outcomes):
+        return float("nan")
+    risk = followed.incidence[:, k, followed.endpoint.horizons_days.index(horizon)]
+    difference = pseudo_values(outcomes, np.array([horizon]))[:, k, 0] - risk
+    n = len(risk)
+    error = max(float(difference.std(ddof=1)), float(np.sqrt((risk * (1 - risk)).mean()))) / np.sqrt(n)
+    return float(2 * norm.sf(abs(difference.mean()) / error)) if error > 0 else float("nan")
+
+
+def _p_discrimination(auc: Interval, before: float | None) -> float:
+    """One-sided p that the AUC is at least what it was."""
+    error = (auc.high - auc.low) / (2 * Z)
+    if before is None or not np.isfinite(error) or error <= 0:
+        return float("nan")
+    return float(norm.cdf((auc.point - before) / error))
+
+
+def _adjusted(found: Sequence[Judged]) -> list[Judged]:
+    """With p-values adjusted over all questions."""
+    p = np.array([(one.p_o_e, one.p_auc) for one in found])
+    tested = np.isfinite(p)
+    p[tested] = holm(p[tested])
+    return [replace(one, p_o_e=float(a), p_auc=float(b)) for one, (a, b) in zip(found, p, strict=True)]

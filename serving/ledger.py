@@ -1,0 +1,127 @@
+"""What was predicted for whom, and what happened then, where a ledger is wanted: so that the two can be compared.
+
+Lines of JSON in ``FOLDER/predictions`` and ``FOLDER/outcomes``, a file for each worker and day. Patients are named by
+pseudonyms under the key in ``FOLDER/key``; their risks and events stand there all the same, so files are ours alone.
+`sequela follow-up` reads them.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from secrets import token_hex
+
+from pydantic import AwareDatetime
+
+from features.errors import SequelaError
+from features.records import EventRecord, PatientRecord
+from features.schema import Frozen
+from serving.messages import PatientOutcome, PredictAnswer
+from serving.pseudonyms import Pseudonyms
+
+PREDICTIONS, OUTCOMES, KEY = "predictions", "outcomes", "key"
+_NOBODY = PatientRecord.model_fields["patient_id"].default
+"""The id of whoever was given none: nothing that happens can belong to it."""
+
+
+class Predicted(Frozen):
+    """One answer about one patient."""
+
+    at: AwareDatetime
+    model: str
+    """Tag in the model store."""
+    patient: str
+    """Pseudonym."""
+    landmark_day: float
+    horizons_days: tuple[float, ...]
+    incidence: dict[str, tuple[float, ...]]
+    """By cause, at the horizons."""
+    shadow: bool = False
+    """Whether a challenger said it, and nobody was told."""
+
+
+class Happened(Frozen):
+    """All that is known of one patient's course; a later report takes the place of an earlier one."""
+
+    at: AwareDatetime
+    patient: str
+    """Pseudonym."""
+    follow_up_days: float
+    events: tuple[EventRecord, ...]
+
+
+class Ledger:
+    """Of one folder, which is made when there is none.
+
+    Raises:
+        SequelaError: It cannot be written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        try:
+            for name in (PREDICTIONS, OUTCOMES):
+                (folder / name).mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.pseudonyms = Pseudonyms(folder / KEY)
+        except OSError as error:
+            msg = f"{folder}: cannot be written ({error.strerror}); name a folder that is ours"
+            raise SequelaError(msg) from error
+        self._worker = f"{os.getpid()}-{token_hex(3)}"
+        self._lock = threading.Lock()
+
+    def predicted(self, answer: PredictAnswer, *, shadow: bool = False) -> None:
+        """Append what was answered, or what a challenger would have.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        now = datetime.now(UTC)
+        lines = [
+            Predicted.model_construct(
+                at=now,
+                model=answer.model.version,
+                patient=self.pseudonyms.of(one.patient_id),
+                landmark_day=one.landmark_day,
+                horizons_days=one.horizons_days,
+                incidence=one.incidence,
+                shadow=shadow,
+            )
+            for one in answer.predictions
+            if one.patient_id != _NOBODY
+        ]
+        self._append(PREDICTIONS, now, lines)
+
+    def happened(self, outcomes: Iterable[PatientOutcome]) -> None:
+        """Append what became of patients.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        now = datetime.now(UTC)
+        lines = [
+            Happened(
+                at=now,
+                patient=self.pseudonyms.of(one.patient_id),
+                follow_up_days=one.follow_up_days,
+                events=one.events,
+            )
+            for one in outcomes
+        ]
+        self._append(OUTCOMES, now, lines)
+
+    def _append(self, kind: str, now: datetime, lines: Sequence[Frozen]) -> None:
+        """All lines in one write: others read while we append."""
+        content = "".join(f"{line.model_dump_json()}\n" for line in lines).encode()
+        path = self.folder / kind / f"{now:%Y-%m-%d}-{self._worker}.jsonl"
+        with self._lock:
+            file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            try:
+                if os.write(file, content) != len(content):
+                    os.write(file, b"\n")  # the next entry begins on a line of its own
+                    msg = "no space left"
+                    raise OSError(msg)
+            finally:
+                os.close(file)

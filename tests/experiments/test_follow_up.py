@@ -1,0 +1,252 @@
+"""Predictions compared with outcomes: faults that were planted are found, true predictions are rarely blamed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from browser import Browser
+from pages import assert_shown_well, serious_violations
+from preloaded import SEQUELA
+from prometheus_client.parser import text_string_to_metric_families
+
+from experiments.config import RunConfig
+from experiments.follow_up import Followed, compare, followed_in, judge, outcomes_of
+from experiments.follow_up.joined import predictions_in
+from experiments.home import Home
+from experiments.requesting import wanted_by
+from experiments.train import Progress, train
+from features.check import read_cohort
+from features.cohort_records import patient_records
+from features.errors import SequelaError
+from features.outcomes import Outcomes
+from features.records import EventRecord
+from features.schema import Endpoint, EventRule
+from serving.answer import answer
+from serving.card import model_card
+from serving.ledger import Happened, Ledger, Predicted
+from serving.messages import PatientOutcome, PredictRequest
+from serving.store import publish
+from training.artifact import read_artifact
+
+HORIZONS = (90.0, 180.0)
+ENDPOINT = Endpoint(
+    name="infection",
+    event=EventRule(name="infection"),
+    competing=(EventRule(name="death"),),
+    landmark_days=(0.0, 30.0),
+    horizons_days=HORIZONS,
+)
+METRICS = {"auc_90d/infection": 0.8, "auc_180d/infection": 0.8, "auc_180d_from30/infection": 0.78}
+
+
+def hazards(rng: np.random.Generator, n: int) -> np.ndarray:
+    """(rows, causes), a day."""
+    return np.stack([0.003 * np.exp(rng.normal(0, 1.2, n)), np.full(n, 0.001)], axis=1)
+
+
+def incidences(rate: np.ndarray) -> np.ndarray:
+    """(rows, causes, horizons): of constant hazards, by arithmetic."""
+    total = rate.sum(axis=1)[:, None, None]
+    return rate[:, :, None] / total * (1 - np.exp(-total * np.array(HORIZONS)))
+
+
+def simulated(
+    rng: np.random.Generator, n: int, predicted: np.ndarray | None = None, rate: np.ndarray | None = None
+) -> Followed:
+    """Patients of known hazards, some lost early, and true predictions unless others are given."""
+    rate = hazards(rng, n) if rate is None else rate
+    time = rng.exponential(1 / rate.sum(axis=1))
+    cause = 1 + (rng.random(n) > rate[:, 0] / rate.sum(axis=1))
+    lost = rng.uniform(60, 600, n)
+    outcomes = Outcomes(np.minimum(time, lost), np.where(time <= lost, cause, 0), ENDPOINT.causes)
+    names = np.array([f"p{i}" for i in range(n)], dtype=object)
+    risks = incidences(rate) if predicted is None else predicted
+    return Followed("sequela:1", date(2026, 3, 1), False, ENDPOINT, n, names, np.zeros(n), risks, outcomes)
+
+
+def test_true_predictions_are_rarely_blamed_and_planted_faults_are_found() -> None:
+    false = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        false += any(one.alert for one in judge(simulated(rng, 250), METRICS, n_bootstrap=100))
+        rate = hazards(rng, 400)
+        halved = judge(simulated(rng, 400, incidences(rate / 2), rate), METRICS, n_bootstrap=100)
+        assert any(one.miscalibrated for one in halved if one.cause == "infection")
+        shuffled = judge(simulated(rng, 400, incidences(rng.permutation(rate)), rate), METRICS, n_bootstrap=100)
+        assert any(one.discriminates_less for one in shuffled)
+    assert false <= 2, "at a level of 0.01 for all questions of a stretch"
+
+
+def test_a_stretch_without_events_says_no_more_than_it_can() -> None:
+    n = 40
+    risks = np.full((n, 2, 2), 0.02) * np.random.default_rng(0).uniform(0.9, 1.1, (n, 1, 1))
+    nothing = Outcomes(np.full(n, 400.0), np.zeros(n, dtype=np.int64), ENDPOINT.causes)
+    names = np.array([f"p{i}" for i in range(n)], dtype=object)
+    quiet = Followed("m", date(2026, 3, 1), False, ENDPOINT, n, names, np.zeros(n), risks, nothing)
+    assert not any(one.alert for one in judge(quiet, {})), "0.8 events were expected"
+    loud = Followed("m", date(2026, 3, 1), False, ENDPOINT, n, names, np.zeros(n), risks * 20, nothing)
+    assert all(one.miscalibrated for one in judge(loud, {})), "16 events were"
+
+
+def test_the_auc_before_is_the_lowest_of_all_landmarks() -> None:
+    judged = judge(simulated(np.random.default_rng(1), 100), METRICS, n_bootstrap=20)
+    before = {(one.cause, one.horizon_days): one.auc_before for one in judged}
+    assert before == {
+        ("infection", 90.0): 0.8,
+        ("infection", 180.0): 0.78,
+        ("death", 90.0): None,
+        ("death", 180.0): None,
+    }
+
+
+def test_few_courses_are_not_judged() -> None:
+    assert judge(simulated(np.random.default_rng(2), 19), METRICS) == []
+
+
+def test_a_better_challenger_is_seen_on_the_same_patients_alone() -> None:
+    rng = np.random.default_rng(3)
+    truth = simulated(rng, 600)
+    blind = replace(truth, incidence=np.broadcast_to(truth.incidence.mean(axis=0), truth.incidence.shape))
+    challenger = replace(truth.take(np.arange(599, 99, -1)), model="sequela:2", shadow=True)
+    (row,) = [one for one in compare([blind, challenger]) if (one.cause, one.horizon_days) == ("infection", 180.0)]
+    assert (row.champion, row.challenger, row.n_patients) == ("sequela:1", "sequela:2", 500)
+    assert row.brier.high < 0
+    assert row.brier.p < 0.01
+    assert row.auc.point == pytest.approx(challenger_auc(challenger) - 0.5, abs=1e-9)
+    assert compare([blind, replace(challenger, first=date(2026, 4, 1))]) == [], "another stretch"
+    assert compare([blind, replace(challenger, shadow=False)]) == [], "no challenger"
+    assert compare([blind, replace(challenger, landmark_day=np.full(500, 30.0))]) == [], "from another day"
+
+
+def challenger_auc(followed: Followed) -> float:
+    (one,) = [j for j in judge(followed, {}, n_bootstrap=2) if (j.cause, j.horizon_days) == ("infection", 180.0)]
+    return one.auc.point
+
+
+def line(patient: str, at: datetime, landmark: float = 0.0, risk: float = 0.1, model: str = "m") -> Predicted:
+    incidence = dict.fromkeys(ENDPOINT.causes, (risk, 2 * risk))
+    return Predicted(
+        at=at, model=model, patient=patient, landmark_day=landmark, horizons_days=HORIZONS, incidence=incidence
+    )
+
+
+def test_the_last_prediction_of_a_stretch_meets_what_came_after_its_landmark(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    name = ledger.pseudonyms.of
+    infected = [EventRecord(event="infection", day=20.0), EventRecord(event="death", day=50.0)]
+    ledger.happened([PatientOutcome(patient_id="a", follow_up_days=10.0)])
+    ledger.happened([PatientOutcome(patient_id="a", follow_up_days=80.0, events=tuple(infected))])
+    ledger.happened([PatientOutcome(patient_id="b", follow_up_days=70.0)])
+    ledger.happened([PatientOutcome(patient_id="late", follow_up_days=25.0)])
+    march, april = datetime(2026, 3, 5, tzinfo=UTC), datetime(2026, 4, 5, tzinfo=UTC)
+    predicted = [
+        line(name("a"), march + timedelta(days=2), landmark=5.0, risk=0.3),
+        line(name("a"), march, risk=0.1),
+        line(name("a"), april, landmark=30.0, risk=0.2),
+        line(name("b"), march, landmark=30.0),
+        line(name("late"), march, landmark=30.0),
+        line(name("unknown"), march),
+        line(name("b"), march, model="gone"),
+    ]
+    known = outcomes_of(tmp_path)
+    in_march, in_april = followed_in(predicted, known, {"m": ENDPOINT}, "month")
+    assert list(in_march.patient) == [name("a"), name("b")], "one known too short, one not at all"
+    assert (in_march.first, in_march.n_predicted) == (date(2026, 3, 1), 4)
+    np.testing.assert_allclose(in_march.incidence[0], [[0.3, 0.6]] * 2)
+    np.testing.assert_allclose(in_march.outcomes.duration_days, [15.0, 40.0])
+    assert list(in_march.outcomes.cause) == [1, 0]
+    assert len(in_april.patient) == 0, "infected before that landmark"
+    (quarter, second) = followed_in(predicted, known, {"m": ENDPOINT}, "quarter")
+    assert (quarter.first, second.first) == (date(2026, 1, 1), date(2026, 4, 1))
+
+
+def test_a_line_cut_off_by_a_kill_is_left_out_and_one_that_is_none_is_named(tmp_path: Path) -> None:
+    Ledger(tmp_path)
+    with pytest.raises(SequelaError, match="holds no predictions"):
+        predictions_in(tmp_path)
+    whole = line("p", datetime(2026, 3, 5, tzinfo=UTC)).model_dump_json()
+    file = tmp_path / "predictions" / "2026-03-05-1.jsonl"
+    file.write_text(f"{whole}\n{whole[:40]}")
+    assert len(predictions_in(tmp_path)) == 1
+    file.write_text(f"{whole}\n{{}}\n{whole}\n")
+    with pytest.raises(SequelaError, match=r"2026-03-05-1\.jsonl, line 2: is no line"):
+        predictions_in(tmp_path)
+
+
+def silent(*_: Any) -> None:
+    pass
+
+
+@pytest.fixture
+def kept(
+    home: Home, run_config: RunConfig, cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Path, str]:
+    """A ledger with a prediction for each patient of the cohort, as a service keeps it; the model's tag."""
+    monkeypatch.setenv("BENTOML_HOME", str(home.bentoml))
+    result = train(run_config, home, Progress(cells=silent, folds=silent))
+    tag = publish(result.folder / "artifact", {})
+    artifact = read_artifact(result.folder / "artifact")
+    records = patient_records(read_cohort(cohort), wanted_by(model_card(artifact, tag)), 0.0)
+    request = PredictRequest.model_validate_json(json.dumps({"patients": list(records)}))
+    Ledger(tmp_path / "ledger").predicted(answer(artifact, tag, request))
+    return tmp_path / "ledger", tag
+
+
+def sequela(*words: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([SEQUELA, *map(str, words)], capture_output=True, text=True, check=False)
+
+
+def test_the_command_tells_whether_predictions_came_true(
+    kept: tuple[Path, str], cohort: Path, browser: Browser, tmp_path: Path
+) -> None:
+    ledger, tag = kept
+    early = sequela("follow-up", ledger)
+    assert early.returncode == 1
+    assert "too few courses are known" in early.stderr
+    page, metrics = tmp_path / "page.html", tmp_path / "sequela.prom"
+    done = sequela("follow-up", ledger, "--outcomes", cohort, "--out", page, "--metrics", metrics, "--json")
+    assert done.returncode == 0, done.stderr
+    judged = json.loads(done.stdout)
+    patients = pd.read_csv(cohort / "patients.csv")
+    assert {one["n_known"] for one in judged} == {len(patients)}
+    assert {one["model"] for one in judged} == {tag}
+    first = next(one for one in judged if one["horizon_days"] == 180.0)
+    assert 0.7 < first["o_e"]["point"] < 1.3, "of the patients that the model was trained on"
+    families = {family.name: family for family in text_string_to_metric_families(metrics.read_text())}
+    assert {sample.value for sample in families["sequela_follow_up_alerts"].samples} == {0.0}
+    assert len(families["sequela_auc"].samples) == len(judged)
+    for width in (390, 1440):
+        assert_shown_well(browser, page, width)
+    assert serious_violations(browser, page, "light") == []
+
+
+def test_worse_outcomes_end_the_command_with_an_alert(kept: tuple[Path, str], cohort: Path) -> None:
+    ledger, tag = kept
+    patients = pd.read_csv(cohort / "patients.csv", dtype={"patient_id": str})
+    told = [
+        PatientOutcome(
+            patient_id=one, follow_up_days=400.0, events=(EventRecord(event="infection", day=20.0, grade=4),)
+        )
+        for one in patients["patient_id"]
+    ]
+    Ledger(ledger).happened(told)
+    done = sequela("follow-up", ledger)
+    assert done.returncode == 1
+    assert "observed over expected" in done.stdout
+    assert f"{tag}  150 of 150 patients followed" in done.stdout
+    assert Happened.model_validate_json(next((ledger / "outcomes").glob("*.jsonl")).read_text().splitlines()[0])
+    assert "left out: sequela:gone-1: not in the model store" in _with_a_model_that_is_gone(ledger)
+
+
+def _with_a_model_that_is_gone(ledger: Path) -> str:
+    other = line("p", datetime.now(UTC), model="sequela:gone-1").model_dump_json()
+    (ledger / "predictions" / "2026-01-01-1.jsonl").write_text(f"{other}\n")
+    return sequela("follow-up", ledger).stderr
