@@ -271,9 +271,9 @@ class RiskService:
         CHAMPION.take(self._stored())  # refused: /readyz stays red, and whoever looks finds one line in the log
         if FOLLOWED:
             CHAMPION.follow(FOLLOWED)
+        counts()  # here, where nothing else asks for them at the same time
         if SHADOW is not None and CHALLENGER:
             SHADOW.start(CHALLENGER)
-        counts()  # here, where nothing else asks for them at the same time
         if USE is not None:
             USE.start()
 

@@ -58,7 +58,8 @@ class Shadow:
 
     def _answer_for_ever(self, served: Served) -> None:
         while True:
-            counts().shadowed(served.tag, self._answer(served, self._waiting.get()))
+            how = self._answer(served, self._waiting.get())
+            counts().shadowed(served.tag, how)
 
     def _answer(self, served: Served, request: PredictRequest) -> str:
         """How it went."""
