@@ -404,7 +404,9 @@ def serve_bento() -> StartServer:
 def server(
     store_home: Path, tag: str, start_server: StartServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
-    """The service, with a limit of 2 MiB a request."""
+    """The service, with a limit of 2 MiB a request, and a ledger."""
+    folder = tmp_path_factory.mktemp("server")
     env = {"BENTOML_HOME": str(store_home), "SEQUELA_MODEL": tag, "SEQUELA_MAX_BODY_MIB": "2"}
-    with start_server(tmp_path_factory.mktemp("server"), env) as running:
+    env["SEQUELA_LEDGER"] = str(folder / "ledger")
+    with start_server(folder, env) as running:
         yield running

@@ -63,9 +63,9 @@ def test_scopes_open_what_they_say(file: Path, guarded: Callable[[], Access]) ->
     _, ward = add_key(file, "ward", ["predict"])
     _, admin = add_key(file, "prometheus", ["admin"])
     access = guarded()
-    paths = ("/v1/predict", "/v1/scores", "/v1/model", "/docs.json", "/", "/v1/explain", "/metrics")
-    assert [ask(access, f"Bearer {ward}", path)[0] for path in paths] == [204] * 5 + [403, 403]
-    assert [ask(access, f"Bearer {admin}", path)[0] for path in paths] == [403] * 6 + [204]
+    paths = ("/v1/predict", "/v1/scores", "/v1/model", "/docs.json", "/", "/v1/explain", "/v1/outcomes", "/metrics")
+    assert [ask(access, f"Bearer {ward}", path)[0] for path in paths] == [204] * 5 + [403] * 3
+    assert [ask(access, f"Bearer {admin}", path)[0] for path in paths] == [403] * 7 + [204]
     _, headers, body = ask(access, f"Bearer {ward}", "/metrics")
     assert headers["www-authenticate"] == 'Bearer realm="sequela", error="insufficient_scope", scope="admin"'
     assert body["rule"] == "must be a key with the scope admin"

@@ -112,3 +112,10 @@ def test_a_failing_score_is_logged_without_its_message(
     assert response.json()["rule"] == "the answer failed; the server's log says where"
     assert "ValueError in request" in caplog.text
     assert SENTINEL not in caplog.text
+
+
+def test_a_service_without_a_ledger_takes_no_outcomes(service_module: Any) -> None:
+    told = {"patients": [{"patient_id": SENTINEL, "follow_up_days": 3}]}
+    response = asyncio.run(post(service_module.PAGES, "/v1/outcomes", told))
+    assert response.status_code == 404
+    assert "keeps no predictions" in response.json()["rule"]

@@ -124,15 +124,6 @@ def test_no_name_is_kept_and_files_are_ours_alone(keeping: Keeping) -> None:
     assert all(path.stat().st_mode & 0o077 == 0 for path in files)
 
 
-def test_a_service_without_a_ledger_says_so(server: Any) -> None:
-    body = {"patients": [{"patient_id": "p", "follow_up_days": 3}]}
-    with server.client() as client:
-        answer = client.post("/v1/outcomes", json=body)
-        assert client.get("/v1/outcomes").status_code == 405
-    assert answer.status_code == 404
-    assert "keeps no predictions" in answer.json()["rule"]
-
-
 def test_an_answer_is_given_though_the_ledger_is_full(keeping: Keeping) -> None:
     folder = keeping.folder / "ledger" / "predictions"
     folder.rename(folder.with_name("elsewhere"))
