@@ -11,6 +11,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Experiment, Run
 
 from experiments.home import Home
+from experiments.tracking import every
 from experiments.ui_views import view_key, viewed_endpoints
 from features.errors import SequelaError
 
@@ -39,7 +40,7 @@ def remote_address(home: Home) -> str | None:
 
 def experiment_links(client: MlflowClient, address: str) -> list[Link]:
     """For each endpoint of each experiment the runs, the charts, and the scores by horizon."""
-    return [link for one in client.search_experiments() for link in _links(address, one)]
+    return [link for one in every(client.search_experiments) for link in _links(address, one)]
 
 
 def _links(address: str, experiment: Experiment) -> Iterator[Link]:

@@ -59,12 +59,12 @@ def _no_experiment(name: str, known: list[str]) -> SequelaError:
 
 
 def _from_client(home: Home, experiment: str) -> Iterator[FinishedRun]:
-    from experiments.tracking import open_store  # MLflow takes seconds to import
+    from experiments.tracking import every, open_store  # MLflow takes seconds to import
 
     client = open_store(home)
     found = client.get_experiment_by_name(experiment)
     if found is None or found.lifecycle_stage != "active":
-        raise _no_experiment(experiment, [one.name for one in client.search_experiments()])
+        raise _no_experiment(experiment, [one.name for one in every(client.search_experiments)])
     for run in client.search_runs([found.experiment_id], PARENTS, max_results=MOST):
         info, data = run.info, run.data
         yield FinishedRun(

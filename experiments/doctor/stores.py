@@ -115,12 +115,12 @@ def _champions(home: Home) -> Iterator[Line]:
     from mlflow.exceptions import MlflowException
 
     from experiments.promotion import registry
-    from experiments.tracking import open_store
+    from experiments.tracking import every, open_store
     from features.errors import SequelaError
 
     try:
         client = open_store(home)
-        names = [model.name for model in client.search_registered_models()]
+        names = [model.name for model in every(client.search_registered_models)]
         champions = [registry.find_champion(client, name) for name in names if registry.champion_version(client, name)]
     except (MlflowException, SequelaError) as error:
         detail = str(error).splitlines()[0]

@@ -19,6 +19,7 @@ from mlflow.exceptions import MlflowException
 
 from experiments.home import Home
 from experiments.promotion.history import CHALLENGER, CHAMPION, by_alias
+from experiments.tracking import every
 from features.errors import SequelaError
 from serving.champions import ExportedChampion, write_champion
 
@@ -42,7 +43,7 @@ def find_champion(client: MlflowClient, endpoint: str | None = None) -> Champion
     Raises:
         SequelaError: There is none, or several and no endpoint was named.
     """
-    names = [endpoint] if endpoint else [model.name for model in client.search_registered_models()]
+    names = [endpoint] if endpoint else [model.name for model in every(client.search_registered_models)]
     found = [(name, version) for name in names if (version := champion_version(client, name)) is not None]
     if not found:
         msg = f"no champion{f' of {endpoint}' if endpoint else ''}; promote one with `sequela promote RUN`"
@@ -105,9 +106,8 @@ def registered_version(client: MlflowClient, run: Run) -> ModelVersion:
     try:
         client.create_registered_model(endpoint)
     except MlflowException:  # it is there already
-        for version in client.search_model_versions(f"name = '{endpoint}'"):
-            if version.run_id == run_id:
-                return version
+        for version in client.search_model_versions(f"name = '{endpoint}' and run_id = '{run_id}'"):
+            return version
     return client.create_model_version(endpoint, f"models:/{model_id}", run_id=run_id, model_id=model_id)
 
 

@@ -12,7 +12,7 @@ system_metrics processor, memory, GPU on long runs
 from __future__ import annotations
 
 from experiments.tracking.environment import environment_tags, git_state
-from experiments.tracking.finding import find_run
+from experiments.tracking.finding import every, find_run
 from experiments.tracking.interpreter import log_to
 from experiments.tracking.run_folder import RunFolder
 from experiments.tracking.store import PARENT, experiment_id, open_store, require_usable
@@ -25,6 +25,7 @@ __all__ = [
     "Tracker",
     "deliver_left",
     "environment_tags",
+    "every",
     "experiment_id",
     "find_run",
     "git_state",

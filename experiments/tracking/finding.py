@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.store.entities import PagedList
 
 from experiments.tracking.store import KEY, PARENT
 from features.errors import SequelaError
+
+Entity = TypeVar("Entity")
+
+
+def every(search: Callable[..., PagedList[Entity]], **words: object) -> Iterator[Entity]:
+    """All that a search of MLflow's client finds, page after page: it gives a thousand at once, or a hundred.
+
+    Args:
+        search: A method of the client.
+        words: Its arguments, less the page.
+    """
+    token: str | None = None
+    while True:
+        page = search(**words, page_token=token)
+        yield from page
+        token = page.token or None
+        if token is None:
+            return
 
 
 def find_run(client: MlflowClient, reference: str, endpoint: str | None = None) -> Run:
@@ -37,15 +59,10 @@ def _begun(client: MlflowClient, beginning: str, endpoint: str | None) -> list[R
 
 def _parents(client: MlflowClient, which: str, endpoint: str | None) -> list[Run]:
     """Parent runs of all experiments that the server finds; runs of folds are left out."""
-    experiments = [e.experiment_id for e in client.search_experiments()]
+    experiments = [one.experiment_id for one in every(client.search_experiments)]
     query = which if endpoint is None else f"{which} and tags.`sequela.endpoint` = {_quoted(endpoint)}"
-    found: list[Run] = []
-    token: str | None = ""
-    while token is not None:
-        page = client.search_runs(experiments, query, max_results=1000, page_token=token or None)
-        found += [run for run in page if PARENT not in run.data.tags]
-        token = page.token or None
-    return found
+    found = every(client.search_runs, experiment_ids=experiments, filter_string=query)
+    return [run for run in found if PARENT not in run.data.tags]
 
 
 def _quoted(word: str) -> str:
