@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
 from math import isfinite
 from pathlib import Path
-from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
 from experiments.drift import Judgement
-from experiments.follow_up import Judged
+from experiments.follow_up import Judged, latest
 from features.errors import SequelaError
-
-Kind = TypeVar("Kind", Judgement, Judged)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +45,20 @@ def write_gauges(path: Path, samples: Iterable[Sample]) -> None:
 
 
 def drift_gauges(judged: Sequence[Judgement]) -> Iterator[Sample]:
-    """Of each model's last window."""
-    for one in _last(judged):
+    """Of the last window, whose alerts `sequela drift` ends with."""
+    last = max((one.first for one in judged), default=None)
+    now = [one for one in judged if one.first == last]
+    for one in now:
         labels = {"model": one.model, "what": one.what, "name": one.name}
         if isfinite(one.stability_index):
             yield Sample("sequela_drift_index", "Population stability index.", labels, one.stability_index)
-    yield from _alerts("sequela_drift_alerts", "Inputs and risks that have drifted.", judged)
+    yield from _alerts("sequela_drift_alerts", "Inputs and risks that have drifted.", now)
 
 
 def follow_up_gauges(judged: Sequence[Judged]) -> Iterator[Sample]:
-    """Of each model's last stretch."""
-    for one in _last(judged):
+    """Of what was judged last, whose alerts `sequela follow-up` ends with."""
+    now = latest(judged)
+    for one in now:
         labels = {"model": one.model, "cause": one.cause, "horizon_days": f"{one.horizon_days:g}"}
         for name, said, value in (
             ("sequela_observed_over_expected", "Observed over expected incidence.", one.o_e.point),
@@ -68,19 +67,11 @@ def follow_up_gauges(judged: Sequence[Judged]) -> Iterator[Sample]:
         ):
             if isfinite(value):
                 yield Sample(name, said, labels, value)
-    yield from _alerts("sequela_follow_up_alerts", "Causes and horizons whose predictions do not come true.", judged)
+    yield from _alerts("sequela_follow_up_alerts", "Causes and horizons whose predictions do not come true.", now)
 
 
-def _last(judged: Sequence[Kind]) -> list[Kind]:
-    """Those of each model's last stretch."""
-    last: dict[str, date] = {}
-    for one in judged:
-        last[one.model] = max(one.first, last.get(one.model, one.first))
-    return [one for one in judged if one.first == last[one.model]]
-
-
-def _alerts(name: str, said: str, judged: Sequence[Kind]) -> Iterator[Sample]:
+def _alerts(name: str, said: str, judged: Sequence[Judgement] | Sequence[Judged]) -> Iterator[Sample]:
     alerts = Counter({one.model: 0 for one in judged})
-    alerts.update(one.model for one in _last(judged) if one.alert)
+    alerts.update(one.model for one in judged if one.alert)
     for model, n in alerts.items():
         yield Sample(name, said, {"model": model}, float(n))

@@ -14,7 +14,7 @@ from features.patients import IntArray, TextArray
 from features.schema import Frozen
 
 MAX_LABEL = 200
-"""Characters of a cell's label."""
+"""Characters of a cell's label, and of an event's name."""
 
 
 class Quantity(Frozen):
@@ -39,7 +39,7 @@ class MeasurementRecord(Frozen):
 class EventRecord(Frozen):
     """One event that has happened to a patient."""
 
-    event: str
+    event: Annotated[str, Field(min_length=1, max_length=MAX_LABEL)]
     """As named in the training cohort, e.g. ``infection``."""
     day: float
     """Days since infusion."""

@@ -35,7 +35,7 @@ class AuditLog:
     def __init__(self, path: Path, max_bytes: int = MAX_BYTES) -> None:
         self.path, self.max_bytes = path, max_bytes
         try:
-            self._pseudonyms = Pseudonyms(path.with_name(f"{path.name}.key"))
+            self._pseudonyms = Pseudonyms(path.with_name(f"{path.name}.key"), make=True)
             path.touch(mode=0o600)
         except OSError as error:
             msg = f"{path}: cannot be written ({error.strerror}); name a file in a folder that exists and is ours"

@@ -65,7 +65,7 @@ class Ledger:
         try:
             for name in (PREDICTIONS, OUTCOMES):
                 (folder / name).mkdir(parents=True, exist_ok=True, mode=0o700)
-            self.pseudonyms = Pseudonyms(folder / KEY)
+            self.pseudonyms = Pseudonyms(folder / KEY, make=True)
         except OSError as error:
             msg = f"{folder}: cannot be written ({error.strerror}); name a folder that is ours"
             raise SequelaError(msg) from error
@@ -118,10 +118,13 @@ class Ledger:
         path = self.folder / kind / f"{now:%Y-%m-%d}-{self._worker}.jsonl"
         with self._lock:
             file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            before = os.fstat(file).st_size
             try:
                 if os.write(file, content) != len(content):
-                    os.write(file, b"\n")  # the next entry begins on a line of its own
                     msg = "no space left"
                     raise OSError(msg)
+            except OSError:
+                os.ftruncate(file, before)  # no part of a line stays: nobody else writes to this file
+                raise
             finally:
                 os.close(file)

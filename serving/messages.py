@@ -14,6 +14,8 @@ from training.artifact import TrainingCohort
 
 MAX_PATIENTS = 10_000
 MAX_HORIZONS = 1_000
+LONGEST_DAYS = 50_000
+"""That a patient can be followed."""
 MAX_EXPLAINED = 100
 """Patients that are explained in one request."""
 
@@ -107,7 +109,7 @@ class PatientOutcome(Frozen):
 
     patient_id: Annotated[str, Field(min_length=1, max_length=200)]
     """As in the requests that asked for predictions."""
-    follow_up_days: float
+    follow_up_days: Annotated[float, Field(ge=0, le=LONGEST_DAYS)]
     """Days since infusion to which the patient's course is known."""
     events: Annotated[tuple[EventRecord, ...], Field(max_length=1_000)] = ()
     """What has happened by then, since infusion."""
@@ -125,6 +127,13 @@ class OutcomesRequest(Frozen):
 
     patients: Annotated[tuple[PatientOutcome, ...], Field(min_length=1, max_length=MAX_PATIENTS), FailFast()]
     """The patients, each once."""
+
+    @model_validator(mode="after")
+    def _each_once(self) -> OutcomesRequest:
+        if len({one.patient_id for one in self.patients}) < len(self.patients):
+            msg = "patients must name a patient once"
+            raise ValueError(msg)
+        return self
 
 
 class OutcomesAnswer(Frozen):

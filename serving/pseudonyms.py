@@ -17,16 +17,21 @@ DIGITS = 32
 
 
 class Pseudonyms:
-    """Under the key of one file, which is made when there is none.
+    """Under the key of one file.
+
+    Args:
+        key: The file.
+        make: Whether a new key is made when there is none: for whoever writes pseudonyms, not for whoever reads them.
 
     Raises:
-        OSError: The key cannot be written or read.
+        OSError: The key cannot be read, or made.
         SequelaError: The file holds no key.
     """
 
-    def __init__(self, key: Path) -> None:
-        with suppress(FileExistsError):
-            _make(key)
+    def __init__(self, key: Path, *, make: bool = False) -> None:
+        if make and not key.exists():
+            with suppress(FileExistsError):  # another was first
+                _make(key)
         secret = key.read_bytes()
         if not re.fullmatch(rb"[0-9a-f]{64}", secret):
             msg = f"{key}: is no key of pseudonyms, 64 hexadecimal digits; restore it, or put it and its files aside"
@@ -41,11 +46,11 @@ class Pseudonyms:
 def _make(path: Path) -> None:
     """A new key, whole or not at all; FileExistsError where there is one."""
     beside = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    os.write(file, secrets.token_hex(32).encode())
-    os.fsync(file)
-    os.close(file)
     try:
+        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_hex(32))
+            file.flush()
+            os.fsync(file.fileno())
         os.link(beside, path)
     finally:
-        beside.unlink()
+        beside.unlink(missing_ok=True)

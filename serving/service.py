@@ -23,7 +23,7 @@ from __future__ import annotations
 import logging
 import os
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -171,29 +171,45 @@ async def _outcomes_page(request: Request) -> Response:
 def _take_outcomes(body: bytes) -> Response:
     if LEDGER is None:
         return refusal(404, NO_LEDGER)
+    told: OutcomesRequest | None = None
     try:
         told = parse_as(OutcomesRequest, body)
         LEDGER.happened(told.patients)
+        given = Response(OutcomesAnswer(received=len(told.patients)).model_dump_json(), media_type=JSON)
     except InputError as error:
-        return refused(error)
+        given = refused(error)
     except OSError as error:
         logger.error("The ledger cannot be written: %s", error.strerror or error)
-        return refusal(503, UNKEPT)
-    except Exception as error:  # noqa: BLE001  (as in `_answered`)
-        return _failed(error, "outcomes")
-    return Response(OutcomesAnswer(received=len(told.patients)).model_dump_json(), media_type=JSON)
+        given = refusal(503, UNKEPT)
+    except Exception as error:  # noqa: BLE001  (as in `_answer`)
+        given = _failed(error, "outcomes")
+    patients = [one.patient_id for one in told.patients] if told else []
+    return given if _audited("outcomes", None, given.status_code, patients) else refusal(503, UNAUDITED)
+
+
+def _audited(action: str, model: str | None, status: int, patient_ids: Sequence[str]) -> bool:
+    """Write to the audit log, where there is one; whether that could be done."""
+    if AUDIT is None:
+        return True
+    try:
+        AUDIT.write(asking(), action, model, status, patient_ids)
+    except OSError as error:
+        logger.error("The audit log cannot be written: %s", error.strerror or error)
+        return False
+    return True
 
 
 def _keep(request: PredictRequest, answer: PredictAnswer) -> None:
     """Into the ledger, and before the challenger; what cannot be kept is answered all the same."""
-    if LEDGER is None:
+    if LEDGER is None or SHADOW is None:
         return
     try:
         LEDGER.predicted(answer)
+        SHADOW.show(request, answer.model.version)
     except OSError as error:
         logger.error("The ledger cannot be written: %s", error.strerror or error)
-    if SHADOW is not None:
-        SHADOW.show(request)
+    except Exception as error:  # noqa: BLE001  (as in `_answer`)
+        _failed(error, "ledger")
 
 
 def _answered(
@@ -208,16 +224,12 @@ def _answered(
         given = refusal(503, UNREADY)
     else:
         given = _answer(request, answer_of, served, action)
-        if isinstance(given, PredictAnswer):
-            _keep(request, given)
-    if AUDIT is not None:
-        status = given.status_code if isinstance(given, Response) else 200
-        patients = [] if isinstance(request, Response) else [record.patient_id for record in request.patients]
-        try:
-            AUDIT.write(asking(), action, served.tag if served else None, status, patients)
-        except OSError as error:
-            logger.error("The audit log cannot be written: %s", error.strerror or error)
-            return refusal(503, UNAUDITED)
+    status = given.status_code if isinstance(given, Response) else 200
+    patients = [] if isinstance(request, Response) else [record.patient_id for record in request.patients]
+    if not _audited(action, served.tag if served else None, status, patients):
+        return refusal(503, UNAUDITED)
+    if isinstance(given, PredictAnswer) and not isinstance(request, Response):
+        _keep(request, given)
     return given
 
 

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from training.artifact import Manifest
 
 
+ALERT = 3
+"""Exit code of a command that found what somebody should look at; 1 is an error."""
+
+
 class Length(StrEnum):
     """Of a window."""
 
@@ -49,7 +53,7 @@ def drift(
     metrics: Metrics = None,
     as_json: AsJson = False,
 ) -> None:
-    """Does a served model meet the patients it was trained on? Exit 1 when something has drifted in the last window.
+    """Does a served model meet the patients it was trained on? Exit 3 when something has drifted in the last window.
 
     What `sequela serve` starts counts what comes, in tenths of the training patients; no value of anyone is kept.
 
@@ -64,21 +68,24 @@ def drift(
     found = {model: one.reference for model, one in _manifests(home, {one.model for one in windows}).items()}
     judged = [one for w in windows if (reference := found.get(w.model)) is not None for one in judge(w, reference)]
     if not judged:
-        msg = f"{', '.join({one.model for one in windows})}: no reference is kept of it; train and promote anew"
+        models = ", ".join(sorted({one.model for one in windows}))
+        msg = f"{models}: not in the store, or trained before references were kept; train and promote anew"
         raise SequelaError(msg)
     if out is not None:
         write_drift_page(out, judged)
     if metrics is not None:
         write_gauges(metrics, drift_gauges(judged))
     if as_json:
-        _put_json(judged)
+        _put_json([_plain_judged(one) for one in judged])
     else:
         for w in windows:
             alerts = [one for one in judged if one.alert and (one.model, one.first) == (w.model, w.first)]
             typer.echo(f"{w.first}  {w.model:32} {w.n_rows:7,} patients  {len(alerts)} alerts")
             for one in alerts:
                 typer.echo(f"            {_said(one)}")
-    _end(judged)
+    last = max(one.first for one in judged)
+    if any(one.alert for one in judged if one.first == last):
+        raise typer.Exit(ALERT)
 
 
 def follow_up(
@@ -92,7 +99,7 @@ def follow_up(
     metrics: Metrics = None,
     as_json: AsJson = False,
 ) -> None:
-    """Do a served model's predictions come true? Exit 1 when they do not in the last stretch that can be judged.
+    """Do a served model's predictions come true? Exit 3 when they do not in what was judged last.
 
     Predictions wait in a ledger until outcomes come, by POST /v1/outcomes or from a cohort folder; calibration and
     discrimination are then followed over time, and a challenger in the shadow is compared with the champion.
@@ -101,34 +108,55 @@ def follow_up(
 
               sequela follow-up ledger --outcomes cohorts/registry-2026
     """
-    from experiments.follow_up import compare, followed_in, judge, outcomes_of, write_follow_up_page
-    from experiments.follow_up.joined import predictions_in
+    from experiments.follow_up import compare, followed_in, judge, latest, outcomes_of, predictions_in, unread
+    from experiments.follow_up import write_follow_up_page as write_page
     from experiments.gauges import follow_up_gauges, write_gauges
     from experiments.home import Home
 
     predicted = predictions_in(ledger)
     manifests = _manifests(Home.current(), {one.model for one in predicted})
     endpoints = {model: one.endpoint for model, one in manifests.items()}
-    followed = followed_in(predicted, outcomes_of(ledger, outcomes), endpoints, window.value)
+    known = outcomes_of(ledger, outcomes)
+    for name in unread(known, endpoints.values()):
+        typer.echo(f"event {name}: no endpoint knows it, though one of a like name; it counts as no event", err=True)
+    followed = followed_in(predicted, known, endpoints, window.value)
     judged = [one for part in followed for one in judge(part, manifests[part.model].metrics)]
     compared = compare(followed)
+    _show_stretches(followed, judged, err=as_json)
+    if not judged:
+        raise SequelaError(_nothing_to_judge(ledger, followed))
+    if out is not None:
+        write_page(out, judged, compared)
+    if metrics is not None:
+        write_gauges(metrics, follow_up_gauges(judged))
+    if as_json:
+        _put_json({"judged": [_plain_judged(one) for one in judged], "compared": [asdict(one) for one in compared]})
+    if any(one.alert for one in latest(judged)):
+        raise typer.Exit(ALERT)
+
+
+def _show_stretches(followed: Sequence[Followed], judged: Sequence[Judged], *, err: bool) -> None:
     for part in followed:
         alerts = [one for one in judged if one.alert and _stretch(one) == _stretch(part)]
         shadow = ", in the shadow" if part.shadow else ""
         known = f"{len(part.patient):,} of {part.n_predicted:,} patients followed"
-        typer.echo(f"{part.first}  {part.model}{shadow}  {known}  {len(alerts)} alerts", err=as_json)
+        typer.echo(f"{part.first}  {part.model}{shadow}  {known}  {len(alerts)} alerts", err=err)
         for one in alerts:
-            typer.echo(f"            {_came(one)}", err=as_json)
-    if not judged:
-        msg = f"{ledger}: too few courses are known of any stretch; tell outcomes by POST /v1/outcomes or --outcomes"
-        raise SequelaError(msg)
-    if out is not None:
-        write_follow_up_page(out, judged, compared)
-    if metrics is not None:
-        write_gauges(metrics, follow_up_gauges(judged))
-    if as_json:
-        _put_json(judged)
-    _end([one for one in judged if not one.shadow])
+            typer.echo(f"            {_came(one)}", err=err)
+
+
+def _nothing_to_judge(ledger: Path, followed: Sequence[Followed]) -> str:
+    from experiments.follow_up.judged import FEWEST
+
+    if not followed:
+        return (
+            f"{ledger}: no prediction of a model in the store at all horizons of its endpoint; nothing can be compared"
+        )
+    most = max(len(part.patient) for part in followed)
+    return (
+        f"{ledger}: of no stretch {FEWEST} courses are known that reach the first horizon (at most {most} are known); "
+        "tell outcomes by POST /v1/outcomes or --outcomes, or take a longer --window"
+    )
 
 
 def _manifests(home: Home, models: Iterable[str]) -> dict[str, Manifest]:
@@ -148,22 +176,20 @@ def _stretch(one: Judged | Followed) -> tuple[str, date, bool]:
     return one.model, one.first, one.shadow
 
 
-def _put_json(judged: Sequence[Judgement | Judged]) -> None:
-    plain = [_plain(asdict(one) | {"alert": one.alert}) for one in judged]
-    typer.echo(json.dumps(plain, indent=1, allow_nan=False))
+def _plain_judged(one: Judgement | Judged) -> dict[str, object]:
+    return asdict(one) | {"alert": one.alert}
 
 
-def _end(judged: Sequence[Judgement | Judged]) -> None:
-    """Exit 1 when the last stretch has an alert."""
-    last = max((one.first for one in judged), default=None)
-    if any(one.alert for one in judged if one.first == last):
-        raise typer.Exit(1)
+def _put_json(found: object) -> None:
+    typer.echo(json.dumps(_plain(found), indent=1, allow_nan=False))
 
 
 def _plain(value: object) -> object:
     """As JSON has it: what is not known is null."""
     if isinstance(value, dict):
         return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
     if isinstance(value, float) and math.isnan(value):
         return None
     return f"{value}" if isinstance(value, date) else value

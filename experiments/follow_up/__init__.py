@@ -7,8 +7,8 @@ page        one page for people
 """
 
 from experiments.follow_up.compared import Compared, compare
-from experiments.follow_up.joined import Followed, Known, followed_in, outcomes_of
-from experiments.follow_up.judged import Judged, judge
+from experiments.follow_up.joined import Followed, Known, followed_in, outcomes_of, predictions_in, unread
+from experiments.follow_up.judged import Judged, judge, latest
 from experiments.follow_up.page import write_follow_up_page
 
 __all__ = [
@@ -19,6 +19,9 @@ __all__ = [
     "compare",
     "followed_in",
     "judge",
+    "latest",
     "outcomes_of",
+    "predictions_in",
+    "unread",
     "write_follow_up_page",
 ]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TypeVar
 
@@ -33,11 +34,16 @@ class Known:
     """By pseudonym: days since infusion to which the course is known."""
     events: pd.DataFrame
     """patient_id (the pseudonym), event, day, grade."""
+    entry_days: Mapping[str, float] = field(default_factory=dict)
+    """By pseudonym: days since infusion from which the course is known, where it is not from the beginning."""
 
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """Predictions of one model version in a stretch of time, and what happened: of each patient the last prediction."""
+    """Predictions of one model version in a stretch of time, and what happened.
+
+    Of each patient the first landmark of the stretch: later ones are of those alone to whom nothing happened before.
+    """
 
     model: str
     first: date
@@ -95,7 +101,30 @@ def _of_cohort(ledger: Path, folder: Path) -> Known:
         raise SequelaError(msg) from error
     days = zip(cohort.patients["patient_id"], cohort.patients["follow_up_days"], strict=True)
     events = cohort.events.assign(patient_id=[pseudonyms.of(str(one)) for one in cohort.events["patient_id"]])
-    return Known({pseudonyms.of(str(patient)): float(day) for patient, day in days}, events)
+    entries = {}
+    if "entry_day" in cohort.patients:
+        late = cohort.patients.dropna(subset=["entry_day"])
+        entries = dict(zip(map(pseudonyms.of, late["patient_id"]), late["entry_day"].astype(float), strict=True))
+    return Known({pseudonyms.of(str(patient)): float(day) for patient, day in days}, events, entries)
+
+
+def unread(known: Known, endpoints: Iterable[Endpoint]) -> list[str]:
+    """Names of events that look like one of an endpoint's, and are none.
+
+    Raises:
+        SequelaError: An event of which an endpoint asks a grade has none: whether it counts, cannot be known.
+    """
+    rules = {rule.name: rule for one in endpoints for rule in (one.event, *one.competing)}
+    for rule in rules.values():
+        ungraded = (known.events["event"] == rule.name) & known.events["grade"].isna()
+        if rule.min_grade is not None and ungraded.any():
+            msg = (
+                f"{int(ungraded.sum())} events {rule.name} have no grade, and the endpoint counts those of grade "
+                f"{rule.min_grade} or more; tell their patients' outcomes again, with grades"
+            )
+            raise SequelaError(msg)
+    others = sorted(set(known.events["event"]) - set(rules))
+    return [name for name in others if get_close_matches(name, rules, n=1, cutoff=0.75)]
 
 
 def _table(events: Sequence[tuple[str, str, float, int | None]]) -> pd.DataFrame:
@@ -119,7 +148,10 @@ def followed_in(
         endpoint = endpoints.get(one.model)
         if endpoint is not None and set(endpoint.horizons_days) <= set(one.horizons_days):
             key = (one.model, first_day(one.at.date(), length), one.shadow)
-            groups.setdefault(key, {})[one.patient] = one
+            of_patient = groups.setdefault(key, {})
+            before = of_patient.get(one.patient)
+            if before is None or one.landmark_day <= before.landmark_day:  # from the same day the later one is better
+                of_patient[one.patient] = one
     return [
         _followed(key, endpoints[key[0]], list(of_patient.values()), known)
         for key, of_patient in sorted(groups.items())
@@ -150,7 +182,8 @@ def _followed(
     day, cause = first_event(known.events, endpoint, pd.Index(patient))
     cause = np.where(day <= follow_up, cause, 0)
     duration = np.minimum(day, follow_up) - landmark
-    at_risk = np.flatnonzero(duration > 0)
+    entry = np.array([known.entry_days.get(one, -np.inf) for one in patient], dtype=float)
+    at_risk = np.flatnonzero((duration > 0) & (entry <= landmark))
     shape = (len(with_course), len(endpoint.causes), len(endpoint.horizons_days))
     everyone = Outcomes(duration, cause, endpoint.causes)
     values = incidence.reshape(shape)

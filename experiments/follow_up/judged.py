@@ -3,15 +3,19 @@
 Two questions of each cause and horizon. Calibration in the large: does the mean risk agree with the Aalen–Johansen
 incidence? The mean of pseudo-values less risks is compared with 0; its standard error is that of these differences, or,
 where it is larger, that of events which follow the risks, p (1 − p), so that a stretch without events says no more than
-it can. Discrimination: is the AUC below the cross-validated one, which is taken as it stands? P-values are adjusted by
-Holm's method over all questions of a stretch. An alert needs both: an adjusted p below `LEVEL`, and a difference that
-is worth a look.
+it can. Discrimination: is the AUC below the cross-validated one, which is taken as it stands? Its standard error is
+that of the resamples or, where it is larger, that of Hanley & McNeil (Radiology 1982;143:29) at the cross-validated
+AUC: with few events resamples vary too little. P-values are adjusted by Holm's method over all questions of a stretch.
+An alert needs both: an adjusted p below `LEVEL`, and a difference that is worth a look.
+
+A horizon is judged once the weights of those whose status at it is known amount to `FEWEST` patients, (Σw)² / Σw² (Kish
+1965): before, a few with a long course stand for all.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -20,9 +24,10 @@ from scipy.stats import norm
 
 from experiments.follow_up.joined import Followed
 from features.errors import SequelaError
+from features.outcomes import Outcomes
 from training.evaluation.comparison import holm
 from training.evaluation.intervals import Interval
-from training.evaluation.ipcw import identified_days
+from training.evaluation.ipcw import scoring_weights
 from training.evaluation.pseudo import pseudo_values
 from training.evaluation.scores import HorizonScores, evaluate
 
@@ -32,7 +37,9 @@ LARGE_RATIO = 1.25
 LARGE_LOSS = 0.05
 """Of AUC."""
 FEWEST = 20
-"""Patients with a known course in a stretch that is judged."""
+"""Patients with a known status at a horizon that is judged, as weighted."""
+FEWEST_EVENTS = 10
+"""And patients without the event, where an AUC is."""
 Z = norm.ppf(0.975)
 
 
@@ -43,6 +50,7 @@ class Judged:
     model: str
     first: date
     shadow: bool
+    endpoint: str
     n_predicted: int
     n_known: int
     """Patients whose course is known, and who were at risk."""
@@ -107,23 +115,37 @@ def judge(followed: Followed, metrics: Mapping[str, float | None], *, n_bootstra
 def _judged(followed: Followed, k: int, at: HorizonScores, metrics: Mapping[str, float | None]) -> Judged:
     cause = followed.endpoint.causes[k]
     before = _auc_before(metrics, cause, at.horizon_days)
+    enough = effective_patients(followed.outcomes, at.horizon_days) >= FEWEST
     return Judged(
         followed.model,
         followed.first,
         followed.shadow,
+        followed.endpoint.name,
         followed.n_predicted,
         len(followed.patient),
         cause,
         at.horizon_days,
         at.n_events,
         at.o_e,
-        _p_calibration(followed, k, at.horizon_days),
+        _p_calibration(followed, k, at.horizon_days) if enough else np.nan,
         at.auc,
         before,
-        _p_discrimination(at.auc, before),
+        _p_discrimination(followed, at, before) if enough and before is not None else np.nan,
         at.brier,
         at.ipa,
     )
+
+
+def effective_patients(outcomes: Outcomes, horizon: float) -> float:
+    """How many equally weighted patients those are worth whose status at a horizon is known; 0 if all left before."""
+    if outcomes.duration_days.max(initial=0.0) < horizon:  # with an event last, they would all seem to be known
+        return 0.0
+    weights = scoring_weights(outcomes, np.array([horizon]))
+    by_then = outcomes.duration_days <= horizon
+    ended = np.where(outcomes.duration_days == horizon, weights.tied[0], 0.0)
+    w = np.where(outcomes.duration_days > horizon, weights.after[0], ended)
+    w = np.nan_to_num(np.where(by_then & (outcomes.cause > 0), weights.event, w))
+    return float(w.sum() ** 2 / (w**2).sum()) if w.any() else 0.0
 
 
 def _auc_before(metrics: Mapping[str, float | None], cause: str, horizon: float) -> float | None:
@@ -136,21 +158,38 @@ def _auc_before(metrics: Mapping[str, float | None], cause: str, horizon: float)
 def _p_calibration(followed: Followed, k: int, horizon: float) -> float:
     """Two-sided p that the mean risk is the incidence."""
     outcomes = followed.outcomes
-    if horizon > identified_days(outcomes):
-        return float("nan")
     risk = followed.incidence[:, k, followed.endpoint.horizons_days.index(horizon)]
     difference = pseudo_values(outcomes, np.array([horizon]))[:, k, 0] - risk
-    n = len(risk)
-    error = max(float(difference.std(ddof=1)), float(np.sqrt((risk * (1 - risk)).mean()))) / np.sqrt(n)
-    return float(2 * norm.sf(abs(difference.mean()) / error)) if error > 0 else float("nan")
+    found = difference.std(ddof=1) / np.sqrt(len(risk))
+    least = np.sqrt((risk * (1 - risk)).mean() / effective_patients(outcomes, horizon))
+    error = max(float(found), float(least))
+    return float(2 * norm.sf(abs(difference.mean()) / error)) if error > 0 and risk.any() else float("nan")
 
 
-def _p_discrimination(auc: Interval, before: float | None) -> float:
+def _p_discrimination(followed: Followed, at: HorizonScores, before: float) -> float:
     """One-sided p that the AUC is at least what it was."""
-    error = (auc.high - auc.low) / (2 * Z)
-    if before is None or not np.isfinite(error) or error <= 0:
+    n_others = int((followed.outcomes.duration_days > at.horizon_days).sum())
+    error = (at.auc.high - at.auc.low) / (2 * Z)
+    if min(at.n_events, n_others) < FEWEST_EVENTS or not np.isfinite(error):
         return float("nan")
-    return float(norm.cdf((auc.point - before) / error))
+    error = max(error, _hanley_mcneil(before, at.n_events, n_others))
+    return float(norm.cdf((at.auc.point - before) / error))
+
+
+def _hanley_mcneil(auc: float, n_events: int, n_others: int) -> float:
+    """Standard error of an AUC (eq. 1 and 2)."""
+    q1, q2 = auc / (2 - auc), 2 * auc**2 / (1 + auc)
+    spread = auc * (1 - auc) + (n_events - 1) * (q1 - auc**2) + (n_others - 1) * (q2 - auc**2)
+    return float(np.sqrt(spread / (n_events * n_others)))
+
+
+def latest(judged: Iterable[Judged]) -> list[Judged]:
+    """Of each endpoint's causes and horizons what was judged last; what stands in the shadow is left out."""
+    last: dict[tuple[str, str, float], Judged] = {}
+    for one in sorted(judged, key=lambda each: each.first):
+        if not one.shadow and np.isfinite(one.p_o_e):
+            last[one.endpoint, one.cause, one.horizon_days] = one
+    return list(last.values())
 
 
 def _adjusted(found: Sequence[Judged]) -> list[Judged]:

@@ -28,27 +28,33 @@ def write_follow_up_page(path: Path, judged: Sequence[Judged], compared: Sequenc
     Raises:
         SequelaError: It cannot be written.
     """
-    alerts = sum(one.alert for one in judged)
-    models = tuple(dict.fromkeys(one.model for one in judged))
+    alerts = sum(one.alert for one in judged if not one.shadow)
+    models = tuple(dict.fromkeys((one.model, one.shadow) for one in judged))
     heading = Heading(
         title="Predictions and outcomes of a served model",
         kind="follow-up",
         banner="" if not alerts else f"{alerts} alerts: predictions do not come true as they did in training.",
-        facts={"Model": ", ".join(models), "Last stretch": f"from {max(one.first for one in judged)}"},
-        tiles={"alerts": str(alerts), "stretches": str(len({(one.model, one.first) for one in judged}))},
+        facts={
+            "Model": ", ".join(dict.fromkeys(name for name, _ in models)),
+            "Last stretch": f"from {max(one.first for one in judged)}",
+        },
+        tiles={"alerts": str(alerts), "stretches": str(len({one.first for one in judged}))},
     )
-    sections = [_section(model, [one for one in judged if one.model == model], i) for i, model in enumerate(models)]
+    sections = [
+        _section(model, [one for one in judged if (one.model, one.shadow) == model], i)
+        for i, model in enumerate(models)
+    ]
     write_page(path, render(heading, [*sections, _challengers(compared), _how()]))
 
 
-def _section(model: str, judged: Sequence[Judged], i: int) -> Section:
+def _section(model: tuple[str, bool], judged: Sequence[Judged], i: int) -> Section:
     drawn = []
     for cause in dict.fromkeys(one.cause for one in judged):
         own = [one for one in judged if one.cause == cause]
         ratio, auc = f"{cause}: observed over expected", f"{cause}: AUC"
         drawn += [(_ratios(own, ratio), ratio, _said(own, "o_e")), (_aucs(own, auc), auc, _said(own, "auc"))]
-    where = " (in the shadow)" if judged[0].shadow else ""
-    return Section(f"model{i}", model + where, figures(drawn, f"model{i}") + _table(judged))
+    where = " (in the shadow)" if model[1] else ""
+    return Section(f"model{i}", model[0] + where, figures(drawn, f"model{i}") + _table(judged))
 
 
 def _ratios(judged: Sequence[Judged], title: str) -> Figure:
@@ -165,13 +171,13 @@ def _difference(value: Difference) -> str:
 
 def _how() -> Section:
     text = (
-        "Of each patient the last prediction of a stretch is compared with what happened after its landmark; patients "
-        "of whom nothing was told are left out, as if they were like the others. O/E is the Aalen–Johansen incidence "
-        "over the mean risk; AUC, Brier score and IPA are weighted for censoring; brackets are 95 % intervals over "
-        "patients. Tested are whether the mean risk is the incidence, and whether the AUC is lower than in training, "
-        f"adjusted by Holm's method over all tests of a stretch. An alert: adjusted p below {LEVEL:g}, and O/E beyond "
-        f"{1 / LARGE_RATIO:g} to {LARGE_RATIO:g} or an AUC lower by at least {LARGE_LOSS:g}. Stretches with fewer than "
-        f"{FEWEST} known courses are not judged. Where people acted on predictions, fewer events may be the model's "
-        "success and not its fault."
+        "Of each patient the prediction from the first landmark of a stretch is compared with what happened after it; "
+        "patients of whom nothing was told are left out, as if they were like the others. O/E is the Aalen–Johansen "
+        "incidence over the mean risk; AUC, Brier score and IPA are weighted for censoring; brackets are 95 % "
+        "intervals over patients. Tested are whether the mean risk is the incidence, and whether the AUC is lower than "
+        f"in training, adjusted by Holm's method over all tests of a stretch. An alert: adjusted p below {LEVEL:g}, "
+        f"and O/E beyond {1 / LARGE_RATIO:g} to {LARGE_RATIO:g} or an AUC lower by at least {LARGE_LOSS:g}. A horizon "
+        f"is judged once those whose status is known are worth {FEWEST} patients, as weighted. Where people acted on "
+        "predictions, fewer events may be the model's success and not its fault."
     )
     return Section("how", "How this was judged", paragraph(text))

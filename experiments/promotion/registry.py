@@ -62,8 +62,8 @@ def challenger_tag(client: MlflowClient, endpoint: str) -> str:
         SequelaError: There is none.
     """
     version = by_alias(client, endpoint, CHALLENGER)
-    if version is None:
-        msg = f"no challenger of {endpoint}; make one with `sequela promote RUN --challenger`"
+    if version is None or TAG not in version.tags:  # the alias may have been set by hand
+        msg = f"no challenger of {endpoint} in the serving store; make one with `sequela promote RUN --challenger`"
         raise SequelaError(msg)
     return str(version.tags[TAG])
 

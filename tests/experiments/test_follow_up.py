@@ -18,8 +18,19 @@ from preloaded import SEQUELA
 from prometheus_client.parser import text_string_to_metric_families
 
 from experiments.config import RunConfig
-from experiments.follow_up import Followed, compare, followed_in, judge, outcomes_of
-from experiments.follow_up.joined import predictions_in
+from experiments.follow_up import (
+    Followed,
+    compare,
+    followed_in,
+    judge,
+    latest,
+    outcomes_of,
+    predictions_in,
+    unread,
+    write_follow_up_page,
+)
+from experiments.follow_up.judged import effective_patients
+from experiments.gauges import follow_up_gauges, write_gauges
 from experiments.home import Home
 from experiments.requesting import wanted_by
 from experiments.train import Progress, train
@@ -59,13 +70,17 @@ def incidences(rate: np.ndarray) -> np.ndarray:
 
 
 def simulated(
-    rng: np.random.Generator, n: int, predicted: np.ndarray | None = None, rate: np.ndarray | None = None
+    rng: np.random.Generator,
+    n: int,
+    predicted: np.ndarray | None = None,
+    rate: np.ndarray | None = None,
+    lost_from_to: tuple[float, float] = (60.0, 600.0),
 ) -> Followed:
     """Patients of known hazards, some lost early, and true predictions unless others are given."""
     rate = hazards(rng, n) if rate is None else rate
     time = rng.exponential(1 / rate.sum(axis=1))
     cause = 1 + (rng.random(n) > rate[:, 0] / rate.sum(axis=1))
-    lost = rng.uniform(60, 600, n)
+    lost = rng.uniform(*lost_from_to, n)
     outcomes = Outcomes(np.minimum(time, lost), np.where(time <= lost, cause, 0), ENDPOINT.causes)
     names = np.array([f"p{i}" for i in range(n)], dtype=object)
     risks = incidences(rate) if predicted is None else predicted
@@ -85,6 +100,94 @@ def test_true_predictions_are_rarely_blamed_and_planted_faults_are_found() -> No
     assert false <= 1, "at a level of 0.01 for all questions of a stretch"
 
 
+def test_a_young_stretch_is_not_judged_by_the_few_whose_course_is_long() -> None:
+    judged = 0
+    for seed in range(20):
+        young = simulated(np.random.default_rng(seed), 200, lost_from_to=(1.0, 31.0))
+        if seed % 3:
+            young.outcomes.duration_days[0], young.outcomes.cause[0] = 400.0, seed % 3 - 1
+        else:
+            young.outcomes.cause[young.outcomes.duration_days.argmax()] = 1
+        found = judge(young, METRICS, n_bootstrap=20)
+        assert not any(one.alert for one in found)
+        judged += sum(np.isfinite(one.p_o_e) for one in found)
+    assert judged == 0
+    old = simulated(np.random.default_rng(0), 200)
+    assert 100 < effective_patients(old.outcomes, 180.0) <= 200
+
+
+def test_an_auc_of_few_events_is_no_alert() -> None:
+    false = 0
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        rate = hazards(rng, 120) / 12
+        few = judge(simulated(rng, 120, rate=rate, lost_from_to=(400.0, 600.0)), METRICS, n_bootstrap=40)
+        false += any(one.discriminates_less for one in few)
+    assert false <= 1
+
+
+def test_patients_who_are_asked_about_again_and_again_are_counted_from_the_first_day(tmp_path: Path) -> None:
+    """Later landmarks are of those alone to whom nothing happened: with the last ones more would seem to happen."""
+    rng, n = np.random.default_rng(5), 400
+    rate = np.array([0.004, 0.001])
+    time = rng.exponential(1 / rate.sum(), n)
+    cause = np.where(rng.random(n) < 0.8, "infection", "death")
+    name = Ledger(tmp_path).pseudonyms.of
+    risk = incidences(np.tile(rate, (1, 1)))[0]
+    said = dict(zip(ENDPOINT.causes, map(tuple, risk), strict=True))
+    begin = datetime(2026, 1, 2, tzinfo=UTC)
+    predicted = [
+        line(name(f"p{i}"), begin + timedelta(days=day), landmark=float(day)).model_copy(update={"incidence": said})
+        for i in range(n)
+        for day in range(0, 29, 7)
+        if day < time[i]
+    ]
+    told = [
+        PatientOutcome(
+            patient_id=f"p{i}",
+            follow_up_days=500.0,
+            events=(EventRecord(event=cause[i], day=time[i]),) if time[i] < 500 else (),
+        )
+        for i in range(n)
+    ]
+    Ledger(tmp_path).happened(told)
+    (month,) = followed_in(predicted, outcomes_of(tmp_path), {"m": ENDPOINT}, "month")
+    assert len(month.patient) == n
+    assert not month.landmark_day.any()
+    assert not any(one.alert for one in judge(month, {}, n_bootstrap=20))
+
+
+def test_alerts_are_of_what_was_judged_last_of_each_horizon(tmp_path: Path) -> None:
+    rng = np.random.default_rng(7)
+    rate = hazards(rng, 400)
+    old = judge(simulated(rng, 400, incidences(rate / 3), rate), {}, n_bootstrap=20)
+    young = replace(simulated(rng, 300, lost_from_to=(80.0, 120.0)), model="sequela:2", first=date(2026, 4, 1))
+    shadow = replace(simulated(rng, 400, incidences(rate / 3), rate), shadow=True, first=date(2026, 5, 1))
+    every = [*old, *judge(young, {}, n_bootstrap=20), *judge(shadow, {}, n_bootstrap=20)]
+    last = {(one.cause, one.horizon_days): one for one in latest(every)}
+    assert (last["infection", 90.0].model, last["infection", 90.0].alert) == ("sequela:2", False)
+    assert (last["infection", 180.0].model, last["infection", 180.0].alert) == ("sequela:1", True)
+    write_gauges(tmp_path / "sequela.prom", follow_up_gauges(every))
+    text = (tmp_path / "sequela.prom").read_text()
+    assert 'sequela_follow_up_alerts{model="sequela:2"} 0.0' in text
+    alerts = sum(one.alert for one in last.values())
+    assert f'sequela_follow_up_alerts{{model="sequela:1"}} {alerts:.1f}' in text
+    write_follow_up_page(tmp_path / "page.html", every, [])
+    assert "sequela:1 (in the shadow)" in (tmp_path / "page.html").read_text()
+
+
+def test_events_that_cannot_be_read_are_told(tmp_path: Path) -> None:
+    graded = ENDPOINT.model_copy(update={"event": EventRule(name="infection", min_grade=3)})
+    misspelt = EventRecord(event="infecton", day=3.0)
+    Ledger(tmp_path).happened([PatientOutcome(patient_id="a", follow_up_days=10.0, events=(misspelt,))])
+    assert unread(outcomes_of(tmp_path), [graded]) == ["infecton"]
+    ungraded = EventRecord(event="infection", day=3.0)
+    Ledger(tmp_path).happened([PatientOutcome(patient_id="a", follow_up_days=10.0, events=(ungraded,))])
+    assert unread(outcomes_of(tmp_path), [ENDPOINT]) == []
+    with pytest.raises(SequelaError, match="1 events infection have no grade"):
+        unread(outcomes_of(tmp_path), [graded])
+
+
 def test_a_stretch_without_events_says_no_more_than_it_can() -> None:
     n = 40
     risks = np.full((n, 2, 2), 0.02) * np.random.default_rng(0).uniform(0.9, 1.1, (n, 1, 1))
@@ -94,6 +197,8 @@ def test_a_stretch_without_events_says_no_more_than_it_can() -> None:
     assert not any(one.alert for one in judge(quiet, {})), "0.8 events were expected"
     loud = Followed("m", date(2026, 3, 1), False, ENDPOINT, n, names, np.zeros(n), risks * 20, nothing)
     assert all(one.miscalibrated for one in judge(loud, {})), "16 events were"
+    none = Followed("m", date(2026, 3, 1), False, ENDPOINT, n, names, np.zeros(n), risks * 0, nothing)
+    assert not any(one.alert for one in judge(none, {})), "nothing was expected"
 
 
 def test_the_auc_before_is_the_lowest_of_all_landmarks() -> None:
@@ -138,7 +243,7 @@ def line(patient: str, at: datetime, landmark: float = 0.0, risk: float = 0.1, m
     )
 
 
-def test_the_last_prediction_of_a_stretch_meets_what_came_after_its_landmark(tmp_path: Path) -> None:
+def test_the_first_landmark_of_a_stretch_meets_what_came_after_it(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     name = ledger.pseudonyms.of
     infected = [EventRecord(event="infection", day=20.0), EventRecord(event="death", day=50.0)]
@@ -149,7 +254,8 @@ def test_the_last_prediction_of_a_stretch_meets_what_came_after_its_landmark(tmp
     march, april = datetime(2026, 3, 5, tzinfo=UTC), datetime(2026, 4, 5, tzinfo=UTC)
     predicted = [
         line(name("a"), march + timedelta(days=2), landmark=5.0, risk=0.3),
-        line(name("a"), march, risk=0.1),
+        line(name("a"), march, landmark=5.0, risk=0.1),
+        line(name("a"), march + timedelta(days=9), landmark=12.0, risk=0.5),
         line(name("a"), april, landmark=30.0, risk=0.2),
         line(name("b"), march, landmark=30.0),
         line(name("late"), march, landmark=30.0),
@@ -211,11 +317,11 @@ def test_the_command_tells_whether_predictions_came_true(
     ledger, tag = kept
     early = sequela("follow-up", ledger)
     assert early.returncode == 1
-    assert "too few courses are known" in early.stderr
+    assert "of no stretch 20 courses are known" in early.stderr
     page, metrics = tmp_path / "page.html", tmp_path / "sequela.prom"
     done = sequela("follow-up", ledger, "--outcomes", cohort, "--out", page, "--metrics", metrics, "--json")
     assert done.returncode == 0, done.stderr
-    judged = json.loads(done.stdout)
+    judged = json.loads(done.stdout)["judged"]
     patients = pd.read_csv(cohort / "patients.csv")
     assert {one["n_known"] for one in judged} == {len(patients)}
     assert {one["model"] for one in judged} == {tag}
@@ -240,7 +346,7 @@ def test_worse_outcomes_end_the_command_with_an_alert(kept: tuple[Path, str], co
     ]
     Ledger(ledger).happened(told)
     done = sequela("follow-up", ledger)
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert "observed over expected" in done.stdout
     assert f"{tag}  150 of 150 patients followed" in done.stdout
     assert Happened.model_validate_json(next((ledger / "outcomes").glob("*.jsonl")).read_text().splitlines()[0])

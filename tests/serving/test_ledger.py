@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,9 +15,13 @@ import httpx
 import pytest
 
 from features.errors import SequelaError
+from serving.card import model_card
+from serving.following import Served
 from serving.keys import add_key
-from serving.ledger import Ledger
+from serving.ledger import Happened, Ledger
+from serving.messages import PatientOutcome, PredictRequest
 from serving.pseudonyms import Pseudonyms
+from serving.shadow import MOST_PATIENTS, Shadow
 from serving.store import publish
 from tests.serving.conftest import make_artifact
 
@@ -100,6 +106,13 @@ def test_outcomes_are_kept_by_the_same_pseudonym_and_take_their_own_key(keeping:
         ({"follow_up_days": 3}, "patients[0].patient_id"),
         ({"patient_id": "p"}, "patients[0].follow_up_days"),
         ({"patient_id": "p", "follow_up_days": "3"}, "patients[0].follow_up_days"),
+        ({"patient_id": "p", "follow_up_days": -1}, "patients[0].follow_up_days"),
+        ({"patient_id": "p", "follow_up_days": 1e308}, "patients[0].follow_up_days"),
+        ({"patient_id": "p", "follow_up_days": 3, "events": [{"event": "", "day": 1}]}, "patients[0].events[0].event"),
+        (
+            {"patient_id": "p", "follow_up_days": 3, "events": [{"event": "x" * 201, "day": 1}]},
+            "patients[0].events[0].event",
+        ),
         ({"patient_id": "p", "follow_up_days": 3, "event": []}, "patients[0].event"),
         ({"patient_id": "p", "follow_up_days": 3, "events": [{"event": "x", "day": 4}]}, "patients[0].events"),
         (
@@ -116,15 +129,24 @@ def test_what_is_no_outcome_is_refused_by_field(keeping: Keeping, patient: dict[
     assert keeping.lines("outcomes") == before
 
 
+def test_a_patient_is_told_of_once_in_a_request(keeping: Keeping) -> None:
+    body = {"patients": [{"patient_id": "p", "follow_up_days": day} for day in (3, 4)]}
+    with keeping.server.client() as client:
+        answer = client.post("/v1/outcomes", json=body, headers=keeping.keys["outcomes"])
+    assert (answer.status_code, answer.json()["field"]) == (400, "patients")
+
+
 def test_no_name_is_kept_and_files_are_ours_alone(keeping: Keeping) -> None:
     files = [path for path in (keeping.folder / "ledger").rglob("*") if path.is_file()]
     text = "".join(path.read_text() for path in files) + keeping.server.log.read_text()
     assert not [part for name in NAMES for part in name.split() if part in text]
     assert "61.5" not in text
+    assert "62.5" not in text
+    assert Pseudonyms(keeping.folder / "ledger" / "key").of(NAMES[0]) in text, "there is something to look through"
     assert all(path.stat().st_mode & 0o077 == 0 for path in files)
 
 
-def test_an_answer_is_given_though_the_ledger_is_full(keeping: Keeping) -> None:
+def test_an_answer_is_given_though_the_ledger_cannot_be_written(keeping: Keeping) -> None:
     folder = keeping.folder / "ledger" / "predictions"
     folder.rename(folder.with_name("elsewhere"))
     try:
@@ -134,6 +156,60 @@ def test_an_answer_is_given_though_the_ledger_is_full(keeping: Keeping) -> None:
         folder.with_name("elsewhere").rename(folder)
     assert answer.status_code == 200
     assert "The ledger cannot be written: No such file or directory" in keeping.server.log.read_text()
+
+
+def test_what_does_not_fit_leaves_no_part_of_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = Ledger(tmp_path)
+    told = PatientOutcome(patient_id="p", follow_up_days=3.0)
+    ledger.happened([told])
+    whole = os.write
+    monkeypatch.setattr(os, "write", lambda file, content: whole(file, content[:20]))
+    with pytest.raises(OSError, match="no space left"):
+        ledger.happened([told])
+    monkeypatch.undo()
+    ledger.happened([told])
+    (file,) = (tmp_path / "outcomes").iterdir()
+    assert [Happened.model_validate_json(line).follow_up_days for line in file.read_text().splitlines()] == [3.0, 3.0]
+
+
+def test_a_reader_makes_no_key(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        Pseudonyms(tmp_path / "key")
+    assert list(tmp_path.iterdir()) == []
+    assert Pseudonyms(tmp_path / "key", make=True).of("p") == Pseudonyms(tmp_path / "key").of("p")
+
+
+def test_a_challenger_is_spared_what_it_cannot_keep_up_with(
+    tmp_path: Path, artifact: Any, tag: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever becomes of a request in the shadow is counted, and nothing more comes of it."""
+    found: list[str] = []
+    monkeypatch.setattr("serving.shadow.counts", lambda: Noting(found))
+    shadow = Shadow(Ledger(tmp_path))
+    small = PredictRequest.model_validate({"patients": [{"patient_id": "p"}]})
+    shadow.show(small, "champion")
+    assert found == [], "nobody stands in the shadow"
+    shadow.served = Served(artifact, tag, model_card(artifact, tag))
+    for _ in range(MOST_PATIENTS + 2):
+        shadow.show(small, "champion")
+    shadow.show(small, tag)
+    assert found == ["dropped", "dropped"], "and what it answered as the champion it does not answer again"
+    assert shadow._answer(shadow.served, small) == "answered"
+    unknown = PredictRequest.model_validate({"patients": [{"baseline": {"shoe_size": 43}}]})
+    assert shadow._answer(shadow.served, unknown) == "refused"
+    shutil.rmtree(tmp_path / "predictions")
+    assert shadow._answer(shadow.served, small) == "failed"
+
+
+class Noting:
+    """In the place of counters."""
+
+    def __init__(self, found: list[str]) -> None:
+        self.found = found
+
+    def shadowed(self, model: str, how: str) -> None:
+        del model
+        self.found.append(how)
 
 
 def test_a_place_that_is_not_ours_is_refused(tmp_path: Path) -> None:
