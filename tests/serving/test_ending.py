@@ -92,7 +92,7 @@ def test_a_killed_worker_comes_back_and_the_others_answer(
         os.kill(victim, signal.SIGKILL)
         killed = time.monotonic()
         while not (len(now := workers(server)) == 2 and victim not in now):
-            assert time.monotonic() - killed < 10, "no new worker within 10 s"
+            assert time.monotonic() - killed < 30, "no new worker"  # BentoML looks for lost ones every 10 s
             time.sleep(0.1)
         time.sleep(8)  # the new one has loaded its model
         over.set()
