@@ -25,6 +25,8 @@ from scipy.stats import norm
 from experiments.follow_up.joined import Followed
 from features.errors import SequelaError
 from features.outcomes import Outcomes
+from features.patients import FloatArray
+from training.evaluation.arrays import ratio
 from training.evaluation.comparison import holm
 from training.evaluation.intervals import Interval
 from training.evaluation.ipcw import scoring_weights
@@ -108,14 +110,27 @@ def judge(followed: Followed, metrics: Mapping[str, float | None], *, n_bootstra
         )
     except SequelaError:  # nobody was followed to the first horizon
         return []
-    found = [_judged(followed, k, at, metrics) for k, of_cause in enumerate(scores.causes) for at in of_cause.horizons]
-    return _adjusted(found)
+    worth = np.array([effective_patients(followed.outcomes, horizon) for horizon in endpoint.horizons_days])
+    p_o_e = _p_calibration(followed, worth)
+    return _adjusted(
+        [
+            _judged(followed, of_cause.cause, at, metrics, float(p_o_e[k, j]), enough=bool(worth[j] >= FEWEST))
+            for k, of_cause in enumerate(scores.causes)
+            for j, at in enumerate(of_cause.horizons)
+        ]
+    )
 
 
-def _judged(followed: Followed, k: int, at: HorizonScores, metrics: Mapping[str, float | None]) -> Judged:
-    cause = followed.endpoint.causes[k]
+def _judged(
+    followed: Followed,
+    cause: str,
+    at: HorizonScores,
+    metrics: Mapping[str, float | None],
+    p_o_e: float,
+    *,
+    enough: bool,
+) -> Judged:
     before = _auc_before(metrics, cause, at.horizon_days)
-    enough = effective_patients(followed.outcomes, at.horizon_days) >= FEWEST
     return Judged(
         followed.model,
         followed.first,
@@ -127,7 +142,7 @@ def _judged(followed: Followed, k: int, at: HorizonScores, metrics: Mapping[str,
         at.horizon_days,
         at.n_events,
         at.o_e,
-        _p_calibration(followed, k, at.horizon_days) if enough else np.nan,
+        p_o_e,
         at.auc,
         before,
         _p_discrimination(followed, at, before) if enough and before is not None else np.nan,
@@ -137,9 +152,9 @@ def _judged(followed: Followed, k: int, at: HorizonScores, metrics: Mapping[str,
 
 
 def effective_patients(outcomes: Outcomes, horizon: float) -> float:
-    """How many equally weighted patients those are worth whose status at a horizon is known; 0 if all left before."""
-    if outcomes.duration_days.max(initial=0.0) < horizon:  # with an event last, they would all seem to be known
-        return 0.0
+    """How many equally weighted patients those are worth whose status at a horizon is known."""
+    if outcomes.duration_days.max(initial=0.0) < horizon and not outcomes.cause.all():
+        return 0.0  # where the last to leave has an event, that event would stand for all who were lost
     weights = scoring_weights(outcomes, np.array([horizon]))
     by_then = outcomes.duration_days <= horizon
     ended = np.where(outcomes.duration_days == horizon, weights.tied[0], 0.0)
@@ -155,15 +170,19 @@ def _auc_before(metrics: Mapping[str, float | None], cause: str, horizon: float)
     return min(found, default=None)
 
 
-def _p_calibration(followed: Followed, k: int, horizon: float) -> float:
-    """Two-sided p that the mean risk is the incidence."""
-    outcomes = followed.outcomes
-    risk = followed.incidence[:, k, followed.endpoint.horizons_days.index(horizon)]
-    difference = pseudo_values(outcomes, np.array([horizon]))[:, k, 0] - risk
-    found = difference.std(ddof=1) / np.sqrt(len(risk))
-    least = np.sqrt((risk * (1 - risk)).mean() / effective_patients(outcomes, horizon))
-    error = max(float(found), float(least))
-    return float(2 * norm.sf(abs(difference.mean()) / error)) if error > 0 and risk.any() else float("nan")
+def _p_calibration(followed: Followed, worth: FloatArray) -> FloatArray:
+    """Two-sided p (causes, horizons) that mean risks are incidences; NaN where too few patients are known.
+
+    Args:
+        followed: The predictions and outcomes.
+        worth: (horizons,): `effective_patients`.
+    """
+    risk = followed.incidence
+    difference = pseudo_values(followed.outcomes, np.array(followed.endpoint.horizons_days)) - risk
+    found = difference.std(axis=0, ddof=1) / np.sqrt(len(risk))
+    least = np.sqrt(ratio((risk * (1 - risk)).mean(axis=0), worth))
+    p: FloatArray = 2 * norm.sf(ratio(np.abs(difference.mean(axis=0)), np.maximum(found, least)))
+    return np.where((worth >= FEWEST) & risk.any(axis=0), p, np.nan)
 
 
 def _p_discrimination(followed: Followed, at: HorizonScores, before: float) -> float:
