@@ -10,8 +10,9 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
+from experiments import drift, follow_up
 from experiments.drift import Judgement
-from experiments.follow_up import Judged, latest
+from experiments.follow_up import Judged
 from features.errors import SequelaError
 
 
@@ -46,8 +47,7 @@ def write_gauges(path: Path, samples: Iterable[Sample]) -> None:
 
 def drift_gauges(judged: Sequence[Judgement]) -> Iterator[Sample]:
     """Of the last window, whose alerts `sequela drift` ends with."""
-    last = max((one.first for one in judged), default=None)
-    now = [one for one in judged if one.first == last]
+    now = drift.latest(judged)
     for one in now:
         labels = {"model": one.model, "what": one.what, "name": one.name}
         if isfinite(one.stability_index):
@@ -57,7 +57,7 @@ def drift_gauges(judged: Sequence[Judgement]) -> Iterator[Sample]:
 
 def follow_up_gauges(judged: Sequence[Judged]) -> Iterator[Sample]:
     """Of what was judged last, whose alerts `sequela follow-up` ends with."""
-    now = latest(judged)
+    now = follow_up.latest(judged)
     for one in now:
         labels = {"model": one.model, "cause": one.cause, "horizon_days": f"{one.horizon_days:g}"}
         for name, said, value in (

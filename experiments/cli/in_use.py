@@ -59,7 +59,7 @@ def drift(
 
     Example: sequela drift --window week --out drift.html
     """
-    from experiments.drift import judge, windows_in, write_drift_page
+    from experiments.drift import judge, latest, windows_in, write_drift_page
     from experiments.gauges import drift_gauges, write_gauges
     from experiments.home import Home
 
@@ -83,8 +83,7 @@ def drift(
             typer.echo(f"{w.first}  {w.model:32} {w.n_rows:7,} patients  {len(alerts)} alerts")
             for one in alerts:
                 typer.echo(f"            {_said(one)}")
-    last = max(one.first for one in judged)
-    if any(one.alert for one in judged if one.first == last):
+    if any(one.alert for one in latest(judged)):
         raise typer.Exit(ALERT)
 
 
@@ -108,8 +107,16 @@ def follow_up(
 
               sequela follow-up ledger --outcomes cohorts/registry-2026
     """
-    from experiments.follow_up import compare, followed_in, judge, latest, outcomes_of, predictions_in, unread
-    from experiments.follow_up import write_follow_up_page as write_page
+    from experiments.follow_up import (
+        compare,
+        followed_in,
+        judge,
+        latest,
+        outcomes_of,
+        predictions_in,
+        unread,
+        write_follow_up_page,
+    )
     from experiments.gauges import follow_up_gauges, write_gauges
     from experiments.home import Home
 
@@ -126,7 +133,7 @@ def follow_up(
     if not judged:
         raise SequelaError(_nothing_to_judge(ledger, followed))
     if out is not None:
-        write_page(out, judged, compared)
+        write_follow_up_page(out, judged, compared)
     if metrics is not None:
         write_gauges(metrics, follow_up_gauges(judged))
     if as_json:

@@ -6,7 +6,7 @@ page        one page for people
 """
 
 from experiments.drift.counted import Window, windows_in
-from experiments.drift.judged import Judgement, judge
+from experiments.drift.judged import Judgement, judge, latest
 from experiments.drift.page import write_drift_page
 
-__all__ = ["Judgement", "Window", "judge", "windows_in", "write_drift_page"]
+__all__ = ["Judgement", "Window", "judge", "latest", "windows_in", "write_drift_page"]

@@ -9,7 +9,7 @@ shift that is worth a look; with many patients the least shift is significant, w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal
@@ -91,6 +91,12 @@ def judge(window: Window, reference: Reference) -> list[Judgement]:
         )
         for i, (what, name, expected, found) in enumerate(pairs)
     ]
+
+
+def latest(judged: Sequence[Judgement]) -> list[Judgement]:
+    """Those of the last window."""
+    last = max((one.first for one in judged), default=None)
+    return [one for one in judged if one.first == last]
 
 
 def _pairs(window: Window, reference: Reference) -> Iterator[tuple[Literal["input", "risk"], str, Spread, Spread]]:

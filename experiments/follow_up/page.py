@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from experiments.figures import PALETTE
 from experiments.follow_up.compared import Compared
 from experiments.follow_up.judged import FEWEST, LARGE_LOSS, LARGE_RATIO, LEVEL, Judged
+from experiments.interval_text import interval_text
 from experiments.page.drawing import drawing
 from experiments.page.shell import Heading, Section, absent, figures, paragraph, render, write_page
 from experiments.page.tables import html_table, number, p_value
@@ -146,9 +147,9 @@ def _challengers(compared: Sequence[Compared]) -> Section:
             one.cause,
             f"{one.horizon_days:g}",
             f"{one.mean_difference:.1%}",
-            _difference(one.brier),
+            _interval(one.brier),
             p_value(one.brier.p),
-            _difference(one.auc),
+            _interval(one.auc),
             p_value(one.auc.p),
         )
         for one in compared
@@ -157,16 +158,8 @@ def _challengers(compared: Sequence[Compared]) -> Section:
     return Section("shadow", title, paragraph(said) + html_table("Not adjusted for their number", columns, rows))
 
 
-def _interval(value: Interval) -> str:
-    if not np.isfinite(value.point):
-        return "–"
-    return f"{number(value.point)} [{number(value.low)}, {number(value.high)}]"
-
-
-def _difference(value: Difference) -> str:
-    if not np.isfinite(value.point):
-        return "–"
-    return f"{value.point:+.3f} [{value.low:+.3f}, {value.high:+.3f}]"
+def _interval(value: Interval | Difference) -> str:
+    return interval_text(value.point, value.low, value.high)
 
 
 def _how() -> Section:
