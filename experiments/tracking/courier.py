@@ -14,7 +14,7 @@ from features.errors import SequelaError
 
 PAUSE_SECONDS = 2.0
 """Between deliveries; what is logged meanwhile goes together."""
-SHARE = 0.05
+SHARE = 0.02
 """Of the time that deliveries may take: each is followed by a pause that is longer by this."""
 LONGEST_PAUSE_SECONDS = 120.0
 """Between attempts while the store does not answer."""
