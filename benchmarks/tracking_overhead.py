@@ -147,7 +147,7 @@ def import_seconds() -> float:
     code = (
         f"import gc, time; gc.set_threshold(*{cli.GARBAGE}); "
         "import anndata, lightning.pytorch, matplotlib.figure, optuna, pandas, pydantic, scipy.stats, torch; "
-        "t = time.perf_counter(); import mlflow.pyfunc; print(time.perf_counter() - t)"
+        "t = time.perf_counter(); import mlflow; print(time.perf_counter() - t)"
     )
     run = [sys.executable, "-c", code]
     return min(float(subprocess.run(run, capture_output=True, text=True, check=True).stdout) for _ in range(3))

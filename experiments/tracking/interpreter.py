@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -146,7 +146,8 @@ class Interpreter:
                 log = client.log_artifacts if path.is_dir() else client.log_artifact
                 log(run_id, str(path), folder or None)
             case Model() as item:
-                log_model(client, run_id, self._folder.path / item.path, item.requirements)
+                metrics = [metric for told in self._folder.outbox.events() for metric in _results(told)]
+                log_model(client, run_id, self._folder.path / item.path, item.requirements, metrics)
 
 
 def log_to(client: MlflowClient, run_id: str, items: Iterable[LogItem]) -> None:
@@ -184,12 +185,24 @@ def _log_batch(client: MlflowClient, run_id: str, events: Sequence[Event]) -> No
             case Tags(values):
                 tags |= values
             case Metrics(values, step):
-                metrics += [Metric(name, float(v), event.time_ms, step) for name, v in values.items()]
+                metrics += _metrics(values, event.time_ms, step)
     all_params = [Param(name, value[:PARAM_LIMIT]) for name, value in params.items()]
     all_tags = [RunTag(name, value) for name, value in tags.items()]
     for start in range(0, max(len(all_params), len(all_tags), 1), TEXT_LIMIT):
         part = slice(start, start + TEXT_LIMIT)
         client.log_batch(run_id, metrics if start == 0 else (), all_params[part], all_tags[part])
+
+
+def _metrics(values: Mapping[str, float], time_ms: int, step: int) -> list[Metric]:
+    return [Metric(name, float(value), time_ms, step) for name, value in values.items()]
+
+
+def _results(event: Event) -> list[Metric]:
+    """Metrics of the run itself that are no curves."""
+    match event:
+        case Event(run, time_ms, Metrics(values, 0)) if run == RUN:
+            return _metrics(values, time_ms, 0)
+    return []
 
 
 def _log_table(client: MlflowClient, run_id: str, item: Table) -> None:

@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import mlflow
 import pandas as pd
 from mlflow import MlflowClient
-from mlflow.entities import LoggedModelStatus
-from mlflow.models import ModelSignature
+from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Metric
+from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from mlflow.utils import requirements_utils
 
-from training.artifact import read_artifact
+from training.artifact import Manifest, read_artifact
 
 CODE = Path(__file__).resolve().parents[2]
 
 
-def log_model(client: MlflowClient, run_id: str, artifact: Path, requirements: Sequence[str]) -> None:
+def log_model(
+    client: MlflowClient, run_id: str, artifact: Path, requirements: Sequence[str], metrics: Iterable[Metric]
+) -> None:
     """Log an artifact as the run's model, with signature and example, unless the run has one.
 
     Args:
         client: The store.
-        run_id: The run that fitted it; its dataset and metrics are linked to the model.
+        run_id: The run that fitted it.
         artifact: The artifact folder.
         requirements: Of pip.
+        metrics: The run's, which are the model's as well.
     """
     run = client.get_run(run_id)
     models = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run_id}'")
@@ -36,23 +41,43 @@ def log_model(client: MlflowClient, run_id: str, artifact: Path, requirements: S
         if model.status == LoggedModelStatus.PENDING:  # a killed process did not finish it, and the run names it
             client.finalize_logged_model(model.model_id, LoggedModelStatus.FAILED)
     manifest = read_artifact(artifact).manifest
-    example = pd.DataFrame({"patient": [manifest.example.patient.model_dump_json()]})
+    # MLflow's own `log_model` does the same through a global active run, reads each metric's history, and predicts the
+    # example, which reading the artifact has done.
+    kind, name, params = manifest.model.kind, manifest.endpoint.name, run.data.params
+    model = client.create_logged_model(run.info.experiment_id, name, run_id, params=params, model_type=kind)
+    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+    client.log_batch(run_id, [_of_model(metric, model.model_id) for metric in metrics])
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model"
+        card = Model(model.artifact_location, run_id, model_uuid=model.model_id, model_id=model.model_id)
+        _save(path, card, manifest, artifact, requirements)
+        for compiled in path.rglob("__pycache__"):
+            shutil.rmtree(compiled)
+        client.log_model_artifacts(model.model_id, str(path))
+    client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+
+
+def _of_model(metric: Metric, model_id: str) -> Metric:
+    return Metric(metric.key, metric.value, metric.timestamp, metric.step, model_id)
+
+
+def _save(path: Path, card: Model, manifest: Manifest, artifact: Path, requirements: Sequence[str]) -> None:
     outputs: list[ColSpec | TensorSpec] = [
         ColSpec(DataType.double, f"{cause}@{days:g}")
         for cause in manifest.endpoint.causes
         for days in manifest.endpoint.horizons_days
     ]
-    with _installed_unread(), mlflow.start_run(run_id=run_id, log_system_metrics=False):
-        mlflow.pyfunc.log_model(
-            name=manifest.endpoint.name,
+    with _installed_unread():
+        mlflow.pyfunc.save_model(
+            path,
             python_model=str(CODE / "experiments" / "logged_model.py"),
             artifacts={"artifact": str(artifact)},
             code_paths=[str(CODE / package) for package in ("features", "training")],
             signature=ModelSignature(Schema([ColSpec(DataType.string, "patient")]), Schema(outputs)),
-            input_example=example,
+            input_example=pd.DataFrame({"patient": [manifest.example.patient.model_dump_json()]}),
             pip_requirements=list(requirements),
-            model_type=manifest.model.kind,
             metadata={"provenance": manifest.training_cohort.provenance, "format": manifest.format},
+            mlflow_model=card,
         )
 
 

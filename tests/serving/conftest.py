@@ -325,12 +325,13 @@ def serving(
     env: Mapping[str, str],
     *,
     python: str = sys.executable,
+    program: str = "bentoml",
     ready: int = 200,
     cwd: Path | None = None,
 ) -> Iterator[Server]:
     """`bentoml serve TARGET` in a process group of its own, until /readyz answers `ready`; then its end."""
     port, log = free_port(), folder / f"server-{time.monotonic_ns()}.log"
-    command = [python, "-m", "bentoml", "serve", target, "--host", "127.0.0.1", "--port", str(port)]
+    command = [python, "-m", program, "serve", target, "--host", "127.0.0.1", "--port", str(port)]
     environment = bare_environment() | dict(env)
     with log.open("wb") as out:
         process = subprocess.Popen(
@@ -386,10 +387,11 @@ StartServer = Callable[..., contextlib.AbstractContextManager[Server]]
 
 @pytest.fixture(scope="session")
 def start_server(server_env: dict[str, str]) -> StartServer:
-    """``start_server(folder, env, ready=200)``: the service of this checkout, in a folder elsewhere."""
+    """``start_server(folder, env, ready=200)``: the service of this checkout, as `sequela serve` starts it."""
 
     def start(folder: Path, env: Mapping[str, str], ready: int = 200) -> contextlib.AbstractContextManager[Server]:
-        return serving(folder, "serving.service:RiskService", server_env | dict(env), ready=ready)
+        service = "serving.service:RiskService"
+        return serving(folder, service, server_env | dict(env), program="serving.start", ready=ready)
 
     return start
 
