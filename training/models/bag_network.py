@@ -254,8 +254,7 @@ class BagNetwork:
     @classmethod
     def from_state(cls, sizes: Sizes, arrays: Arrays) -> Self:
         """Rebuild what `state` described."""
-        with torch.device("meta"):
-            module = BagHazards(NetworkSizes(**sizes["hazards"]), BagSizes(**sizes["bags"]))
+        module = BagHazards(NetworkSizes(**sizes["hazards"]), BagSizes(**sizes["bags"]))
         own = {n.removeprefix(_MODULE): torch.as_tensor(a) for n, a in arrays.items() if n.startswith(_MODULE)}
         module.load_state_dict(own, strict=True, assign=True)
         of_cells = {n.removeprefix(_INPUT): a for n, a in arrays.items() if n.startswith(_INPUT)}

@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from training.models.layers import Dense
+
 TARGET_SUM = 1e4
 
 
@@ -102,9 +104,8 @@ def _poisson_deviance(values: Tensor, expected: Tensor) -> Tensor:
     return 2.0 * (torch.xlogy(values, values / expected) - values + expected).sum(dim=1)
 
 
-def _linear(n_in: int, n_out: int, generator: torch.Generator | None) -> nn.Linear:
-    """A linear layer, initialised from a generator of its own instead of the global one."""
-    layer = nn.Linear(n_in, n_out, device="meta").to_empty(device="cpu")
+def _linear(n_in: int, n_out: int, generator: torch.Generator | None) -> Dense:
+    layer = Dense(n_in, n_out)
     with torch.no_grad():
         layer.weight.normal_(0.0, n_in**-0.5, generator=generator)
         layer.bias.zero_()

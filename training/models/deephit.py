@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from training.models.layers import Dense
 from training.models.predictor import Arrays, Sizes
 
 
@@ -26,19 +27,6 @@ class DeepHitSizes:
     n_bins: int
     n_shared: int
     n_own: int
-
-
-class Dense(nn.Module):
-    """A linear layer that is left empty: nothing is drawn from the global generator, and no feature at all will do."""
-
-    def __init__(self, n_in: int, n_out: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(n_out, n_in))
-        self.bias = nn.Parameter(torch.empty(n_out))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(rows, n_out) of (rows, n_in)."""
-        return nn.functional.linear(x, self.weight, self.bias)
 
 
 class Dropout(nn.Module):
@@ -133,8 +121,7 @@ class DeepHit:
     @classmethod
     def from_state(cls, sizes: Sizes, arrays: Arrays) -> Self:
         """Rebuild what `state` described."""
-        with torch.device("meta"):
-            module = DeepHitModule(DeepHitSizes(**sizes))
+        module = DeepHitModule(DeepHitSizes(**sizes))
         parameters = {name: torch.as_tensor(value) for name, value in arrays.items() if name != "edges_days"}
         module.load_state_dict(parameters, strict=True, assign=True)
         return cls(module, arrays["edges_days"])

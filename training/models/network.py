@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from training.models.layers import drawn
 from training.models.predictor import Arrays, Sizes
 
 
@@ -70,8 +71,8 @@ class PackedHazards(nn.Module):
         self.linear = nn.Parameter(torch.zeros(m, k, p))
         self.linear_by_time = nn.Parameter(torch.zeros(m, k, p))
         scale = max(p, 1) ** -0.5
-        self.hidden = nn.Parameter(torch.randn(m, k, p, h, generator=generator) * scale)
-        self.hidden_bias = nn.Parameter(torch.randn(m, k, h, generator=generator) * 0.5)
+        self.hidden = drawn(m, k, p, h, scale=scale, generator=generator)
+        self.hidden_bias = drawn(m, k, h, scale=0.5, generator=generator)
         self.out = nn.Parameter(torch.zeros(m, k, h))
         self.out_by_time = nn.Parameter(torch.zeros(m, k, h))
 
@@ -180,8 +181,7 @@ class HazardNetwork:
     @classmethod
     def from_state(cls, sizes: Sizes, arrays: Arrays) -> Self:
         """Rebuild what `state` described."""
-        with torch.device("meta"):
-            module = PackedHazards(NetworkSizes(**sizes))
+        module = PackedHazards(NetworkSizes(**sizes))
         parameters = {name: torch.as_tensor(value) for name, value in arrays.items() if name != "edges_days"}
         module.load_state_dict(parameters, strict=True, assign=True)
         return cls(module, arrays["edges_days"])

@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from training.models.layers import drawn
+
 SMALLEST_SHARE = 0.002
 """Added to the share of cells near a point before the logarithm: half a cell of 250."""
 
@@ -19,7 +21,7 @@ class PackedLinear(nn.Module):
         """Weights of variance 1/n_in from the generator, biases 0."""
         super().__init__()
         scale = max(n_in, 1) ** -0.5
-        self.weight = nn.Parameter(torch.randn(n_members, n_in, n_out, generator=generator) * scale)
+        self.weight = drawn(n_members, n_in, n_out, scale=scale, generator=generator)
         self.bias = nn.Parameter(torch.zeros(n_members, 1, n_out))
 
     def zeroed(self) -> PackedLinear:
@@ -131,7 +133,7 @@ class InducedAttention(nn.Module):
         """`n_heads` divides `width`."""
         super().__init__()
         self.n_heads = n_heads
-        self.points = nn.Parameter(torch.randn(n_members, 1, n_points, width, generator=generator))
+        self.points = drawn(n_members, 1, n_points, width, scale=1.0, generator=generator)
         self.norm_cells, self.norm_points, self.norm_out = (PackedNorm(n_members, width) for _ in range(3))
         self.query_points, self.key_cells, self.value_cells, self.query_cells, self.key_points, self.value_points = (
             PackedLinear(n_members, width, width, generator) for _ in range(6)
