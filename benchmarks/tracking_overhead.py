@@ -1,11 +1,12 @@
 """What tracking costs: the same training with and without it, in pairs, each in a process of its own.
 
-    python -m benchmarks.tracking_overhead --pairs 5 --repeats 12
+    python -m benchmarks.tracking_overhead --pairs 6 --repeats 4
 
 Tracked on a new sqlite store, or on MLFLOW_TRACKING_URI where it is set. ``--repeats`` of the cross-validation makes
-the training as long as is wanted. Beside the pairs, whose difference drowns in the noise of a shared machine, what the
-tracker took is added up within the tracked ones: seconds for which training waited for it, and processor seconds of
-its thread meanwhile. Writes ``results/tracking_overhead.md``.
+the training as long as is wanted. The two of a pair run at the same time, each on one core, in the next pair on the
+other: what else happens on the machine befalls both, and the tracker's thread has no core to hide on. Beside the
+pairs, what the tracker took is added up within the tracked ones: seconds for which training waited for it, and
+processor seconds of its thread meanwhile. Writes ``results/tracking_overhead.md``.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -125,21 +127,23 @@ def train_once(kind: str, arguments: list[str]) -> None:
     try:
         cli.main()
     finally:  # which exits
-        print(json.dumps({"waited": spent.waited, "courier": spent.courier}))
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        print(json.dumps({"waited": spent.waited, "courier": spent.courier, "cpu": used.ru_utime + used.ru_stime}))
 
 
-def measured(kind: str, cohort: Path, home: Path, repeats: int) -> dict[str, float]:
-    """One training in a process of its own, from its start to its end: seconds."""
+def measured(kind: str, core: int, cohort: Path, home: Path, repeats: int) -> dict[str, float]:
+    """One training in a process of its own on a core, from its start to its end: seconds."""
     validation = f"validation={{folds: 5, repeats: {repeats}, bootstrap: 50}}"
     settings = (f"cohort={cohort}", validation, "trainer.accelerator=cpu")
     run = [str(CONFIGS / "run" / "network.yaml"), *(word for setting in settings for word in ("--set", setting))]
     command = [sys.executable, "-m", "benchmarks.tracking_overhead", "--one", kind, *run]
     environment = os.environ | cli.ENVIRONMENT | {"SEQUELA_HOME": str(home)}
-    began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    wall, used = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
-    return {"wall": wall, "cpu": cpu, **json.loads(done.stdout.splitlines()[-1])}
+    began = time.perf_counter()
+    on_core = ["taskset", "--cpu-list", str(core), *command]
+    done = subprocess.run(on_core, env=environment, capture_output=True, text=True, check=True)
+    found = {"wall": time.perf_counter() - began, **json.loads(done.stdout.splitlines()[-1])}
+    print(kind, "on core", core, found, file=sys.stderr)
+    return found
 
 
 def import_seconds() -> float:
@@ -154,7 +158,7 @@ def import_seconds() -> float:
 
 
 def measure(n_pairs: int, repeats: int) -> None:
-    """Train in pairs, each in the other order than the one before, and write the result."""
+    """Train in pairs, the two at the same time, and write the result."""
     from experiments.tracking import open_store
 
     with TemporaryDirectory() as folder:
@@ -163,12 +167,13 @@ def measure(n_pairs: int, repeats: int) -> None:
         open_store(Home(Path(folder) / "home"))  # a store is made once, not for each run
         pairs = []
         for number in range(n_pairs):
-            pair = {}
-            for kind in ("untracked", "tracked") if number % 2 else ("tracked", "untracked"):
-                home = Path(folder) / ("home" if kind == "tracked" else f"none-{number}")
-                pair[kind] = measured(kind, cohort, home, repeats)
-                print(number, kind, pair[kind], file=sys.stderr)
-            pairs.append(pair)
+            homes = {"tracked": Path(folder) / "home", "untracked": Path(folder) / f"none-{number}"}
+            with ThreadPoolExecutor(2) as both:
+                running = {
+                    kind: both.submit(measured, kind, (number + place) % 2, cohort, home, repeats)
+                    for place, (kind, home) in enumerate(homes.items())
+                }
+            pairs.append({kind: one.result() for kind, one in running.items()})
     RESULT.write_text(page(pairs, import_seconds(), repeats), "utf-8")
 
 
@@ -177,7 +182,8 @@ def page(pairs: list[dict[str, dict[str, float]]], importing: float, repeats: in
     lines = [
         "# What tracking costs",
         "",
-        f"The network on {PATIENTS} simulated patients without cells, {repeats} × 5 folds, with and without tracking.",
+        f"The network on {PATIENTS} simulated patients without cells, {repeats} × 5 folds, with and without tracking",
+        "at the same time, each on one core, in the next pair on the other.",
         f"Made by `python -m benchmarks.tracking_overhead --pairs {len(pairs)} --repeats {repeats}`",
         f"on {platform.machine()}, {os.cpu_count()} cores, {store()}.",
         "",
@@ -191,13 +197,11 @@ def page(pairs: list[dict[str, dict[str, float]]], importing: float, repeats: in
             cells += [f"{without:.1f}", f"{with_it:.1f}", f"{with_it / without - 1:+.1%}"]
         lines.append(f"| {number} | " + " | ".join(cells) + " |")
     for clock, name in (("wall", "wall time"), ("cpu", "processor time")):
-        more = np.array([pair["tracked"][clock] - pair["untracked"][clock] for pair in pairs])
-        share = (np.median(more) + importing) / np.median([pair["untracked"][clock] for pair in pairs])
-        lines += [
-            "",
-            f"Median difference of {name}: {np.median(more):+.2f} s ({more.min():+.2f} to {more.max():+.2f}).",
-        ]
-        lines[-1] += f" With the {importing:.1f} s of importing MLflow: {share:+.1%}."
+        # The untracked ones import MLflow as well, since the modules around it do.
+        share = np.array([p["tracked"][clock] / (p["untracked"][clock] - importing) - 1 for p in pairs])
+        error = share.std(ddof=1) / len(share) ** 0.5 if len(share) > 1 else np.nan
+        lines += ["", f"More {name}, mean of the pairs: {share.mean():+.1%}, standard error {error:.1%}"]
+        lines[-1] += f" ({importing:.1f} s of importing MLflow among it)."
     lines += ["", added_up([pair["tracked"] for pair in pairs], importing)]
     return "\n".join(lines) + "\n"
 
@@ -222,8 +226,8 @@ def store() -> str:
 def main() -> None:
     """Measure, or train once for a measurement."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--repeats", type=int, default=12)
+    parser.add_argument("--pairs", type=int, default=6)
+    parser.add_argument("--repeats", type=int, default=4)
     parser.add_argument("--one", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     words = parser.parse_args()
     if words.one:

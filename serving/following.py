@@ -7,7 +7,9 @@ import logging
 import threading
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import bentoml
 from bentoml.exceptions import BentoMLException
@@ -16,8 +18,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from features.errors import SequelaError
 from serving.card import model_card
 from serving.champions import read_champion
+from serving.explaining import explain_request
 from serving.guard import with_headers
 from serving.messages import ModelCard, RefusedModel
+from serving.openapi import document
 from serving.store import artifact_folder
 from serving.watched import WatchedFile
 from training.artifact import Artifact, read_artifact
@@ -29,13 +33,18 @@ TRY_AGAIN_SECONDS = 30.0
 """A model that was refused is tried again: what was damaged may have been repaired."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Served:
     """A model that reproduced its own example."""
 
     artifact: Artifact
     tag: str
     card: ModelCard
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """The OpenAPI document, whose examples are this model's answers."""
+        return document(self.card, explain_request(self.artifact, self.tag, self.card.example.request))
 
 
 def load(stored: bentoml.Model) -> Served:

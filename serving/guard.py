@@ -27,6 +27,8 @@ HEADERS = (
     (b"cache-control", b"no-store"),  # answers are about patients
 )
 """Of every answer; pages load nothing from elsewhere: BentoML's would report its visitors."""
+LENGTH_DIGITS = 19
+"""Of a declared length; Python reads no number of thousands."""
 READ_SECONDS = 60.0
 """In which a body has to come."""
 MAX_REQUESTS = 64
@@ -114,7 +116,7 @@ class Guard:
         if headers.get("content-encoding", "identity").strip().lower() != "identity":  # a small body may unpack to any
             return refusal(415, Fault(field="content-encoding", rule="must be absent: bodies are sent as they are"))
         length = headers.get("content-length", "0")
-        if not length.isdecimal() or int(length) > self.max_bytes:
+        if not length.isdecimal() or len(length) > LENGTH_DIGITS or int(length) > self.max_bytes:
             return self._too_large()
         if self._requests >= self.max_requests or self._held + int(length) > self.max_held:
             return too_busy()

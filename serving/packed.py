@@ -35,6 +35,8 @@ Tensor = tuple[str, NDArray[Any]]
 """Name of the type, and numbers."""
 MAX_SAMPLES, MAX_CELLS = 1_000, 1_000_000
 """Of one request."""
+OF_A_SAMPLE = 4
+"""Tensors of one sample at most."""
 EXACT = 2**53
 """Up to here every whole number is a number of double precision."""
 INTEGERS = {"U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4", "U64": "<u8", "I64": "<i8"}
@@ -131,12 +133,14 @@ def _narrow(array: NDArray[Any]) -> NDArray[Any]:
 def _tensors(body: bytes) -> tuple[dict[str, Tensor], Mapping[str, str]]:
     """Tensors by name with the name of their type, and the metadata."""
     rule = "must be a safetensors file with the request in its metadata"
+    head = body[8 : 8 + int.from_bytes(body[:8], "little")]
+    if head.count(b'"dtype"') > OF_A_SAMPLE * MAX_SAMPLES:  # each, empty ones too, becomes an object in memory
+        raise TooLargeError("samples", f"may hold at most {MAX_SAMPLES:,} in one request; send several")
     try:
         found = deserialize(body)  # type: ignore[no-untyped-call]
     except (SafetensorError, ValueError) as error:
         raise InputError("body", rule) from error
-    header = json.loads(body[8 : 8 + int.from_bytes(body[:8], "little")])
-    metadata = cast("dict[str, str]", header.get("__metadata__") or {})
+    metadata = cast("dict[str, str]", json.loads(head).get("__metadata__") or {})
     if "request" not in metadata:
         raise InputError("body", rule)
     tensors = {}

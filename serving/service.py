@@ -134,11 +134,7 @@ async def _schema_page(request: Request) -> Response:
 async def _openapi_page(request: Request) -> Response:
     del request
     served = CHAMPION.served
-    if served is None:
-        return JSONResponse(document(None))
-    example = served.card.example.request
-    explained = await run_in_threadpool(explain_request, served.artifact, served.tag, example)
-    return JSONResponse(document(CHAMPION.card, explained))
+    return JSONResponse(document(None) if served is None else await run_in_threadpool(lambda: served.document))
 
 
 async def _metrics_page(request: Request) -> Response:
@@ -155,12 +151,15 @@ async def _scores_page(request: Request) -> Response:
 
 
 def _score(body: bytes) -> Response:
+    request: ScoreRequest | None = None
     try:
-        return Response(score_answer(parse_as(ScoreRequest, body)).model_dump_json(), media_type=JSON)
+        request = parse_as(ScoreRequest, body)
+        given = Response(score_answer(request).model_dump_json(), media_type=JSON)
     except InputError as error:
-        return refused(error)
-    except Exception as error:  # noqa: BLE001  (as in `_answered`)
-        return _failed(error, "score")
+        given = refused(error)
+    except Exception as error:  # noqa: BLE001  (as in `_answer`)
+        given = _failed(error, "score")
+    return _once_audited("score", given, request)
 
 
 async def _outcomes_page(request: Request) -> Response:
@@ -183,8 +182,13 @@ def _take_outcomes(body: bytes) -> Response:
         given = refusal(503, UNKEPT)
     except Exception as error:  # noqa: BLE001  (as in `_answer`)
         given = _failed(error, "outcomes")
-    patients = [one.patient_id for one in told.patients] if told else []
-    return given if _audited("outcomes", None, given.status_code, patients) else refusal(503, UNAUDITED)
+    return _once_audited("outcomes", given, told)
+
+
+def _once_audited(action: str, given: Response, request: ScoreRequest | OutcomesRequest | None) -> Response:
+    """An answer that no model gave, once it stands in the audit log."""
+    patients = [one.patient_id for one in request.patients] if request else []
+    return given if _audited(action, None, given.status_code, patients) else refusal(503, UNAUDITED)
 
 
 def _audited(action: str, model: str | None, status: int, patient_ids: Sequence[str]) -> bool:

@@ -5,7 +5,7 @@
 Sound requests (JSON and packed, with measurements, events, cells and clones) are damaged at random: parts exchanged,
 removed, repeated, nested; numbers made huge, tiny or no numbers; bytes flipped, cut or put in. Every request carries
 texts and numbers that occur nowhere else, and the server's log is searched for them at the end. The model is small and
-takes everything that a model can. Writes ``results/serving_campaign.md``.
+takes everything that a model can; what became of patients is reported, too. Writes ``results/serving_campaign.md``.
 """
 
 from __future__ import annotations
@@ -112,6 +112,13 @@ def sound() -> Json:
     return {"patients": [patient, {"patient_id": f"{TEXT}-2"}], "horizons_days": [30.0, 365.0]}
 
 
+def told() -> Json:
+    """What became of the patients of `sound`."""
+    events = [{"event": TEXT, "day": NUMBER / 100}, {"event": "infection", "day": 30.0, "grade": 3}]
+    first = {"patient_id": TEXT, "follow_up_days": NUMBER, "events": events}
+    return {"patients": [first, {"patient_id": f"{TEXT}-2", "follow_up_days": 9.0}]}
+
+
 def packed(request: Json, rng: random.Random) -> bytes:
     """A request whose cells are in tensors, perhaps damaged within."""
     patients = request.get("patients") if isinstance(request, dict) else None
@@ -129,16 +136,18 @@ def packed(request: Json, rng: random.Random) -> bytes:
 
 def cases(n: int, seed: int) -> Iterator[tuple[str, bytes, str]]:
     """Path, body and media type of each."""
-    rng, whole = random.Random(seed), sound()  # noqa: S311  no secret
+    rng, whole, course = random.Random(seed), sound(), told()  # noqa: S311  no secret
     for _ in range(n):
-        request = whole
+        of_outcomes = rng.random() < 0.1
+        request = course if of_outcomes else whole
         for _ in range(rng.choice((0, 1, 1, 1, 2, 3))):
             request = spoil(request, rng)
-        in_tensors = rng.random() < 0.3
+        in_tensors = rng.random() < 0.3 and not of_outcomes
         body = packed(json.loads(json.dumps(request)), rng) if in_tensors else json.dumps(request).encode()
         for _ in range(rng.choice((0, 0, 1, 2))):
             body = damage(body, rng) if body else body
         path = "/v1/explain" if rng.random() < 0.02 else "/v1/scores" if rng.random() < 0.1 else "/v1/predict"
+        path = "/v1/outcomes" if of_outcomes else path
         yield path, body, PACKED if in_tensors != (rng.random() < 0.02) else JSON
 
 
@@ -210,7 +219,7 @@ def main() -> None:
         home = Home(Path(folder) / "home")
         os.environ["BENTOML_HOME"] = str(home.bentoml)
         tag, port, log = publish(servable(Path(folder)), {}), free_port(), Path(folder) / "serve.log"
-        command, environment = serve_command(home, tag, "127.0.0.1", port)
+        command, environment = serve_command(home, tag, "127.0.0.1", port, ledger=Path(folder) / "ledger")
         found, began = Found(), time.perf_counter()
         with running(command, environment, f"http://127.0.0.1:{port}/readyz", log):
             asyncio.run(ask_all(port, cases(words.cases, words.seed), found))

@@ -47,9 +47,11 @@ def train(
                 continue
             result = carry_out(config, Home.current(), run_progress(bar, config.name), resume=resume)
             print_findings(config.name, result.found)
-            stderr.print(f"run {result.run_id}: report in {result.folder / 'report'}", highlight=False, soft_wrap=True)
+            run, report = result.run_id, result.folder / "report"
+            told = f"run {run}: report in {report}; `sequela ui {run}` opens its page"
+            stderr.print(told, highlight=False, soft_wrap=True)
             if result.waiting:
-                told = f"run {result.run_id}: {result.waiting} items wait for MLflow; `sequela sync` delivers them"
+                told = f"run {run}: {result.waiting} items wait for MLflow; `sequela sync` delivers them"
                 stderr.print(told, highlight=False, soft_wrap=True)
         leave()
 

@@ -71,6 +71,7 @@ def test_check_says_how_large_a_model_the_cohort_carries(cohort: Path) -> None:
         pytest.param(["promote", "nothing"], "no run has this id or name", id="no-run"),
         pytest.param(["promote"], "name a run", id="nothing-to-promote"),
         pytest.param(["serve"], "no champion", id="no-champion"),
+        pytest.param(["serve", "--shadow"], "name one with --ledger FOLDER", id="no-ledger"),
         pytest.param(["import", "nothing", "a", "b"], "no such importer", id="no-importer"),
         pytest.param(["import", "leipzig2024", "a"], "takes SOURCE DIR", id="too-few-paths"),
         pytest.param(["predict", "champion", "nowhere"], "no champion", id="no-model"),

@@ -27,6 +27,7 @@ from experiments.promotion.candidate import Candidate
 from experiments.promotion.gate import Gate
 from experiments.promotion.history import CHALLENGER, CHAMPION, PREVIOUS, by_alias, entries
 from experiments.promotion.promote import RefusedError, challenge, promote, rollback
+from experiments.promotion.registry import challenger_tag
 from experiments.tracking import find_run, open_store
 from features.cohort import write_yaml
 from features.documents import load_mapping
@@ -237,6 +238,8 @@ def test_a_challenger_is_judged_serves_nobody_and_ends_as_champion(
     assert (alias(client, CHAMPION), alias(client, CHALLENGER)) == (good, judged.champion.version)
     assert put("worse") == judged.champion.version
     assert alias(client, CHALLENGER) is None
+    with pytest.raises(SequelaError, match=r"no challenger of .*; make one with `sequela promote RUN --challenger`"):
+        challenger_tag(client, ENDPOINT)
     assert len(entries(client, ENDPOINT)) == 2
 
 

@@ -99,6 +99,7 @@ def test_the_service_keeps_who_asked_for_whom(guarded: Any, tag: str) -> None:
         )
         made = client.post("/v1/explain", json={"patients": [{"patient_id": "John"}]}, headers=asked)
         faulty = client.post("/v1/predict", json={"patients": [{"baseline": {"age": 300}}]}, headers=asked)
+        scored = client.post("/v1/scores", json={"patients": [{"patient_id": "Jane Doe"}]}, headers=asked)
         unknown = client.post("/v1/predict", json={"patients": [{}]}, headers={"x-request-id": "<script>"})
         time.sleep(2)  # counters are told once a second
         metrics = client.get("/metrics", headers=asked).text
@@ -106,12 +107,16 @@ def test_the_service_keeps_who_asked_for_whom(guarded: Any, tag: str) -> None:
         after = client.get("/metrics", headers=asked).text
     assert "Jane" not in after, "a path is no label"
     assert (fine.status_code, made.status_code, faulty.status_code, unknown.status_code) == (200, 200, 400, 401)
+    assert scored.status_code == 200
     assert fine.headers["x-request-id"] == "from-the-ward.7"
     assert unknown.headers["x-request-id"] != "<script>"
     log = AuditLog(folder / "audit.jsonl")
     found = {entry["request_id"]: entry for entry in entries(folder)}
-    assert set(found) == {answer.headers["x-request-id"] for answer in (fine, made, faulty)}
+    assert set(found) == {answer.headers["x-request-id"] for answer in (fine, made, faulty, scored)}
+    score = found[scored.headers["x-request-id"]]
+    assert (score["action"], score["model"]) == ("score", None)
     first = found["from-the-ward.7"]
+    assert score["patients"] == first["patients"]
     assert (first["key"], first["action"], first["model"], first["status"]) == (key.id, "predict", tag, 200)
     assert first["patients"] == [Pseudonyms(log.path.with_name(f"{log.path.name}.key")).of("Jane Doe")]
     assert found[faulty.headers["x-request-id"]]["status"] == 400

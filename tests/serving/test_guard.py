@@ -57,6 +57,7 @@ def test_a_body_of_just_the_limit_passes_whole_and_disconnection_after_it(parts:
     [
         ([], {"content-length": str(LIMIT + 1)}),
         ([], {"content-length": "9" * 40}),
+        ([], {"content-length": "0" * 5_000}),
         (chunks(b"x" * 60, b"x" * 41), {"transfer-encoding": "chunked"}),
         (chunks(b"x" * 101, b""), {"content-length": "5"}),
     ],

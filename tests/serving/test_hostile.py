@@ -34,7 +34,8 @@ def memory(server: Any) -> int:
 
 def head(length: int | None, *more: str) -> bytes:
     size = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
-    lines = ("POST /v1/predict HTTP/1.1", "Host: x", "Content-Type: application/json", size, *more, "", "")
+    plain = () if any(line.startswith("Content-Type") for line in more) else ("Content-Type: application/json",)
+    lines = ("POST /v1/predict HTTP/1.1", "Host: x", *plain, size, *more, "", "")
     return "\r\n".join(lines).encode()
 
 
@@ -72,6 +73,13 @@ def nested(depth: int) -> bytes:
     return b'{"patients": ' + b"[" * depth + b"]" * depth + b"}"
 
 
+def tensors(n: int) -> bytes:
+    """A safetensors file of empty ones."""
+    entries = ",".join(f'"{i:x}":{{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}' for i in range(n))
+    header = f'{{"__metadata__":{{"request":"{{}}"}},{entries}}}'.encode()
+    return len(header).to_bytes(8, "little") + header
+
+
 def keys(n: int) -> bytes:
     return json.dumps({"patients": [{"baseline": {f"k{i}": 1 for i in range(n)}}]}).encode()
 
@@ -86,6 +94,7 @@ BODIES: dict[str, tuple[Callable[[], bytes], tuple[str, ...], int]] = {
     "broken text": (lambda: b'{"patients": [{"patient_id": "\xff\xfe"}]}', (), 400),
     "half a surrogate": (lambda: b'{"patients": [{"patient_id": "\\ud800"}]}', (), 400),
     "a list of nothing": (lambda: b'{"patients": [' + b",".join([b"{}"] * 10_001) + b"]}", (), 413),
+    "a million tensors": (lambda: tensors(1_000_000), ("Content-Type: application/x-safetensors",), 413),
     "a key twice": (lambda: b'{"patients": [{"baseline": {"age": 61, "age": 300}}]}', (), 400),
 }
 

@@ -158,6 +158,19 @@ def test_an_answer_is_given_though_the_ledger_cannot_be_written(keeping: Keeping
     assert "The ledger cannot be written: No such file or directory" in keeping.server.log.read_text()
 
 
+def test_an_outcome_that_cannot_be_kept_is_not_confirmed(keeping: Keeping) -> None:
+    folder = keeping.folder / "ledger" / "outcomes"
+    folder.rename(folder.with_name("elsewhere"))
+    body = {"patients": [{"patient_id": "p", "follow_up_days": 3}]}
+    try:
+        with keeping.server.client() as client:
+            answer = client.post("/v1/outcomes", json=body, headers=keeping.keys["outcomes"])
+    finally:
+        folder.with_name("elsewhere").rename(folder)
+    assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
+    assert answer.json()["rule"] == "the ledger cannot be written; the server's log says why"
+
+
 def test_what_does_not_fit_leaves_no_part_of_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger = Ledger(tmp_path)
     told = PatientOutcome(patient_id="p", follow_up_days=3.0)
