@@ -61,7 +61,7 @@ def test_a_body_of_just_the_limit_passes_whole_and_disconnection_after_it(parts:
         (chunks(b"x" * 60, b"x" * 41), {"transfer-encoding": "chunked"}),
         (chunks(b"x" * 101, b""), {"content-length": "5"}),
     ],
-    ids=["declared", "declared absurdly", "chunked", "declared falsely"],
+    ids=["declared", "declared absurdly", "declared in digits", "chunked", "declared falsely"],
 )
 def test_a_larger_body_is_refused(messages: list[Message], headers: dict[str, str]) -> None:
     status, body = ask(messages, headers)
