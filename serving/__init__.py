@@ -19,7 +19,7 @@ The way of a request through this package, each step a module:
     audit       who asked for whom                use      what came, counted, to be compared with training
     ledger      what was predicted, kept until outcomes come       shadow   a challenger that answers for the ledger
     pseudonyms  patients under another name, in audit and ledger
-    service     the BentoML service, which only wires the above     start   `bentoml`, which misses a dead worker soon
+    service     the BentoML service, which only wires the above     start   `bentoml`, which soon notices a dead worker
 
 client, on the other side, asks a service.
 

@@ -28,7 +28,7 @@ HEADERS = (
 )
 """Of every answer; pages load nothing from elsewhere: BentoML's would report its visitors."""
 LENGTH_DIGITS = 19
-"""Of a declared length; Python reads no number of thousands."""
+"""Of a declared length; Python reads no number of thousands of digits."""
 READ_SECONDS = 60.0
 """In which a body has to come."""
 MAX_REQUESTS = 64

@@ -222,7 +222,6 @@ def _score_list() -> Json:
 
 def _scores() -> Json:
     answer = score_answer(ScoreRequest.model_validate(SCORE_EXAMPLE)).model_dump(mode="json")
-    refusals = {code: body for code, body in _refusals().items() if code != "503"}  # scores need no model
     return {
         "operationId": "scores",
         "summary": "Published scores and grades of many patients",
@@ -232,7 +231,7 @@ def _scores() -> Json:
                 "description": "The scores of each patient, in the order of the request",
                 "content": _content("ScoresAnswer", answer),
             },
-            **refusals,
+            **_refusals(),
         },
     }
 

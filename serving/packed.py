@@ -12,6 +12,7 @@ Nothing in such a body can run: safetensors holds numbers alone.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, cast
 
@@ -35,8 +36,8 @@ Tensor = tuple[str, NDArray[Any]]
 """Name of the type, and numbers."""
 MAX_SAMPLES, MAX_CELLS = 1_000, 1_000_000
 """Of one request."""
-OF_A_SAMPLE = 4
-"""Tensors of one sample at most."""
+MAX_PARTS = 5 * 4 * MAX_SAMPLES
+"""Commas in the header outside texts: a tensor has four, a sample at most four tensors, and there is room for more."""
 EXACT = 2**53
 """Up to here every whole number is a number of double precision."""
 INTEGERS = {"U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4", "U64": "<u8", "I64": "<i8"}
@@ -60,6 +61,8 @@ class PackedHeader(Frozen):
 
 
 HEADERS = TypeAdapter(Annotated[tuple[PackedHeader, ...], Field(max_length=MAX_SAMPLES)])
+_TEXT = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+"""A JSON text."""
 _KNOWN = (*PackedHeader.model_fields, *CloneRecord.model_fields)
 
 
@@ -134,8 +137,10 @@ def _tensors(body: bytes) -> tuple[dict[str, Tensor], Mapping[str, str]]:
     """Tensors by name with the name of their type, and the metadata."""
     rule = "must be a safetensors file with the request in its metadata"
     head = body[8 : 8 + int.from_bytes(body[:8], "little")]
-    if head.count(b'"dtype"') > OF_A_SAMPLE * MAX_SAMPLES:  # each, empty ones too, becomes an object in memory
-        raise TooLargeError("samples", f"may hold at most {MAX_SAMPLES:,} in one request; send several")
+    if _TEXT.sub(b"", head).count(b",") > MAX_PARTS:  # each part, an empty tensor too, becomes an object in memory
+        raise TooLargeError(
+            "tensors", f"may be at most four for each of {MAX_SAMPLES:,} samples; send several requests"
+        )
     try:
         found = deserialize(body)  # type: ignore[no-untyped-call]
     except (SafetensorError, ValueError) as error:

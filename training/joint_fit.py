@@ -104,7 +104,7 @@ class JointTraining(StoppedTraining):
 
     def finish(self) -> None:
         """Give each endpoint a hidden layer of its own, the best of each member and cause."""
-        self.own = [PackedHazards(part.module.sizes) for part in self.parts]
+        self.own = [PackedHazards(part.module.sizes, None) for part in self.parts]
         self.module = nn.ModuleList(self.own)
         super().finish()
 

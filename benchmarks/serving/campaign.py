@@ -30,6 +30,7 @@ from benchmarks.serving.load import Connection, post
 from experiments.home import Home
 from experiments.services import free_port, running, serve_command
 from features.cells.bag import CellBag
+from serving.openapi import SCORE_EXAMPLE
 from serving.packed import JSON, PACKED, pack
 from serving.store import publish
 from training.artifact import answer_example, model_block, read_artifact, write_artifact
@@ -119,6 +120,13 @@ def told() -> Json:
     return {"patients": [first, {"patient_id": f"{TEXT}-2", "follow_up_days": 9.0}]}
 
 
+def scored() -> Json:
+    """Inputs of scores."""
+    patients = [{**patient, "patient_id": TEXT} for patient in SCORE_EXAMPLE["patients"]]
+    patients[0]["inputs"] = {**patients[0].get("inputs", {}), "ferritin": NUMBER}
+    return {**SCORE_EXAMPLE, "patients": patients}
+
+
 def packed(request: Json, rng: random.Random) -> bytes:
     """A request whose cells are in tensors, perhaps damaged within."""
     patients = request.get("patients") if isinstance(request, dict) else None
@@ -136,18 +144,17 @@ def packed(request: Json, rng: random.Random) -> bytes:
 
 def cases(n: int, seed: int) -> Iterator[tuple[str, bytes, str]]:
     """Path, body and media type of each."""
-    rng, whole, course = random.Random(seed), sound(), told()  # noqa: S311  no secret
+    rng, bodies = random.Random(seed), {"/v1/outcomes": told(), "/v1/scores": scored()}  # noqa: S311  no secret
+    whole = sound()
     for _ in range(n):
-        of_outcomes = rng.random() < 0.1
-        request = course if of_outcomes else whole
+        path = rng.choices(("/v1/predict", "/v1/explain", "/v1/scores", "/v1/outcomes"), (80, 2, 9, 9))[0]
+        request = bodies.get(path, whole)
         for _ in range(rng.choice((0, 1, 1, 1, 2, 3))):
             request = spoil(request, rng)
-        in_tensors = rng.random() < 0.3 and not of_outcomes
+        in_tensors = rng.random() < 0.3 and path not in bodies
         body = packed(json.loads(json.dumps(request)), rng) if in_tensors else json.dumps(request).encode()
         for _ in range(rng.choice((0, 0, 1, 2))):
             body = damage(body, rng) if body else body
-        path = "/v1/explain" if rng.random() < 0.02 else "/v1/scores" if rng.random() < 0.1 else "/v1/predict"
-        path = "/v1/outcomes" if of_outcomes else path
         yield path, body, PACKED if in_tensors != (rng.random() < 0.02) else JSON
 
 
@@ -219,7 +226,9 @@ def main() -> None:
         home = Home(Path(folder) / "home")
         os.environ["BENTOML_HOME"] = str(home.bentoml)
         tag, port, log = publish(servable(Path(folder)), {}), free_port(), Path(folder) / "serve.log"
-        command, environment = serve_command(home, tag, "127.0.0.1", port, ledger=Path(folder) / "ledger")
+        command, environment = serve_command(
+            home, tag, "127.0.0.1", port, ledger=Path(folder) / "ledger", audit=Path(folder) / "audit.jsonl"
+        )
         found, began = Found(), time.perf_counter()
         with running(command, environment, f"http://127.0.0.1:{port}/readyz", log):
             asyncio.run(ask_all(port, cases(words.cases, words.seed), found))

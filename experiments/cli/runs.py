@@ -48,7 +48,8 @@ def train(
             result = carry_out(config, Home.current(), run_progress(bar, config.name), resume=resume)
             print_findings(config.name, result.found)
             run, report = result.run_id, result.folder / "report"
-            told = f"run {run}: report in {report}; `sequela ui {run}` opens its page"
+            page = "" if result.waiting else f"; `sequela ui {run}` opens its page"
+            told = f"run {run}: report in {report}{page}"
             stderr.print(told, highlight=False, soft_wrap=True)
             if result.waiting:
                 told = f"run {run}: {result.waiting} items wait for MLflow; `sequela sync` delivers them"

@@ -15,9 +15,9 @@ from features.errors import SequelaError
 PAUSE_SECONDS = 2.0
 """Between deliveries; what is logged meanwhile goes together."""
 SHARE = 0.02
-"""Of the time that deliveries may take: each is followed by a pause that is longer by this."""
+"""Of the time that deliveries may take: the pause after each is as many times longer."""
 LONGEST_PAUSE_SECONDS = 120.0
-"""Between attempts while the store does not answer."""
+"""Between attempts, of a slow store, or of one that does not answer."""
 FAREWELL_SECONDS = 300.0
 """How long the end of a run waits for one that neither delivers nor fails."""
 
@@ -81,7 +81,7 @@ class Courier:
             return time.monotonic() + LONGEST_PAUSE_SECONDS
         self._pause = PAUSE_SECONDS
         ended = time.monotonic()
-        return ended + (ended - began) / SHARE
+        return ended + min((ended - began) / SHARE, LONGEST_PAUSE_SECONDS)
 
     def _warn(self, error: Exception) -> None:
         """Once."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import mlflow
@@ -19,6 +19,8 @@ from mlflow.utils import requirements_utils
 from training.artifact import Manifest, read_artifact
 
 CODE = Path(__file__).resolve().parents[2]
+ORIGIN = ("mlflow.user", "mlflow.source.")
+"""Tags of a run that its model has as well: who made it, from which commit."""
 
 
 def log_model(
@@ -41,20 +43,26 @@ def log_model(
         if model.status == LoggedModelStatus.PENDING:  # a killed process did not finish it, and the run names it
             client.finalize_logged_model(model.model_id, LoggedModelStatus.FAILED)
     manifest = read_artifact(artifact).manifest
-    # MLflow's own `log_model` does the same through a global active run, reads each metric's history, and predicts the
-    # example, which reading the artifact has done.
-    kind, name, params = manifest.model.kind, manifest.endpoint.name, run.data.params
-    model = client.create_logged_model(run.info.experiment_id, name, run_id, params=params, model_type=kind)
-    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
-    client.log_batch(run_id, [_of_model(metric, model.model_id) for metric in metrics])
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model"
-        card = Model(model.artifact_location, run_id, model_uuid=model.model_id, model_id=model.model_id)
-        _save(path, card, manifest, artifact, requirements)
-        for compiled in path.rglob("__pycache__"):
-            shutil.rmtree(compiled)
-        client.log_model_artifacts(model.model_id, str(path))
-    client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+    # MLflow's own `log_model` does this through a global active run, and reads each metric's history.
+    tags = {name: value for name, value in run.data.tags.items() if name.startswith(ORIGIN)}
+    name, about = manifest.endpoint.name, {"params": run.data.params, "tags": tags}
+    model = client.create_logged_model(run.info.experiment_id, name, run_id, model_type=manifest.model.kind, **about)
+    try:
+        client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+        taken = [metric for metric in metrics if metric.key in run.data.metrics]  # MLflow may have refused others
+        client.log_batch(run_id, [_of_model(metric, model.model_id) for metric in taken])
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model"
+            card = Model(model.artifact_location, run_id, model_uuid=model.model_id, model_id=model.model_id)
+            _save(path, card, manifest, artifact, requirements)
+            for compiled in path.rglob("__pycache__"):
+                shutil.rmtree(compiled)
+            client.log_model_artifacts(model.model_id, str(path))
+        client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+    except Exception:
+        with suppress(Exception):  # the store may be what fails; the next delivery says so, too
+            client.finalize_logged_model(model.model_id, LoggedModelStatus.FAILED)
+        raise
 
 
 def _of_model(metric: Metric, model_id: str) -> Metric:

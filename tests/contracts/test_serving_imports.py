@@ -58,5 +58,11 @@ def test_reading_a_network_does_not_import_the_compiler_of_torch(tmp_path: Path)
     assert "torch._dynamo" not in modules
 
 
+def test_no_model_is_built_on_the_meta_device() -> None:
+    models = list((REPOSITORY / "training" / "models").glob("*.py"))
+    assert len(models) > 20
+    assert [path.name for path in models if '"meta"' in path.read_text()] == []
+
+
 def test_only_serving_speaks_bentoml(tmp_path: Path) -> None:
     assert "bentoml" not in imported_by("import training.artifact, training.fit", tmp_path)

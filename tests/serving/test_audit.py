@@ -19,6 +19,7 @@ from serving.keys import add_key
 from serving.pseudonyms import Pseudonyms
 
 ENTRIES = 200
+AUDITED = ("/v1/predict", "/v1/explain", "/v1/scores")
 
 
 def entries(folder: Path) -> list[dict[str, Any]]:
@@ -142,11 +143,10 @@ def test_what_cannot_be_audited_is_not_answered(guarded: Any) -> None:
     try:
         with server.client() as client:
             asked = {"authorization": f"Bearer {token}"}
-            response = client.post("/v1/predict", json={"patients": [{}]}, headers=asked)
-        assert (response.status_code, response.json()["rule"]) == (
-            503,
-            "the audit log cannot be written; the server's log says why",
-        )
+            responses = [client.post(path, json={"patients": [{}]}, headers=asked) for path in AUDITED]
+        for response in responses:
+            assert response.status_code == 503
+            assert response.json()["rule"] == "the audit log cannot be written; the server's log says why"
     finally:
         (folder / "audit.jsonl").rmdir()
         aside.rename(folder / "audit.jsonl")

@@ -73,10 +73,13 @@ def nested(depth: int) -> bytes:
     return b'{"patients": ' + b"[" * depth + b"]" * depth + b"}"
 
 
-def tensors(n: int) -> bytes:
+def tensors(n: int, key: str = "dtype") -> bytes:
     """A safetensors file of empty ones."""
-    entries = ",".join(f'"{i:x}":{{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}' for i in range(n))
-    header = f'{{"__metadata__":{{"request":"{{}}"}},{entries}}}'.encode()
+    return safetensors("".join(f',"{i:x}":{{"{key}":"U8","shape":[0],"data_offsets":[0,0]}}' for i in range(n)))
+
+
+def safetensors(tensors: str, metadata: str = "") -> bytes:
+    header = f'{{"__metadata__":{{"request":"{{}}"{metadata}}}{tensors}}}'.encode()
     return len(header).to_bytes(8, "little") + header
 
 
@@ -84,6 +87,7 @@ def keys(n: int) -> bytes:
     return json.dumps({"patients": [{"baseline": {f"k{i}": 1 for i in range(n)}}]}).encode()
 
 
+PACKED = ("Content-Type: application/x-safetensors",)
 BODIES: dict[str, tuple[Callable[[], bytes], tuple[str, ...], int]] = {
     "deep": (lambda: nested(1_000_000), (), 400),
     "a million keys": (lambda: keys(1_000_000), (), 400),
@@ -94,7 +98,14 @@ BODIES: dict[str, tuple[Callable[[], bytes], tuple[str, ...], int]] = {
     "broken text": (lambda: b'{"patients": [{"patient_id": "\xff\xfe"}]}', (), 400),
     "half a surrogate": (lambda: b'{"patients": [{"patient_id": "\\ud800"}]}', (), 400),
     "a list of nothing": (lambda: b'{"patients": [' + b",".join([b"{}"] * 10_001) + b"]}", (), 413),
-    "a million tensors": (lambda: tensors(1_000_000), ("Content-Type: application/x-safetensors",), 413),
+    "a million tensors": (lambda: tensors(1_000_000), PACKED, 413),
+    "tensors in disguise": (lambda: tensors(900_000, r"\u0064type"), PACKED, 413),
+    "a tensor of a million dimensions": (
+        lambda: safetensors(f',"a":{{"dtype":"U8","shape":[{"1," * 1_000_000}1],"data_offsets":[0,1]}}') + b"0",
+        PACKED,
+        413,
+    ),
+    "a million notes": (lambda: safetensors("", "".join(f',"{i:x}":""' for i in range(1_000_000))), PACKED, 413),
     "a key twice": (lambda: b'{"patients": [{"baseline": {"age": 61, "age": 300}}]}', (), 400),
 }
 

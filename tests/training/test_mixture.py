@@ -46,7 +46,7 @@ def nested(members: Sequence[Predictor]) -> Mixture:
 def test_state_keeps_twelve_and_nested_members_apart() -> None:
     """Names of the arrays of member 1 begin as those of 10 and 11 do."""
     cox = CauseSpecificCox(np.ones((2, 0)), np.array([5.0]), np.array([[0.2], [0.1]]), [1.0, 1.0])
-    network = HazardNetwork(PackedHazards(NetworkSizes(2, 0, 2, 1, 1)), np.array([0.0, 50.0]))
+    network = HazardNetwork(PackedHazards(NetworkSizes(2, 0, 2, 1, 1), None), np.array([0.0, 50.0]))
     inner = nested([curve(0.5), cox])
     mixture = nested([curve(0.1), network, *[curve(i / 20) for i in range(8)], inner, cox])
     sizes, arrays = mixture.state()

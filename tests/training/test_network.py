@@ -102,7 +102,7 @@ def test_interpolation_has_a_constant_hazard_within_a_bin(seed: int, day: float)
 @pytest.mark.parametrize("n_rows", [1, 7, 300])
 def test_one_product_gives_what_the_module_gives(n_rows: int, shared: bool) -> None:
     sizes = NetworkSizes(n_members=3, n_features=5, n_causes=2, n_bins=6, n_hidden=4)
-    module = PackedHazards(sizes)
+    module = PackedHazards(sizes, None)
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)) * 0.3)
@@ -161,7 +161,7 @@ def test_binning_equals_its_slow_definition(case: tuple[Outcomes, FloatArray]) -
 def training_on(outcomes: Outcomes, edges: FloatArray, weights: FloatArray, seed: int = 0) -> HazardTraining:
     """A network whose every parameter is random, on three random features."""
     rng = np.random.default_rng(seed)
-    module = PackedHazards(NetworkSizes(len(weights), 3, 2, len(edges) - 1, 4))
+    module = PackedHazards(NetworkSizes(len(weights), 3, 2, len(edges) - 1, 4), None)
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.copy_(torch.as_tensor(rng.normal(0, 0.5, parameter.shape)))
@@ -324,7 +324,7 @@ def test_early_stopping_keeps_each_members_best_epoch(spied: list[HazardTraining
 
 
 def _copy(module: PackedHazards) -> PackedHazards:
-    copy = PackedHazards(module.sizes)
+    copy = PackedHazards(module.sizes, None)
     copy.load_state_dict(module.state_dict())
     return copy
 
@@ -410,11 +410,11 @@ def test_what_happened_to_patients_out_of_its_bag_does_not_move_where_a_member_b
     drawn = np.ones((1, 60), dtype=np.int64)
     drawn[0, :20] = 0
     binned = to_bins(outcomes, bin_edges(outcomes, 6))
-    module = PackedHazards(NetworkSizes(1, 3, 2, 6, 4))
+    module = PackedHazards(NetworkSizes(1, 3, 2, 6, 4), None)
     begin_linear(module, x, outcomes, binned, drawn, penalties=(10.0, 10.0))
     changed = Outcomes(outcomes.duration_days.copy(), outcomes.cause.copy(), outcomes.causes)
     changed.duration_days[:20] = 1.0
-    other = PackedHazards(NetworkSizes(1, 3, 2, 6, 4))
+    other = PackedHazards(NetworkSizes(1, 3, 2, 6, 4), None)
     begin_linear(other, x, changed, binned, drawn, penalties=(10.0, 10.0))
     assert torch.equal(module.linear, other.linear)
     assert bool((module.linear != 0).all())

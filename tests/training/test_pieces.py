@@ -44,7 +44,7 @@ def test_pieces_of_a_feature_join_and_span_it(seed: int, n_values: int) -> None:
 
 def test_a_piece_says_how_far_a_value_has_come_through_it() -> None:
     pieces = Pieces(torch.tensor([0, 0]), torch.tensor([0.0, 2.0]), torch.tensor([2.0, 6.0]))
-    module = PackedHazards(NetworkSizes(1, 1, 1, 1, 1, n_pieces=2), pieces=pieces)
+    module = PackedHazards(NetworkSizes(1, 1, 1, 1, 1, n_pieces=2), None, pieces)
     seen = module.with_pieces(torch.tensor([[-1.0], [1.0], [2.0], [5.0], [9.0]]))
     expected = [[-1, -0.5, -0.5], [1, 0, -0.5], [2, 0.5, -0.5], [5, 0.5, 0.25], [9, 0.5, 0.5]]
     assert seen.tolist() == expected

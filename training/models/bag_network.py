@@ -61,7 +61,7 @@ class BagHazards(nn.Module):
     unit: Tensor
     spread: Tensor
 
-    def __init__(self, hazards: NetworkSizes, sizes: BagSizes, generator: torch.Generator | None = None) -> None:
+    def __init__(self, hazards: NetworkSizes, sizes: BagSizes, generator: torch.Generator | None) -> None:
         """Initialise from the generator; what cells add begins at 0."""
         super().__init__()
         self.hazards, self.sizes = hazards, sizes
@@ -254,7 +254,7 @@ class BagNetwork:
     @classmethod
     def from_state(cls, sizes: Sizes, arrays: Arrays) -> Self:
         """Rebuild what `state` described."""
-        module = BagHazards(NetworkSizes(**sizes["hazards"]), BagSizes(**sizes["bags"]))
+        module = BagHazards(NetworkSizes(**sizes["hazards"]), BagSizes(**sizes["bags"]), None)
         own = {n.removeprefix(_MODULE): torch.as_tensor(a) for n, a in arrays.items() if n.startswith(_MODULE)}
         module.load_state_dict(own, strict=True, assign=True)
         of_cells = {n.removeprefix(_INPUT): a for n, a in arrays.items() if n.startswith(_INPUT)}

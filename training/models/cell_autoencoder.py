@@ -22,7 +22,7 @@ class CellAutoencoder(nn.Module):
     scale: Tensor
 
     def __init__(
-        self, n_genes: int, n_hidden: int, n_dimensions: int, *, counts: bool, generator: torch.Generator | None = None
+        self, n_genes: int, n_hidden: int, n_dimensions: int, *, counts: bool, generator: torch.Generator
     ) -> None:
         """Initialise from the generator; the decoder starts at the mean profile that `start_at` sets."""
         super().__init__()
@@ -104,7 +104,7 @@ def _poisson_deviance(values: Tensor, expected: Tensor) -> Tensor:
     return 2.0 * (torch.xlogy(values, values / expected) - values + expected).sum(dim=1)
 
 
-def _linear(n_in: int, n_out: int, generator: torch.Generator | None) -> Dense:
+def _linear(n_in: int, n_out: int, generator: torch.Generator) -> Dense:
     layer = Dense(n_in, n_out)
     with torch.no_grad():
         layer.weight.normal_(0.0, n_in**-0.5, generator=generator)

@@ -57,10 +57,11 @@ class PackedHazards(nn.Module):
     piece_start: Tensor
     piece_end: Tensor
 
-    def __init__(
-        self, sizes: NetworkSizes, generator: torch.Generator | None = None, pieces: Pieces | None = None
-    ) -> None:
-        """Initialise from the generator; linear paths begin at 0, so that training starts from the base hazards."""
+    def __init__(self, sizes: NetworkSizes, generator: torch.Generator | None, pieces: Pieces | None = None) -> None:
+        """Initialise from the generator; linear paths begin at 0, so that training starts from the base hazards.
+
+        Without a generator, all weights are to be filled in.
+        """
         super().__init__()
         self.sizes = sizes
         m, p, k, h = sizes.n_members, sizes.n_features + sizes.n_pieces, sizes.n_causes, sizes.n_hidden
@@ -181,7 +182,7 @@ class HazardNetwork:
     @classmethod
     def from_state(cls, sizes: Sizes, arrays: Arrays) -> Self:
         """Rebuild what `state` described."""
-        module = PackedHazards(NetworkSizes(**sizes))
+        module = PackedHazards(NetworkSizes(**sizes), None)
         parameters = {name: torch.as_tensor(value) for name, value in arrays.items() if name != "edges_days"}
         module.load_state_dict(parameters, strict=True, assign=True)
         return cls(module, arrays["edges_days"])

@@ -17,7 +17,7 @@ SMALLEST_SHARE = 0.002
 class PackedLinear(nn.Module):
     """A linear layer for each member."""
 
-    def __init__(self, n_members: int, n_in: int, n_out: int, generator: torch.Generator | None = None) -> None:
+    def __init__(self, n_members: int, n_in: int, n_out: int, generator: torch.Generator | None) -> None:
         """Weights of variance 1/n_in from the generator, biases 0."""
         super().__init__()
         scale = max(n_in, 1) ** -0.5
@@ -128,7 +128,7 @@ class InducedAttention(nn.Module):
     """
 
     def __init__(
-        self, n_members: int, width: int, n_heads: int, n_points: int, generator: torch.Generator | None = None
+        self, n_members: int, width: int, n_heads: int, n_points: int, generator: torch.Generator | None
     ) -> None:
         """`n_heads` divides `width`."""
         super().__init__()
