@@ -1,10 +1,11 @@
 """What tracking costs: the same training with and without it, in pairs, each in a process of its own.
 
-    python -m benchmarks.tracking_overhead --pairs 6 --patients 2000
+    python -m benchmarks.tracking_overhead --patients 400 1500 --pairs 8 2
 
 Tracked on a new sqlite store, or on MLFLOW_TRACKING_URI where it is set. The run is the one that ships, on so many
-``--patients`` that it is as long as is wanted; with ``--repeats``, each of which has five child runs, tracking costs
-more of the same time. The two of a pair run at the same time, each on one core, in the next pair on the
+``--patients`` that it is as long as is wanted. Most of what tracking costs is the same for a short run and a long one,
+and a difference of two short ones is the less noisy: there the seconds are measured, and in the long ones their share
+is. With ``--repeats``, each of which has five child runs, tracking costs more of the same time. The two of a pair run at the same time, each on one core, in the next pair on the
 other: what else happens on the machine befalls both, and the tracker's thread has no core to hide on. Beside the
 pairs, what the tracker took is added up within the tracked ones: seconds for which training waited for it, and
 processor seconds of its thread meanwhile. Writes ``results/tracking_overhead.md``.
@@ -160,8 +161,8 @@ def measured(kind: str, core: int, cohort: Path, home: Path, repeats: int) -> di
     return found
 
 
-def measure(n_pairs: int, repeats: int, n_patients: int) -> None:
-    """Train in pairs, the two at the same time, and write the result."""
+def measure(n_pairs: int, repeats: int, n_patients: int) -> str:
+    """Train in pairs, the two at the same time; what came of it, in Markdown."""
     from experiments.tracking import open_store
 
     with TemporaryDirectory() as folder:
@@ -177,18 +178,13 @@ def measure(n_pairs: int, repeats: int, n_patients: int) -> None:
                     for place, (kind, home) in enumerate(homes.items())
                 }
             pairs.append({kind: one.result() for kind, one in running.items()})
-    RESULT.write_text(page(pairs, repeats, n_patients), "utf-8")
+    return section(pairs, repeats, n_patients)
 
 
-def page(pairs: list[dict[str, dict[str, float]]], repeats: int, n_patients: int) -> str:
-    """The result in Markdown."""
+def section(pairs: list[dict[str, dict[str, float]]], repeats: int, n_patients: int) -> str:
+    """The pairs of one training, in Markdown."""
     lines = [
-        "# What tracking costs",
-        "",
-        f"The network on {n_patients:,} simulated patients without cells, {repeats} × 5 folds, with and without",
-        "tracking at the same time, each on one core, in the next pair on the other. Made by",
-        f"`python -m benchmarks.tracking_overhead --pairs {len(pairs)} --patients {n_patients} --repeats {repeats}`",
-        f"on {platform.machine()}, {os.cpu_count()} cores, {store()}.",
+        f"## {n_patients:,} patients, {repeats} × 5 folds",
         "",
         "| pair | untracked s | tracked s | more | processor s untracked | tracked | more |",
         "|---|---|---|---|---|---|---|",
@@ -207,7 +203,19 @@ def page(pairs: list[dict[str, dict[str, float]]], repeats: int, n_patients: int
         lines += ["", f"More {name}, mean of the pairs, what is imported for tracking among it:"]
         lines[-1] += f" {more.mean():+.1f} s, {(more / without).mean():+.1%}, standard error {error:.1%}."
     lines += ["", added_up([pair["tracked"] for pair in pairs])]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
+
+
+def page(sections: list[str]) -> str:
+    """The result in Markdown."""
+    lines = [
+        "# What tracking costs",
+        "",
+        "The network on simulated patients without cells, with and without tracking at the same time, each on one core,",
+        f"in the next pair on the other. Made by `python -m benchmarks.tracking_overhead {' '.join(sys.argv[1:])}`",
+        f"on {platform.machine()}, {os.cpu_count()} cores, {store()}.",
+    ]
+    return "\n\n".join(["\n".join(lines), *sections]) + "\n"
 
 
 def added_up(tracked: list[dict[str, float]]) -> str:
@@ -231,15 +239,16 @@ def store() -> str:
 def main() -> None:
     """Measure, or train once for a measurement."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=6)
-    parser.add_argument("--patients", type=int, default=2000)
+    parser.add_argument("--patients", type=int, nargs="+", default=[400, 1500])
+    parser.add_argument("--pairs", type=int, nargs="+", default=[8, 2])
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--one", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     words = parser.parse_args()
     if words.one:
         train_once(words.one[0], words.one[1:])
     else:
-        measure(words.pairs, words.repeats, words.patients)
+        both = zip(words.pairs, words.patients, strict=True)
+        RESULT.write_text(page([measure(n_pairs, words.repeats, n) for n_pairs, n in both]), "utf-8")
 
 
 if __name__ == "__main__":
