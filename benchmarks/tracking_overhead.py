@@ -3,12 +3,13 @@
     python -m benchmarks.tracking_overhead --patients 400 1500 --pairs 8 2
 
 Tracked on a new sqlite store, or on MLFLOW_TRACKING_URI where it is set. The run is the one that ships, on so many
-``--patients`` that it is as long as is wanted. Most of what tracking costs is the same for a short run and a long one,
-and a difference of two short ones is the less noisy: there the seconds are measured, and in the long ones their share
-is. With ``--repeats``, each of which has five child runs, tracking costs more of the same time. The two of a pair run at the same time, each on one core, in the next pair on the
-other: what else happens on the machine befalls both, and the tracker's thread has no core to hide on. Beside the
-pairs, what the tracker took is added up within the tracked ones: seconds for which training waited for it, and
-processor seconds of its thread meanwhile. Writes ``results/tracking_overhead.md``.
+``--patients`` that it is as long as is wanted. Most of what tracking costs is the same for a short run and a long
+one, and a difference of two short ones is the less noisy: there the seconds are measured, and in the long ones their
+share is. With ``--repeats``, each of which has five child runs, tracking costs more of the same time. The two of a
+pair run at the same time, each on one core, in the next pair on the other: what else happens on the machine befalls
+both, and the tracker's thread has no core to hide on. Beside the pairs, what the tracker took is added up within the
+tracked ones: seconds for which training waited for it, and processor seconds of its thread meanwhile. Writes
+``results/tracking_overhead.md``.
 """
 
 from __future__ import annotations
@@ -211,7 +212,7 @@ def page(sections: list[str]) -> str:
     lines = [
         "# What tracking costs",
         "",
-        "The network on simulated patients without cells, with and without tracking at the same time, each on one core,",
+        "The network on simulated patients without cells, with and without tracking at the same time, each on a core,",
         f"in the next pair on the other. Made by `python -m benchmarks.tracking_overhead {' '.join(sys.argv[1:])}`",
         f"on {platform.machine()}, {os.cpu_count()} cores, {store()}.",
     ]
