@@ -29,6 +29,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,9 +37,11 @@ from numpy.typing import NDArray
 from experiments import cli
 from experiments.home import CONFIGS, Home
 from experiments.log_items import LogItem
-from experiments.tracking.courier import Courier
 from features.simulator import simulate
 from training.splits import Fold
+
+if TYPE_CHECKING:  # it imports what is to be timed
+    from experiments.tracking.courier import Courier
 
 CORES = sorted(os.sched_getaffinity(0))[:2]
 RESULT = Path(__file__).parent / "results" / "tracking_overhead.md"
@@ -117,6 +120,7 @@ def train_once(kind: str, arguments: list[str]) -> None:
     """`sequela train` in this process; says at the end what the tracker took."""
     importing = imported()
     from experiments import train
+    from experiments.tracking.courier import Courier
 
     spent = Spent()
     if kind == "untracked":
