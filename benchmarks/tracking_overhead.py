@@ -159,10 +159,10 @@ def measured(kind: str, core: int, cohort: Path, home: Path, repeats: int) -> di
     command = [sys.executable, "-m", "benchmarks.tracking_overhead", "--one", kind, *run]
     environment = os.environ | cli.ENVIRONMENT | {"SEQUELA_HOME": str(home)}
     began = time.perf_counter()
-    on_core = ["taskset", "--cpu-list", str(CORES[core % len(CORES)]), *command]
+    on_core = ["taskset", "--cpu-list", str(core), *command]
     done = subprocess.run(on_core, env=environment, capture_output=True, text=True, check=True)
     found = {"wall": time.perf_counter() - began, **json.loads(done.stdout.splitlines()[-1])}
-    print(kind, "on core", CORES[core % len(CORES)], found, file=sys.stderr)
+    print(kind, "on core", core, found, file=sys.stderr)
     return found
 
 
@@ -179,7 +179,7 @@ def measure(n_pairs: int, repeats: int, n_patients: int) -> str:
             homes = {"tracked": Path(folder) / "home", "untracked": Path(folder) / f"none-{number}"}
             with ThreadPoolExecutor(2) as both:
                 running = {
-                    kind: both.submit(measured, kind, (number + place) % 2, cohort, home, repeats)
+                    kind: both.submit(measured, kind, CORES[(number + place) % len(CORES)], cohort, home, repeats)
                     for place, (kind, home) in enumerate(homes.items())
                 }
             pairs.append({kind: one.result() for kind, one in running.items()})

@@ -198,7 +198,7 @@ def _metrics(values: Mapping[str, float], time_ms: int, step: int) -> list[Metri
 
 
 def _results(event: Event) -> list[Metric]:
-    """Metrics of the run itself that are no curves."""
+    """Metrics of the run itself at step 0: its scores, and where its curves begin."""
     match event:
         case Event(run, time_ms, Metrics(values, 0)) if run == RUN:
             return _metrics(values, time_ms, 0)
