@@ -20,7 +20,7 @@ from PIL import Image
 
 from experiments.home import CONFIGS, Home
 from experiments.services import address_of, free_port, running, ui_command
-from experiments.tracking import find_run, open_store
+from experiments.store import find_run, open_store
 from experiments.ui_links import compare_link, experiment_links, run_link
 from tests.support.browser import Browser, opened_browser
 from tests.support.mlflow_pages import WIDTH, choose_file, close_assistant

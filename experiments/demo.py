@@ -20,7 +20,7 @@ from experiments.promotion.candidate import Candidate
 from experiments.promotion.gate import load_gate
 from experiments.promotion.promote import promote
 from experiments.services import address_of, free_port, running, serve_command
-from experiments.tracking import find_run, open_store
+from experiments.store import find_run, open_store
 from experiments.train import Progress, train
 from experiments.ui_links import experiment_links
 from features.check import examine

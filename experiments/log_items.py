@@ -10,13 +10,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from experiments.config import RunConfig
-from experiments.data import TrainingRows
 from experiments.ui_views import saved_view
-from features.schema import Endpoint
-from training.evaluation.scores import Scores
+
+if TYPE_CHECKING:  # whoever delivers items needs nothing of what trains
+    from experiments.config import RunConfig
+    from experiments.data import TrainingRows
+    from features.schema import Endpoint
+    from training.evaluation.scores import Scores
 
 Status: TypeAlias = Literal["FINISHED", "FAILED", "KILLED", "PRUNED"]
 """How a run ended; a pruned one was stopped because others do better."""

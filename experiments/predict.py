@@ -164,7 +164,7 @@ def resolve_model(reference: str, home: Home) -> Artifact:
         return read_artifact(Path(reference))
     from experiments.promotion import registry  # MLflow takes seconds to import
     from experiments.promotion.history import CHAMPION
-    from experiments.tracking import find_run, open_store
+    from experiments.store import find_run, open_store
 
     client = open_store(home)
     name, _, endpoint = reference.partition(":")

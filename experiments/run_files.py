@@ -1,9 +1,11 @@
-"""A finished run, read again: its files, here or from a store elsewhere, and the rows it was trained on."""
+"""A finished run, read again: its files and predictions, here or from a store elsewhere, and its rows."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
@@ -11,6 +13,8 @@ from mlflow.exceptions import MlflowException
 from experiments.data import TrainingRows, load_rows
 from experiments.home import Home
 from experiments.log_items import endpoint_digest
+from experiments.out_of_fold import OutOfFold, even_grid
+from experiments.written_predictions import incidence_over_rows
 from features.config import FeatureConfig
 from features.errors import SequelaError
 from features.schema import Endpoint
@@ -31,6 +35,18 @@ def report_file(client: MlflowClient, home: Home, run: Run, name: str) -> Path:
     except (MlflowException, OSError) as error:
         msg = f"run {run.info.run_name}: {name} is neither in {folder} nor among its artifacts; train it again"
         raise SequelaError(msg) from error
+
+
+def written_predictions(
+    client: MlflowClient, home: Home, run: Run, name: str, split: list[dict[str, Any]], rows: TrainingRows
+) -> OutOfFold:
+    """The written predictions of a run, from its folder here or from the store.
+
+    Raises:
+        SequelaError: They are not there, or not those of the rows, the causes or the times.
+    """
+    table = pd.read_parquet(report_file(client, home, run, "oof_predictions.parquet"))
+    return OutOfFold((), even_grid(rows.endpoint), incidence_over_rows(table, split, rows, name))
 
 
 def recorded_rows(run: Run, home: Home, cohort: Path, endpoint: Endpoint) -> TrainingRows:

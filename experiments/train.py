@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -24,7 +25,7 @@ from experiments.reproduction.machine import machine_tags
 from experiments.run_page import RunFacts, analyse, read_record, write_card
 from experiments.run_report import Findings, write_report
 from experiments.scoring import score, scores_table
-from experiments.tracking import RunFolder, Tracker, deliver_left, environment_tags, git_state, require_usable
+from experiments.tracking import Courier, RunFolder, Tracker, courier_here, environment_tags, git_state
 from experiments.ui_views import horizon_table, score_tags
 from features.drift import Reference
 from features.encoder import PatientEncoder
@@ -41,6 +42,8 @@ from training.processes import from_leader, wait
 ARTIFACT = "artifact"
 PERMUTED = "permuted"
 """Beside the folds: those of the permutation test."""
+FAREWELL_SECONDS = 5.0
+"""How long the courier of a killed run may still be at its folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,13 @@ class RunResult:
 
 
 def train(
-    config: RunConfig, home: Home, progress: Progress, *, resume: bool = False, tags: Mapping[str, str] | None = None
+    config: RunConfig,
+    home: Home,
+    progress: Progress,
+    *,
+    resume: bool = False,
+    tags: Mapping[str, str] | None = None,
+    courier: Courier | None = None,
 ) -> RunResult:
     """Carry out one run; where torchrun started several processes, the part of the leading one.
 
@@ -80,11 +89,13 @@ def train(
         progress: Told how far it is.
         resume: Go on with the unfinished run of the same configuration and cohort.
         tags: Of a new run, beside those that every run has.
+        courier: Delivers what the run logs; none: a thread of this process.
 
     Raises:
         SequelaError: The cohort or the configuration cannot be used, or there is nothing to resume.
     """
-    require_usable(home)
+    courier = courier or courier_here(home)
+    courier.require_usable()
     rows = rows_of_run(config, home, progress.cells)
     folds_of(rows, config)  # too few patients for the folds, or a misspelt feature, is said before anything is written
     clinic_alone = config.features.model_copy(update={"cells": (), "inflamix": False})
@@ -92,10 +103,10 @@ def train(
     suspects = suspects_in(rows.patients, rows.outcomes, rows.endpoint, rows.cohort.card, config.features)
     for suspect in suspects:
         stderr.print(f"leak suspect: {suspect}", highlight=False, markup=False, soft_wrap=True)
-    tracker = _resumed(home, config, rows) if resume else _started(home, config, rows, tags or {})
+    tracker = _resumed(home, config, rows, courier) if resume else _started(home, config, rows, courier, tags or {})
     folder = tracker.folder
     with tracker.ends_truthfully():
-        deliver_left(home)
+        courier.deliver_left()
         from_leader(str(folder))
         wait()  # until the others have read what they need of it
         told = progress.folds, progress.trials, progress.epochs
@@ -136,24 +147,30 @@ def _findings(
     return Findings(score(rows, out_of_fold, config), importance, test)
 
 
-def _started(home: Home, config: RunConfig, rows: TrainingRows, tags: Mapping[str, str]) -> Tracker:
+def _started(home: Home, config: RunConfig, rows: TrainingRows, courier: Courier, tags: Mapping[str, str]) -> Tracker:
     """A new run, on disk and in MLflow."""
     identity = {"config": config.digest(), "cohort": rows.cohort.fingerprint}
-    tracker = Tracker.start(home, config.experiment, config.name, **identity)
+    tracker = Tracker.start(home, config.experiment, config.name, courier, **identity)
     tracker.log([*run_description(config, rows), Tags({**machine_tags(config), **tags})])
     tracker.log(write_definition(tracker.folder, config))
     return tracker
 
 
-def _resumed(home: Home, config: RunConfig, rows: TrainingRows) -> Tracker:
+def _resumed(home: Home, config: RunConfig, rows: TrainingRows, courier: Courier) -> Tracker:
     """The latest unfinished run of the same configuration and cohort that no living process works on."""
-    same = [one for one in folders_of(home, config, rows.cohort.fingerprint) if one.status != "finished"]
-    for folder in same:
-        if folder.take():
-            return Tracker.resume(home, folder)
+    patient_until = time.monotonic() + FAREWELL_SECONDS
+    while True:
+        found = folders_of(home, config, rows.cohort.fingerprint)
+        unfinished = [one for one in found if one.status != "finished"]
+        for folder in unfinished:
+            if folder.take():
+                return Tracker.resume(home, folder, courier)
+        if not unfinished or time.monotonic() > patient_until:
+            break
+        time.sleep(0.1)
     msg = (
         f"--resume: no unfinished run of {config.name} with this configuration and cohort in {home.runs}"
-        + (", but one that is still going on" if same else "")
+        + (", but one that is still going on" if unfinished else "")
         + "; train without --resume, or restore the configuration it was started with"
     )
     raise SequelaError(msg)

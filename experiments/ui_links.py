@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Experiment, Run
 
 from experiments.home import Home
-from experiments.tracking import every
+from experiments.store import every
 from experiments.ui_views import view_key, viewed_endpoints
 from features.errors import SequelaError
 

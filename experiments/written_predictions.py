@@ -6,27 +6,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from mlflow import MlflowClient
-from mlflow.entities import Run
 from numpy.typing import NDArray
 
 from experiments.data import TrainingRows
-from experiments.home import Home
-from experiments.out_of_fold import OutOfFold, even_grid
-from experiments.run_files import report_file
+from experiments.out_of_fold import even_grid
 from features.errors import SequelaError
-
-
-def written_predictions(
-    client: MlflowClient, home: Home, run: Run, name: str, split: list[dict[str, Any]], rows: TrainingRows
-) -> OutOfFold:
-    """The written predictions of a run, from its folder here or from the store.
-
-    Raises:
-        SequelaError: They are not there, or not those of the rows, the causes or the times.
-    """
-    table = pd.read_parquet(report_file(client, home, run, "oof_predictions.parquet"))
-    return OutOfFold((), even_grid(rows.endpoint), incidence_over_rows(table, split, rows, name))
 
 
 def tested_together(split: list[dict[str, Any]]) -> set[tuple[int, frozenset[str]]]:

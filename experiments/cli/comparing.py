@@ -77,7 +77,7 @@ def compare(
     from experiments.comparing.comparison import write_comparison
     from experiments.comparing.shown import print_comparison
     from experiments.home import Home
-    from experiments.tracking import find_run, open_store
+    from experiments.store import find_run, open_store
 
     home = Home.current()
     client = open_store(home)

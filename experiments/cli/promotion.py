@@ -48,7 +48,7 @@ def promote(
               sequela promote --rollback severe_infection
     """
     from experiments.home import Home
-    from experiments.tracking import open_store
+    from experiments.store import open_store
     from features.errors import SequelaError
 
     if sum(one is not None for one in (run, rollback, history)) != 1:
@@ -78,7 +78,7 @@ def _promote(
     from experiments.promotion.gate import DEFAULT_GATE, load_gate
     from experiments.promotion.promote import RefusedError, challenge, promote
     from experiments.promotion.shown import print_verdict
-    from experiments.tracking import find_run
+    from experiments.store import find_run
 
     (reference, endpoint, cohort), (path, override) = about, asked
     gate = load_gate(path or DEFAULT_GATE)

@@ -31,7 +31,7 @@ def report(
     from experiments.home import Home
     from experiments.run_page import analyse, write_card, write_run_page
     from experiments.run_page.stored import stored_record
-    from experiments.tracking import find_run, open_store
+    from experiments.store import find_run, open_store
 
     home = Home.current()
     client = open_store(home)

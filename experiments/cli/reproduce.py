@@ -38,7 +38,7 @@ def reproduce(
     with progress_bars() as bar:
         from experiments.reproduction.reproduce import recall
         from experiments.reproduction.reproduce import reproduce as carry_out  # imports Lightning and MLflow: seconds
-        from experiments.tracking import find_run, open_store
+        from experiments.store import find_run, open_store
 
         home = Home.current()
         client = open_store(home)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,20 +33,22 @@ def train(
     from experiments.cli.output import progress_bars, stderr
     from experiments.config import load_run
     from experiments.home import Home
-    from experiments.report import print_findings
+    from experiments.tracking.courier import start_courier
 
-    configs = [load_run(path, overrides or []) for path in runs]
-    with progress_bars() as bar:
-        from experiments.assist import assist
-        from experiments.train import train as carry_out  # imports Lightning and MLflow: seconds
+    configs, home = [load_run(path, overrides or []) for path in runs], Home.current()
+    leads = os.environ.get("RANK", "0") == "0"  # of those that torchrun starts
+    with start_courier(home) if leads else nullcontext() as courier, progress_bars() as bar:
+        from experiments.assist import assist  # imports PyTorch and Lightning: seconds, as MLflow is for the courier
+        from experiments.report import print_findings
+        from experiments.train import train as carry_out
         from training.processes import join, leave, rank
 
         join()
         for config in configs:
             if rank():
-                assist(config, Home.current())
+                assist(config, home)
                 continue
-            result = carry_out(config, Home.current(), run_progress(bar, config.name), resume=resume)
+            result = carry_out(config, home, run_progress(bar, config.name), courier=courier, resume=resume)
             print_findings(config.name, result.found)
             run, report = result.run_id, result.folder / "report"
             page = "" if result.waiting else f"; `sequela ui {run}` opens its page"

@@ -61,7 +61,7 @@ def serve(
     from experiments.home import Home
     from experiments.promotion import registry
     from experiments.services import keys_for, require_free, serve_command
-    from experiments.tracking import open_store
+    from experiments.store import open_store
     from features.errors import SequelaError
     from serving.audit import AuditLog
     from serving.ledger import Ledger
@@ -117,7 +117,7 @@ def ui(
 
     from experiments.home import Home
     from experiments.services import address_of, require_free, running, ui_command
-    from experiments.tracking import find_run, open_store
+    from experiments.store import find_run, open_store
     from experiments.ui_links import compare_link, experiment_links, remote_address, run_link
     from features.errors import SequelaError
 

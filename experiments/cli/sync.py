@@ -20,7 +20,7 @@ def sync(
     """
     from experiments.cli.output import progress_bars, stderr, stdout
     from experiments.home import Home
-    from experiments.tracking import sync as deliver
+    from experiments.store import sync as deliver
 
     found = 0
     with progress_bars() as bar:

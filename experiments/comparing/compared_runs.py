@@ -15,9 +15,9 @@ from experiments.config import RunConfig, load_run
 from experiments.data import TrainingRows
 from experiments.home import Home
 from experiments.out_of_fold import OutOfFold
-from experiments.run_files import recorded_rows, report_file
-from experiments.tracking import find_run
-from experiments.written_predictions import tested_together, written_predictions
+from experiments.run_files import recorded_rows, report_file, written_predictions
+from experiments.store import find_run
+from experiments.written_predictions import tested_together
 from features.check import read_endpoint
 from features.errors import SequelaError
 

@@ -59,7 +59,7 @@ def _no_experiment(name: str, known: list[str]) -> SequelaError:
 
 
 def _from_client(home: Home, experiment: str) -> Iterator[FinishedRun]:
-    from experiments.tracking import every, open_store  # MLflow takes seconds to import
+    from experiments.store import every, open_store  # MLflow takes seconds to import
 
     client = open_store(home)
     found = client.get_experiment_by_name(experiment)

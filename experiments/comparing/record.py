@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 from experiments.comparing.added_value import CELLS, AddedValue, Gain
 from experiments.comparing.compared_runs import ComparedRuns
 from experiments.log_items import File, LogItem, Metrics, Tags
-from experiments.tracking import log_to
+from experiments.store import log_to
 
 ANSWER_FILE = "added_value.json"
 

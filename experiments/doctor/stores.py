@@ -115,7 +115,7 @@ def _champions(home: Home) -> Iterator[Line]:
     from mlflow.exceptions import MlflowException
 
     from experiments.promotion import registry
-    from experiments.tracking import every, open_store
+    from experiments.store import every, open_store
     from features.errors import SequelaError
 
     try:

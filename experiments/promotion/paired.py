@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from experiments.config import load_run
 from experiments.data import TrainingRows
 from experiments.home import Home
-from experiments.run_files import recorded_rows, report_file
-from experiments.written_predictions import tested_together, written_predictions
+from experiments.run_files import recorded_rows, report_file, written_predictions
+from experiments.written_predictions import tested_together
 from features.errors import SequelaError
 from features.schema import Endpoint
 

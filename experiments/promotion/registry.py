@@ -19,7 +19,7 @@ from mlflow.exceptions import MlflowException
 
 from experiments.home import Home
 from experiments.promotion.history import CHALLENGER, CHAMPION, by_alias
-from experiments.tracking import every
+from experiments.store import every
 from features.errors import SequelaError
 from serving.champions import ExportedChampion, write_champion
 

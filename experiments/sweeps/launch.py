@@ -14,6 +14,7 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 from experiments.home import Home
+from experiments.store import deliver_left, open_store
 from experiments.sweeps.check import RowsOfRuns, check_sweep
 from experiments.sweeps.config import Sweep
 from experiments.sweeps.queue import begin_or_join
@@ -22,7 +23,7 @@ from experiments.sweeps.space import Space
 from experiments.sweeps.storage import Storage
 from experiments.sweeps.tracked import begin, join
 from experiments.sweeps.worker import Worker, folder_of
-from experiments.tracking import Tracker, deliver_left, open_store
+from experiments.tracking import Tracker
 from features.errors import SequelaError
 
 Progress = Callable[[int, int], None]

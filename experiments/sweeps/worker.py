@@ -24,6 +24,7 @@ from experiments.home import Home
 from experiments.log_items import File, Metrics, Tags, headline_metrics, run_description
 from experiments.out_of_fold import evaluation_times
 from experiments.scoring import score
+from experiments.store import open_store
 from experiments.sweeps.check import RowsOfRuns
 from experiments.sweeps.config import Objective, Sweep
 from experiments.sweeps.objective import objective_values
@@ -31,7 +32,7 @@ from experiments.sweeps.queue import Queue
 from experiments.sweeps.space import Space
 from experiments.sweeps.storage import Storage
 from experiments.sweeps.tracked import FAILURE, begin_trial, end_lost
-from experiments.tracking import Tracker, open_store
+from experiments.tracking import Tracker
 from features.errors import CohortError, SequelaError
 from training.splits import Fold
 

@@ -1,93 +1,132 @@
-"""A thread that delivers what a run logs, so that training never waits for the tracking store."""
+"""Who delivers what a run logs, so that training never waits for the tracking store."""
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
-import threading
-import time
-from math import inf
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
 
-from experiments.tracking.failures import OutageError
-from experiments.tracking.interpreter import Interpreter
-from experiments.tracking.system_metrics import SystemMetrics
+from experiments.home import Home
+from experiments.tracking.run_folder import RunFolder
 from features.errors import SequelaError
 
-PAUSE_SECONDS = 2.0
-"""Between deliveries; what is logged meanwhile goes together."""
-SHARE = 0.02
-"""Of the time that deliveries may take: the pause after each is as many times longer."""
-LONGEST_PAUSE_SECONDS = 120.0
-"""Between attempts, of a slow store, or of one that does not answer."""
-FAREWELL_SECONDS = 300.0
-"""How long the end of a run waits for one that neither delivers nor fails."""
 
+class Courier(Protocol):
+    """Delivers for one run after another."""
 
-class Courier:
-    """Delivers from time to time while the run goes on, and all that is left at its end."""
-
-    def __init__(self, interpreter: Interpreter, system: SystemMetrics) -> None:
-        """Nothing is sent before `start`, except by `first_contact`."""
-        self._interpreter, self._system = interpreter, system
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="sequela-tracking", daemon=True)
-        self._warned = False
-        self._pause = PAUSE_SECONDS
-
-    def first_contact(self) -> None:
-        """Deliver in this thread, before anything is fitted.
+    def require_usable(self) -> None:
+        """Make sure that the store is rightly configured; that it does not answer now, is no fault.
 
         Raises:
-            SequelaError: The store is wrongly configured. That it does not answer, is no error.
+            SequelaError: Address, name, password or version are wrong.
         """
-        try:
-            self._interpreter.deliver()
-        except OutageError as error:
-            self._warn(error)
 
-    def start(self) -> None:
-        """From now on, deliver in the background."""
-        self._thread.start()
+    def deliver_left(self) -> None:
+        """Deliver what processes that are no more have left."""
+
+    def begin(self, folder: RunFolder) -> None:
+        """Deliver what a run has logged, and go on from time to time; the folder may bear MLflow's id afterwards.
+
+        Raises:
+            SequelaError: The store is wrongly configured.
+        """
+
+    def end(self, folder: RunFolder) -> None:
+        """Deliver what is left of the run; returns when MLflow has it, or does not answer."""
 
     def close(self) -> None:
-        """Deliver what is left; return when MLflow has it, or does not answer."""
-        self._closing.set()
-        if self._thread.is_alive():
-            self._thread.join(FAREWELL_SECONDS)
-        for refused in self._interpreter.refused:
-            sys.stderr.write(f"sequela: tracking: MLflow refused {refused}\n")
+        """No other run follows."""
 
-    def _work(self) -> None:
-        due = 0.0
-        while not self._closing.wait(min(PAUSE_SECONDS, self._system.interval_seconds)):
-            self._system.sample()
-            if time.monotonic() >= due:
-                due = self._attempt()
-        left = inf
-        while (waiting := self._interpreter.waiting) and waiting < left:  # until an attempt delivers nothing
-            left = waiting
-            self._attempt()
+    def __enter__(self) -> Self:
+        """Itself."""
 
-    def _attempt(self) -> float:
-        """Deliver; when to do so again."""
-        began = time.monotonic()
-        try:
-            self._interpreter.deliver()
-        except (OutageError, SequelaError) as error:
-            self._warn(error)
-            self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
-            return time.monotonic() + self._pause
-        except Exception as error:  # noqa: BLE001  whatever ails MLflow, training goes on, and nothing is lost
-            self._warn(error)
-            return time.monotonic() + LONGEST_PAUSE_SECONDS
-        self._pause = PAUSE_SECONDS
-        ended = time.monotonic()
-        return ended + min((ended - began) / SHARE, LONGEST_PAUSE_SECONDS)
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Close it."""
 
-    def _warn(self, error: Exception) -> None:
-        """Once."""
-        if not self._warned:
-            self._warned = True
+
+def start_courier(home: Home) -> Courier:
+    """A process where MLflow has not been imported yet: that takes seconds, which then pass beside this one."""
+    return courier_here(home) if "mlflow" in sys.modules else CourierProcess(home)
+
+
+def courier_here(home: Home) -> Courier:
+    """A thread of this process."""
+    from experiments.store.delivery import Delivery
+
+    return Delivery(home)
+
+
+class CourierProcess:
+    """`experiments.store.process`, told what to do in lines of JSON.
+
+    It outlives a killed process for a moment, to say in MLflow that the run was killed.
+    """
+
+    def __init__(self, home: Home) -> None:
+        """Start it; it imports MLflow while this process goes on."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "experiments.store.process", str(home.folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is this process's: it says how the run ended, and has that delivered
+        )
+
+    def require_usable(self) -> None:
+        """See `Courier`."""
+        self._ask("require_usable")
+
+    def deliver_left(self) -> None:
+        """See `Courier`; nobody waits for it."""
+        self._tell("deliver_left")
+
+    def begin(self, folder: RunFolder) -> None:
+        """See `Courier`."""
+        self._ask("begin", folder)
+
+    def end(self, folder: RunFolder) -> None:
+        """See `Courier`."""
+        self._ask("end", folder)
+
+    def close(self) -> None:
+        """See `Courier`; whatever it is at, can be done again."""
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with suppress(BrokenPipeError):
+                    pipe.close()
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Close it."""
+        self.close()
+
+    def _tell(self, what: str, folder: RunFolder | None = None) -> None:
+        order = {"do": what, "folder": None if folder is None else str(folder.path)}
+        if self._process.stdin is not None:
+            with suppress(BrokenPipeError):
+                self._process.stdin.write(json.dumps(order).encode() + b"\n")
+                self._process.stdin.flush()
+
+    def _ask(self, what: str, folder: RunFolder | None = None) -> None:
+        self._tell(what, folder)
+        line = self._process.stdout.readline() if self._process.stdout is not None else b""
+        if not line:
+            code = self._process.wait()
             sys.stderr.write(
-                f"sequela: tracking: the store does not take what is logged ({error}); the run goes on, and it is kept "
-                "and delivered later: when the store answers, or by `sequela sync`\n"
+                f"sequela: tracking: the process that speaks to MLflow has ended (exit code {code}); the run goes on, "
+                "and what it logs is kept: `sequela sync` delivers it\n"
             )
+            return
+        answer: dict[str, Any] = json.loads(line)
+        if answer["error"] is not None:
+            raise SequelaError(answer["error"])
+        if folder is not None:
+            folder.path = Path(answer["folder"])

@@ -21,6 +21,8 @@ class Delivered:
     """The position whose delivery was begun: where a process was killed then, MLflow may have it already."""
     runs: dict[str, str] = field(default_factory=dict)
     """MLflow's ids, by key of the run."""
+    experiment: str | None = None
+    """MLflow's id of the experiment, once the run is known to it."""
 
 
 class Outbox:

@@ -7,10 +7,13 @@ import json
 import os
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from experiments.home import Home
+from experiments.log_items import Ended, Status
+from experiments.tracking.events import RUN, Event, open_runs
 from experiments.tracking.outbox import Outbox
 
 RECORD = "run.json"
@@ -98,9 +101,22 @@ class RunFolder:
             os.close(self._lock)
             self._lock = None
 
-    def adopt(self, run_id: str) -> None:
-        """Let the folder bear MLflow's id."""
-        target = self.path.with_name(run_id)
-        if target != self.path:
+    def end_open_runs(self, status: Status, time_ms: int) -> None:
+        """End the run and its open children, children first; write down how."""
+        still_open = reversed(open_runs(self.outbox.events()))
+        self.outbox.append(Event(run, time_ms, Ended(status)) for run in still_open)
+        self.mark(status=status.lower())
+
+    def adopt_delivered(self) -> None:
+        """Let the folder bear MLflow's id, if that is known."""
+        run_id = self.outbox.delivered().runs.get(RUN)
+        if run_id is not None and run_id != self.path.name:
             self.mark(run_id=run_id)
-            self.path = self.path.rename(target)
+            self.path = self.path.rename(self.path.with_name(run_id))
+
+    @contextmanager
+    def delivering(self) -> Iterator[None]:
+        """Only one process delivers at a time: that of a killed run may still be at it when another goes on."""
+        with (self.path / "delivery.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield

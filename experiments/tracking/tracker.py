@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,12 +14,10 @@ from optuna import TrialPruned
 
 from experiments.home import Home
 from experiments.log_items import Ended, LogItem, Metrics, Params, Started, Status
-from experiments.tracking.courier import Courier
+from experiments.tracking.courier import Courier, courier_here
 from experiments.tracking.environment import environment_tags
-from experiments.tracking.events import RUN, Event, open_runs, params_of
-from experiments.tracking.interpreter import Interpreter
+from experiments.tracking.events import RUN, Event, params_of
 from experiments.tracking.run_folder import RunFolder
-from experiments.tracking.system_metrics import SystemMetrics
 from features.errors import SequelaError
 from training.splits import Fold
 
@@ -27,22 +25,21 @@ from training.splits import Fold
 class Tracker:
     """One parent run and its children: what is told is kept in the run's folder, and delivered from there."""
 
-    def __init__(self, home: Home, folder: RunFolder) -> None:
+    def __init__(self, folder: RunFolder, courier: Courier) -> None:
         """`folder` is locked by this process."""
-        self._home, self._folder = home, folder
-        self._interpreter = Interpreter(home, folder)
+        self._folder, self._courier = folder, courier
         self._params: dict[str, str] = params_of(folder.outbox.events())
-        self._courier = Courier(self._interpreter, SystemMetrics(self._log_system, float(folder.record["started"])))
         self._fold_began = 0.0
 
     @classmethod
-    def start(cls, home: Home, experiment: str, name: str, **record: str) -> Tracker:
+    def start(cls, home: Home, experiment: str, name: str, courier: Courier | None = None, **record: str) -> Tracker:
         """Begin a new run.
 
         Args:
             home: The stores.
             experiment: The run's experiment.
             name: What people call the run.
+            courier: Who delivers what is logged; none: a thread of this process.
             record: What the run is recognised by when it is resumed.
 
         Raises:
@@ -51,14 +48,14 @@ class Tracker:
         """
         folder = RunFolder.create(home, experiment=experiment, started=time.time(), **record)
         try:
-            return cls(home, folder)._begin(Started(experiment, name, environment_tags()))
+            return cls(folder, courier or courier_here(home))._begin(Started(experiment, name, environment_tags()))
         except SequelaError:
             folder.release()
             shutil.rmtree(folder.path)
             raise
 
     @classmethod
-    def resume(cls, home: Home, folder: RunFolder) -> Tracker:
+    def resume(cls, home: Home, folder: RunFolder, courier: Courier | None = None) -> Tracker:
         """Go on with a run that was killed or failed, whose folder this process has locked.
 
         Raises:
@@ -67,17 +64,15 @@ class Tracker:
         began = next(e.item for e in folder.outbox.events() if e.run == RUN and isinstance(e.item, Started))
         folder.mark(status="running")
         try:
-            return cls(home, folder)._begin(began)
+            return cls(folder, courier or courier_here(home))._begin(began)
         except SequelaError:
-            end_open_runs(folder, "FAILED", _now())
+            folder.end_open_runs("FAILED", _now())
             folder.release()
             raise
 
     def _begin(self, item: Started) -> Tracker:
         self.log([item])
-        self._courier.first_contact()
-        self._adopt()
-        self._courier.start()
+        self._courier.begin(self._folder)
         return self
 
     @property
@@ -88,7 +83,7 @@ class Tracker:
     @property
     def experiment_id(self) -> str | None:
         """MLflow's id of the experiment, where the store has answered."""
-        return self._interpreter.experiment_id
+        return self._folder.outbox.delivered().experiment
 
     @property
     def folder(self) -> Path:
@@ -98,7 +93,7 @@ class Tracker:
     @property
     def waiting(self) -> int:
         """Events that MLflow does not have yet."""
-        return self._interpreter.waiting
+        return self._folder.outbox.waiting()
 
     @property
     def started(self) -> float:
@@ -112,9 +107,6 @@ class Tracker:
         if run == RUN:
             self._params |= params_of(events)
         self._folder.outbox.append(events, safely=safely)
-
-    def _log_system(self, values: Mapping[str, float], seconds: int) -> None:
-        self.log([Metrics(values, seconds)], safely=False)
 
     def fold_started(self, fold: Fold) -> None:
         """Open the fold's child run, or the one that a killed process left behind."""
@@ -152,21 +144,9 @@ class Tracker:
             self._end(status)
 
     def _end(self, status: Status) -> None:
-        end_open_runs(self._folder, status, _now())
-        self._courier.close()
-        self._adopt()
+        self._folder.end_open_runs(status, _now())
+        self._courier.end(self._folder)
         self._folder.release()
-
-    def _adopt(self) -> None:
-        if self._interpreter.run_id is not None:
-            self._folder.adopt(self._interpreter.run_id)
-
-
-def end_open_runs(folder: RunFolder, status: Status, time_ms: int) -> None:
-    """End the run and its open children, children first; write down how."""
-    still_open = reversed(open_runs(folder.outbox.events()))
-    folder.outbox.append(Event(run, time_ms, Ended(status)) for run in still_open)
-    folder.mark(status=status.lower())
 
 
 def _name(fold: Fold) -> str:

@@ -11,7 +11,7 @@ from browser import Browser, opened_browser
 
 from experiments.config import RunConfig, load_run
 from experiments.home import CONFIGS, Home
-from experiments.tracking import open_store
+from experiments.store import open_store
 from features.simulator import simulate
 
 

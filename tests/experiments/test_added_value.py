@@ -28,7 +28,7 @@ from experiments.config import RunConfig, load_run
 from experiments.crossval import Unheard, cross_validate
 from experiments.data import TrainingRows
 from experiments.home import CONFIGS, Home
-from experiments.tracking import find_run, open_store
+from experiments.store import find_run, open_store
 from features.check import read_cohort, read_endpoint
 from features.cohort import write_yaml
 from features.errors import SequelaError

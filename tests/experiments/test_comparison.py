@@ -21,7 +21,7 @@ from experiments.data import TrainingRows, load_rows
 from experiments.home import Home
 from experiments.out_of_fold import evaluation_times
 from experiments.scoring import scored_rows
-from experiments.tracking import open_store
+from experiments.store import open_store
 from features.check import read_endpoint
 from features.cohort import write_yaml
 from features.config import FeatureConfig

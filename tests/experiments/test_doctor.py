@@ -22,7 +22,8 @@ from experiments.doctor.stores import examine_stores, examine_tracking
 from experiments.home import Home
 from experiments.promotion.registry import CHAMPION, TAG
 from experiments.services import free_port
-from experiments.tracking import Tracker, open_store
+from experiments.store import open_store
+from experiments.tracking import Tracker
 
 
 @contextmanager

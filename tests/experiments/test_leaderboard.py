@@ -14,7 +14,8 @@ from experiments.comparing.finished_runs import _from_client, finished_runs
 from experiments.comparing.leaderboard import leaderboards, write_csv
 from experiments.home import Home
 from experiments.log_items import LogItem, Metrics, Params, Tags
-from experiments.tracking import PARENT, Tracker, find_run, open_store
+from experiments.store import PARENT, find_run, open_store
+from experiments.tracking import Tracker
 from features.errors import SequelaError
 
 

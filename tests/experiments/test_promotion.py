@@ -28,7 +28,7 @@ from experiments.promotion.gate import Gate
 from experiments.promotion.history import CHALLENGER, CHAMPION, PREVIOUS, by_alias, entries
 from experiments.promotion.promote import RefusedError, challenge, promote, rollback
 from experiments.promotion.registry import challenger_tag
-from experiments.tracking import find_run, open_store
+from experiments.store import find_run, open_store
 from features.cohort import write_yaml
 from features.documents import load_mapping
 from features.errors import SequelaError
@@ -317,7 +317,7 @@ from experiments.promotion.candidate import Candidate
 from experiments.promotion.gate import Gate
 from experiments.home import Home
 from experiments.promotion.promote import promote
-from experiments.tracking import find_run, open_store
+from experiments.store import find_run, open_store
 
 name, kill = sys.argv[1:]
 move = MlflowClient.set_registered_model_alias

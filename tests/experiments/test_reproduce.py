@@ -24,7 +24,7 @@ from experiments.config import load_run
 from experiments.home import CONFIGS, Home
 from experiments.reproduction.check import Compared, RunFiles, compare, run_files
 from experiments.reproduction.reproduce import REPRODUCES, Difference, Reproduction, recall, reproduce
-from experiments.tracking import find_run, open_store
+from experiments.store import find_run, open_store
 from experiments.train import Progress, train
 from features.errors import SequelaError
 from training.artifact import read_artifact

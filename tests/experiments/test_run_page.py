@@ -34,7 +34,7 @@ from experiments.run_page.subgroups import RARE, UNKNOWN, failures, group_labels
 from experiments.run_page.who import FLOW, flow_counts, table_one
 from experiments.run_report import Findings, write_report
 from experiments.scoring import score
-from experiments.tracking import find_run, open_store
+from experiments.store import find_run, open_store
 from experiments.train import Progress, RunResult, train
 from features.check import read_endpoint
 from features.cohort import outcomes_at

@@ -19,7 +19,7 @@ from experiments.home import CONFIGS, Home
 from experiments.out_of_fold import OutOfFold
 from experiments.pipeline_test import mean_ipa, pipeline_test
 from experiments.scoring import score, scored_rows
-from experiments.tracking import open_store
+from experiments.store import open_store
 from experiments.usefulness import THIRDS, counts_table, net_benefit_table
 from features.check import read_endpoint
 from features.cohort_recurrence import recurrences_at

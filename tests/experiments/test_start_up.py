@@ -54,3 +54,10 @@ def test_check_imports_nothing_that_trains(cohort: Path, tmp_path: Path) -> None
     imported = imported_by(["check", cohort, "--endpoint", endpoint], tmp_path / "modules.json")
     assert "anndata" in imported, "cells were looked at"
     assert sorted(imported & HEAVY) == []
+
+
+def test_whoever_trains_leaves_mlflow_to_the_courier() -> None:
+    """Importing it takes seconds, which pass beside the training in a process of its own."""
+    told = "import sys, experiments.assist, experiments.report, experiments.train; print('mlflow' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

@@ -23,10 +23,10 @@ from optuna.trial import TrialState
 from experiments import crossval
 from experiments.config import load_run
 from experiments.home import CONFIGS, Home
+from experiments.store import PARENT, open_store
 from experiments.sweeps.config import load_sweep
 from experiments.sweeps.launch import Finished, run_sweep, show_sweep, storage_of
 from experiments.sweeps.shown import print_results
-from experiments.tracking import PARENT, open_store
 from features.errors import SequelaError
 
 MODELS = {"cox": {"kind": "cox", "penalty": 50}, "null": {"kind": "aalen_johansen"}}

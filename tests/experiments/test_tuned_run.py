@@ -9,7 +9,7 @@ import pandas as pd
 from preloaded import SEQUELA
 
 from experiments.home import CONFIGS, Home
-from experiments.tracking import open_store
+from experiments.store import open_store
 from training.artifact import read_artifact
 from training.models.cox import CauseSpecificCox
 

@@ -22,7 +22,7 @@ from preloaded import SEQUELA
 
 from experiments.home import CONFIGS, Home
 from experiments.services import free_port
-from experiments.tracking import find_run, open_store
+from experiments.store import find_run, open_store
 from experiments.ui_links import compare_link, remote_address, run_link
 from features.errors import SequelaError
 

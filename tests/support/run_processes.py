@@ -13,7 +13,7 @@ import pytest
 
 from experiments.config import RunConfig
 from experiments.home import Home
-from experiments.tracking import sync
+from experiments.store import sync
 from features.errors import SequelaError
 
 _PROCESSES = multiprocessing.get_context("forkserver")

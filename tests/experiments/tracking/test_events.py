@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from experiments.log_items import Dataset, Ended, File, Metrics, Model, Params, Started, Table, Tags
+from experiments.store.interpreter import BATCH_LIMIT, batches
 from experiments.tracking.events import RUN, Event, end_of, open_runs, params_of
-from experiments.tracking.interpreter import BATCH_LIMIT, batches
 from experiments.tracking.outbox import Outbox
 
 EVERY_KIND = [

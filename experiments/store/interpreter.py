@@ -29,12 +29,11 @@ from experiments.log_items import (
     Table,
     Tags,
 )
+from experiments.store.connection import KEY, PARENT, connect, experiment_id
+from experiments.store.failures import RefusedError, asking
 from experiments.tracking.events import RUN, Event
-from experiments.tracking.failures import RefusedError, asking
-from experiments.tracking.model import log_model
 from experiments.tracking.outbox import Delivered
 from experiments.tracking.run_folder import RunFolder
-from experiments.tracking.store import KEY, PARENT, connect, experiment_id
 
 PARAM_LIMIT = 6000
 """Longest parameter value MLflow keeps."""
@@ -52,20 +51,8 @@ class Interpreter:
         """`folder` is the run's; nothing is sent yet."""
         self._home, self._folder = home, folder
         self._client: MlflowClient | None = None
-        self.experiment_id: str | None = None
-        """Once the run is known to MLflow."""
         self.refused: list[str] = []
         """What MLflow would not take, and why."""
-
-    @property
-    def run_id(self) -> str | None:
-        """MLflow's id of the run; None until the store has answered once."""
-        return self._folder.outbox.delivered().runs.get(RUN)
-
-    @property
-    def waiting(self) -> int:
-        """Events that MLflow does not have yet."""
-        return self._folder.outbox.waiting()
 
     def deliver(self) -> None:
         """Deliver everything that waits, in order.
@@ -75,17 +62,18 @@ class Interpreter:
             SequelaError: The configuration is wrong; what is left, waits.
         """
         outbox = self._folder.outbox
-        state = outbox.delivered()
-        for events, behind in batches(outbox.read(state.position)):
-            if self._client is None:
-                self._client = connect(self._home)
-            try:
-                self._deliver(self._client, events, state)
-            except RefusedError:
-                for event in events:
-                    self._deliver_alone(self._client, event, state)
-            state.position = behind
-            outbox.acknowledge(state)
+        with self._folder.delivering():
+            state = outbox.delivered()
+            for events, behind in batches(outbox.read(state.position)):
+                if self._client is None:
+                    self._client = connect(self._home)
+                try:
+                    self._deliver(self._client, events, state)
+                except RefusedError:
+                    for event in events:
+                        self._deliver_alone(self._client, event, state)
+                state.position = behind
+                outbox.acknowledge(state)
 
     def _deliver_alone(self, client: MlflowClient, event: Event, state: Delivered) -> None:
         """What MLflow will never take must not hold up what follows."""
@@ -110,10 +98,10 @@ class Interpreter:
     def _open(self, client: MlflowClient, event: Event, item: Started, state: Delivered) -> None:
         """Create a run, or find the one that was created before; either is running then."""
         key = self._folder.record["key"] + ("" if event.run == RUN else f"/{event.run}")
-        if self.experiment_id is None:
-            self.experiment_id = experiment_id(client, self._home, item.experiment)
+        if event.run == RUN or state.experiment is None:
+            state.experiment = experiment_id(client, self._home, item.experiment)
         if event.run not in state.runs and state.trying == state.position:  # MLflow's answer may have been lost
-            found = client.search_runs([self.experiment_id], f"tags.`{KEY}` = '{key}'", max_results=1)
+            found = client.search_runs([state.experiment], f"tags.`{KEY}` = '{key}'", max_results=1)
             if found:
                 state.runs[event.run] = found[0].info.run_id
         if event.run in state.runs:
@@ -122,7 +110,7 @@ class Interpreter:
         state.trying = state.position
         self._folder.outbox.acknowledge(state)
         tags = {**item.tags, KEY: key} | ({} if event.run == RUN else {PARENT: _id(state, RUN)})
-        run = client.create_run(self.experiment_id, event.time_ms, tags, item.name)
+        run = client.create_run(state.experiment, event.time_ms, tags, item.name)
         state.runs[event.run] = run.info.run_id
 
     def _log_large(self, client: MlflowClient, run_id: str, event: Event) -> None:
@@ -146,6 +134,8 @@ class Interpreter:
                 log = client.log_artifacts if path.is_dir() else client.log_artifact
                 log(run_id, str(path), folder or None)
             case Model() as item:
+                from experiments.store.model import log_model  # imports PyTorch: seconds, while the run goes on
+
                 metrics = [metric for told in self._folder.outbox.events() for metric in _results(told)]
                 log_model(client, run_id, self._folder.path / item.path, item.requirements, metrics)
 

@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.store.entities import PagedList
 
-from experiments.tracking.store import KEY, PARENT
+from experiments.store.connection import KEY, PARENT
 from features.errors import SequelaError
 
 Entity = TypeVar("Entity")

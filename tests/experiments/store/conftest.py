@@ -9,15 +9,15 @@ from tracking_servers import MlflowServer, postgres
 
 from experiments.config import RunConfig, load_run
 from experiments.home import CONFIGS, Home
-from experiments.tracking import courier
+from experiments.store import delivery
 from features.simulator import simulate
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Deliver more often than in long runs."""
-    monkeypatch.setattr(courier, "PAUSE_SECONDS", 0.1)
-    monkeypatch.setattr(courier, "LONGEST_PAUSE_SECONDS", 1.0)
+    monkeypatch.setattr(delivery, "PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr(delivery, "LONGEST_PAUSE_SECONDS", 1.0)
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,8 @@ from mlflow.entities import LoggedModelStatus, Metric
 from mlflow.models import get_model_info
 
 from experiments.home import Home
-from experiments.tracking import experiment_id, open_store
-from experiments.tracking.model import log_model
+from experiments.store import experiment_id, open_store
+from experiments.store.model import log_model
 
 ARTIFACT = Path(__file__).parents[2] / "golden" / "artifacts" / "v1"
 TAGS = {"mlflow.user": "ada", "mlflow.source.git.commit": "c0ffee", "other": "tag"}

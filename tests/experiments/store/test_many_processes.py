@@ -15,7 +15,8 @@ from tracking_servers import MlflowServer
 
 from experiments.config import RunConfig
 from experiments.home import Home
-from experiments.tracking import PARENT, RunFolder, deliver_left, open_store
+from experiments.store import PARENT, deliver_left, open_store
+from experiments.tracking import RunFolder
 
 N_KILLS = int(os.environ.get("SEQUELA_TEST_KILLS", "3"))
 """How many moments are tried; set it to 20 to be sure."""

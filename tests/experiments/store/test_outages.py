@@ -16,7 +16,8 @@ from tracking_servers import MlflowServer
 
 from experiments.home import Home
 from experiments.log_items import Metrics, Params
-from experiments.tracking import Tracker, find_run, open_store, sync
+from experiments.store import find_run, open_store, sync
+from experiments.tracking import Tracker
 from features.errors import SequelaError
 
 N_STEPS = 300

@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from experiments.home import Home
+from experiments.store.failures import OutageError
+from experiments.store.interpreter import Interpreter
 from experiments.tracking.events import end_of, open_runs
-from experiments.tracking.failures import OutageError
-from experiments.tracking.interpreter import Interpreter
 from experiments.tracking.run_folder import RunFolder
-from experiments.tracking.tracker import end_open_runs
 from features.errors import SequelaError
 
 LONGEST_SECONDS = 10.0
@@ -37,7 +36,7 @@ def _settle(folder: RunFolder) -> bool:
         return False
     events = folder.outbox.events()
     if open_runs(events):
-        end_open_runs(folder, "KILLED", events[-1].time_ms)  # the last sign of life
+        folder.end_open_runs("KILLED", events[-1].time_ms)  # the last sign of life
         return True
     folder.mark(status=(end_of(events) or "KILLED").lower())
     return False
@@ -82,8 +81,7 @@ def _deliver(home: Home, folder: RunFolder) -> Synced:
     except OutageError as error:
         msg = f"run {folder.path.name}: the tracking store does not answer ({error}); it is kept, try again later"
         raise SequelaError(msg) from error
-    if interpreter.run_id is not None:
-        folder.adopt(interpreter.run_id)
+    folder.adopt_delivered()
     return Synced(folder.path.name, waiting, killed, tuple(interpreter.refused))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from experiments.home import Home
-from experiments.tracking import every, open_store
+from experiments.store import every, open_store
 
 
 def test_every_page_of_a_search_is_read(home: Home) -> None:

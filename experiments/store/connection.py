@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from experiments.home import Home
-from experiments.tracking.failures import OutageError, RefusedError, asking, shown
+from experiments.store.failures import OutageError, RefusedError, asking, shown
 from experiments.ui_views import NOTE
 from features.errors import SequelaError
 

@@ -1,0 +1,121 @@
+"""The process that delivers beside one that trains: whatever becomes of either, nothing is lost."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+from mlflow.entities import Run
+
+from experiments.home import Home
+from experiments.log_items import Metrics
+from experiments.store import open_store, sync
+from experiments.tracking import RunFolder, Tracker
+from experiments.tracking.courier import CourierProcess
+from features.errors import SequelaError
+
+PATIENCE_SECONDS = 60
+TRAINS = """
+import sys
+import time
+from pathlib import Path
+from experiments.home import Home
+from experiments.log_items import Metrics
+from experiments.tracking import Tracker, start_courier
+with start_courier(Home(Path(sys.argv[1]))) as courier:
+    tracker = Tracker.start(Home(Path(sys.argv[1])), "beside", "one", courier)
+    with tracker.ends_truthfully():
+        for step in range(5):
+            tracker.log([Metrics({"loss": step / 5}, step)])
+        print("mlflow" in sys.modules, flush=True)
+        time.sleep(float(sys.argv[2]))
+"""
+"""A program that trains for some seconds, and tells whether it has imported MLflow."""
+
+
+@pytest.fixture
+def courier(home: Home) -> Iterator[CourierProcess]:
+    open_store(home)
+    with CourierProcess(home) as started:
+        yield started
+
+
+def training(home: Home, seconds: float) -> subprocess.Popen[str]:
+    """The program, once it has logged; it has not imported MLflow."""
+    command = [sys.executable, "-c", TRAINS, str(home.folder), str(seconds)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "False\n"
+    return process
+
+
+def the_run(home: Home) -> Run:
+    (folder,) = home.runs.iterdir()
+    return open_store(home).get_run(folder.name)
+
+
+def test_a_run_is_delivered_to_its_end_by_a_process_beside(home: Home) -> None:
+    with training(home, 0) as process:
+        pass
+    assert process.returncode == 0
+    run = the_run(home)
+    assert (run.info.status, run.data.metrics) == ("FINISHED", {"loss": 0.8})
+    assert list(sync(home)) == []
+
+
+@pytest.mark.parametrize(
+    ("how", "within"),
+    [pytest.param(signal.SIGKILL, PATIENCE_SECONDS, id="kill"), pytest.param(signal.SIGINT, 0, id="int")],
+)
+def test_a_run_that_is_killed_is_marked_at_once(home: Home, how: signal.Signals, within: float) -> None:
+    """By the courier, before any other command of ours."""
+    with training(home, 600) as process:
+        process.send_signal(how)
+    until = time.monotonic() + within
+    while the_run(home).info.status == "RUNNING" and time.monotonic() < until:
+        time.sleep(0.1)
+    run = the_run(home)
+    assert (run.info.status, run.data.metrics) == ("KILLED", {"loss": 0.8})
+    (folder,) = RunFolder.all_of(home)
+    assert folder.status == "killed"
+
+
+def test_one_courier_delivers_for_one_run_after_another(home: Home, courier: CourierProcess) -> None:
+    courier.require_usable()
+    for name in ("one", "two"):
+        tracker = Tracker.start(home, "beside", name, courier)
+        with tracker.ends_truthfully():
+            tracker.log([Metrics({"loss": 0.5})])
+        assert tracker.waiting == 0
+        assert tracker.folder.name == tracker.run_id
+        run = open_store(home).get_run(tracker.run_id)
+        assert (run.info.run_name, run.info.status) == (name, "FINISHED")
+
+
+def test_a_run_goes_on_without_its_courier(
+    home: Home, courier: CourierProcess, capfd: pytest.CaptureFixture[str]
+) -> None:
+    tracker = Tracker.start(home, "beside", "bereft", courier)
+    courier._process.kill()
+    with tracker.ends_truthfully():
+        tracker.log([Metrics({"loss": 0.5})])
+    assert tracker.waiting == 2
+    assert capfd.readouterr().err.count("`sequela sync` delivers it") == 1
+    (synced,) = sync(home)
+    assert synced.delivered == 2
+    assert not synced.killed
+    assert the_run(home).info.status == "FINISHED"
+
+
+def test_a_wrong_configuration_is_refused(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "foo://there")
+    with CourierProcess(home) as courier:
+        with pytest.raises(SequelaError, match=r"foo://there: .* check MLFLOW_TRACKING_URI"):
+            courier.require_usable()
+        with pytest.raises(SequelaError, match="foo://there"):
+            Tracker.start(home, "beside", "refused", courier)
+    assert list(home.runs.iterdir()) == []
