@@ -25,20 +25,18 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from experiments import cli
 from experiments.home import CONFIGS, Home
-from experiments.log_items import LogItem
-from features.simulator import simulate
-from training.splits import Fold
 
-if TYPE_CHECKING:  # it imports what is to be timed
-    pass
+if TYPE_CHECKING:  # the command under measurement imports them when it needs them
+    from experiments.log_items import LogItem
+    from training.splits import Fold
 
-CORES = sorted(os.sched_getaffinity(0))[:2]
 RESULT = Path(__file__).parent / "results" / "tracking_overhead.md"
 
 
@@ -51,7 +49,7 @@ class Untracked:
         self.folder, self.run_id, self.started = folder, folder.name, time.time()
 
     @classmethod
-    def start(cls, home: Home, experiment: str, name: str, **record: str) -> Untracked:
+    def start(cls, home: Home, experiment: str, name: str, courier: NoCourier, **record: str) -> Untracked:
         """A folder, and nothing else."""
         folder = home.runs / f"{experiment}-{name}-{len(record)}"
         folder.mkdir(parents=True)
@@ -122,16 +120,16 @@ class Waited:
 
 def train_once(kind: str, arguments: list[str]) -> None:
     """`sequela train` in this process; says at the end what the tracker took."""
-    from experiments import train
+    from experiments import tracking  # not yet what trains: the command starts the courier first
     from experiments.tracking import courier
 
     waited = Waited()
     if kind == "untracked":
-        train.Tracker = Untracked  # type: ignore[assignment,misc]
+        tracking.Tracker = Untracked  # type: ignore[assignment,misc]
         courier.start_courier = NoCourier  # type: ignore[assignment]
     else:
         for name in ("_begin", "log", "fold_started", "epoch_ended", "fold_ended", "_end"):
-            waited.watch(train.Tracker, name)
+            waited.watch(tracking.Tracker, name)
         for name in ("__init__", "require_usable", "deliver_left", "close"):
             waited.watch(courier.CourierProcess, name)
     sys.argv = ["sequela", "train", *arguments]
@@ -161,6 +159,7 @@ def measured(kind: str, cores: str, cohort: Path, home: Path, repeats: int) -> d
 def measure(n_pairs: int, repeats: int, n_patients: int, cores: str) -> str:
     """Train in pairs, one after the other; what came of it, in Markdown."""
     from experiments.store import open_store
+    from features.simulator import simulate
 
     with TemporaryDirectory() as folder:
         cohort, home = Path(folder) / "cohort", Path(folder) / "home"
