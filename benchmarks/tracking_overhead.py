@@ -49,7 +49,7 @@ class Untracked:
         self.folder, self.run_id, self.started = folder, folder.name, time.time()
 
     @classmethod
-    def start(cls, home: Home, experiment: str, name: str, courier: NoCourier, **record: str) -> Untracked:
+    def start(cls, home: Home, experiment: str, name: str, *, record: dict[str, str], courier: NoCourier) -> Untracked:
         """A folder, and nothing else."""
         folder = home.runs / f"{experiment}-{name}-{len(record)}"
         folder.mkdir(parents=True)
@@ -120,8 +120,7 @@ class Waited:
 
 def train_once(kind: str, arguments: list[str]) -> None:
     """`sequela train` in this process; says at the end what the tracker took."""
-    from experiments import tracking  # not yet what trains: the command starts the courier first
-    from experiments.tracking import courier
+    from experiments import courier, tracking  # not yet what trains: the command starts the courier first
 
     waited = Waited()
     if kind == "untracked":

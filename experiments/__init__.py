@@ -6,7 +6,8 @@ data           cohort to training rows               crossval      out-of-fold p
 train          one run from YAML to artifact         assist        the part of other processes in it
 leaks          features that know the outcome        scoring, usefulness, pipeline_test   what a run finds
 run_report     a run's tables and figures            run_page/     its page, and the model card
-log_items      what is logged, as a pure stream      tracking/     the one interpreter that speaks to MLflow
+log_items      what is logged, as a pure stream      tracking/     runs on disk, until they are delivered
+courier, courier_process   who delivers them          store/        MLflow's store: the one interpreter, finding runs
 requesting     a cohort sent to a service
 logged_model   the artifact as an MLflow model       ui_views, ui_links   what MLflow's pages show
 run_files, written_predictions   a finished run, read again

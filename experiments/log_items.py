@@ -1,6 +1,6 @@
 """What is logged about a run: a pure stream of typed items, testable without a server.
 
-`experiments.tracking` keeps the stream in the run's folder and interprets it for MLflow.
+`experiments.tracking` keeps the stream in the run's folder, `experiments.store` interprets it for MLflow.
 """
 
 from __future__ import annotations

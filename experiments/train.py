@@ -12,6 +12,7 @@ import numpy as np
 
 from experiments.cli.output import stderr
 from experiments.config import RunConfig
+from experiments.courier import Courier, courier_here
 from experiments.crossval import cross_validate, epochs_told, folds_of, held_out_models, tuned_model
 from experiments.data import TrainingRows, rows_of_run
 from experiments.example import example_patient
@@ -25,7 +26,7 @@ from experiments.reproduction.machine import machine_tags
 from experiments.run_page import RunFacts, analyse, read_record, write_card
 from experiments.run_report import Findings, write_report
 from experiments.scoring import score, scores_table
-from experiments.tracking import Courier, RunFolder, Tracker, courier_here, environment_tags, git_state
+from experiments.tracking import RunFolder, Tracker, environment_tags, git_state
 from experiments.ui_views import horizon_table, score_tags
 from features.drift import Reference
 from features.encoder import PatientEncoder
@@ -42,7 +43,7 @@ from training.processes import from_leader, wait
 ARTIFACT = "artifact"
 PERMUTED = "permuted"
 """Beside the folds: those of the permutation test."""
-FAREWELL_SECONDS = 5.0
+SETTLING_SECONDS = 5.0
 """How long the courier of a killed run may still be at its folder."""
 
 
@@ -103,9 +104,11 @@ def train(
     suspects = suspects_in(rows.patients, rows.outcomes, rows.endpoint, rows.cohort.card, config.features)
     for suspect in suspects:
         stderr.print(f"leak suspect: {suspect}", highlight=False, markup=False, soft_wrap=True)
-    tracker = _resumed(home, config, rows, courier) if resume else _started(home, config, rows, courier, tags or {})
+    tracker = _resumed(home, config, rows, courier) if resume else _started(home, config, rows, courier)
     folder = tracker.folder
     with tracker.ends_truthfully():
+        tracker.log([*run_description(config, rows), Tags({**machine_tags(config), **(tags or {})})])
+        tracker.log(write_definition(folder, config))
         courier.deliver_left()
         from_leader(str(folder))
         wait()  # until the others have read what they need of it
@@ -147,25 +150,23 @@ def _findings(
     return Findings(score(rows, out_of_fold, config), importance, test)
 
 
-def _started(home: Home, config: RunConfig, rows: TrainingRows, courier: Courier, tags: Mapping[str, str]) -> Tracker:
+def _started(home: Home, config: RunConfig, rows: TrainingRows, courier: Courier) -> Tracker:
     """A new run, on disk and in MLflow."""
     identity = {"config": config.digest(), "cohort": rows.cohort.fingerprint}
-    tracker = Tracker.start(home, config.experiment, config.name, courier, **identity)
-    tracker.log([*run_description(config, rows), Tags({**machine_tags(config), **tags})])
-    tracker.log(write_definition(tracker.folder, config))
-    return tracker
+    return Tracker.start(home, config.experiment, config.name, record=identity, courier=courier)
 
 
 def _resumed(home: Home, config: RunConfig, rows: TrainingRows, courier: Courier) -> Tracker:
     """The latest unfinished run of the same configuration and cohort that no living process works on."""
-    patient_until = time.monotonic() + FAREWELL_SECONDS
+    settled = time.monotonic() + SETTLING_SECONDS
     while True:
+        patient = time.monotonic() < settled
         found = folders_of(home, config, rows.cohort.fingerprint)
         unfinished = [one for one in found if one.status != "finished"]
-        for folder in unfinished:
+        for folder in unfinished[:1] if patient else unfinished:
             if folder.take():
                 return Tracker.resume(home, folder, courier)
-        if not unfinished or time.monotonic() > patient_until:
+        if not unfinished or not patient:
             break
         time.sleep(0.1)
     msg = (

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from experiments.cli.output import Advance
+    from experiments.config import RunConfig
+    from experiments.courier import Courier
+    from experiments.home import Home
     from experiments.train import Progress
 
 
@@ -30,34 +33,44 @@ def train(
 
               torchrun --nproc-per-node 4 --no-python sequela train configs/run/set_transformer.yaml
     """
-    from experiments.cli.output import progress_bars, stderr
-    from experiments.config import load_run
+    from experiments.courier import start_courier
     from experiments.home import Home
-    from experiments.tracking.courier import start_courier
 
-    configs, home = [load_run(path, overrides or []) for path in runs], Home.current()
+    home = Home.current()
     leads = os.environ.get("RANK", "0") == "0"  # of those that torchrun starts
-    with start_courier(home) if leads else nullcontext() as courier, progress_bars() as bar:
-        from experiments.assist import assist  # imports PyTorch and Lightning: seconds, as MLflow is for the courier
-        from experiments.report import print_findings
-        from experiments.train import train as carry_out
-        from training.processes import join, leave, rank
+    with start_courier(home) if leads else nullcontext() as courier:  # imports MLflow beside what follows: seconds
+        from experiments.cli.output import progress_bars
+        from experiments.config import load_run
 
-        join()
-        for config in configs:
-            if rank():
-                assist(config, home)
-                continue
-            result = carry_out(config, home, run_progress(bar, config.name), courier=courier, resume=resume)
-            print_findings(config.name, result.found)
-            run, report = result.run_id, result.folder / "report"
-            page = "" if result.waiting else f"; `sequela ui {run}` opens its page"
-            told = f"run {run}: report in {report}{page}"
-            stderr.print(told, highlight=False, soft_wrap=True)
-            if result.waiting:
-                told = f"run {run}: {result.waiting} items wait for MLflow; `sequela sync` delivers them"
-                stderr.print(told, highlight=False, soft_wrap=True)
-        leave()
+        configs = [load_run(path, overrides or []) for path in runs]
+        with progress_bars() as bar:
+            from training.processes import join, leave  # imports PyTorch and Lightning: seconds
+
+            join()
+            for config in configs:
+                _train(config, home, run_progress(bar, config.name), courier, resume=resume)
+            leave()
+
+
+def _train(config: RunConfig, home: Home, progress: Progress, courier: Courier | None, *, resume: bool) -> None:
+    """One run, and what is said of it at its end; under torchrun, this process's part in it."""
+    from experiments.assist import assist
+    from experiments.cli.output import stderr
+    from experiments.report import print_findings
+    from experiments.train import train as carry_out
+    from training.processes import rank
+
+    if rank():
+        assist(config, home)
+        return
+    result = carry_out(config, home, progress, courier=courier, resume=resume)
+    print_findings(config.name, result.found)
+    run, report = result.run_id, result.folder / "report"
+    page = "" if result.waiting else f"; `sequela ui {run}` opens its page"
+    stderr.print(f"run {run}: report in {report}{page}", highlight=False, soft_wrap=True)
+    if result.waiting:
+        told = f"run {run}: {result.waiting} items wait for MLflow; `sequela sync` delivers them"
+        stderr.print(told, highlight=False, soft_wrap=True)
 
 
 def run_progress(bar: Callable[[str], Advance], name: str) -> Progress:

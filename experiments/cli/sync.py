@@ -26,6 +26,10 @@ def sync(
     with progress_bars() as bar:
         for run in deliver(Home.current(), runs or [], bar("runs")):
             found += 1
+            if run.broken is not None:
+                told = f"run {run.run_id}: its folder cannot be read ({run.broken}); restore it, or move it away"
+                stderr.print(told, highlight=False, soft_wrap=True, markup=False)
+                continue
             ended = ", which had been killed" if run.killed else ""
             stdout.print(f"run {run.run_id}{ended}: {run.delivered} items delivered", highlight=False, soft_wrap=True)
             for refused in run.refused:

@@ -2,14 +2,13 @@
 
 connection     opening it                              failures       what its errors mean
 finding        runs by id or name                      interpreter    events to MLflow
-delivery       delivers while a run goes on            process        the same in a process of its own
-model          the artifact as a LoggedModel           sync           delivers for processes that are no more
-system_metrics processor, memory, GPU on long runs
+delivery       delivers while a run goes on            sync           delivers for processes that are no more
+model          the artifact as a LoggedModel           system_metrics processor, memory, GPU on long runs
 """
 
 from __future__ import annotations
 
-from experiments.store.connection import PARENT, experiment_id, open_store, require_usable
+from experiments.store.connection import PARENT, experiment_id, open_store
 from experiments.store.finding import every, find_run
 from experiments.store.interpreter import log_to
 from experiments.store.sync import deliver_left, sync
@@ -22,6 +21,5 @@ __all__ = [
     "find_run",
     "log_to",
     "open_store",
-    "require_usable",
     "sync",
 ]

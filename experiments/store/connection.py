@@ -89,7 +89,7 @@ def _create_database(home: Home) -> None:
             return
         beside = home.database.with_suffix(".new")
         beside.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "mlflow", "db", "upgrade", f"sqlite:///{beside}"]
+        command = [sys.executable, "-P", "-m", "mlflow", "db", "upgrade", f"sqlite:///{beside}"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             msg = f"{home.database}: MLflow cannot create its database: {done.stderr.strip()[-300:]}"

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import import_module
 from math import inf
 from types import TracebackType
@@ -16,7 +17,7 @@ from experiments.log_items import Metrics
 from experiments.store.connection import require_usable
 from experiments.store.failures import OutageError
 from experiments.store.interpreter import Interpreter
-from experiments.store.sync import deliver_left, sync
+from experiments.store.sync import deliver_left, settle
 from experiments.store.system_metrics import SystemMetrics
 from experiments.tracking.events import RUN, Event
 from experiments.tracking.run_folder import RunFolder
@@ -33,7 +34,7 @@ FAREWELL_SECONDS = 300.0
 
 
 class Delivery:
-    """A courier (see `experiments.tracking.Courier`) in the process that orders it: a thread while a run goes on."""
+    """A courier (see `experiments.courier`) in the process that orders it: a thread while a run goes on."""
 
     def __init__(self, home: Home) -> None:
         """Nothing is sent yet."""
@@ -50,10 +51,23 @@ class Delivery:
 
     def begin(self, folder: RunFolder) -> None:
         """See `Courier`."""
+        self.contact(folder)
+        folder.adopt_delivered()
+        self.go_on(folder)
+
+    def contact(self, folder: RunFolder) -> None:
+        """The first half of `begin`: deliver, before anything is fitted.
+
+        Raises:
+            SequelaError: The store is wrongly configured. That it does not answer, is no error.
+        """
         self._round = _Round(self._home, folder)
         self._round.first_contact()
-        folder.adopt_delivered()
-        self._round.start()
+
+    def go_on(self, folder: RunFolder) -> None:
+        """The second half of `begin`: from now on, deliver in the background. The folder's name may be another."""
+        if self._round is not None:
+            self._round.start(folder)
 
     def end(self, folder: RunFolder) -> None:
         """See `Courier`."""
@@ -63,12 +77,11 @@ class Delivery:
 
     def abandon(self, folder: RunFolder) -> None:
         """The run's process is gone: mark the run killed and deliver what is left, unless another goes on with it."""
-        if self._round is not None:
-            self._round.stop()
-        try:
-            list(sync(self._home, [folder.path.name]))
-        except SequelaError:  # the store does not answer; a later `sync` does
-            return
+        if self._round is not None and folder.path.exists():
+            settle(folder)
+            self._round.end()
+        else:
+            deliver_left(self._home)
 
     def close(self) -> None:
         """See `Courier`; there is nothing to close."""
@@ -89,23 +102,19 @@ class _Round:
         self._system = SystemMetrics(self._log_system, float(folder.record["started"]))
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._work, name="sequela-tracking", daemon=True)
-        self._farewell = True
         self._warned = False
         self._pause = PAUSE_SECONDS
 
     def first_contact(self) -> None:
-        """Deliver in this thread, before anything is fitted.
-
-        Raises:
-            SequelaError: The store is wrongly configured. That it does not answer, is no error.
-        """
+        """Deliver in this thread; see `Delivery.contact`."""
         try:
             self._interpreter.deliver()
         except OutageError as error:
             self._warn(error)
 
-    def start(self) -> None:
-        """From now on, deliver in the background."""
+    def start(self, folder: RunFolder) -> None:
+        """Deliver in the background from now on."""
+        self._folder.path = folder.path
         self._thread.start()
 
     def end(self) -> None:
@@ -116,22 +125,23 @@ class _Round:
         for refused in self._interpreter.refused:
             sys.stderr.write(f"sequela: tracking: MLflow refused {refused}\n")
 
-    def stop(self) -> None:
-        """Deliver no more."""
-        self._farewell = False
-        self.end()
-
     def _work(self) -> None:
         import_module("experiments.store.model")  # the run's end shall not wait for PyTorch
         due = 0.0
         while not self._closing.wait(min(PAUSE_SECONDS, self._system.interval_seconds)):
-            self._system.sample()
+            self._sample()
             if time.monotonic() >= due:
                 due = self._attempt()
         left = inf
-        while self._farewell and (waiting := self._folder.outbox.waiting()) and waiting < left:
-            left = waiting  # until an attempt delivers nothing
+        while (waiting := self._folder.outbox.waiting()) and waiting < left:  # until an attempt delivers nothing
+            left = waiting
             self._attempt()
+
+    def _sample(self) -> None:
+        try:
+            self._system.sample()
+        except Exception as error:  # noqa: BLE001  no reading of a fan is worth a run's metrics
+            self._warn(error)
 
     def _attempt(self) -> float:
         """Deliver; when to do so again."""
@@ -156,7 +166,8 @@ class _Round:
         """Once."""
         if not self._warned:
             self._warned = True
-            sys.stderr.write(
-                f"sequela: tracking: the store does not take what is logged ({error}); the run goes on, and it is kept "
-                "and delivered later: when the store answers, or by `sequela sync`\n"
-            )
+            with suppress(OSError):  # the terminal may be gone
+                sys.stderr.write(
+                    f"sequela: tracking: the store does not take what is logged ({error}); the run goes on, and it is "
+                    "kept and delivered later: when the store answers, or by `sequela sync`\n"
+                )

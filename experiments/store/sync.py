@@ -28,6 +28,20 @@ class Synced:
     """Whether its process had been killed; the run is marked so."""
     refused: tuple[str, ...]
     """What MLflow would not take."""
+    broken: str | None = None
+    """Why its folder cannot be read, where that is so."""
+
+
+def settle(folder: RunFolder) -> None:
+    """Mark a run killed whose process is no more; its courier may be the first to notice, a moment too early."""
+    for _ in range(20):
+        if folder.take():
+            try:
+                _settle(folder)
+            finally:
+                folder.release()
+            return
+        time.sleep(0.1)
 
 
 def _settle(folder: RunFolder) -> bool:
@@ -66,6 +80,8 @@ def sync(
         if (folder.status == "running" or folder.outbox.waiting()) and folder.take():
             try:
                 yield _deliver(home, folder)
+            except (OSError, ValueError, KeyError, TypeError, IndexError) as error:  # a disk that was full, a torn line
+                yield Synced(folder.path.name, 0, killed=False, refused=(), broken=f"{type(error).__name__}: {error}")
             finally:
                 folder.release()
         if progress is not None:

@@ -15,7 +15,7 @@ from experiments.home import Home
 from experiments.log_items import LogItem, Params, Started, Tags, flatten
 from experiments.store import PARENT, deliver_left, open_store
 from experiments.sweeps.config import Parameter, Sweep
-from experiments.tracking import RunFolder, Tracker, courier_here
+from experiments.tracking import RunFolder, Tracker
 from experiments.tracking.events import RUN, Event
 from experiments.tracking.outbox import Delivered
 from features.errors import SequelaError
@@ -30,7 +30,7 @@ HONESTY = (
 
 def begin(home: Home, sweep: Sweep, rows: TrainingRows, n_trials: int) -> Tracker:
     """The sweep's run: what is searched, and how."""
-    tracker = Tracker.start(home, sweep.base.experiment, sweep.config.name, courier_here(home), **_record(sweep, rows))
+    tracker = Tracker.start(home, sweep.base.experiment, sweep.config.name, record=_record(sweep, rows))
     tracker.log(_description(sweep, rows, n_trials))
     return tracker
 
@@ -86,7 +86,7 @@ def begin_trial(
     home: Home, parent: str, sweep: Sweep, place: int, chosen: Mapping[str, str | int | float], rows: TrainingRows
 ) -> Tracker:
     """A trial's run, nested in the sweep's, with what was chosen for it."""
-    tracker = Tracker.start(home, sweep.base.experiment, f"trial {place}", courier_here(home), **_record(sweep, rows))
+    tracker = Tracker.start(home, sweep.base.experiment, f"trial {place}", record=_record(sweep, rows))
     tags = {PARENT: parent, "sequela.sweep": sweep.config.name, "sequela.trial": str(place)}
     tracker.log([Tags(tags), Params({f"sweep.{key}": str(value) for key, value in chosen.items()})])
     return tracker

@@ -2,17 +2,15 @@
 
 tracker        what training calls                 events       items with their run and time, as lines of JSON
 run_folder     a run's folder, record and lock     outbox       the events, until MLflow has them
-courier        who delivers them: `experiments.store`, in a process or a thread
 environment    versions, machine, git state
 
-Nothing here imports MLflow, which takes seconds.
+Who delivers them is in `experiments.courier`; nothing here imports MLflow, which takes seconds.
 """
 
 from __future__ import annotations
 
-from experiments.tracking.courier import Courier, courier_here, start_courier
 from experiments.tracking.environment import environment_tags, git_state
 from experiments.tracking.run_folder import RunFolder
 from experiments.tracking.tracker import Tracker
 
-__all__ = ["Courier", "RunFolder", "Tracker", "courier_here", "environment_tags", "git_state", "start_courier"]
+__all__ = ["RunFolder", "Tracker", "environment_tags", "git_state"]

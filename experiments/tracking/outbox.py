@@ -36,7 +36,7 @@ class Outbox:
     def append(self, events: Iterable[Event], *, safely: bool = True) -> None:
         """Add events; they outlive this process, and where added safely a power cut, too.
 
-        One write, so that events of two threads do not mix.
+        One write, so that events of two processes do not mix.
         """
         lines = b"".join(event.to_line() + b"\n" for event in events)
         with self.path.open("ab", buffering=0) as file:

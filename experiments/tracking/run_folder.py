@@ -91,9 +91,18 @@ class RunFolder:
         except BlockingIOError:
             os.close(lock)
             return False
+        if not self._is_here(lock):  # the folder got another name meanwhile
+            os.close(lock)
+            return False
         self._lock = lock
         self.outbox.repair()
         return True
+
+    def _is_here(self, lock: int) -> bool:
+        try:
+            return os.path.samestat(os.fstat(lock), (self.path / "run.lock").stat())
+        except FileNotFoundError:
+            return False
 
     def release(self) -> None:
         """Unlock it."""

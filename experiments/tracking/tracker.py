@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna import TrialPruned
 
+from experiments.courier import Courier, courier_here
 from experiments.home import Home
 from experiments.log_items import Ended, LogItem, Metrics, Params, Started, Status
-from experiments.tracking.courier import Courier, courier_here
 from experiments.tracking.environment import environment_tags
 from experiments.tracking.events import RUN, Event, params_of
 from experiments.tracking.run_folder import RunFolder
@@ -32,21 +32,29 @@ class Tracker:
         self._fold_began = 0.0
 
     @classmethod
-    def start(cls, home: Home, experiment: str, name: str, courier: Courier | None = None, **record: str) -> Tracker:
+    def start(
+        cls,
+        home: Home,
+        experiment: str,
+        name: str,
+        *,
+        record: Mapping[str, str] | None = None,
+        courier: Courier | None = None,
+    ) -> Tracker:
         """Begin a new run.
 
         Args:
             home: The stores.
             experiment: The run's experiment.
             name: What people call the run.
-            courier: Who delivers what is logged; none: a thread of this process.
             record: What the run is recognised by when it is resumed.
+            courier: Who delivers what is logged; none: a thread of this process.
 
         Raises:
             SequelaError: The tracking store is wrongly configured; nothing is left behind. One that does not answer now
                 is told to stderr, and gets everything later.
         """
-        folder = RunFolder.create(home, experiment=experiment, started=time.time(), **record)
+        folder = RunFolder.create(home, experiment=experiment, started=time.time(), **(record or {}))
         try:
             return cls(folder, courier or courier_here(home))._begin(Started(experiment, name, environment_tags()))
         except SequelaError:

@@ -41,7 +41,7 @@ def record(
     """
     out_of_fold = OutOfFold(tuple(folds_of(rows, config)), evaluation_times(rows.endpoint), incidence)
     identity = {"config": config.digest(), "cohort": rows.cohort.fingerprint}
-    tracker = Tracker.start(home, config.experiment, config.name, **identity)
+    tracker = Tracker.start(home, config.experiment, config.name, record=identity)
     report = tracker.folder / "report"
     report.mkdir()
     with tracker.ends_truthfully():

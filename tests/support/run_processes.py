@@ -20,9 +20,11 @@ _PROCESSES = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload(["experiments.train", "training.lightning_run", "matplotlib.pyplot", "mlflow.pyfunc"])
 
 
-def start_run(config: RunConfig, home: Home, environment: Mapping[str, str], *, resume: bool = False) -> BaseProcess:
-    """Start `sequela train` on a configuration, in a process of its own."""
-    process = _PROCESSES.Process(target=_train, args=(config, home.folder, dict(environment), resume))
+def start_run(
+    config: RunConfig, home: Home, environment: Mapping[str, str], *, resume: bool = False, beside: bool = False
+) -> BaseProcess:
+    """Start `sequela train` on a configuration, in a process of its own, with a courier in it or in one beside it."""
+    process = _PROCESSES.Process(target=_train, args=(config, home.folder, dict(environment), resume, beside))
     process.start()
     return process
 
@@ -39,15 +41,17 @@ def deliver_all(home: Home) -> None:
     pytest.fail("the server does not take what waits")
 
 
-def _train(config: RunConfig, home: Path, environment: dict[str, str], resume: bool) -> None:
+def _train(config: RunConfig, home: Path, environment: dict[str, str], resume: bool, beside: bool) -> None:
     os.environ.pop("MLFLOW_TRACKING_URI", None)  # which MLflow sets itself, to the store of an earlier test
     os.environ.update(environment)
     import torch
 
+    from experiments.courier import CourierProcess, courier_here
     from experiments.train import Progress, train
 
     torch.set_num_threads(1)
-    train(config, Home(home), Progress(cells=_nothing, folds=_nothing), resume=resume)
+    with CourierProcess(Home(home)) if beside else courier_here(Home(home)) as courier:
+        train(config, Home(home), Progress(cells=_nothing, folds=_nothing), resume=resume, courier=courier)
 
 
 def _nothing(done: int, of: int) -> None:

@@ -26,7 +26,8 @@ N_KILLS = int(os.environ.get("SEQUELA_TEST_KILLS", "3"))
 def test_ten_runs_at_once_lose_nothing(tiny: RunConfig, home: Home, store: str, request: pytest.FixtureRequest) -> None:
     server: MlflowServer | None = request.getfixturevalue("server") if store == "server" else None
     configs = [tiny.model_copy(update={"name": f"run {n}", "experiment": f"ten-{store}", "seed": n}) for n in range(10)]
-    processes = [start_run(config, home, server.environment if server else {}) for config in configs]
+    environment = server.environment if server else {}
+    processes = [start_run(config, home, environment, beside=store == "server") for config in configs]
     for process in processes:
         process.join(400)
     assert [process.exitcode for process in processes] == [0] * 10
@@ -81,7 +82,8 @@ def test_a_run_killed_at_any_moment_is_marked_and_ends_with_the_same_numbers(
 ) -> None:
     folder, seconds = unbroken
     share = np.random.default_rng(7).permutation(np.linspace(0.05, 0.95, max(N_KILLS, 3)))[moment]
-    process = start_run(tiny, home, {})
+    beside = moment % 2 == 0  # of the courier, which lives on for a moment
+    process = start_run(tiny, home, {}, beside=beside)
     time.sleep(share * seconds)
     process.kill()
     process.join()
@@ -90,7 +92,7 @@ def test_a_run_killed_at_any_moment_is_marked_and_ends_with_the_same_numbers(
 
     begun = list(RunFolder.all_of(home))
     if [folder.status for folder in begun] != ["finished"]:  # killed after that, its last items were delivered later
-        again = start_run(tiny, home, {}, resume=bool(begun))
+        again = start_run(tiny, home, {}, resume=bool(begun), beside=beside)
         again.join(300)
         assert again.exitcode == 0
     runs = runs_of(home, tiny.experiment)

@@ -8,12 +8,14 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 from preloaded import SEQUELA
 from run_processes import deliver_all
 from tracking_servers import MlflowServer
 
+from experiments.courier import Courier, CourierProcess, courier_here
 from experiments.home import Home
 from experiments.log_items import Metrics, Params
 from experiments.store import find_run, open_store, sync
@@ -45,21 +47,28 @@ def losses(run_id: str, home: Home) -> list[float]:
 EVERY_LOSS = [step / N_STEPS for step in range(N_STEPS)]
 
 
+@pytest.mark.parametrize("courier_of", [courier_here, CourierProcess])
 def test_a_server_that_is_frozen_for_a_while_loses_nothing(
-    server: MlflowServer, home: Home, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    server: MlflowServer,
+    home: Home,
+    courier_of: Callable[[Home], Courier],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    tracker = Tracker.start(home, "outages", "frozen")
-    server.signal(signal.SIGSTOP)
-    threading.Timer(OUTAGE_SECONDS, lambda: server.signal(signal.SIGCONT)).start()
-    longest = train_a_little(tracker, 1.25 * OUTAGE_SECONDS)
+    with courier_of(home) as courier:
+        tracker = Tracker.start(home, "outages", "frozen", courier=courier)
+        server.signal(signal.SIGSTOP)
+        threading.Timer(OUTAGE_SECONDS, lambda: server.signal(signal.SIGCONT)).start()
+        longest = train_a_little(tracker, 1.25 * OUTAGE_SECONDS)
     deliver_all(home)
     (folder,) = home.runs.iterdir()
     assert losses(folder.name, home) == EVERY_LOSS
     assert open_store(home).get_run(folder.name).info.status == "FINISHED"
     assert longest < 1
-    assert capfd.readouterr().err.count("sequela: tracking:") == 1
+    told = capfd.readouterr().err.count("sequela: tracking:")
+    assert told == 1 or (told == 0 and courier_of is CourierProcess)  # it may still be importing PyTorch by the end
 
 
 def test_a_run_whose_server_dies_and_one_that_begins_without_are_delivered_later(

@@ -1,6 +1,7 @@
-"""A process that delivers for one that trains: `python -m experiments.store.process HOME`.
+"""A process that delivers for one that trains: `python -m experiments.courier_process HOME`.
 
-Orders come as lines of JSON on stdin, and are answered on stdout; `experiments.tracking.courier` gives them.
+Orders come as lines of JSON on stdin, and are answered on stdout; `experiments.courier` gives them. The module is of no
+package that imports MLflow: signals are to be ignored before that.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ import json
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-if TYPE_CHECKING:  # imported once signals are ignored
+if TYPE_CHECKING:
     from experiments.store.delivery import Delivery
     from experiments.tracking.run_folder import RunFolder
 
@@ -39,36 +41,35 @@ def main() -> None:
 
 def _follow(delivery: Delivery, orders: IO[str], answers: IO[str]) -> None:
     """One order after another; a run whose process is gone in the middle of it, was killed."""
-    from experiments.tracking.run_folder import RunFolder
-
-    folder: RunFolder | None = None
+    open_run: RunFolder | None = None
     for line in orders:
         order = json.loads(line)
-        match order["do"]:
-            case "deliver_left":
-                delivery.deliver_left()
-                continue
-            case "begin":
-                folder = RunFolder(Path(order["folder"]))
-        error = _error_of(delivery, order["do"], folder)
-        print(json.dumps({"error": error, "folder": folder and str(folder.path)}), file=answers)
-        if order["do"] == "end":
-            folder = None
-    if folder is not None:
-        delivery.abandon(folder)
+        folder = None if order["folder"] is None else _folder(order["folder"])
+        error = _carry_out(delivery, order["do"], folder)
+        if folder is not None:
+            open_run = folder if order["do"] != "end" and error is None else None
+        with suppress(BrokenPipeError):  # nobody waits for it any more
+            print(json.dumps({"number": order["number"], "error": error}), file=answers)
+    if open_run is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())  # nobody reads it any more
+        delivery.abandon(open_run)
 
 
-def _error_of(delivery: Delivery, what: str, folder: RunFolder | None) -> str | None:
+def _folder(path: str) -> RunFolder:
+    from experiments.tracking.run_folder import RunFolder
+
+    return RunFolder(Path(path))
+
+
+def _carry_out(delivery: Delivery, what: str, folder: RunFolder | None) -> str | None:
     """Carry out one order; what was wrong."""
     from features.errors import SequelaError
 
     try:
-        if what == "require_usable":
-            delivery.require_usable()
-        elif what == "begin" and folder is not None:
-            delivery.begin(folder)
-        elif what == "end" and folder is not None:
-            delivery.end(folder)
+        if folder is None:
+            {"require_usable": delivery.require_usable, "deliver_left": delivery.deliver_left}[what]()
+        else:
+            {"contact": delivery.contact, "go_on": delivery.go_on, "end": delivery.end}[what](folder)
     except SequelaError as error:
         return str(error)
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import signal
 import subprocess
 import sys
@@ -11,11 +12,11 @@ from collections.abc import Iterator
 import pytest
 from mlflow.entities import Run
 
+from experiments.courier import CourierProcess
 from experiments.home import Home
 from experiments.log_items import Metrics
 from experiments.store import open_store, sync
 from experiments.tracking import RunFolder, Tracker
-from experiments.tracking.courier import CourierProcess
 from features.errors import SequelaError
 
 PATIENCE_SECONDS = 60
@@ -23,11 +24,12 @@ TRAINS = """
 import sys
 import time
 from pathlib import Path
+from experiments.courier import start_courier
 from experiments.home import Home
 from experiments.log_items import Metrics
-from experiments.tracking import Tracker, start_courier
+from experiments.tracking import Tracker
 with start_courier(Home(Path(sys.argv[1]))) as courier:
-    tracker = Tracker.start(Home(Path(sys.argv[1])), "beside", "one", courier)
+    tracker = Tracker.start(Home(Path(sys.argv[1])), "beside", "one", courier=courier)
     with tracker.ends_truthfully():
         for step in range(5):
             tracker.log([Metrics({"loss": step / 5}, step)])
@@ -87,7 +89,7 @@ def test_a_run_that_is_killed_is_marked_at_once(home: Home, how: signal.Signals,
 def test_one_courier_delivers_for_one_run_after_another(home: Home, courier: CourierProcess) -> None:
     courier.require_usable()
     for name in ("one", "two"):
-        tracker = Tracker.start(home, "beside", name, courier)
+        tracker = Tracker.start(home, "beside", name, courier=courier)
         with tracker.ends_truthfully():
             tracker.log([Metrics({"loss": 0.5})])
         assert tracker.waiting == 0
@@ -96,19 +98,57 @@ def test_one_courier_delivers_for_one_run_after_another(home: Home, courier: Cou
         assert (run.info.run_name, run.info.status) == (name, "FINISHED")
 
 
-def test_a_run_goes_on_without_its_courier(
+def test_runs_go_on_without_their_courier(
     home: Home, courier: CourierProcess, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    tracker = Tracker.start(home, "beside", "bereft", courier)
+    one = Tracker.start(home, "beside", "bereft", courier=courier)
     courier._process.kill()
-    with tracker.ends_truthfully():
-        tracker.log([Metrics({"loss": 0.5})])
-    assert tracker.waiting == 2
+    with one.ends_truthfully():
+        one.log([Metrics({"loss": 0.5})])
+    two = Tracker.start(home, "beside", "alone", courier=courier)
+    with two.ends_truthfully():
+        pass
+    assert (one.waiting, two.waiting) == (2, 2)
     assert capfd.readouterr().err.count("`sequela sync` delivers it") == 1
-    (synced,) = sync(home)
-    assert synced.delivered == 2
-    assert not synced.killed
-    assert the_run(home).info.status == "FINISHED"
+    assert sorted((synced.delivered, synced.killed) for synced in sync(home)) == [(2, False), (2, False)]
+    assert {open_store(home).get_run(folder.name).info.status for folder in home.runs.iterdir()} == {"FINISHED"}
+
+
+def test_a_run_that_is_killed_while_it_awaits_the_store_is_marked(home: Home) -> None:
+    """The store answers late: its database is still being made by somebody else."""
+    home.folder.mkdir(exist_ok=True)
+    lock = (home.folder / ".mlflow.lock").open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    process = subprocess.Popen([sys.executable, "-c", TRAINS, str(home.folder), "600"])
+    until = time.monotonic() + PATIENCE_SECONDS
+    while not list(home.runs.glob("*/delivery.lock")) and time.monotonic() < until:
+        time.sleep(0.1)
+    process.kill()
+    process.wait()
+    lock.close()
+    while not marked(home) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert marked(home)
+    assert list(sync(home)) == []
+
+
+def marked(home: Home) -> bool:
+    """Whether MLflow knows of the one run that it was killed."""
+    client = open_store(home)
+    found = client.get_experiment_by_name("beside")
+    runs = [] if found is None else client.search_runs([found.experiment_id])
+    return [run.info.status for run in runs] == ["KILLED"]
+
+
+def test_nothing_of_the_folder_where_one_trains_is_run(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_store(home)
+    (tmp_path / "features.py").write_text("raise SystemExit(3)")
+    monkeypatch.chdir(tmp_path)
+    with CourierProcess(home) as courier:
+        courier.require_usable()
+        assert courier._process.poll() is None
 
 
 def test_a_wrong_configuration_is_refused(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,5 +157,5 @@ def test_a_wrong_configuration_is_refused(home: Home, monkeypatch: pytest.Monkey
         with pytest.raises(SequelaError, match=r"foo://there: .* check MLFLOW_TRACKING_URI"):
             courier.require_usable()
         with pytest.raises(SequelaError, match="foo://there"):
-            Tracker.start(home, "beside", "refused", courier)
+            Tracker.start(home, "beside", "refused", courier=courier)
     assert list(home.runs.iterdir()) == []
