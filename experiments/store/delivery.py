@@ -122,6 +122,8 @@ class _Round:
         self._closing.set()
         if self._thread.is_alive():
             self._thread.join(FAREWELL_SECONDS)
+        else:  # an order to go on never came
+            self._attempt()
         for refused in self._interpreter.refused:
             sys.stderr.write(f"sequela: tracking: MLflow refused {refused}\n")
 
