@@ -1,0 +1,74 @@
+"""Simulated tables: what they claim of themselves is so."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from training.prior import TableBatch, simulate_tables
+from training.prior.course import N_STEPS, events, true_incidence
+from training.prior.covariates import covariates
+from training.prior.draws import Draws
+from training.prior.effects import effects
+
+
+def tables(seed: int, n_tables: int = 40, n_rows: int = 150, n_columns: int = 12, n_causes: int = 3) -> TableBatch:
+    generator = torch.Generator().manual_seed(seed)
+    return simulate_tables(generator, n_tables=n_tables, n_rows=n_rows, n_columns=n_columns, n_causes=n_causes)
+
+
+@pytest.mark.parametrize(("n_columns", "n_causes"), [(1, 1), (2, 6), (40, 2)])
+def test_tables_are_finite_and_standardised(n_columns: int, n_causes: int) -> None:
+    batch = tables(0, n_columns=n_columns, n_causes=n_causes)
+    assert batch.x.shape == (40, 150, n_columns)
+    assert torch.isfinite(batch.x).all()
+    assert batch.x.abs().max() <= 6
+    assert (batch.x[~batch.there[:, None].expand_as(batch.x)] == 0).all()
+    assert batch.there.any(dim=1).all()
+    assert (batch.time > batch.entry).all()
+    assert (batch.entry >= 0).all()
+    assert set(batch.cause.unique().tolist()) <= set(range(n_causes + 1))
+
+
+def test_incidences_of_the_truth_are_valid() -> None:
+    incidence = tables(1).incidence
+    assert incidence.shape == (40, 150, 3, N_STEPS)
+    assert (incidence >= 0).all()
+    assert (incidence.diff(dim=-1) >= -1e-6).all()
+    assert incidence.sum(dim=2).max() <= 1 + 1e-5
+
+
+def test_the_same_seed_gives_the_same_tables() -> None:
+    first, again, other = tables(2), tables(2), tables(3)
+    for name in ("x", "there", "time", "cause", "entry", "incidence"):
+        assert torch.equal(getattr(first, name), getattr(again, name))
+    assert not torch.equal(first.time, other.time)
+
+
+def test_events_happen_as_often_as_the_hazards_say() -> None:
+    """Martingales: events minus what was expected of those under observation have mean 0 (Aalen 1978)."""
+    draws = Draws(torch.Generator().manual_seed(4))
+    expected = torch.exp(draws.normal(200, 1, 3, N_STEPS) + draws.normal(200, 150, 3, 1)) * 0.01
+    time, cause = events(draws, expected)
+    passed = (time[..., None] * N_STEPS - torch.arange(N_STEPS)).clamp(0, 1)
+    for k in range(3):
+        residual = (cause == k + 1).float() - (expected[:, :, k] * passed).sum(dim=-1)
+        assert float((cause == k + 1).float().mean()) > 0.1
+        assert abs(float(residual.mean() / (residual.std() / residual.numel() ** 0.5))) < 4
+
+
+def test_in_some_tables_nothing_is_predictive_and_in_most_something_is() -> None:
+    draws = Draws(torch.Generator().manual_seed(5))
+    log_ratio = effects(draws, covariates(draws, 400, 60, 8), n_causes=2)
+    nothing = (log_ratio == 0).all(dim=1).all(dim=1).float().mean()
+    assert 0.05 < float(nothing) < 0.2
+    assert float((log_ratio.std(dim=1) > 0.3).any(dim=1).float().mean()) > 0.5
+
+
+def test_true_incidence_of_constant_hazards_is_the_closed_form() -> None:
+    """CIF_k(t) = λ_k / λ · (1 − exp(−λ t)) (Kalbfleisch & Prentice 2002, section 8.2)."""
+    rate = torch.tensor([0.7, 1.3])
+    expected = (rate / N_STEPS)[None, None, :, None].expand(1, 1, 2, N_STEPS)
+    time = torch.arange(1, N_STEPS + 1) / N_STEPS
+    closed = rate[:, None] / rate.sum() * (1 - torch.exp(-rate.sum() * time))
+    torch.testing.assert_close(true_incidence(expected)[0, 0], closed, rtol=1e-5, atol=1e-6)

@@ -1,0 +1,135 @@
+"""The in-context network: what does not matter does not, and it learns from simulated cohorts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from features.outcomes import Outcomes
+from training.config import TrainerConfig
+from training.models.cohort_context import CohortContext, event_edges
+from training.models.in_context import InContextModule, InContextSizes
+from training.models.in_context_predictor import Cohort, InContext
+from training.models.nonparametric import aalen_johansen
+from training.pretraining import PretrainingConfig, expected_loss, pretrain, true_course
+from training.prior import simulate_tables
+
+TINY = InContextSizes(width=16, blocks=2, heads=2, messages=4, functions=4, bins=8, shapes=4)
+N_KNOWN = 60
+CPU = TrainerConfig(accelerator="cpu")
+
+
+def network(seed: int = 0) -> InContextModule:
+    """With weights that say something: drawn ones, the last layer too."""
+    generator = torch.Generator().manual_seed(seed)
+    module = InContextModule(TINY)
+    module.initialise(generator)
+    with torch.no_grad():
+        module.head.weight.copy_(torch.randn(module.head.weight.shape, generator=generator) * 0.3)
+    return module.eval()
+
+
+def questions(seed: int = 1) -> tuple[Tensor, Tensor, CohortContext]:
+    """Tables, which columns are there, and what became of the first rows."""
+    generator = torch.Generator().manual_seed(seed)
+    batch = simulate_tables(generator, n_tables=3, n_rows=N_KNOWN + 20, n_columns=6, n_causes=2)
+    time, cause, entry = (one[:, :N_KNOWN] for one in (batch.time, batch.cause, batch.entry))
+    return batch.x, batch.there, CohortContext.of(event_edges(time, cause, TINY.bins), time, cause, entry, 1)
+
+
+@torch.no_grad()
+def test_the_order_of_rows_and_columns_does_not_matter() -> None:
+    module, (x, there, context) = network(), questions()
+    answer = module(x[:, :N_KNOWN], there, context, x[:, N_KNOWN:])
+    assert answer.std(dim=1).max() > 0.05, "the answers differ between rows"
+    generator = torch.Generator().manual_seed(2)
+    rows, columns = torch.randperm(N_KNOWN, generator=generator), torch.randperm(6, generator=generator)
+    shuffled = CohortContext(context.exposure[:, rows], context.event[:, rows], context.other[:, rows])
+    again = module(x[:, rows][..., columns], there[:, columns], shuffled, x[:, N_KNOWN:][..., columns])
+    torch.testing.assert_close(again, answer, rtol=0, atol=1e-4)
+
+
+@torch.no_grad()
+def test_neither_who_else_is_asked_about_nor_empty_columns_nor_other_tables_matter() -> None:
+    module, (x, there, context) = network(), questions()
+    answer = module(x[:, :N_KNOWN], there, context, x[:, N_KNOWN:])
+    alone = module(x[:, :N_KNOWN], there, context, x[:, -1:])
+    torch.testing.assert_close(alone[:, 0], answer[:, -1], rtol=0, atol=1e-5)
+    wide, more = torch.nn.functional.pad(x, (0, 3)), torch.nn.functional.pad(there, (0, 3))
+    padded = module(wide[:, :N_KNOWN], more, context, wide[:, N_KNOWN:])
+    torch.testing.assert_close(padded, answer, rtol=0, atol=1e-5)
+    first = CohortContext(context.exposure[:1], context.event[:1], context.other[:1])
+    single = module(x[:1, :N_KNOWN], there[:1], first, x[:1, N_KNOWN:])
+    torch.testing.assert_close(single, answer[:1], rtol=0, atol=1e-5)
+
+
+def cohort(seed: int = 3, n: int = 80) -> tuple[np.ndarray, Outcomes]:
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, 5))
+    x[:, 4] = 1.0  # the same in all rows
+    duration, cause = rng.exponential(300, n) + 1, rng.integers(0, 3, n)
+    return x, Outcomes(np.ceil(duration), cause, ("infection", "death"))
+
+
+def test_a_predictor_is_rebuilt_from_its_state() -> None:
+    x, outcomes = cohort()
+    first = InContext(network(), Cohort.of(x, outcomes))
+    again = InContext.from_state(*first.state())
+    days, times = np.zeros(len(x)), np.linspace(1, 2000, 30)
+    incidence = first.incidence(x, days, times)
+    np.testing.assert_array_equal(incidence, again.incidence(x, days, times))
+    assert (np.diff(incidence, axis=2) >= 0).all()
+    assert incidence.sum(axis=1).max() <= 1
+    np.testing.assert_allclose(incidence[:1], first.incidence(x[:1], days[:1], times), atol=1e-6)
+
+
+def test_a_network_that_has_learnt_nothing_gives_the_cohorts_own_incidence() -> None:
+    module = InContextModule(InContextSizes(width=16, blocks=1, heads=2, messages=4, functions=4))
+    module.initialise(torch.Generator().manual_seed(0))
+    x, outcomes = cohort(n=2000)
+    times = np.quantile(outcomes.duration_days, [0.2, 0.5, 0.8])
+    incidence = InContext(module, Cohort.of(x, outcomes)).incidence(x[:1], np.zeros(1), times)
+    np.testing.assert_allclose(incidence[0], aalen_johansen(outcomes).at(times), atol=0.01)
+
+
+def test_exposure_and_events_add_up() -> None:
+    time, cause = torch.tensor([[1.0, 2.0, 3.0, 4.0, 4.0]]), torch.tensor([[1, 0, 2, 1, 0]])
+    edges = torch.tensor([[0.0, 2.0, 3.5]])
+    context = CohortContext.of(edges, time, cause, torch.tensor([[0.0, 1.0, 0.0, 0.0, 2.0]]), which=1)
+    expected = torch.tensor([[0.5, 0.0], [0.5, 0.0], [1.0, 2 / 3], [1.0, 1.0], [0.0, 1.0]])
+    torch.testing.assert_close(context.exposure[0], expected)
+    assert context.event[0].tolist() == [[1, 0], [0, 0], [0, 0], [0, 0], [0, 0]]  # the fourth ends beyond the bins
+    assert context.other[0].tolist() == [[0, 0], [0, 0], [0, 1], [0, 0], [0, 0]]
+
+
+def test_the_true_hazards_have_the_smallest_loss() -> None:
+    generator = torch.Generator().manual_seed(6)
+    batch = simulate_tables(generator, n_tables=4, n_rows=50, n_columns=5, n_causes=2)
+    edges = event_edges(batch.time, batch.cause, 8)
+    events, exposure = true_course(batch, edges)
+    events = events[:, :, 0].clamp(min=1e-9)
+    true = (events / exposure.clamp(min=1e-6)).log()
+    best = expected_loss(true, events, exposure)
+    for step in (-0.3, 0.3):
+        assert (expected_loss(true + step, events, exposure) > best).all()
+
+
+@pytest.mark.parametrize("runs", [2])
+def test_pretraining_learns_and_goes_on(tmp_path: Path, runs: int) -> None:
+    config = PretrainingConfig(rows=400, most_rows=100, most_columns=6, warmup_steps=10, learning_rate=5e-3)
+    explained: dict[int, float] = {}
+    told = []
+    for _ in range(runs):
+        module, progress = pretrain(
+            tmp_path / "state.safetensors", 0.15, CPU, sizes=TINY, config=config, listener=explained.__setitem__
+        )
+        told.append(progress)
+    assert told[1].steps > told[0].steps * 1.2
+    assert told[1].tables > told[0].tables
+    steps = sorted(explained)
+    assert np.mean([explained[step] for step in steps[-20:]]) > 0.01
+    assert all(torch.isfinite(value).all() for value in module.state_dict().values())

@@ -1,0 +1,122 @@
+"""The in-context model as a predictor: the network's weights, and the cohort that it has read."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from features.outcomes import Outcomes
+from training.models.cohort_context import CohortContext, event_edges
+from training.models.in_context import InContextModule, InContextSizes, Memory
+from training.models.network import interpolate
+from training.models.predictor import Arrays, Sizes
+
+CLIP = 6.0
+"""Standardised values are held within ±, as in the tables that the network was trained on."""
+BLOCK_ROWS = 2048
+"""Rows that are asked about at once."""
+WEIGHT = "network."
+
+
+@dataclass(frozen=True, slots=True)
+class Cohort:
+    """The rows that the network reads: they are in the artifact, encoded, with no identifier."""
+
+    x: NDArray[np.float32]
+    """(rows, features)."""
+    duration_days: NDArray[np.float64]
+    cause: NDArray[np.int64]
+    entry_days: NDArray[np.float64]
+    """(rows,) each."""
+    n_causes: int
+
+    @classmethod
+    def of(cls, x: NDArray[np.float64], outcomes: Outcomes) -> Cohort:
+        """The rows of a training fold."""
+        entry = np.zeros(len(x)) if outcomes.entry_days is None else outcomes.entry_days
+        cause = outcomes.cause.astype(np.int64)
+        return cls(x.astype(np.float32), outcomes.duration_days, cause, entry, len(outcomes.causes))
+
+
+@dataclass(slots=True)
+class InContext:
+    """Hazards of all causes, each read from the cohort by the same network; incidences follow from them together."""
+
+    kind: ClassVar[str] = "in_context"
+    module: InContextModule
+    cohort: Cohort
+    _memories: list[Memory] = field(init=False, repr=False)
+    _log_base: Tensor = field(init=False, repr=False)
+    """(causes, bins)."""
+    _edges_days: NDArray[np.float64] = field(init=False, repr=False)
+    _mean: Tensor = field(init=False, repr=False)
+    _sd: Tensor = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Read the cohort."""
+        self.module.eval()
+        raw = torch.from_numpy(self.cohort.x)
+        self._mean = raw.mean(dim=0)
+        self._sd = (raw - self._mean).square().mean(dim=0).sqrt()
+        self._read(self._standardised(raw)[None])
+
+    @torch.no_grad()
+    def _read(self, x: Tensor) -> None:
+        cohort = self.cohort
+        longest = float(cohort.duration_days.max())
+        time, entry = (
+            torch.from_numpy(one / longest).float()[None] for one in (cohort.duration_days, cohort.entry_days)
+        )
+        cause = torch.from_numpy(cohort.cause)[None]
+        edges = event_edges(time, cause, self.module.sizes.bins)
+        self._edges_days = edges[0].double().numpy() * longest
+        there = self._there[None]
+        contexts = [CohortContext.of(edges, time, cause, entry, k + 1) for k in range(cohort.n_causes)]
+        self._log_base = torch.cat([context.base_hazards()[0] for context in contexts]).log()
+        self._memories = [self.module.read(x, there, context) for context in contexts]
+
+    @property
+    def _there(self) -> Tensor:
+        """(features,): columns that are not the same in all rows."""
+        return self._sd > 1e-6
+
+    def _standardised(self, x: Tensor) -> Tensor:
+        scaled = ((x - self._mean) / self._sd.clamp(min=1e-6)).clamp(-CLIP, CLIP)
+        return scaled * self._there
+
+    @torch.no_grad()
+    def incidence(
+        self, x: NDArray[np.float64], landmark_day: NDArray[np.float64], times_days: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Incidences (rows, causes, times); smooth within bins, constant after the last event of the cohort."""
+        del landmark_day  # a feature, where there are several
+        parts = []
+        for rows in np.array_split(np.arange(len(x)), max(1, -(-len(x) // BLOCK_ROWS))):
+            asked = self._standardised(torch.from_numpy(x[rows].astype(np.float32)))[None]
+            shift = torch.cat([self.module.answer(memory, asked) for memory in self._memories]).transpose(0, 1)
+            expected = (self._log_base + shift).exp().double().numpy()
+            parts.append(interpolate(expected, -expected.sum(axis=1), self._edges_days, times_days))
+        return np.concatenate(parts)
+
+    def state(self) -> tuple[Sizes, dict[str, NDArray[Any]]]:
+        """The network's sizes and weights, and the cohort."""
+        weights = {WEIGHT + name: value.numpy() for name, value in self.module.state_dict().items()}
+        cohort = asdict(self.cohort)
+        n_causes = cohort.pop("n_causes")
+        return {**asdict(self.module.sizes), "n_causes": n_causes}, weights | cohort
+
+    @classmethod
+    def from_state(cls, sizes: Sizes, arrays: Arrays) -> Self:
+        """Rebuild what `state` described."""
+        network = dict(sizes)
+        n_causes = network.pop("n_causes")
+        module = InContextModule(InContextSizes(**network))
+        weights = {name.removeprefix(WEIGHT): value for name, value in arrays.items() if name.startswith(WEIGHT)}
+        module.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
+        cohort = {name: value for name, value in arrays.items() if not name.startswith(WEIGHT)}
+        return cls(module, Cohort(**cohort, n_causes=n_causes))

@@ -1,0 +1,274 @@
+"""Pre-training of the in-context network on simulated cohorts, in as many runs, on whatever machines, as there are.
+
+The learning rate stays where it is and falls only at the end of a run; the next run goes on from before the fall, so
+that no run has to know how long the whole will be (Hägele et al., NeurIPS 2024). What is learnt from is not what
+happened to simulated patients but what was expected to: the truth of the simulation has no noise of its own.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
+
+from features.schema import Frozen
+from training.checkpoints import Checkpoint
+from training.config import TrainerConfig
+from training.models.cohort_context import CohortContext, event_edges
+from training.models.in_context import InContextModule, InContextSizes
+from training.prior import TableBatch, simulate_tables
+from training.prior.tables import VERSION
+
+StepListener = Callable[[int, float], None]
+"""Told of (step, share explained): how far between the cohort's own hazards and the true ones the network came."""
+
+
+class PretrainingConfig(Frozen):
+    """How the network is pre-trained."""
+
+    rows: int = 3000
+    """Patients of a step, of all its tables together."""
+    fewest_rows: int = 30
+    most_rows: int = 900
+    """Patients whose outcomes are read, of one table."""
+    most_columns: int = 40
+    most_causes: int = 4
+    learning_rate: float = 1e-3
+    """Of AdamW."""
+    weight_decay: float = 0.01
+    warmup_steps: int = 200
+    fall: float = 0.25
+    """Share of a run at its end in which the learning rate falls to 0."""
+    smoothing: float = 0.99
+    """Of the share explained that is told."""
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far pre-training has come, over all its runs."""
+
+    steps: int = 0
+    tables: int = 0
+    seconds: float = 0.0
+
+
+def expected_loss(log_hazard: Tensor, events: Tensor, exposure: Tensor) -> Tensor:
+    """(…,): minus the log likelihood of hazards constant in bins, of what is expected in each bin.
+
+    Args:
+        log_hazard: (…, bins): log expected events of a row that is exposed for a whole bin.
+        events: (…, bins): probability of the event of the cause in the bin.
+        exposure: (…, bins): share of the bin in which the row is expected to be free of any event.
+    """
+    return (log_hazard.exp() * exposure - events * log_hazard).sum(dim=-1)
+
+
+def true_course(batch: TableBatch, edges: Tensor) -> tuple[Tensor, Tensor]:
+    """Events (tables, rows, causes, bins) and exposure (tables, rows, bins), as the simulation knows them.
+
+    Args:
+        batch: Simulated tables.
+        edges: (tables, bins + 1): of bins, in the tables' time.
+    """
+    incidence = torch.nn.functional.pad(batch.incidence, (1, 0))
+    n_steps = incidence.shape[-1] - 1
+    place = (edges * n_steps).clamp(0, n_steps)
+    before = place.floor().clamp(max=n_steps - 1)
+    share = (place - before)[:, None, None]
+
+    def at(step: Tensor) -> Tensor:
+        return incidence.gather(3, step.long()[:, None, None].expand(*incidence.shape[:3], -1))
+
+    at_edges = at(before) * (1 - share) + at(before + 1) * share
+    free = 1.0 - at_edges.sum(dim=2)
+    return at_edges.diff(dim=-1), (free[..., 1:] + free[..., :-1]) / 2
+
+
+class Pretraining(pl.LightningModule):
+    """One step: simulate tables on the device, read some of their rows, and answer for the others."""
+
+    def __init__(
+        self, module: InContextModule, config: PretrainingConfig, minutes: float, listener: StepListener
+    ) -> None:
+        """Trains for some minutes; `begun` is what earlier runs have done."""
+        super().__init__()
+        self.automatic_optimization = True
+        self.module, self.config, self.minutes, self.listener = module, config, minutes, listener
+        self.begun, self.tables, self.explained = Progress(), 0, math.nan
+        self.optimizer_state: dict[str, Any] | None = None
+        self.stable: dict[str, Any] | None = None
+        self._started = 0.0
+
+    def on_fit_start(self) -> None:
+        """The clock begins; the optimizer goes on where the last run's was before its learning rate fell."""
+        self._started = time.monotonic()
+        if self.optimizer_state is not None:
+            self._optimizer.load_state_dict(self.optimizer_state)
+
+    @property
+    def _optimizer(self) -> torch.optim.Optimizer:
+        (optimizer,) = self.trainer.optimizers
+        return optimizer
+
+    @property
+    def progress(self) -> Progress:
+        """Over all runs."""
+        seconds = self.begun.seconds + time.monotonic() - self._started
+        return Progress(self.begun.steps + self.global_step, self.begun.tables + self.tables, seconds)
+
+    @property
+    def elapsed(self) -> float:
+        """Share of this run's time that has passed."""
+        return (time.monotonic() - self._started) / (60 * self.minutes)
+
+    def training_step(self, number: int) -> Tensor:
+        """Loss of a step, whose tables depend on the seed and the number of the step."""
+        config, bins = self.config, self.module.sizes.bins
+        batch, n_known = simulated(config, self.begun.steps + number, self.device)
+        edges = event_edges(batch.time[:, :n_known], batch.cause[:, :n_known], bins)
+        time_, cause, entry = (one[:, :n_known] for one in (batch.time, batch.cause, batch.entry))
+        context = CohortContext.of(edges, time_, cause, entry, which=1)
+        events, exposure = (one[:, n_known:] for one in true_course(batch, edges))
+        shift = self.module(batch.x[:, :n_known], batch.there, context, batch.x[:, n_known:])
+        base = context.base_hazards()[0][:, None].log()
+        loss = expected_loss(base + shift, events[:, :, 0], exposure).mean()
+        self._tell(loss, base, events[:, :, 0], exposure)
+        self.tables += len(batch.x)
+        return loss
+
+    @torch.no_grad()
+    def _tell(self, loss: Tensor, base: Tensor, events: Tensor, exposure: Tensor) -> None:
+        true = (events / exposure.clamp(min=1e-6)).clamp(min=1e-9).log()
+        worst, best = (expected_loss(one, events, exposure).mean() for one in (base, true))
+        explained = float((worst - loss) / (worst - best).clamp(min=1e-9))
+        old = self.config.smoothing if math.isfinite(self.explained) else 0.0
+        self.explained = old * self.explained + (1 - old) * explained if old else explained
+        self.listener(self.begun.steps + self.global_step, self.explained)
+
+    def on_train_batch_start(self, batch: int, batch_idx: int) -> int | None:
+        """Set the learning rate; stop when the time is over."""
+        del batch, batch_idx
+        if self.elapsed >= 1.0:
+            self.trainer.should_stop = True
+            return -1
+        if self.stable is None and self.elapsed > 1.0 - self.config.fall:
+            self.stable = self._state()
+        warm = min(1.0, (self.begun.steps + self.global_step + 1) / self.config.warmup_steps)
+        falling = min(1.0, (1.0 - self.elapsed) / self.config.fall)
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.config.learning_rate * warm * falling
+        return None
+
+    def _state(self) -> dict[str, Any]:
+        optimizer = self._optimizer.state_dict()
+        weights = {name: value.clone() for name, value in self.module.state_dict().items()}
+        return {"module": weights, "optimizer": _copied(optimizer), "progress": asdict(self.progress)}
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """AdamW."""
+        rate, decay = self.config.learning_rate, self.config.weight_decay
+        return torch.optim.AdamW(self.module.parameters(), lr=rate, weight_decay=decay, betas=(0.9, 0.98))
+
+
+def simulated(config: PretrainingConfig, step: int, device: torch.device) -> tuple[TableBatch, int]:
+    """The tables of a step, on a device, and how many rows of each are read; the others are asked about."""
+    chance = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
+
+    def whole(low: int, high: int) -> int:
+        return int(torch.randint(low, high + 1, (1,), generator=chance))
+
+    share = float(torch.rand(1, generator=chance))
+    n_known = round(config.fewest_rows * (config.most_rows / config.fewest_rows) ** share)
+    n_asked = min(max(n_known // 2, 32), 200)
+    return simulate_tables(
+        torch.Generator(device).manual_seed(whole(0, 2**40)),
+        n_tables=max(2, config.rows // (n_known + n_asked)),
+        n_rows=n_known + n_asked,
+        n_columns=whole(2, min(config.most_columns, max(4, n_known // 3))),
+        n_causes=whole(1, config.most_causes),
+    ), n_known
+
+
+def pretrain(
+    state: Path,
+    minutes: float,
+    trainer: TrainerConfig,
+    *,
+    sizes: InContextSizes | None = None,
+    config: PretrainingConfig | None = None,
+    listener: StepListener | None = None,
+) -> tuple[InContextModule, Progress]:
+    """Begin or continue pre-training.
+
+    Args:
+        state: Where the state is kept from which the next run goes on, whatever its configuration.
+        minutes: Of this run.
+        trainer: Accelerator, devices, precision.
+        sizes: Of the network.
+        config: How it is trained.
+        listener: Told of every step.
+
+    Returns:
+        The network at the end of this run's fall, and what all runs together have done.
+    """
+    sizes, config = sizes or InContextSizes(), config or PretrainingConfig()
+    kept = Checkpoint(state, f"prior {VERSION}, {asdict(sizes)}", math.inf)
+    module = InContextModule(sizes)
+    module.initialise(torch.Generator().manual_seed(config.seed))
+    training = Pretraining(module, config, minutes, listener or (lambda step, explained: None))
+    if (held := kept.read()) is not None:
+        module.load_state_dict(held["module"])
+        training.begun, training.optimizer_state = Progress(**held["progress"]), held["optimizer"]
+    _train(training, trainer)
+    if training.stable is not None:
+        kept.write(training.stable)
+    return module, training.progress
+
+
+class _Steps(IterableDataset[int]):
+    """Numbers of steps, without end."""
+
+    def __iter__(self) -> Iterator[int]:
+        number = 0
+        while True:
+            yield number
+            number += 1
+
+
+def _train(training: Pretraining, config: TrainerConfig) -> None:
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    trainer = pl.Trainer(
+        accelerator=config.accelerator,
+        devices=config.devices,
+        precision=config.precision,
+        gradient_clip_val=1.0,
+        max_epochs=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # tables are made on the device
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated", category=FutureWarning)
+        trainer.fit(training, DataLoader(_Steps(), batch_size=None, generator=torch.Generator()))
+
+
+def _copied(state: Any) -> Any:  # noqa: ANN401
+    """A state of an optimizer that later steps do not change."""
+    if isinstance(state, Tensor):
+        return state.clone()
+    if isinstance(state, dict):
+        return {key: _copied(value) for key, value in state.items()}
+    return [_copied(one) for one in state] if isinstance(state, list) else state

@@ -1,0 +1,52 @@
+"""A batch of simulated tables of one size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from training.prior.course import follow
+from training.prior.covariates import covariates
+from training.prior.draws import Draws
+from training.prior.effects import effects
+
+VERSION = 1
+"""Of the prior; weights say which one they were trained on."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableBatch:
+    """Tables with the same number of rows."""
+
+    x: Tensor
+    """(tables, rows, columns): standardised; 0 in columns that are not there."""
+    there: Tensor
+    """(tables, columns): whether a column is there."""
+    time: Tensor
+    """(tables, rows): end of observation, from 0 to about 1."""
+    cause: Tensor
+    """(tables, rows): 0 = censored, 1 to the number of causes."""
+    entry: Tensor
+    """(tables, rows): start of observation."""
+    incidence: Tensor
+    """(tables, rows, causes, steps): the truth, at `training.prior.course.N_STEPS` even times up to 1."""
+
+
+def simulate_tables(
+    generator: torch.Generator, *, n_tables: int, n_rows: int, n_columns: int, n_causes: int
+) -> TableBatch:
+    """Simulate tables on the generator's device.
+
+    Args:
+        generator: Source of chance.
+        n_tables: Tables.
+        n_rows: Patients of each.
+        n_columns: Columns of each, at most.
+        n_causes: Causes, which compete.
+    """
+    draws = Draws(generator)
+    x = covariates(draws, n_tables, n_rows, n_columns)
+    course = follow(draws, effects(draws, x, n_causes), x.true)
+    return TableBatch(x.known, x.there, course.time, course.cause, course.entry, course.incidence)
