@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.outcomes import Outcomes
-from training.models.nonparametric import RiskSets, aalen_johansen, risk_sets
+from training.models.nonparametric import EXHAUSTED, RiskSets, aalen_johansen, risk_sets
 
 
 def pseudo_values(outcomes: Outcomes, times_days: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -20,68 +20,100 @@ def pseudo_values(outcomes: Outcomes, times_days: NDArray[np.float64]) -> NDArra
     return estimate + len(outcomes) * influence(outcomes, times_days)
 
 
-def influence(outcomes: Outcomes, times_days: NDArray[np.float64]) -> NDArray[np.float64]:
-    """∂F_k(t)/∂w_i of the Aalen–Johansen estimate at equal weights, shape (rows, causes, times).
+def influence(
+    outcomes: Outcomes, times_days: NDArray[np.float64], weights: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
+    """∂F_k(t)/∂w_i of the Aalen–Johansen estimate, shape (rows, causes, times); see `derivative`.
 
-    The sum of squares over independent rows estimates its variance (infinitesimal jackknife; Efron 1982).
+    The sum of squares over independent rows, each times its weight, estimates its variance (infinitesimal jackknife;
+    Efron 1982).
+
+    Args:
+        outcomes: The rows.
+        times_days: (times,)
+        weights: (rows,); None: 1 for each row.
+    """
+    sets = risk_sets(outcomes, weights)
+    by_then = (sets.times_days <= np.asarray(times_days, dtype=float)[:, None]).astype(float)
+    return derivative(outcomes, sets, by_then)
+
+
+def derivative(outcomes: Outcomes, sets: RiskSets, gain: NDArray[np.float64]) -> NDArray[np.float64]:
+    """∂θ/∂w_i of θ_k = Σ_s g(s) dF_k(s), F_k being the Aalen–Johansen estimate.
+
     With N events of any cause, Y at risk and H(s) = Σ_{u≤s} dN(u) / (Y(u) (Y(u) − dN(u))), a row that was at risk
-    from its entry to T_i changes F_k(t) through the event-free probability of all later days and through the hazard
+    from its entry to T_i changes θ_k through the event-free probability of all later days and through the hazard
     of the days on which it was at risk:
 
-        1{T_i ≤ t, D_i = k} S(T_i−)/Y(T_i) − Σ_{s ≤ t, at risk} dF_k(s)/Y(s)
-        + Σ_{s ≤ t} dF_k(s) [H(min(s−, T_i)) − H(min(s−, entry_i))] − 1{D_i ≠ 0} (F_k(t) − F_k(T_i))⁺ / (Y − dN)(T_i)
+        1{D_i = k} g(T_i) S(T_i−)/Y(T_i) − Σ_{s at risk} g(s) dF_k(s)/Y(s)
+        + Σ_s g(s) dF_k(s) [H(min(s−, T_i)) − H(min(s−, entry_i))]
+        − 1{D_i ≠ 0} Σ_{s > T_i} g(s) dF_k(s) / (Y − dN)(T_i)
 
-    which is the product rule applied to F_k(t) = Σ S(s−) dN_k(s)/Y(s).
+    which is the product rule applied to dF_k(s) = S(s−) dN_k(s)/Y(s).
+
+    Args:
+        outcomes: The rows.
+        sets: Their risk sets, with weights (rows,).
+        gain: (functionals, times): g at the times of the risk sets; 1{s ≤ t} for F_k(t).
+
+    Returns:
+        (rows, causes, functionals)
     """
-    sets = risk_sets(outcomes)
     steps = _Steps(sets)
-    last = np.searchsorted(sets.times_days, times_days, side="right")
     leave = sets.row_time + 1
     enter = np.zeros(len(outcomes), dtype=np.int64)
     if outcomes.entry_days is not None:
         enter = np.searchsorted(sets.times_days, outcomes.entry_days, side="right")
-    has_event = outcomes.cause > 0
-    derivative = np.empty((len(outcomes), len(outcomes.causes), len(times_days)))
+    removal = np.where(outcomes.cause > 0, steps.removal[sets.row_time], 0.0)
+    found = np.empty((len(outcomes), len(outcomes.causes), len(gain)))
     for index in range(len(outcomes.causes)):
         own = np.where(outcomes.cause == index + 1, steps.jump[sets.row_time], 0.0)
-        for j, end in enumerate(last):
-            until_leave, until_enter = np.minimum(leave, end), np.minimum(enter, end)
-            change = np.where(leave <= end, own, 0.0)
-            change -= steps.hazard[index, until_leave] - steps.hazard[index, until_enter]
-            change += steps.exposure(index, leave, end) - steps.exposure(index, enter, end)
-            change -= np.where(has_event, steps.removal[sets.row_time], 0.0) * steps.later(index, leave, end)
-            derivative[:, index, j] = change
-    return derivative
+        for j, factor in enumerate(gain):
+            sums = _Sums(steps, factor * steps.increments[index])
+            change = own * factor[sets.row_time]
+            change -= sums.hazard[leave] - sums.hazard[enter]
+            change += sums.exposure(leave) - sums.exposure(enter)
+            found[:, index, j] = change - removal * sums.later(leave)
+    return found
 
 
 class _Steps:
-    """Running sums of `influence`, each with a leading 0: position m holds the sum over the first m times."""
+    """What `derivative` needs of the risk sets, whatever the functional."""
 
     def __init__(self, sets: RiskSets) -> None:
         events = sets.events.sum(axis=0)
         left = sets.at_risk - events
+        # Where everyone at risk had an event nothing comes later, and these terms drop out.
+        left = np.where(left > EXHAUSTED * sets.at_risk, left, 0.0)
         before = np.concatenate([[1.0], np.cumprod(1.0 - _divide(events, sets.at_risk))[:-1]])
-        increments = before * _divide(sets.events, sets.at_risk)
+        self.at_risk = sets.at_risk
+        self.increments = before * _divide(sets.events, sets.at_risk)
+        """(causes, times): dF_k."""
         self.jump = _divide(before, sets.at_risk)
         """S(T−) / Y(T) at each time."""
-        # Where everyone at risk had an event nothing comes later, and these terms drop out.
         self.removal = _divide(np.ones_like(left), left)
         """1 / (Y − dN) at each time."""
         self.h = _running(_divide(events, sets.at_risk * left))
-        self.incidence = _running(increments)
-        self.hazard = _running(_divide(increments, sets.at_risk))
-        self.weighted = _running(self.h[:-1] * increments)
-        """Σ H(s−) dF_k(s)."""
 
-    def later(self, index: int, position: NDArray[np.int64], end: int) -> NDArray[np.float64]:
-        """F_k(t) − F_k, from a position on; 0 if that is after t."""
-        gained: NDArray[np.float64] = self.incidence[index, end] - self.incidence[index, np.minimum(position, end)]
-        return gained
 
-    def exposure(self, index: int, position: NDArray[np.int64], end: int) -> NDArray[np.float64]:
-        """Σ_{s ≤ t} dF_k(s) H(min(s−, the time before the position))."""
-        found: NDArray[np.float64] = self.weighted[index, np.minimum(position, end)]
-        return found + self.h[position] * self.later(index, position, end)
+class _Sums:
+    """Running sums of one functional, each with a leading 0: position m holds the sum over the first m times."""
+
+    def __init__(self, steps: _Steps, gained: NDArray[np.float64]) -> None:
+        self._h = steps.h
+        self._gained = _running(gained)
+        self.hazard = _running(_divide(gained, steps.at_risk))
+        self._weighted = _running(steps.h[:-1] * gained)
+
+    def later(self, position: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Σ g dF_k from a position on."""
+        rest: NDArray[np.float64] = self._gained[-1] - self._gained[position]
+        return rest
+
+    def exposure(self, position: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Σ_s g(s) dF_k(s) H(min(s−, the time before the position))."""
+        found: NDArray[np.float64] = self._weighted[position] + self._h[position] * self.later(position)
+        return found
 
 
 def _running(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,18 @@ likelihood, or the strongest within one standard error of that.
 The first needs no folds, so its choice has less noise. The last selects fewer features and predicts worse: it takes a
 weak signal for none.
 """
+
+
+class Concave(Protocol):
+    """A log likelihood that Newton's method can climb; `PartialLikelihood` is one, and so is a sum of several."""
+
+    def value(self, beta: FloatArray) -> float:
+        """The log likelihood."""
+
+    def likelihood(self, beta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
+        """The log likelihood, its gradient, and its negative Hessian."""
+
+
 RiskSetsOf = Callable[[FloatArray, Outcomes, int], PartialLikelihood]
 
 
@@ -50,7 +62,7 @@ def maximise(
     """
     beta = np.zeros(likelihood.x.shape[1]) if start is None else start
     if l1_ratio == 0.0:
-        return _newton(likelihood, penalty, 0.0, beta, tolerance)
+        return newton(likelihood, penalty, 0.0, beta, tolerance)
     return _on_working_set(likelihood, penalty, l1_ratio, beta, tolerance)
 
 
@@ -63,7 +75,7 @@ def _on_working_set(
     for _ in range(MAX_STEPS):
         if working.any():
             part = replace(likelihood, x=likelihood.x[:, working])
-            beta[working] = _newton(part, penalty, l1_ratio, beta[working], tolerance)
+            beta[working] = newton(part, penalty, l1_ratio, beta[working], tolerance)
         violators = ~working & (np.abs(likelihood.gradient(beta)) > penalty * l1_ratio * (1 + 1e-9))
         if not violators.any():
             break
@@ -71,9 +83,7 @@ def _on_working_set(
     return beta
 
 
-def _newton(
-    likelihood: PartialLikelihood, penalty: float, l1_ratio: float, beta: FloatArray, tolerance: float
-) -> FloatArray:
+def newton(likelihood: Concave, penalty: float, l1_ratio: float, beta: FloatArray, tolerance: float) -> FloatArray:
     """Newton's method with step halving.
 
     With an L1 part, proximal Newton (Lee, Sun & Saunders, SIAM J Optim 2014;24:1420).

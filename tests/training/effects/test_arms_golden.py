@@ -1,0 +1,66 @@
+"""Comparisons of arms equal those of R's survival and cmprsk on a simulated and on real studies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from training.effects.arms import Arms
+from training.effects.estimates import Estimate
+from training.effects.gray import gray_test
+from training.effects.hazards import cause_specific_ratios, subdistribution_ratios
+from training.effects.logrank import log_rank_test
+from training.effects.risks import arm_risks
+from training.effects.time_lost import arm_times_lost
+
+CLOSE = {"rtol": 1e-9, "atol": 1e-9}
+
+
+def causes(arms: Arms) -> range:
+    return range(1, len(arms.outcomes.causes) + 1)
+
+
+@pytest.mark.parametrize("which", ["plain", "stratified"])
+def test_tests(study: Any, which: str) -> None:
+    arms = study.arms if which == "stratified" else study.arms.unstratified()
+    expected = study.golden["tests"][which]
+    gray = [gray_test(arms, cause) for cause in causes(arms)]
+    np.testing.assert_allclose([one.statistic for one in gray], expected["gray"], **CLOSE)
+    np.testing.assert_allclose([one.p for one in gray], expected["gray_p"], **CLOSE)
+    log_rank = [log_rank_test(arms, cause).statistic for cause in causes(arms)]
+    np.testing.assert_allclose(log_rank, expected["logrank"], **CLOSE)
+
+
+def assert_equal(found: tuple[Estimate, ...], expected: dict[str, Any]) -> None:
+    np.testing.assert_allclose(np.log([one.point for one in found]), np.atleast_1d(expected["beta"]), **CLOSE)
+    np.testing.assert_allclose([one.standard_error for one in found], np.atleast_1d(expected["se"]), **CLOSE)
+
+
+@pytest.mark.parametrize("which", ["plain", "stratified", "robust"])
+def test_cause_specific_ratios(study: Any, which: str) -> None:
+    arms = study.arms if which == "stratified" else study.arms.unstratified()
+    cluster = study.cluster if which == "robust" else None
+    for cause in causes(arms):
+        assert_equal(cause_specific_ratios(arms, cause, cluster), study.golden["cox"][cause - 1][which])
+
+
+@pytest.mark.parametrize("which", ["plain", "stratified"])
+def test_subdistribution_ratios(study: Any, which: str) -> None:
+    arms = study.arms if which == "stratified" else study.arms.unstratified()
+    for cause in causes(arms):
+        assert_equal(subdistribution_ratios(arms, cause), study.golden["fine_gray"][cause - 1][which])
+
+
+@pytest.mark.parametrize(
+    ("by_arm", "point", "error"),
+    [(arm_risks, "incidence", "se"), (arm_times_lost, "lost", "lost_se")],
+    ids=["incidence", "time lost"],
+)
+def test_curves(study: Any, by_arm: Any, point: str, error: str) -> None:
+    found = by_arm(study.arms, np.array(study.golden["times"], dtype=float))
+    for table, expected in zip(found, study.golden["curves"], strict=True):
+        for name, key in (("point", point), ("standard_error", error)):
+            values = [[getattr(one, name) for one in row] for row in table]
+            np.testing.assert_allclose(np.nan_to_num(values), expected[key], **CLOSE)

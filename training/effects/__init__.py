@@ -1,0 +1,13 @@
+"""How outcomes differ between arms: the effect of a treatment, or of anything else that patients are grouped by.
+
+The modules of this package, each needing only those above it:
+
+    estimates     an estimate with its interval, a test
+    arms          outcomes of patients in arms, perhaps in strata
+    gray          Gray's test: do the incidences of one cause differ?
+    logrank       the log-rank test: do the hazards of one cause differ?
+    hazards       ratios of cause-specific and of subdistribution hazards
+    risks         incidence by arm; differences and ratios at horizons
+    time_lost     restricted mean time lost to a cause, and its differences
+    recurrent     events that come back: mean numbers by arm, ratios of rates
+"""
