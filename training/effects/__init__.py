@@ -8,6 +8,9 @@ The modules of this package, each needing only those above it:
     logrank       the log-rank test: do the hazards of one cause differ?
     hazards       ratios of cause-specific and of subdistribution hazards
     risks         incidence by arm; differences and ratios at horizons
-    time_lost     restricted mean time lost to a cause, and its differences
+    time_lost     restricted mean time lost to a cause
     recurrent     events that come back: mean numbers by arm, ratios of rates
+    propensity    who got which arm: weights, overlap, balance
+    adjusted      incidence and time lost had everyone been in one arm: weighted, and doubly robust
+    e_value       how strong a confounder that nobody measured would have to be
 """

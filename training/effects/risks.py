@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from math import exp, hypot, log
 
 import numpy as np
 
+from features.outcomes import Outcomes
 from training.effects.arms import Arms, FloatArray
 from training.effects.estimates import NAN, QUANTILE, Estimate, difference, ratio_of
 from training.evaluation.pseudo import influence
@@ -16,31 +18,58 @@ Table = tuple[tuple[Estimate, ...], ...]
 """By cause and horizon."""
 
 
-def arm_risks(arms: Arms, horizons_days: FloatArray) -> tuple[Table, ...]:
-    """Aalen–Johansen incidence by arm.
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """What is compared at horizons: a functional of the Aalen–Johansen estimate of outcomes, rows perhaps weighted."""
 
-    Standard errors are the infinitesimal jackknife's, as R's `survival::survfit` has them for several states; intervals
-    are symmetric in log(−log(1 − F)), without bounds where F is 0 or 1. Strata are not looked at.
+    value: Callable[[Outcomes, FloatArray, FloatArray | None], FloatArray]
+    """Of outcomes, horizons and weights (rows,) or none: (causes, horizons)."""
+    influence: Callable[[Outcomes, FloatArray, FloatArray | None], FloatArray]
+    """Its derivatives with respect to the weights: (rows, causes, horizons)."""
+    estimate: Callable[[float, float], Estimate]
+    """A value and its standard error, with an interval."""
+
+
+def risk(point: float, standard_error: float) -> Estimate:
+    """A probability, with an interval symmetric in log(−log(1 − F)), and no p-value: no value of it means no effect.
+
+    There are no bounds where nobody, or everybody, had the event.
+    """
+    if not (0 < point < 1 and standard_error > 0):
+        return Estimate(point, NAN, NAN, NAN, NAN)
+    survival = 1 - point
+    reach = QUANTILE * standard_error / (survival * -log(survival))
+    low, high = (1 - survival ** exp(sign * reach) for sign in (-1, 1))
+    return Estimate(point, low, high, NAN, standard_error)
+
+
+RISK = Measure(lambda outcomes, days, weights: aalen_johansen(outcomes, weights).at(days), influence, risk)
+
+
+def by_arm(arms: Arms, measure: Measure, horizons_days: FloatArray) -> tuple[Table, ...]:
+    """A measure in each arm, strata not being looked at.
+
+    Standard errors are the infinitesimal jackknife's, as R's `survival::survfit` has them for several states.
     """
     found = []
     for k in range(len(arms.names)):
         outcomes = arms.of(k)
-        errors = np.sqrt((influence(outcomes, horizons_days) ** 2).sum(axis=0))
-        found.append(table_of(aalen_johansen(outcomes).at(horizons_days), errors, risk))
+        errors = np.sqrt((measure.influence(outcomes, horizons_days, None) ** 2).sum(axis=0))
+        found.append(table_of(measure.value(outcomes, horizons_days, None), errors, measure.estimate))
     return tuple(found)
 
 
-def differences(by_arm: tuple[Table, ...]) -> tuple[Table, ...]:
+def differences(tables: tuple[Table, ...]) -> tuple[Table, ...]:
     """Each arm less the first, patients of different arms being independent."""
     return tuple(
-        _pairwise(table, by_arm[0], lambda a, b: difference(a.point - b.point, hypot(_error(a), _error(b))))
-        for table in by_arm[1:]
+        _pairwise(table, tables[0], lambda a, b: difference(a.point - b.point, hypot(_error(a), _error(b))))
+        for table in tables[1:]
     )
 
 
-def ratios(by_arm: tuple[Table, ...]) -> tuple[Table, ...]:
+def ratios(tables: tuple[Table, ...]) -> tuple[Table, ...]:
     """Each arm over the first, with intervals on the logarithm; NaN where one of them is 0."""
-    return tuple(_pairwise(table, by_arm[0], ratio_of) for table in by_arm[1:])
+    return tuple(_pairwise(table, tables[0], ratio_of) for table in tables[1:])
 
 
 def table_of(points: FloatArray, errors: FloatArray, make: Callable[[float, float], Estimate]) -> Table:
@@ -49,16 +78,6 @@ def table_of(points: FloatArray, errors: FloatArray, make: Callable[[float, floa
         tuple(make(float(point), float(error)) for point, error in zip(*row, strict=True))
         for row in zip(points, errors, strict=True)
     )
-
-
-def risk(point: float, standard_error: float) -> Estimate:
-    """A probability, with an interval between 0 and 1; without a p-value, since no value of it means no effect."""
-    if not (0 < point < 1 and standard_error > 0):
-        return Estimate(point, NAN, NAN, NAN, NAN)
-    survival = 1 - point
-    reach = QUANTILE * standard_error / (survival * -log(survival))
-    low, high = (1 - survival ** exp(sign * reach) for sign in (-1, 1))
-    return Estimate(point, low, high, NAN, standard_error)
 
 
 def _error(estimate: Estimate) -> float:

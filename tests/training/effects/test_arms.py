@@ -15,8 +15,8 @@ from training.effects.arms import Arms
 from training.effects.gray import gray_test
 from training.effects.hazards import cause_specific_ratios, subdistribution_ratios
 from training.effects.logrank import log_rank_test
-from training.effects.risks import arm_risks, differences, ratios
-from training.effects.time_lost import arm_times_lost, time_lost
+from training.effects.risks import RISK, by_arm, differences, ratios
+from training.effects.time_lost import TIME_LOST, time_lost
 
 Draw = Callable[..., Arms]
 SEEDS = st.integers(0, 2**31)
@@ -32,7 +32,7 @@ def everything(arms: Arms, at: np.ndarray) -> dict[str, np.ndarray]:
             found[f"{name} {cause}"] = np.array([one.statistic, one.p])
         for name, ratio in (("cox", cause_specific_ratios), ("fine gray", subdistribution_ratios)):
             found[f"{name} {cause}"] = np.array([(one.point, one.standard_error) for one in ratio(arms, cause)])
-    risks, lost = arm_risks(arms, at), arm_times_lost(arms, at)
+    risks, lost = by_arm(arms, RISK, at), by_arm(arms, TIME_LOST, at)
     for name, tables in (("risk", risks), ("difference", differences(risks)), ("ratio", ratios(risks))):
         found[name] = np.array([[[(o.point, o.low, o.high) for o in row] for row in table] for table in tables])
     found["lost"] = np.array([[[(o.point, o.low, o.high) for o in row] for row in table] for table in lost])

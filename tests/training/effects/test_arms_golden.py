@@ -12,8 +12,8 @@ from training.effects.estimates import Estimate
 from training.effects.gray import gray_test
 from training.effects.hazards import cause_specific_ratios, subdistribution_ratios
 from training.effects.logrank import log_rank_test
-from training.effects.risks import arm_risks
-from training.effects.time_lost import arm_times_lost
+from training.effects.risks import RISK, Measure, by_arm
+from training.effects.time_lost import TIME_LOST
 
 CLOSE = {"rtol": 1e-9, "atol": 1e-9}
 
@@ -54,12 +54,12 @@ def test_subdistribution_ratios(study: Any, which: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("by_arm", "point", "error"),
-    [(arm_risks, "incidence", "se"), (arm_times_lost, "lost", "lost_se")],
+    ("measure", "point", "error"),
+    [(RISK, "incidence", "se"), (TIME_LOST, "lost", "lost_se")],
     ids=["incidence", "time lost"],
 )
-def test_curves(study: Any, by_arm: Any, point: str, error: str) -> None:
-    found = by_arm(study.arms, np.array(study.golden["times"], dtype=float))
+def test_curves(study: Any, measure: Measure, point: str, error: str) -> None:
+    found = by_arm(study.arms, measure, np.array(study.golden["times"], dtype=float))
     for table, expected in zip(found, study.golden["curves"], strict=True):
         for name, key in (("point", point), ("standard_error", error)):
             values = [[getattr(one, name) for one in row] for row in table]

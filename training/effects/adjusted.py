@@ -1,0 +1,153 @@
+"""Measures had everyone been in one arm: by inverse probability weights, and doubly robust."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.linear_model import Ridge  # type: ignore[import-untyped]
+
+from training.effects.arms import Arms, FloatArray, IntArray
+from training.effects.estimates import NAN, Estimate, difference, ratio
+from training.effects.propensity import own_probability, propensities, scores_of, stabilised_weights
+from training.effects.risks import Measure, Table, table_of
+
+FOLDS = 5
+PENALTY = 1.0
+"""Of the ridge regression of pseudo-values on standardised covariates."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standardised:
+    """A measure, had everyone been in each of the arms, with each patient's influence on it."""
+
+    points: FloatArray
+    """(arms, causes, horizons)."""
+    influence: FloatArray
+    """(arms, patients, causes, horizons): sums of squares over patients are variances."""
+
+    def tables(self, measure: Measure) -> tuple[Table, ...]:
+        """By arm."""
+        errors = self._error(self.influence)
+        return tuple(table_of(*one, measure.estimate) for one in zip(self.points, errors, strict=True))
+
+    def differences(self) -> tuple[Table, ...]:
+        """Each arm less the first."""
+        errors = self._error(self.influence[1:] - self.influence[:1])
+        return tuple(table_of(*one, difference) for one in zip(self.points[1:] - self.points[0], errors, strict=True))
+
+    def ratios(self) -> tuple[Table, ...]:
+        """Each arm over the first, with intervals on the logarithm; NaN where one of them is not positive."""
+        positive = (self.points[1:] > 0) & (self.points[0] > 0)
+        safe = np.where(self.points > 0, self.points, 1.0)
+        relative = self.influence / safe[:, None]
+        errors = self._error(relative[1:] - relative[:1])
+        logs = np.where(positive, np.log(safe[1:] / safe[0]), np.nan)
+        return tuple(table_of(*one, _ratio) for one in zip(logs, errors, strict=True))
+
+    @staticmethod
+    def _error(influence: FloatArray) -> FloatArray:
+        error: FloatArray = np.sqrt((influence**2).sum(axis=1))
+        return error
+
+
+def weighted(arms: Arms, x: FloatArray, measure: Measure, horizons_days: FloatArray) -> Standardised:
+    """By inverse probability weights (Cole & Hernán, Comput Methods Programs Biomed 2004;75:45).
+
+    The weighted Aalen–Johansen estimate of an arm is that of all patients, had they been in it, if the covariates hold
+    all that the arm and the outcome have in common, if everyone could have been in every arm, and if censoring is
+    independent within an arm. A patient's influence is that on the weighted estimate less its projection on the score
+    of the propensity model, which makes the standard error that of estimated weights (Lunceford & Davidian, Stat Med
+    2004;23:2937).
+
+    Args:
+        arms: Patients observed from 0 on.
+        x: (patients, covariates), standardised.
+        measure: Risk or time lost.
+        horizons_days: (horizons,)
+    """
+    probability = propensities(x, arms.arm)
+    weights = stabilised_weights(probability, arms.arm)
+    scores = scores_of(x, probability, arms.arm)
+    points, influence = [], []
+    for k in range(len(arms.names)):
+        rows = arms.rows(k)
+        outcomes = arms.outcomes.take(rows)
+        points.append(measure.value(outcomes, horizons_days, weights[rows]))
+        own = np.zeros((len(arms), *points[-1].shape))
+        own[rows] = weights[rows, None, None] * measure.influence(outcomes, horizons_days, weights[rows])
+        influence.append(_less_projection(own, scores))
+    return Standardised(np.stack(points), np.stack(influence))
+
+
+def _less_projection(influence: FloatArray, scores: FloatArray) -> FloatArray:
+    """What of the influence (patients, …) the scores (patients, parameters) do not explain."""
+    flat = influence.reshape(len(influence), -1)
+    coefficients, *_ = np.linalg.lstsq(scores, flat, rcond=None)
+    rest: FloatArray = (flat - scores @ coefficients).reshape(influence.shape)
+    return rest
+
+
+def doubly_robust(
+    arms: Arms, x: FloatArray, measure: Measure, horizons_days: FloatArray, *, rng: np.random.Generator
+) -> Standardised:
+    """By weights and by regression together: right if one of the two models is.
+
+    Augmented inverse probability weighting (Robins, Rotnitzky & Zhao, JASA 1994;89:846) of pseudo-values within each
+    arm, in the place of outcomes that censoring hides (Andersen, Syriopoulou & Parner, Stat Med 2017;36:2669; Wang,
+    Pharm Stat 2018;17:38). Both models are fitted to other patients than they are asked about (cross-fitting;
+    Chernozhukov et al., Econom J 2018;21:C1). Pseudo-values are taken as if they were observed; censoring is assumed
+    independent within an arm.
+
+    Args:
+        arms: Patients observed from 0 on.
+        x: (patients, covariates), standardised.
+        measure: Risk or time lost.
+        horizons_days: (horizons,)
+        rng: Deals the patients to folds.
+    """
+    fold = _folds(arms.arm, rng)
+    points, influence = [], []
+    probability = np.empty((len(arms), len(arms.names)))
+    for number in range(FOLDS):
+        rest = fold != number
+        probability[~rest] = propensities(x[rest], arms.arm[rest], x[~rest])
+    own = own_probability(probability, arms.arm)
+    for k in range(len(arms.names)):
+        rows = arms.rows(k)
+        pseudo = _pseudo_values(arms, rows, measure, horizons_days)
+        expected = _expected(x, rows, pseudo.reshape(len(rows), -1), fold).reshape(len(arms), *pseudo.shape[1:])
+        value = expected.copy()
+        value[rows] += (pseudo - expected[rows]) / own[rows, None, None]
+        points.append(value.mean(axis=0))
+        influence.append((value - points[-1]) / len(arms))
+    return Standardised(np.stack(points), np.stack(influence))
+
+
+def _pseudo_values(arms: Arms, rows: IntArray, measure: Measure, horizons_days: FloatArray) -> FloatArray:
+    """(rows of the arm, causes, horizons)."""
+    outcomes = arms.outcomes.take(rows)
+    return measure.value(outcomes, horizons_days, None) + len(rows) * measure.influence(outcomes, horizons_days, None)
+
+
+def _expected(x: FloatArray, rows: IntArray, pseudo: FloatArray, fold: IntArray) -> FloatArray:
+    """(patients, outcomes): what a regression on an arm's patients of the other folds expects of each patient."""
+    found = np.empty((len(x), pseudo.shape[1]))
+    for number in range(FOLDS):
+        others = fold[rows] != number
+        model = Ridge(alpha=PENALTY).fit(x[rows[others]], pseudo[others])
+        found[fold == number] = model.predict(x[fold == number]).reshape(-1, pseudo.shape[1])
+    return found
+
+
+def _folds(arm: IntArray, rng: np.random.Generator) -> IntArray:
+    """(patients,): a fold for each, every arm dealt evenly."""
+    fold = np.empty(len(arm), dtype=np.int64)
+    for k in np.unique(arm):
+        rows = rng.permutation(np.flatnonzero(arm == k))
+        fold[rows] = np.arange(len(rows)) % FOLDS
+    return fold
+
+
+def _ratio(log_ratio: float, standard_error: float) -> Estimate:
+    return ratio(log_ratio, standard_error) if np.isfinite(log_ratio) else Estimate(NAN, NAN, NAN, NAN, NAN)
