@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import date
@@ -59,6 +57,7 @@ def drift(
 
     Example: sequela drift --window week --out drift.html
     """
+    from experiments.cli.output import put_json
     from experiments.drift import judge, latest, windows_in, write_drift_page
     from experiments.gauges import drift_gauges, write_gauges
     from experiments.home import Home
@@ -76,7 +75,7 @@ def drift(
     if metrics is not None:
         write_gauges(metrics, drift_gauges(judged))
     if as_json:
-        _put_json([_plain_judged(one) for one in judged])
+        put_json([_plain_judged(one) for one in judged])
     else:
         for w in windows:
             alerts = [one for one in judged if one.alert and (one.model, one.first) == (w.model, w.first)]
@@ -107,6 +106,7 @@ def follow_up(
 
               sequela follow-up ledger --outcomes cohorts/registry-2026
     """
+    from experiments.cli.output import put_json
     from experiments.follow_up import (
         compare,
         followed_in,
@@ -137,7 +137,7 @@ def follow_up(
     if metrics is not None:
         write_gauges(metrics, follow_up_gauges(judged))
     if as_json:
-        _put_json({"judged": [_plain_judged(one) for one in judged], "compared": [asdict(one) for one in compared]})
+        put_json({"judged": [_plain_judged(one) for one in judged], "compared": [asdict(one) for one in compared]})
     if any(one.alert for one in latest(judged)):
         raise typer.Exit(ALERT)
 
@@ -185,21 +185,6 @@ def _stretch(one: Judged | Followed) -> tuple[str, date, bool]:
 
 def _plain_judged(one: Judgement | Judged) -> dict[str, object]:
     return asdict(one) | {"alert": one.alert}
-
-
-def _put_json(found: object) -> None:
-    typer.echo(json.dumps(_plain(found), indent=1, allow_nan=False))
-
-
-def _plain(value: object) -> object:
-    """As JSON has it: what is not known is null."""
-    if isinstance(value, dict):
-        return {key: _plain(part) for key, part in value.items()}
-    if isinstance(value, list):
-        return [_plain(part) for part in value]
-    if isinstance(value, float) and math.isnan(value):
-        return None
-    return f"{value}" if isinstance(value, date) else value
 
 
 def _came(one: Judged) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import date
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -12,6 +15,22 @@ Advance = Callable[[int, int], None]
 
 stderr = Console(stderr=True)
 stdout = Console() if Console().is_terminal else Console(width=140)  # a pipe has no width of its own
+
+
+def put_json(found: object) -> None:
+    """Plain values, dates and tuples among them, as JSON on stdout."""
+    print(json.dumps(_plain(found), indent=1, allow_nan=False))
+
+
+def _plain(value: object) -> object:
+    """As JSON has it: what is not known is null."""
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return f"{value}" if isinstance(value, date) else value
 
 
 @contextmanager

@@ -117,6 +117,7 @@ def doubly_robust(
         rows = arms.rows(k)
         pseudo = _pseudo_values(arms, rows, measure, horizons_days)
         expected = _expected(x, rows, pseudo.reshape(len(rows), -1), fold).reshape(len(arms), *pseudo.shape[1:])
+        expected = np.clip(expected, 0.0, measure.most(horizons_days))  # a line leads out of what is possible
         value = expected.copy()
         value[rows] += (pseudo - expected[rows]) / own[rows, None, None]
         points.append(value.mean(axis=0))

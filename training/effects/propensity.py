@@ -12,6 +12,8 @@ from training.effects.arms import FloatArray, IntArray
 
 LEAST = 0.01
 """Probabilities below this are raised to it, so that no patient stands for more than a hundred."""
+SAME = 1e-9
+"""Standardised values that differ by less are the same."""
 INVERSE_PENALTY = 1e4
 """Of the ridge penalty on standardised covariates: too weak to matter, unless covariates tell the arms apart fully."""
 
@@ -38,8 +40,8 @@ class Overlap:
     lowest: float
     highest: float
     """Least and greatest probability, over all patients, of being in this arm."""
-    n_raised: int
-    """Patients of this arm whose own probability was raised to `LEAST`."""
+    hardly: float
+    """Share of all patients whose probability of being in this arm is below `LEAST`: nobody in it stands for them."""
     largest_weight: float
     """Of the stabilised weights."""
 
@@ -94,7 +96,7 @@ def balance(
     """Standardised mean differences before and after weighting, of every covariate and every arm but the first.
 
     Over the root of the mean of the two unweighted variances (Austin, Stat Med 2009;28:3083); above 0.1 is commonly
-    called out of balance. 0 for a column that is constant in both arms at one value.
+    called out of balance. Where neither arm varies, 0 if they have one value, and otherwise infinite.
     """
     found = []
     for j, column in enumerate(columns):
@@ -105,7 +107,7 @@ def balance(
                 np.average(values[own], weights=w[own]) - np.average(values[reference], weights=w[reference])
                 for w in (np.ones(len(arm)), weights)
             ]
-            before, after = (float(m / spread) if spread > 0 else (0.0 if m == 0 else np.inf) for m in means)
+            before, after = (float(m / spread) if spread > SAME else (0.0 if abs(m) <= SAME else np.inf) for m in means)
             found.append(Balance(column, names[k], before, after))
     return found
 
@@ -116,7 +118,7 @@ def overlap(probability: FloatArray, arm: IntArray, names: Sequence[str], weight
     for k, name in enumerate(names):
         own = weights[arm == k]
         effective = float(own.sum() ** 2 / (own**2).sum())
-        raised = int((probability[arm == k, k] < LEAST).sum())
+        hardly = float((probability[:, k] < LEAST).mean())
         low, high = float(probability[:, k].min()), float(probability[:, k].max())
-        found.append(Overlap(name, len(own), effective, low, high, raised, float(own.max())))
+        found.append(Overlap(name, len(own), effective, low, high, hardly, float(own.max())))
     return found

@@ -28,6 +28,8 @@ class Measure:
     """Its derivatives with respect to the weights: (rows, causes, horizons)."""
     estimate: Callable[[float, float], Estimate]
     """A value and its standard error, with an interval."""
+    most: Callable[[FloatArray], FloatArray]
+    """Of horizons: the greatest value that it can have at each; the least is 0."""
 
 
 def risk(point: float, standard_error: float) -> Estimate:
@@ -43,7 +45,9 @@ def risk(point: float, standard_error: float) -> Estimate:
     return Estimate(point, low, high, NAN, standard_error)
 
 
-RISK = Measure(lambda outcomes, days, weights: aalen_johansen(outcomes, weights).at(days), influence, risk)
+RISK = Measure(
+    lambda outcomes, days, weights: aalen_johansen(outcomes, weights).at(days), influence, risk, np.ones_like
+)
 
 
 def by_arm(arms: Arms, measure: Measure, horizons_days: FloatArray) -> tuple[Table, ...]:

@@ -140,7 +140,7 @@ def test_arms_that_covariates_tell_apart_are_seen_as_such() -> None:
     arm = (x[:, 0] > 0).astype(np.int64)
     probability = propensities(x, arm)
     found = overlap(probability, arm, ("0", "1"), stabilised_weights(probability, arm))
-    assert all(one.lowest < LEAST and one.highest > 1 - LEAST for one in found)
+    assert all(one.lowest < LEAST and one.highest > 1 - LEAST and one.hardly > 0.4 for one in found)
     assert own_probability(1 - probability, arm).min() == LEAST
     assert (stabilised_weights(1 - probability, arm) <= 1 / LEAST).all()
 

@@ -1,0 +1,18 @@
+"""How outcomes differ between arms of a cohort: `sequela effects`.
+
+question    who is compared, in what, and what makes no sense
+covariates  what the comparison is adjusted for, as columns
+analysis    tests, contrasts, and adjusted ones
+lines       every number, one line each, for tables and for other programs
+sentences   what was found and what it assumes, in words
+shown       in the terminal
+figures, page   one page for people
+"""
+
+from experiments.effects.analysis import Effects, analyse
+from experiments.effects.lines import plain
+from experiments.effects.page import write_effects_page
+from experiments.effects.question import Question, ask
+from experiments.effects.shown import print_effects
+
+__all__ = ["Effects", "Question", "analyse", "ask", "plain", "print_effects", "write_effects_page"]

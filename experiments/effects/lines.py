@@ -1,0 +1,159 @@
+"""Every number of a comparison, one line each: what tables show and other programs read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from experiments.effects.analysis import Compared, Contrasts, CountedEffects, Effects
+from experiments.effects.sentences import assumptions, findings
+from experiments.interval_text import interval_text
+from training.effects.estimates import ChiSquared, Estimate
+
+DIFFERENCE, RATIO = " difference", " ratio"
+TITLES = {
+    "risk": "Risk, per cent [95 % interval]",
+    "risk" + DIFFERENCE: "Difference of risks, percentage points",
+    "risk" + RATIO: "Ratio of risks",
+    "time lost": "Time lost, days",
+    "time lost" + DIFFERENCE: "Difference of time lost, days",
+    "mean number": "Mean number of events a patient",
+    "mean number" + DIFFERENCE: "Difference of mean numbers",
+}
+"""What is shown by horizon."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One estimate."""
+
+    quantity: str
+    """E.g. ``risk``, ``risk difference``, ``subdistribution hazard ratio``."""
+    method: str
+    cause: str
+    horizon_days: float | None
+    arm: str
+    reference: str | None
+    """The arm that it is compared with; None for a value of one arm."""
+    estimate: Estimate
+
+
+def lines_of(effects: Effects) -> list[Line]:
+    """All estimates: hazard ratios, then risks and times lost by method, then counts."""
+    found = list(_hazard_lines(effects))
+    for compared in effects.compared:
+        found += _compared_lines(effects, compared)
+    if effects.counted is not None:
+        found += _counted_lines(effects, effects.counted)
+    return found
+
+
+def _hazard_lines(effects: Effects) -> Iterator[Line]:
+    names = effects.question.arms.names
+    for one in effects.causes:
+        for quantity, ratios in (
+            ("cause-specific hazard ratio", one.cause_specific),
+            ("subdistribution hazard ratio", one.subdistribution),
+        ):
+            for name, estimate in zip(names[1:], ratios, strict=True):
+                yield Line(quantity, "unadjusted", one.cause, None, name, names[0], estimate)
+
+
+def _compared_lines(effects: Effects, compared: Compared) -> Iterator[Line]:
+    names = effects.question.arms.names
+    parts: tuple[tuple[str, Contrasts], ...] = (("risk", compared.risk), ("time lost", compared.time_lost))
+    for quantity, contrasts in parts:
+        for tables, arms, reference, suffix in (
+            (contrasts.tables, names, None, ""),
+            (contrasts.differences, names[1:], names[0], DIFFERENCE),
+            (contrasts.ratios, names[1:], names[0], RATIO),
+        ):
+            for arm, table in zip(arms, tables, strict=True):
+                for one, row in zip(effects.causes, table, strict=True):
+                    for day, estimate in zip(effects.question.horizons_days, row, strict=True):
+                        name = quantity + suffix
+                        yield Line(name, compared.method, one.cause, float(day), arm, reference, estimate)
+
+
+def _counted_lines(effects: Effects, of: CountedEffects) -> Iterator[Line]:
+    names, event = effects.question.arms.names, of.counted.recurrences.name
+    for method, ratios in (("Andersen–Gill", of.rates.andersen_gill), ("LWYY", of.rates.lwyy)):
+        for arm, estimate in zip(names[1:], ratios, strict=True):
+            yield Line("rate ratio", method, event, None, arm, names[0], estimate)
+    for i, day in enumerate(effects.question.horizons_days):
+        place = int(np.searchsorted(of.times_days, day))
+        for arm, means in zip(names, of.means, strict=True):
+            yield Line("mean number", "unadjusted", event, float(day), arm, None, means[place])
+        for arm, differences in zip(names[1:], of.differences, strict=True):
+            yield Line("mean number" + DIFFERENCE, "unadjusted", event, float(day), arm, names[0], differences[i])
+
+
+def by_horizon(lines: Sequence[Line]) -> tuple[list[float], dict[tuple[str, str, str], list[Line]]]:
+    """Lines of one quantity as a table: the days of its columns; its rows by cause, arm and method."""
+    days = sorted({line.horizon_days for line in lines if line.horizon_days is not None})
+    rows: dict[tuple[str, str, str], list[Line]] = {}
+    for line in lines:
+        rows.setdefault((line.cause, arms_of(line), line.method), []).append(line)
+    return days, rows
+
+
+def arms_of(line: Line) -> str:
+    """The arm, and the one that it is compared with."""
+    return line.arm if line.reference is None else f"{line.arm} / {line.reference}"
+
+
+def interval(line: Line) -> str:
+    """The estimate and its interval: risks in per cent, times lost in days."""
+    one = line.estimate
+    if line.quantity in ("risk", "risk" + DIFFERENCE):
+        return interval_text(one.point, one.low, one.high, percent=True)
+    digits = 1 if line.quantity in ("time lost", "time lost" + DIFFERENCE) else 3
+    return interval_text(one.point, one.low, one.high, digits=digits)
+
+
+def plain(effects: Effects) -> dict[str, Any]:
+    """Everything as other programs read it; what is not known is NaN or None."""
+    question = effects.question
+    return {
+        "cohort": question.cohort.card.title,
+        "provenance": question.cohort.card.provenance,
+        "endpoint": question.endpoint.name,
+        "landmark_day": question.landmark_day,
+        "by": question.by,
+        "reference": question.arms.names[0],
+        "strata": question.centre,
+        "adjusted_for": [] if question.covariates is None else list(question.covariates.names),
+        "arm_not_known": question.n_left_out,
+        "arms": [
+            {"arm": name, "patients": len(question.arms.of(k)), "events": question.arms.of(k).counts()}
+            for k, name in enumerate(question.arms.names)
+        ],
+        "tests": list(_tests(effects)),
+        "estimates": [_flat(line) for line in lines_of(effects)],
+        "e_values": [
+            {"arm": arm, "horizon_days": float(day), "point": value.point, "limit": value.limit}
+            for arm, values in zip(question.arms.names[1:], effects.e_values, strict=True)
+            for day, value in zip(question.horizons_days, values, strict=True)
+        ],
+        "balance": [] if effects.adjustment is None else [asdict(one) for one in effects.adjustment.balance],
+        "overlap": [] if effects.adjustment is None else [asdict(one) for one in effects.adjustment.overlap],
+        "found": list(findings(effects)),
+        "assumptions": list(assumptions(effects)),
+    }
+
+
+def _tests(effects: Effects) -> Iterator[dict[str, Any]]:
+    for one in effects.causes:
+        tests: tuple[tuple[str, ChiSquared | None], ...] = (("Gray", one.gray), ("log-rank", one.log_rank))
+        for name, test in tests:
+            if test is not None:
+                yield {"cause": one.cause, "test": name} | asdict(test)
+
+
+def _flat(line: Line) -> dict[str, Any]:
+    found = asdict(line)
+    estimate: dict[str, Any] = found.pop("estimate")
+    return found | estimate

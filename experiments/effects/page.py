@@ -1,0 +1,201 @@
+"""A comparison of arms for people: one page, what was found first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from experiments.effects.analysis import Adjustment, CountedEffects, Effects
+from experiments.effects.figures import (
+    balance_figure,
+    counts_figure,
+    incidence_figures,
+    last_day,
+    overlap_figure,
+)
+from experiments.effects.lines import DIFFERENCE, RATIO, TITLES, Line, arms_of, by_horizon, interval, lines_of
+from experiments.effects.sentences import OUT_OF_BALANCE, assumptions, findings
+from experiments.page.curves import n_at_risk, tick_days
+from experiments.page.privacy import SMALLEST, Disclosure
+from experiments.page.shell import Heading, Section, figures, paragraph, render, write_page
+from experiments.page.tables import html_table, number, p_value
+
+
+def write_effects_page(path: Path, effects: Effects) -> None:
+    """Write the page; counts below `SMALLEST` of real patients are withheld on it.
+
+    Raises:
+        SequelaError: It cannot be written.
+    """
+    question = effects.question
+    card = question.cohort.card
+    shown = Disclosure.of(question.cohort)
+    real = card.provenance == "real"
+    heading = Heading(
+        title=f"{_words(question.endpoint.name)} by {question.by}",
+        kind="comparison of arms",
+        banner="" if real else "Simulated patients: nothing here says anything about a treatment.",
+        facts={
+            "Cohort": f"{card.title} ({card.provenance})",
+            "Citation": card.citation,
+            "Endpoint": f"{question.endpoint.name}, from day {question.landmark_day:g}",
+            "Arms": ", ".join(question.arms.names),
+            "Adjusted for": "" if question.covariates is None else ", ".join(question.covariates.names),
+            "Strata": question.centre or "",
+        },
+        tiles={"patients": f"{len(question.arms):,}", "arms": f"{len(question.arms.names)}"},
+    )
+    lines = lines_of(effects)
+    sections = [
+        Section("found", "What was found", "".join(map(paragraph, findings(effects)))),
+        _incidence(effects, lines, shown),
+        _hazards(effects, lines),
+        _lost(lines),
+    ]
+    if effects.adjustment is not None:
+        sections.append(_adjustment(effects, effects.adjustment))
+    if effects.counted is not None:
+        sections.append(_counts(effects, effects.counted, lines))
+    sections.append(_assumed(effects))
+    write_page(path, render(heading, sections))
+
+
+def _incidence(effects: Effects, lines: Sequence[Line], shown: Disclosure) -> Section:
+    drawn = zip(incidence_figures(effects), effects.causes, strict=True)
+    body = figures([(figure, _caption(effects, k, shown), one.cause) for k, (figure, one) in enumerate(drawn)], "aj")
+    body += _at_risk(effects, shown)
+    body += "".join(_by_horizon(quantity, lines) for quantity in ("risk", "risk" + DIFFERENCE, "risk" + RATIO))
+    if effects.adjustment is not None:
+        body += _e_values(effects)
+    return Section("incidence", "Cumulative incidence", body)
+
+
+def _caption(effects: Effects, cause: int, shown: Disclosure) -> str:
+    arms = effects.question.arms
+    counts = shown.parts([int((arms.of(k).cause == cause + 1).sum()) for k in range(len(arms.names))])
+    said = ", ".join(f"{name} {text}" for name, text in zip(arms.names, counts, strict=True))
+    gray = effects.causes[cause].gray
+    test = "" if gray is None else f" Gray's test: p {p_value(gray.p)}."
+    return f"Aalen–Johansen curves as the arms are, with pointwise 95 % intervals. Events: {said}.{test}"
+
+
+def _at_risk(effects: Effects, shown: Disclosure) -> str:
+    arms = effects.question.arms
+    days = tick_days(last_day(effects))
+    counts = np.stack([n_at_risk(arms.of(k), days) for k in range(len(arms.names))])
+    rows = [(name, *(shown.count(int(n)) for n in row)) for name, row in zip(arms.names, counts, strict=True)]
+    return html_table("Patients at risk just before each day", ("arm", *(f"{day:g}" for day in days)), rows)
+
+
+def _hazards(effects: Effects, lines: Sequence[Line]) -> Section:
+    rows = []
+    for one in effects.causes:
+        for name, test in (("Gray", one.gray), ("log-rank", one.log_rank)):
+            if test is not None:
+                rows.append((_words(one.cause), name, f"{test.statistic:.2f}", f"{test.degrees}", p_value(test.p)))
+    body = html_table("Tests that all arms are alike", ("cause", "test", "χ²", "df", "p"), rows, numeric_from=2)
+    body += _ratios("Hazard ratios", [line for line in lines if "hazard" in line.quantity])
+    body += paragraph(
+        "Gray's test and the subdistribution hazard ratio ask whether incidences differ; the log-rank test and the "
+        "cause-specific hazard ratio whether the rate among those still free of any event does."
+    )
+    return Section("hazards", "Tests and hazards", body)
+
+
+def _lost(lines: Sequence[Line]) -> Section:
+    body = paragraph("Mean days lost to each cause within a horizon: the area under its curve.")
+    body += "".join(_by_horizon(quantity, lines) for quantity in ("time lost", "time lost" + DIFFERENCE))
+    return Section("lost", "Restricted mean time lost", body)
+
+
+def _by_horizon(quantity: str, lines: Sequence[Line]) -> str:
+    days, rows = by_horizon([line for line in lines if line.quantity == quantity])
+    texts = [(_words(cause), *names, *map(_cell, cells)) for (cause, *names), cells in rows.items()]
+    columns = ("cause", "arm", "method", *(f"by day {day:g}" for day in days))
+    return html_table(TITLES[quantity], columns, texts, numeric_from=3)
+
+
+def _words(name: str) -> str:
+    """A name that may be broken into lines."""
+    return name.replace("_", " ")
+
+
+def _cell(line: Line) -> str:
+    return interval(line) if line.reference is None else f"{interval(line)}, p {p_value(line.estimate.p)}"
+
+
+def _ratios(caption: str, lines: Sequence[Line]) -> str:
+    rows = [
+        (_words(line.cause), arms_of(line), line.quantity, line.method, interval(line), p_value(line.estimate.p))
+        for line in lines
+    ]
+    columns = ("cause", "arm", "ratio", "method", "estimate [95 % interval]", "p")
+    return html_table(caption, columns, rows, numeric_from=4)
+
+
+def _e_values(effects: Effects) -> str:
+    question = effects.question
+    rows = [
+        (arm, f"{day:g}", number(value.point), number(value.limit))
+        for arm, values in zip(question.arms.names[1:], effects.e_values, strict=True)
+        for day, value in zip(question.horizons_days, values, strict=True)
+    ]
+    caption = f"E-values of the {effects.compared[-1].method} ratio of risks of {effects.causes[0].cause}"
+    return html_table(caption, ("arm", "by day", "of the estimate", "of its interval"), rows) + paragraph(
+        "By what ratio of risks something left out would have to go with the arm and with the outcome to explain the "
+        "estimate, or to bring its interval to no effect; 1: nothing need be explained."
+    )
+
+
+def _adjustment(effects: Effects, adjustment: Adjustment) -> Section:
+    names = effects.question.arms.names
+    shown_arms = range(1, len(names)) if len(names) > 2 else (1,)
+    said = f"Largest difference of any arm to {names[0]}; dashed: {OUT_OF_BALANCE:g}."
+    drawn = [(balance_figure(adjustment), said, "Balance of covariates before and after weighting")]
+    for k in shown_arms:
+        figure = overlap_figure(effects, adjustment, k)
+        drawn.append((figure, "Where the shapes do not overlap, nobody can be compared.", f"Overlap of {names[k]}"))
+    body = figures(drawn, "adjust", small=False)
+    rows = [
+        (
+            one.arm,
+            f"{one.n_rows:,}",
+            f"{one.effective:.0f}",
+            number(one.lowest),
+            number(one.highest),
+            number(one.largest_weight),
+        )
+        for one in adjustment.overlap
+    ]
+    columns = ("arm", "patients", "worth once weighted", "least probability", "greatest", "largest weight")
+    body += html_table("Overlap: probability of each arm given the covariates", columns, rows)
+    differences = [(one.name, one.arm, number(one.before), number(one.after)) for one in adjustment.balance]
+    caption = "Balance: standardised mean differences"
+    body += html_table(caption, ("covariate", "arm", "as they are", "weighted"), differences, numeric_from=2)
+    return Section("adjustment", "Balance and overlap", body)
+
+
+def _counts(effects: Effects, of: CountedEffects, lines: Sequence[Line]) -> Section:
+    event = of.counted.recurrences.name
+    caption = "Mean number of events a patient, with pointwise 95 % intervals."
+    body = figures([(counts_figure(effects, of), caption, f"Mean number of events {event} by arm")], "counts")
+    rates = [line for line in lines if line.quantity == "rate ratio"]
+    body += _ratios("Ratio of rates", rates)
+    body += paragraph(
+        "Both methods estimate one ratio. Andersen and Gill's interval takes a patient's events as independent of one "
+        "another; that of Lin, Wei, Yang and Ying (LWYY) does not, and is the one to go by."
+    )
+    body += _by_horizon("mean number", lines) + _by_horizon("mean number" + DIFFERENCE, lines)
+    return Section("counts", f"Events that come back: {_words(event)}", body)
+
+
+def _assumed(effects: Effects) -> Section:
+    question = effects.question
+    body = "".join(map(paragraph, assumptions(effects)))
+    if question.n_left_out:
+        body += paragraph(f"Of some patients at risk {question.by} is not known; they are left out.")
+    if question.cohort.card.provenance == "real":
+        body += paragraph(f"The patients are real; counts from 1 to {SMALLEST - 1} are not shown.")
+    return Section("assumed", "What this assumes", body)

@@ -1,0 +1,235 @@
+"""Who is compared, in what and when; and what makes no sense to compare."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+import numpy as np
+import pandas as pd
+
+from experiments.effects.covariates import Covariates, covariates_of, variables_of
+from features.cohort import Cohort, outcomes_at
+from features.cohort_recurrence import recurrences_at
+from features.errors import SequelaError
+from features.outcomes import Outcomes
+from features.patients import FloatArray, IntArray, TextArray
+from features.recurrence import Recurrences
+from features.schema import Endpoint, EventRule
+from training.effects.arms import Arms
+
+MOST_ARMS = 6
+FEWEST_PATIENTS = 5
+"""Of an arm."""
+FEWEST_ADJUSTED = 20
+"""Of an arm, if covariates are adjusted for; and twice the number of columns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """All events of a kind that comes back, of the patients compared."""
+
+    recurrences: Recurrences
+    arm: IntArray
+    """(patients,): as in `Arms`."""
+    stratum: IntArray | None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is compared."""
+
+    cohort: Cohort
+    endpoint: Endpoint
+    landmark_day: float
+    """The endpoint's first one."""
+    by: str
+    centre: str | None
+    horizons_days: FloatArray
+    too_late_days: FloatArray
+    """Horizons of the endpoint to which some arm is not followed."""
+    arms: Arms
+    n_left_out: int
+    """Patients at risk of whom it is not known in which arm they were."""
+    covariates: Covariates | None
+    counted: Counted | None
+
+
+def ask(
+    cohort: Cohort,
+    endpoint: Endpoint,
+    by: str,
+    *,
+    adjust: Sequence[str] = (),
+    centre: str | None = None,
+    recurrent: str | None = None,
+    horizons_days: Sequence[float] = (),
+    reference: str | None = None,
+) -> Question:
+    """Put patients at risk at the endpoint's first landmark into arms.
+
+    Args:
+        cohort: The cohort.
+        endpoint: What happens, and what competes with it.
+        by: The baseline variable, or the site, that says who is in which arm.
+        adjust: Variables that are to be alike in the arms.
+        centre: The variable within whose levels the tests and hazard ratios compare.
+        recurrent: An event all of whose occurrences are counted, until one of the endpoint's competing events.
+        horizons_days: Days from the landmark; none: those of the endpoint that every arm is followed to.
+        reference: The arm that the others are compared with; None: the first.
+
+    Raises:
+        SequelaError: What is asked makes no sense, or cannot be answered with these patients.
+    """
+    for option, name in (("--by", by), ("--centre", centre), *(("--adjust", one) for one in adjust)):
+        _check_variable(cohort, option, name)
+        if option != "--by" and name == by:
+            msg = f"{option} {by}: is what the arms are made by; name other variables"
+            raise SequelaError(msg)
+    landmark = endpoint.landmark_days[0]
+    rows, outcomes = outcomes_at(cohort, endpoint, landmark)
+    label = _labels(cohort, by)
+    names = _arm_names(cohort, by, label[rows], reference)
+    known = np.flatnonzero(np.isin(label[rows], names))
+    stratum = None if centre is None else _codes(cohort, centre)
+    arm = _places(label, names)
+    kept = rows[known]
+    own = outcomes.take(known)
+    arms = Arms(own, arm[kept], names, None if stratum is None else stratum[kept])
+    _check_arms(arms, by, endpoint)
+    horizons = _horizons(arms, endpoint, horizons_days)
+    covariates = _covariates(cohort, adjust, kept, arms)
+    counted = None if recurrent is None else _counted(cohort, endpoint, recurrent, arm, names, stratum)
+    left_out = len(rows) - len(known)
+    late = np.setdiff1d(endpoint.horizons_days, horizons) if not horizons_days else np.zeros(0)
+    return Question(cohort, endpoint, landmark, by, centre, horizons, late, arms, left_out, covariates, counted)
+
+
+def _check_variable(cohort: Cohort, option: str, name: str | None) -> None:
+    variables = variables_of(cohort)
+    if name is None or name in variables:
+        return
+    near = get_close_matches(name, variables, n=1)
+    remedy = f"did you mean {near[0]}?" if near else f"there are {', '.join(variables) or 'none'}"
+    msg = f"{option} {name}: no baseline variable of {cohort.folder} has this name; {remedy}"
+    raise SequelaError(msg)
+
+
+def _labels(cohort: Cohort, name: str) -> TextArray:
+    """(patients,): the variable's values as text; empty where not known."""
+    values = cohort.patients[name]
+    return np.array(["" if pd.isna(v) else f"{v:g}" if isinstance(v, float) else str(v) for v in values], dtype=object)
+
+
+def _codes(cohort: Cohort, name: str) -> IntArray:
+    """(patients,): a number for each value; what is not known is a value of its own."""
+    return pd.factorize(_labels(cohort, name))[0].astype(np.int64)
+
+
+def _places(label: TextArray, names: Sequence[str]) -> IntArray:
+    place = {name: k for k, name in enumerate(names)}
+    return np.array([place.get(one, -1) for one in label], dtype=np.int64)
+
+
+def _arm_names(cohort: Cohort, by: str, label: TextArray, reference: str | None) -> tuple[str, ...]:
+    """The arms that occur, in the order declared, the reference first."""
+    declared = variables_of(cohort)[by]
+    found = {str(one) for one in label if one}
+    numeric = declared.kind == "numeric"
+    names = [level for level in declared.levels or () if level in found]
+    names += sorted(found - set(names), key=(lambda one: (float(one), one)) if numeric else (lambda one: (0.0, one)))
+    if len(names) < 2:
+        msg = f"--by {by}: all patients at risk are in one arm; name a variable with two or more values"
+        raise SequelaError(msg)
+    if len(names) > MOST_ARMS:
+        msg = f"--by {by}: has {len(names)} values, and at most {MOST_ARMS} arms are compared; group its values first"
+        raise SequelaError(msg)
+    if reference is not None and reference not in names:
+        msg = f"--reference {reference}: is no arm; {by} has {', '.join(names)}"
+        raise SequelaError(msg)
+    first = reference or names[0]
+    return (first, *(name for name in names if name != first))
+
+
+def _check_arms(arms: Arms, by: str, endpoint: Endpoint) -> None:
+    event = endpoint.event.name
+    for k, name in enumerate(arms.names):
+        own = arms.of(k)
+        if len(own) < FEWEST_PATIENTS:
+            msg = f"--by {by}: the arm {name} has fewer than {FEWEST_PATIENTS} patients at risk; group it with another"
+            raise SequelaError(msg)
+        if not (own.cause == 1).any():
+            msg = (
+                f"--by {by}: nobody in the arm {name} has {event}, so nothing can be compared with it; group it with "
+                "another, or choose an endpoint that happens in all arms"
+            )
+            raise SequelaError(msg)
+
+
+def _followed_to(outcomes: Outcomes) -> float:
+    """The last day by which incidences of these patients are known."""
+    last = float(outcomes.duration_days.max())
+    ends = outcomes.duration_days == last
+    return np.inf if (outcomes.cause[ends] > 0).all() else last
+
+
+def _horizons(arms: Arms, endpoint: Endpoint, asked: Sequence[float]) -> FloatArray:
+    followed = [_followed_to(arms.of(k)) for k in range(len(arms.names))]
+    shortest = int(np.argmin(followed))
+    wanted = np.unique(np.array(asked or endpoint.horizons_days, dtype=float))
+    if wanted[0] <= 0:
+        msg = f"--horizon {wanted[0]:g}: horizons are days after the landmark, above 0"
+        raise SequelaError(msg)
+    within = wanted[wanted <= followed[shortest]]
+    if len(within) == len(wanted) or (len(within) and not asked):
+        return within
+    option = "--horizon" if asked else f"horizons_days of {endpoint.name}:"
+    msg = (
+        f"{option} {wanted[len(within)]:g}: the arm {arms.names[shortest]} is followed for {followed[shortest]:g} "
+        "days; choose an earlier --horizon"
+    )
+    raise SequelaError(msg)
+
+
+def _covariates(cohort: Cohort, adjust: Sequence[str], rows: IntArray, arms: Arms) -> Covariates | None:
+    if not adjust:
+        return None
+    if arms.outcomes.entry_days is not None:
+        msg = "--adjust: is not defined for patients who enter observation late (entry_day); leave it out"
+        raise SequelaError(msg)
+    found = covariates_of(cohort, tuple(dict.fromkeys(adjust)), rows)
+    smallest = int(np.bincount(arms.arm).min())
+    needed = max(FEWEST_ADJUSTED, 2 * len(found.columns))
+    if not found.columns or smallest < needed:
+        msg = f"--adjust {','.join(adjust)}: "
+        msg += (
+            f"makes {len(found.columns)} columns, for which every arm needs {needed} patients, and one has {smallest}; "
+            "adjust for fewer variables"
+            if found.columns
+            else "does not vary among these patients; name variables that do"
+        )
+        raise SequelaError(msg)
+    return found
+
+
+def _counted(
+    cohort: Cohort, endpoint: Endpoint, event: str, arm: IntArray, names: Sequence[str], stratum: IntArray | None
+) -> Counted:
+    occurring = sorted(set(cohort.events["event"]))
+    if event not in occurring:
+        near = get_close_matches(event, occurring, n=1)
+        remedy = f"did you mean {near[0]}?" if near else f"there are {', '.join(occurring) or 'none'}"
+        msg = f"--recurrent {event}: no event of {cohort.folder} has this name; {remedy}"
+        raise SequelaError(msg)
+    rule = endpoint.event if endpoint.event.name == event else EventRule(name=event)
+    competing = tuple(one for one in endpoint.competing if one.name != event)
+    counting = endpoint.model_copy(update={"event": rule, "competing": competing})
+    rows, recurrences = recurrences_at(cohort, counting, endpoint.landmark_days[0])
+    known = np.flatnonzero(arm[rows] >= 0)
+    own, kept = recurrences.take(known), arm[rows[known]]
+    for k, name in enumerate(names):
+        if not np.isin(own.row, np.flatnonzero(kept == k)).any():
+            msg = f"--recurrent {event}: does not occur in the arm {name} after the landmark; rates cannot be compared"
+            raise SequelaError(msg)
+    return Counted(own, kept, None if stratum is None else stratum[rows[known]])

@@ -1,0 +1,114 @@
+"""A comparison of arms in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from experiments.cli.output import stdout
+from experiments.effects.analysis import Effects
+from experiments.effects.lines import DIFFERENCE, TITLES, Line, arms_of, by_horizon, interval, lines_of
+from experiments.effects.sentences import assumptions, findings
+from experiments.page.tables import p_value
+
+SHOWN = ("risk", "risk" + DIFFERENCE, "time lost" + DIFFERENCE, "mean number", "mean number" + DIFFERENCE)
+"""By horizon; the page and the JSON have the rest."""
+
+
+def print_effects(effects: Effects) -> None:
+    """Arms, tests, contrasts, balance, and what was found in words."""
+    question = effects.question
+    card = question.cohort.card
+    title = (
+        f"{question.endpoint.name} by {question.by}, from day {question.landmark_day:g} "
+        f"({len(question.arms):,} {card.provenance} patients: {card.title})"
+    )
+    stdout.print(title, highlight=False, markup=False, soft_wrap=True)
+    stdout.print(_arms(effects))
+    stdout.print(_tests(effects))
+    lines = lines_of(effects)
+    stdout.print(_ratios([line for line in lines if line.horizon_days is None]))
+    for quantity in SHOWN:
+        own = [line for line in lines if line.quantity == quantity]
+        if own:
+            stdout.print(_by_horizon(TITLES[quantity], own))
+    if effects.adjustment is not None:
+        stdout.print(_balance(effects))
+        stdout.print(_overlap(effects))
+        stdout.print(_e_values(effects))
+    for sentence in (*findings(effects), *assumptions(effects)):
+        stdout.print(sentence, highlight=False, markup=False, soft_wrap=True)
+
+
+def _table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
+    table = Table(title=title, title_justify="left", box=None, min_width=len(title))
+    for column in left:
+        table.add_column(column)
+    for column in right:
+        table.add_column(column, justify="right", no_wrap=True)
+    return table
+
+
+def _arms(effects: Effects) -> Table:
+    question = effects.question
+    left_out = f"; of {question.n_left_out:,} more at risk {question.by} is not known" if question.n_left_out else ""
+    table = _table(f"Patients and first events{left_out}", ["arm"], ["patients", *question.arms.outcomes.causes])
+    for k, name in enumerate(question.arms.names):
+        counts = list(question.arms.of(k).counts().values())
+        table.add_row(name, f"{sum(counts):,}", *(f"{n:,}" for n in counts[1:]))
+    return table
+
+
+def _tests(effects: Effects) -> Table:
+    table = _table("Tests that all arms are alike", ["cause"], ["Gray", "df", "p", "log-rank", "df", "p"])
+    for one in effects.causes:
+        cells = []
+        for test in (one.gray, one.log_rank):
+            cells += ["–"] * 3 if test is None else [f"{test.statistic:.3f}", f"{test.degrees}", p_value(test.p)]
+        table.add_row(one.cause, *cells)
+    return table
+
+
+def _ratios(lines: Sequence[Line]) -> Table:
+    table = _table("Ratios of hazards and rates", ["cause", "ratio", "arm"], ["estimate [95 % interval]", "p"])
+    for line in lines:
+        name = line.quantity if line.method == "unadjusted" else f"{line.quantity}, {line.method}"
+        table.add_row(line.cause, name, arms_of(line), interval(line), p_value(line.estimate.p))
+    return table
+
+
+def _by_horizon(title: str, lines: Sequence[Line]) -> Table:
+    days, rows = by_horizon(lines)
+    table = _table(title, ["cause", "arm", "method"], [f"by day {day:g}" for day in days])
+    for names, cells in rows.items():
+        table.add_row(*names, *map(interval, cells))
+    return table
+
+
+def _balance(effects: Effects) -> Table:
+    assert effects.adjustment is not None  # noqa: S101 - for the type checker
+    table = _table("Balance: standardised mean differences", ["covariate", "arm"], ["before", "weighted"])
+    reference = effects.question.arms.names[0]
+    for one in effects.adjustment.balance:
+        table.add_row(one.name, f"{one.arm} / {reference}", f"{one.before:+.3f}", f"{one.after:+.3f}")
+    return table
+
+
+def _overlap(effects: Effects) -> Table:
+    assert effects.adjustment is not None  # noqa: S101 - for the type checker
+    columns = ["patients", "worth, weighted", "P(arm), lowest", "highest", "largest weight"]
+    table = _table("Overlap: probability of each arm given the covariates", ["arm"], columns)
+    for one in effects.adjustment.overlap:
+        cells = (f"{one.effective:.0f}", f"{one.lowest:.3f}", f"{one.highest:.3f}", f"{one.largest_weight:.1f}")
+        table.add_row(one.arm, f"{one.n_rows:,}", *cells)
+    return table
+
+
+def _e_values(effects: Effects) -> Table:
+    question = effects.question
+    days = [f"by day {day:g}" for day in question.horizons_days]
+    table = _table(f"E-values of {effects.causes[0].cause}: of the estimate, of its interval", ["arm"], days)
+    for arm, values in zip(question.arms.names[1:], effects.e_values, strict=True):
+        table.add_row(f"{arm} / {question.arms.names[0]}", *(f"{one.point:.2f}, {one.limit:.2f}" for one in values))
+    return table

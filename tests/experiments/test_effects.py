@@ -1,0 +1,262 @@
+"""`sequela effects`, end to end: on real studies, on confounded patients, and on questions that make no sense."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from browser import Browser
+from pages import Reader, assert_shown_well, serious_violations
+from preloaded import SEQUELA
+
+from benchmarks.effects_coverage import EFFECTS, confounded
+from experiments.home import CONFIGS
+from features.cohort import write_cohort
+from features.importers.table import import_table
+from features.schema import CohortCard, Endpoint, EventRule, Variable
+
+GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "effects.json").read_text(encoding="utf-8"))
+Import = Callable[[str], Path]
+
+
+@pytest.fixture(scope="module")
+def imported(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Import:
+    """`imported(name)`: the cohort folder of a real study."""
+    folder = tmp_path_factory.mktemp("studies")
+
+    def _imported(name: str) -> Path:
+        if not (folder / name).exists():
+            table = shared_data / "competing_risks" / f"{name}.csv"
+            import_table(CONFIGS / "import" / f"{name}.yaml", table, folder / name)
+        return folder / name
+
+    return _imported
+
+
+@pytest.fixture(scope="module")
+def observed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A simulated cohort in which who is at high risk gets arm 1 more often, and the arm has no effect."""
+    folder = tmp_path_factory.mktemp("observed") / "cohort"
+    n = 900
+    cohort = confounded(np.random.default_rng(8), n, EFFECTS["no effect"])
+    outcomes, x = cohort.arms.outcomes, cohort.x
+    name = np.array(["", "infection", "death"], dtype=object)[outcomes.cause]
+    day = outcomes.duration_days
+    ids = np.array([f"P{i:04d}" for i in range(n)])
+    patients = pd.DataFrame(
+        {
+            "patient_id": ids,
+            "follow_up_days": np.where(name == "infection", np.maximum(day, 600.0), day),
+            "site": np.array(["north", "south"])[np.arange(n) % 2],
+            "product": np.array(["axi", "tisa"])[cohort.arms.arm],
+            "burden": np.where(np.arange(n) % 10 == 0, np.nan, x[:, 0]),
+            "prior": (x[:, 1] > 0).astype(float),
+            "single": 1.0,
+            "many": np.arange(n) % 9.0,
+            "rare": np.where(np.arange(n) < 3, 1.0, 0.0),
+        }
+    )
+    events = pd.DataFrame({"patient_id": ids, "day": day, "event": name})[outcomes.cause > 0]
+    again = events[(events["event"] == "infection") & (events["day"] < 500)].assign(day=lambda d: d["day"] + 10.0)
+    numeric = {column: Variable(kind="numeric") for column in ("burden", "prior", "single", "many", "rare")}
+    card = CohortCard(
+        title="Confounded patients",
+        citation="none",
+        licence="CC0-1.0",
+        provenance="simulated",
+        variables=numeric | {"product": Variable(kind="categorical", levels=("axi", "tisa"))},
+    )
+    endpoint = Endpoint(
+        name="infection",
+        event=EventRule(name="infection"),
+        competing=(EventRule(name="death"),),
+        horizons_days=(90.0, 365.0, 5000.0),
+    )
+    tables = {"patients": patients, "events": pd.concat([events, again])}
+    write_cohort(folder, card, tables, endpoints={"infection": endpoint})
+    return folder
+
+
+def effects(cohort: Path, endpoint: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """The command, run."""
+    command = [SEQUELA, "effects", cohort, "--endpoint", cohort / "endpoints" / f"{endpoint}.yaml", *options]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def answer(cohort: Path, endpoint: str, *options: str) -> dict[str, Any]:
+    """What it says as JSON."""
+    done = effects(cohort, endpoint, *options, "--json")
+    assert done.returncode == 0, done.stderr
+    assert "--out" in options or not done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def estimates(
+    found: dict[str, Any], quantity: str, method: str = "unadjusted", **where: object
+) -> list[dict[str, Any]]:
+    chosen = {"quantity": quantity, "method": method} | where
+    return [one for one in found["estimates"] if all(one[key] == value for key, value in chosen.items())]
+
+
+@pytest.mark.parametrize(
+    ("study", "endpoint", "by", "first"),
+    [
+        ("mgus2", "progression_to_plasma_cell_malignancy", "sex", "F"),
+        ("okiss_bsi_after_sct", "bloodstream_infection", "allo", "0"),
+    ],
+)
+def test_real_studies_get_the_values_of_r(imported: Import, study: str, endpoint: str, by: str, first: str) -> None:
+    """Times are in days here and in months there for mgus2: incidences at its months are those on their days."""
+    case = next(case for case in GOLDEN["cases"] if case["name"] == study)
+    unit = 30.4375 if study == "mgus2" else 1.0
+    days = [f"{time * unit + 1e-6:.9g}" for time in case["times"]]
+    found = answer(imported(study), endpoint, "--by", by, *(word for day in days for word in ("--horizon", day)))
+    assert found["provenance"] == "real"
+    assert found["reference"] == first
+    for test, key in (("Gray", "gray"), ("log-rank", "logrank")):
+        statistics = [one["statistic"] for one in found["tests"] if one["test"] == test]
+        np.testing.assert_allclose(statistics, case["tests"]["plain"][key], rtol=1e-6)
+    for quantity, key in (("cause-specific hazard ratio", "cox"), ("subdistribution hazard ratio", "fine_gray")):
+        points = [one["point"] for one in estimates(found, quantity)]
+        np.testing.assert_allclose(np.log(points), [one["plain"]["beta"] for one in case[key]], rtol=1e-6)
+    for arm, expected in zip(case["arms"], case["curves"], strict=True):
+        risks = [one["point"] for one in estimates(found, "risk", arm=str(arm))]
+        np.testing.assert_allclose(risks, np.ravel(expected["incidence"]), rtol=1e-6, atol=1e-12)
+        lost = [one["point"] / unit for one in estimates(found, "time lost", arm=str(arm))]
+        np.testing.assert_allclose(lost, np.ravel(expected["lost"]), rtol=1e-5, atol=1e-6)
+
+
+def test_three_arms_of_a_large_study_within_strata(imported: Import) -> None:
+    case = next(case for case in GOLDEN["cases"] if case["name"] == "ebmt2_cause_of_death")
+    found = answer(
+        imported("ebmt2_cause_of_death"), "relapse", "--by", "dissub", "--centre", "match", "--reference", "ALL"
+    )
+    assert [one["arm"] for one in found["arms"]] == ["ALL", "AML", "CML"]
+    statistics = [one["statistic"] for one in found["tests"] if one["test"] == "Gray"]
+    np.testing.assert_allclose(statistics, case["tests"]["stratified"]["gray"], rtol=1e-6)
+    expected = [value for one in case["cox"] for value in one["stratified"]["beta"]]
+    points = [one["point"] for one in estimates(found, "cause-specific hazard ratio")]
+    np.testing.assert_allclose(np.log(points), expected, rtol=1e-6)
+
+
+def test_infections_of_the_trial_of_interferon(imported: Import, tmp_path: Path, browser: Browser) -> None:
+    page = tmp_path / "cgd.html"
+    cohort = imported("cgd_recurrent_infections")
+    options = ("--by", "treat", "--recurrent", "serious_infection", "--out", str(page))
+    found = answer(cohort, "serious_infection", *options)
+    ((andersen_gill,), (lwyy,)) = (estimates(found, "rate ratio", method) for method in ("Andersen–Gill", "LWYY"))
+    expected = GOLDEN["recurrent"]["plain"]
+    assert math.log(lwyy["point"]) == pytest.approx(expected["beta"], rel=1e-6)
+    assert andersen_gill["standard_error"] == pytest.approx(expected["andersen_gill"], rel=1e-6)
+    assert (lwyy["low"], lwyy["high"]) == pytest.approx((expected["low"], expected["high"]), rel=1e-6)
+    for arm, counts in zip(GOLDEN["recurrent"]["arms"], GOLDEN["recurrent"]["counts"], strict=True):
+        means = [one["point"] for one in estimates(found, "mean number", arm=arm)]
+        np.testing.assert_allclose(means, counts["mean"][:3], rtol=1e-6)
+    assert "Rate of all events serious_infection against placebo: rIFN-g 0.334 times" in found["found"][-1]
+    text = page.read_text(encoding="utf-8")
+    Reader(text)
+    assert "Ratio of rates" in text
+    for width in (390, 1280):
+        assert_shown_well(browser, page, width)
+
+
+def test_no_difference_is_said_as_such(imported: Import) -> None:
+    done = effects(imported("mgus2"), "progression_to_plasma_cell_malignancy", "--by", "sex")
+    assert done.returncode == 0, done.stderr
+    assert "progression_to_plasma_cell_malignancy: no difference between the arms was shown (Gray's test" in done.stdout
+    assert "no difference is among what the data allow" in done.stdout
+    assert "1,384 real patients" in done.stdout
+    assert "only if chance decided who was in which arm" in done.stdout
+
+
+def test_confounding_is_taken_out(observed: Path, tmp_path: Path, browser: Browser) -> None:
+    page = tmp_path / "observed.html"
+    options = ("--by", "product", "--adjust", "burden, prior", "--recurrent", "infection", "--out", str(page))
+    found = answer(observed, "infection", *options)
+    where = {"cause": "infection", "horizon_days": 365.0}
+    (naive,) = estimates(found, "risk difference", **where)
+    assert naive["low"] > 0.05
+    for method in ("weighted", "doubly robust"):
+        (adjusted,) = estimates(found, "risk difference", method, **where)
+        assert adjusted["low"] < 0.05
+        assert abs(adjusted["point"]) < naive["point"] / 2
+    assert {one["name"] for one in found["balance"]} == {"burden", "prior", "burden missing"}
+    assert all(abs(one["after"]) < 0.1 for one in found["balance"])
+    assert max(abs(one["before"]) for one in found["balance"]) > 0.5
+    assert len(found["overlap"]) == 2
+    assert all(one["point"] >= one["limit"] >= 1 for one in found["e_values"])
+    assert found["assumptions"][0].startswith("The patients are simulated")
+    assert any("day 5000" in one for one in found["assumptions"])
+    text = page.read_text(encoding="utf-8")
+    Reader(text)
+    for word in (
+        "Simulated patients",
+        "Balance and overlap",
+        "E-values",
+        "Restricted mean time lost",
+        "What this assumes",
+    ):
+        assert word in text
+    assert "P0001" not in text
+    for width in (390, 1280):
+        assert_shown_well(browser, page, width)
+    assert serious_violations(browser, page, "light") == []
+
+
+def test_the_same_question_gets_the_same_answer(observed: Path) -> None:
+    options = ("--by", "product", "--adjust", "burden,prior,site", "--horizon", "200")
+    assert answer(observed, "infection", *options) == answer(observed, "infection", *options)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--by", "produkt"), "--by produkt: no baseline variable of {cohort} has this name; did you mean product?"),
+        (("--by", "single"), "--by single: all patients at risk are in one arm"),
+        (("--by", "many"), "--by many: has 9 values, and at most 6 arms"),
+        (("--by", "rare"), "--by rare: the arm 1 has fewer than 5 patients at risk"),
+        (("--by", "product", "--adjust", "prior,product"), "--adjust product: is what the arms are made by"),
+        (("--by", "product", "--adjust", "agee"), "--adjust agee: no baseline variable"),
+        (("--by", "product", "--adjust", "single"), "--adjust single: does not vary among these patients"),
+        (("--by", "product", "--centre", "product"), "--centre product: is what the arms are made by"),
+        (("--by", "product", "--horizon", "4000"), "--horizon 4000: the arm "),
+        (("--by", "product", "--horizon", "-1"), "--horizon -1: horizons are days after the landmark"),
+        (("--by", "product", "--recurrent", "infections"), "--recurrent infections: no event of"),
+        (("--by", "product", "--reference", "liso"), "--reference liso: is no arm; product has axi, tisa"),
+        (("--by", "product", "--out", "nowhere/page.html"), "nowhere/page.html: cannot be written"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_one_line(observed: Path, options: tuple[str, ...], said: str) -> None:
+    done = effects(observed, "infection", *options)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"sequela: {said.format(cohort=observed)}")
+
+
+def test_an_arm_without_the_event_and_too_few_patients_are_refused(imported: Import, tmp_path: Path) -> None:
+    cohort = imported("okiss_bsi_after_sct")
+    done = effects(cohort, "death", "--by", "allo", "--adjust", "sex")
+    assert done.returncode == 0, done.stderr
+    patients = pd.read_csv(cohort / "patients.csv")
+    events = pd.read_csv(cohort / "events.csv")
+    few = tmp_path / "few"
+    few.mkdir()
+    kept = patients.groupby("allo").head(12)
+    kept.to_csv(few / "patients.csv", index=False)
+    own = events[events["patient_id"].isin(kept["patient_id"])]
+    in_arm_1 = own["patient_id"].isin(kept.loc[kept["allo"] == 1, "patient_id"])
+    own[~(in_arm_1 & (own["event"] == "bloodstream_infection"))].to_csv(few / "events.csv", index=False)
+    (few / "cohort.yaml").write_text((cohort / "cohort.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    (few / "endpoints").symlink_to(cohort / "endpoints")
+    done = effects(few, "bloodstream_infection", "--by", "allo")
+    assert "nobody in the arm 1 has bloodstream_infection" in done.stderr
+    done = effects(few, "end_of_neutropenia", "--by", "allo", "--adjust", "sex", "--horizon", "7")
+    assert "for which every arm needs 20 patients, and one has 12" in done.stderr
