@@ -27,6 +27,10 @@ def effects(
     reference: Annotated[
         str | None, typer.Option(metavar="VALUE", help="The arm that others are compared with; default the first.")
     ] = None,
+    subgroup: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Also compare within its values; numbers are cut at the median."),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the folds of cross-fitting.")] = 20,
     out: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Also write a page.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Everything as JSON on stdout.")] = False,
@@ -50,6 +54,7 @@ def effects(
         recurrent=recurrent,
         horizons_days=horizon or (),
         reference=reference,
+        subgroup=subgroup,
     )
     found = analyse(question, seed)
     if as_json:

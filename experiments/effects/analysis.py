@@ -19,6 +19,7 @@ from training.effects.logrank import log_rank_test
 from training.effects.propensity import LEAST, Balance, Overlap, balance, overlap, propensities, stabilised_weights
 from training.effects.recurrent import RateRatios, mean_counts, mean_differences, rate_ratios
 from training.effects.risks import RISK, Measure, Table, by_arm, differences, ratios
+from training.effects.subgroups import Subgroup, heterogeneity, subgroups
 from training.effects.time_lost import TIME_LOST
 
 MOST_HARDLY = 0.1
@@ -95,6 +96,16 @@ class CountedEffects:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupEffects:
+    """Differences of risks of the event of interest in groups of patients."""
+
+    method: str
+    groups: list[Subgroup]
+    tests: tuple[tuple[ChiSquared, ...], ...]
+    """By arm but the first, and horizon: that the difference is the same in all groups."""
+
+
+@dataclass(frozen=True, slots=True)
 class Effects:
     """The answer."""
 
@@ -106,6 +117,7 @@ class Effects:
     e_values: tuple[tuple[EValue, ...], ...]
     """By arm but the first, and horizon: of the event of interest, from the last method."""
     counted: CountedEffects | None
+    groups: GroupEffects | None
 
 
 def analyse(question: Question, seed: int = SEED) -> Effects:
@@ -121,13 +133,15 @@ def analyse(question: Question, seed: int = SEED) -> Effects:
     arms, at = question.arms, question.horizons_days
     causes = tuple(_cause_effects(arms, k, name) for k, name in enumerate(arms.outcomes.causes, start=1))
     compared = [Compared("unadjusted", Contrasts.plain(arms, RISK, at), Contrasts.plain(arms, TIME_LOST, at))]
-    adjustment = None
+    adjustment, robust = None, None
     if question.covariates is not None:
         adjustment = _adjustment(question)
-        compared += _adjusted(question, seed)
+        robust = doubly_robust(arms, question.covariates.x, RISK, at, rng=np.random.default_rng(seed))
+        compared += _adjusted(question, robust, seed)
     e_values = tuple(tuple(e_value(one) for one in table[0]) for table in compared[-1].risk.ratios)
     counted = None if question.counted is None else _count(question)
-    return Effects(question, causes, tuple(compared), adjustment, e_values, counted)
+    groups = None if question.groups is None else _within_groups(question, robust)
+    return Effects(question, causes, tuple(compared), adjustment, e_values, counted, groups)
 
 
 def _cause_effects(arms: Arms, cause: int, name: str) -> CauseEffects:
@@ -140,15 +154,26 @@ def _cause_effects(arms: Arms, cause: int, name: str) -> CauseEffects:
     )
 
 
-def _adjusted(question: Question, seed: int) -> list[Compared]:
+def _within_groups(question: Question, robust: Standardised | None) -> GroupEffects:
+    arms, groups, at = question.arms, question.groups, question.horizons_days
+    assert groups is not None  # noqa: S101 - for the type checker
+    found = subgroups(arms, groups.group, groups.names, RISK, at, robust)
+    tables = [one.differences for one in found if one.differences is not None]
+    tests = tuple(
+        tuple(heterogeneity([table[k][0][j] for table in tables]) for j in range(len(at)))
+        for k in range(len(arms.names) - 1)
+    )
+    return GroupEffects("unadjusted" if robust is None else "doubly robust", found, tests)
+
+
+def _adjusted(question: Question, robust: Standardised, seed: int) -> list[Compared]:
     arms, at = question.arms, question.horizons_days
     assert question.covariates is not None  # noqa: S101 - for the type checker
     x = question.covariates.x
     by_weights = [Contrasts.of(weighted(arms, x, one, at), one) for one in (RISK, TIME_LOST)]
-    by_both = [
-        Contrasts.of(doubly_robust(arms, x, one, at, rng=np.random.default_rng(seed)), one) for one in (RISK, TIME_LOST)
-    ]
-    return [Compared("weighted", *by_weights), Compared("doubly robust", *by_both)]
+    lost = doubly_robust(arms, x, TIME_LOST, at, rng=np.random.default_rng(seed))
+    by_both = Compared("doubly robust", Contrasts.of(robust, RISK), Contrasts.of(lost, TIME_LOST))
+    return [Compared("weighted", *by_weights), by_both]
 
 
 def _adjustment(question: Question) -> Adjustment:

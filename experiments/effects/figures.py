@@ -11,11 +11,11 @@ from experiments.effects.analysis import Adjustment, CountedEffects, Effects
 from experiments.effects.sentences import OUT_OF_BALANCE
 from experiments.page.curves import n_at_risk, tick_days
 from experiments.page.drawing import FAINT, INK, color_of, drawing, legend_below
-from experiments.page.privacy import SMALLEST
+from experiments.page.privacy import SMALLEST, Disclosure
 from features.outcomes import Outcomes
 from features.patients import FloatArray
 from training.effects.arms import Arms
-from training.effects.risks import RISK, by_arm
+from training.effects.risks import RISK, Table, by_arm
 from training.models.nonparametric import aalen_johansen
 
 BAND_DAYS = 60
@@ -36,21 +36,28 @@ def _last_with_enough(outcomes: Outcomes) -> float:
     return float(steps[n_at_risk(outcomes, steps) >= min(SMALLEST, len(outcomes))][-1])
 
 
-def incidence_figures(effects: Effects) -> list[Figure]:
-    """Aalen–Johansen curves of each cause by arm, with pointwise bands."""
+def incidence_figures(effects: Effects, shown: Disclosure) -> list[Figure]:
+    """Aalen–Johansen curves of each cause by arm, with pointwise bands; none of an arm whose count is withheld."""
     arms, last = effects.question.arms, last_day(effects)
     grid = np.linspace(0.0, last, BAND_DAYS)
     bands = by_arm(arms, RISK, grid)
-    return [_incidence(arms, cause, name, last, grid, bands) for cause, name in enumerate(arms.outcomes.causes)]
+    return [_incidence(arms, cause, shown, last, grid, bands) for cause in range(len(arms.outcomes.causes))]
 
 
 def _incidence(
-    arms: Arms, cause: int, name: str, last: float, grid: FloatArray, bands: tuple[tuple[tuple[object, ...], ...], ...]
+    arms: Arms,
+    cause: int,
+    shown: Disclosure,
+    last: float,
+    grid: FloatArray,
+    bands: tuple[Table, ...],
 ) -> Figure:
     with drawing(3.1) as (figure, (axes,)):
         top = 0.02
         for k, arm in enumerate(arms.names):
             outcomes = arms.of(k)
+            if shown.small(int((outcomes.cause == cause + 1).sum())):
+                continue
             steps = np.unique(outcomes.duration_days[outcomes.duration_days <= last])
             days = np.concatenate([[0.0], steps, [last]])
             curve = aalen_johansen(outcomes).at(days)[cause]
@@ -58,7 +65,7 @@ def _incidence(
             axes.fill_between(grid, low, high, step="post", color=color_of(k), alpha=0.16, lw=0)
             axes.step(days, curve, where="post", color=color_of(k), lw=1.8, label=arm)
             top = max(top, float(curve.max()), float(np.nanmax(high, initial=0.0)))
-        axes.set_title(name)
+        axes.set_title(arms.outcomes.causes[cause])
         axes.set_ylim(0, min(1.0, 1.08 * top))
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
         _days(axes, last)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from experiments.effects.analysis import Compared, Contrasts, CountedEffects, Effects
+from experiments.effects.analysis import Compared, Contrasts, CountedEffects, Effects, GroupEffects
 from experiments.effects.sentences import assumptions, findings
 from experiments.interval_text import interval_text
+from experiments.page.tables import p_value
 from training.effects.estimates import ChiSquared, Estimate
+from training.effects.subgroups import Subgroup
 
 DIFFERENCE, RATIO = " difference", " ratio"
 TITLES = {
@@ -114,6 +116,39 @@ def interval(line: Line) -> str:
     return interval_text(one.point, one.low, one.high, digits=digits)
 
 
+def group_lines(effects: Effects, of: GroupEffects) -> list[tuple[Subgroup, Line]]:
+    """Differences of risks of the event of interest, by group, arm and horizon."""
+    names, cause = effects.question.arms.names, effects.causes[0].cause
+    return [
+        (one, Line("risk" + DIFFERENCE, of.method, cause, float(day), arm, names[0], estimate))
+        for one in of.groups
+        if one.differences is not None
+        for arm, table in zip(names[1:], one.differences, strict=True)
+        for day, estimate in zip(effects.question.horizons_days, table[0], strict=True)
+    ]
+
+
+def group_rows(
+    effects: Effects, of: GroupEffects, count: Callable[[int], str] = "{:,}".format
+) -> list[tuple[str, ...]]:
+    """Rows of a table: group, patients, arm, the difference by each horizon; below each arm the test of all groups.
+
+    Args:
+        effects: The comparison.
+        of: Its groups.
+        count: A number of patients as text.
+    """
+    names, days = effects.question.arms.names, effects.question.horizons_days
+    rows: list[tuple[str, ...]] = []
+    lines = group_lines(effects, of)
+    for arm, tests in zip(names[1:], of.tests, strict=True):
+        for one in of.groups:
+            cells = [interval(line) for group, line in lines if group is one and line.arm == arm] or ["–"] * len(days)
+            rows.append((one.name, count(one.n_rows), f"{arm} / {names[0]}", *cells))
+        rows.append(("same in all groups", "", f"{arm} / {names[0]}", *(f"p {p_value(test.p)}" for test in tests)))
+    return rows
+
+
 def plain(effects: Effects) -> dict[str, Any]:
     """Everything as other programs read it; what is not known is NaN or None."""
     question = effects.question
@@ -140,6 +175,7 @@ def plain(effects: Effects) -> dict[str, Any]:
         ],
         "balance": [] if effects.adjustment is None else [asdict(one) for one in effects.adjustment.balance],
         "overlap": [] if effects.adjustment is None else [asdict(one) for one in effects.adjustment.overlap],
+        "subgroups": [] if effects.groups is None else list(_flat_groups(effects, effects.groups)),
         "found": list(findings(effects)),
         "assumptions": list(assumptions(effects)),
     }
@@ -151,6 +187,11 @@ def _tests(effects: Effects) -> Iterator[dict[str, Any]]:
         for name, test in tests:
             if test is not None:
                 yield {"cause": one.cause, "test": name} | asdict(test)
+
+
+def _flat_groups(effects: Effects, of: GroupEffects) -> Iterator[dict[str, Any]]:
+    for group, line in group_lines(effects, of):
+        yield {"group": group.name, "patients": group.n_rows} | _flat(line)
 
 
 def _flat(line: Line) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.effects.analysis import Adjustment, CountedEffects, Effects
+from experiments.effects.analysis import Adjustment, CountedEffects, Effects, GroupEffects
 from experiments.effects.figures import (
     balance_figure,
     counts_figure,
@@ -15,7 +15,17 @@ from experiments.effects.figures import (
     last_day,
     overlap_figure,
 )
-from experiments.effects.lines import DIFFERENCE, RATIO, TITLES, Line, arms_of, by_horizon, interval, lines_of
+from experiments.effects.lines import (
+    DIFFERENCE,
+    RATIO,
+    TITLES,
+    Line,
+    arms_of,
+    by_horizon,
+    group_rows,
+    interval,
+    lines_of,
+)
 from experiments.effects.sentences import OUT_OF_BALANCE, assumptions, findings
 from experiments.page.curves import n_at_risk, tick_days
 from experiments.page.privacy import SMALLEST, Disclosure
@@ -58,12 +68,14 @@ def write_effects_page(path: Path, effects: Effects) -> None:
         sections.append(_adjustment(effects, effects.adjustment))
     if effects.counted is not None:
         sections.append(_counts(effects, effects.counted, lines))
+    if effects.groups is not None:
+        sections.append(_groups(effects, effects.groups, shown))
     sections.append(_assumed(effects))
     write_page(path, render(heading, sections))
 
 
 def _incidence(effects: Effects, lines: Sequence[Line], shown: Disclosure) -> Section:
-    drawn = zip(incidence_figures(effects), effects.causes, strict=True)
+    drawn = zip(incidence_figures(effects, shown), effects.causes, strict=True)
     body = figures([(figure, _caption(effects, k, shown), one.cause) for k, (figure, one) in enumerate(drawn)], "aj")
     body += _at_risk(effects, shown)
     body += "".join(_by_horizon(quantity, lines) for quantity in ("risk", "risk" + DIFFERENCE, "risk" + RATIO))
@@ -189,6 +201,13 @@ def _counts(effects: Effects, of: CountedEffects, lines: Sequence[Line]) -> Sect
     )
     body += _by_horizon("mean number", lines) + _by_horizon("mean number" + DIFFERENCE, lines)
     return Section("counts", f"Events that come back: {_words(event)}", body)
+
+
+def _groups(effects: Effects, of: GroupEffects, shown: Disclosure) -> Section:
+    columns = ("group", "patients", "arm", *(f"by day {day:g}" for day in effects.question.horizons_days))
+    caption = f"Difference of risks of {_words(effects.causes[0].cause)}, percentage points ({of.method})"
+    table = html_table(caption, columns, group_rows(effects, of, shown.count))
+    return Section("groups", "Effects in groups of patients", table)
 
 
 def _assumed(effects: Effects) -> Section:

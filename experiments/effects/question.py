@@ -37,6 +37,16 @@ class Counted:
 
 
 @dataclass(frozen=True, slots=True)
+class Groups:
+    """Groups of the patients compared, in which an effect may differ."""
+
+    variable: str
+    names: tuple[str, ...]
+    group: IntArray
+    """(patients,): number of each patient's group; −1 where it is not known."""
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """What is compared."""
 
@@ -54,6 +64,7 @@ class Question:
     """Patients at risk of whom it is not known in which arm they were."""
     covariates: Covariates | None
     counted: Counted | None
+    groups: Groups | None
 
 
 def ask(
@@ -66,6 +77,7 @@ def ask(
     recurrent: str | None = None,
     horizons_days: Sequence[float] = (),
     reference: str | None = None,
+    subgroup: str | None = None,
 ) -> Question:
     """Put patients at risk at the endpoint's first landmark into arms.
 
@@ -78,11 +90,13 @@ def ask(
         recurrent: An event all of whose occurrences are counted, until one of the endpoint's competing events.
         horizons_days: Days from the landmark; none: those of the endpoint that every arm is followed to.
         reference: The arm that the others are compared with; None: the first.
+        subgroup: The variable in whose values the effect may differ; a number of many values is cut at its median.
 
     Raises:
         SequelaError: What is asked makes no sense, or cannot be answered with these patients.
     """
-    for option, name in (("--by", by), ("--centre", centre), *(("--adjust", one) for one in adjust)):
+    others = (("--centre", centre), ("--subgroup", subgroup), *(("--adjust", one) for one in adjust))
+    for option, name in (("--by", by), *others):
         _check_variable(cohort, option, name)
         if option != "--by" and name == by:
             msg = f"{option} {by}: is what the arms are made by; name other variables"
@@ -103,7 +117,8 @@ def ask(
     counted = None if recurrent is None else _counted(cohort, endpoint, recurrent, arm, names, stratum)
     left_out = len(rows) - len(known)
     late = np.setdiff1d(endpoint.horizons_days, horizons) if not horizons_days else np.zeros(0)
-    return Question(cohort, endpoint, landmark, by, centre, horizons, late, arms, left_out, covariates, counted)
+    groups = None if subgroup is None else _groups(cohort, subgroup, kept)
+    return Question(cohort, endpoint, landmark, by, centre, horizons, late, arms, left_out, covariates, counted, groups)
 
 
 def _check_variable(cohort: Cohort, option: str, name: str | None) -> None:
@@ -125,6 +140,22 @@ def _labels(cohort: Cohort, name: str) -> TextArray:
 def _codes(cohort: Cohort, name: str) -> IntArray:
     """(patients,): a number for each value; what is not known is a value of its own."""
     return pd.factorize(_labels(cohort, name))[0].astype(np.int64)
+
+
+def _groups(cohort: Cohort, name: str, rows: IntArray) -> Groups:
+    label = _labels(cohort, name)[rows]
+    declared = variables_of(cohort)[name]
+    occurring = sorted({str(one) for one in label if one})
+    names = [level for level in declared.levels or () if level in occurring] or occurring
+    if len(names) > MOST_ARMS and declared.kind == "numeric":
+        values = cohort.patients[name].to_numpy(dtype=float)[rows]
+        cut = float(np.nanmedian(values))
+        group = np.where(np.isfinite(values), (values > cut).astype(np.int64), -1)
+        return Groups(name, (f"{name} ≤ {cut:g}", f"{name} > {cut:g}"), group)
+    if not 2 <= len(names) <= MOST_ARMS:
+        msg = f"--subgroup {name}: has {len(names)} values among these patients; name a variable with 2 to {MOST_ARMS}"
+        raise SequelaError(msg)
+    return Groups(name, tuple(names), _places(label, names))
 
 
 def _places(label: TextArray, names: Sequence[str]) -> IntArray:

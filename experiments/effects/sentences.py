@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from experiments.effects.analysis import CauseEffects, Effects
+from experiments.effects.analysis import CauseEffects, Effects, GroupEffects
 from experiments.page.tables import number, p_value
 from training.effects.estimates import Estimate
 from training.effects.propensity import LEAST
@@ -22,6 +22,8 @@ def findings(effects: Effects) -> Iterator[str]:
         yield f"{one.cause}: {as_they_are}{_tested(one)} {_difference(effects, k)}"
     if effects.counted is not None:
         yield _rates(effects)
+    if effects.groups is not None:
+        yield _groups(effects, effects.groups)
 
 
 def _tested(one: CauseEffects) -> str:
@@ -64,6 +66,19 @@ def _rates(effects: Effects) -> str:
     null = all(not one.excludes_no_effect for one in of.rates.lwyy)
     also = "; no difference was shown" if null else ""
     return f"Rate of all events {of.counted.recurrences.name} against {names[0]}: {', '.join(parts)}{also}."
+
+
+def _groups(effects: Effects, of: GroupEffects) -> str:
+    """By the last horizon."""
+    names, day = effects.question.arms.names, effects.question.horizons_days[-1]
+    parts = [f"{arm} p {_p(tests[-1].p)}" for arm, tests in zip(names[1:], of.tests, strict=True)]
+    shown = any(tests[-1].p < LEVEL for tests in of.tests)
+    said = "differs" if shown else "was not shown to differ"
+    cause = effects.causes[0].cause
+    return (
+        f"The difference of risks of {cause} by day {day:g} {said} between groups ({', '.join(parts)}). "
+        "A group's own interval is no test of this, and few trials are large enough for one."
+    )
 
 
 def _p(value: float) -> str:

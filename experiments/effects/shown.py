@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from experiments.cli.output import stdout
-from experiments.effects.analysis import Effects
-from experiments.effects.lines import DIFFERENCE, TITLES, Line, arms_of, by_horizon, interval, lines_of
+from experiments.effects.analysis import Effects, GroupEffects
+from experiments.effects.lines import DIFFERENCE, TITLES, Line, arms_of, by_horizon, group_rows, interval, lines_of
 from experiments.effects.sentences import assumptions, findings
 from experiments.page.tables import p_value
 
@@ -37,6 +37,8 @@ def print_effects(effects: Effects) -> None:
         stdout.print(_balance(effects))
         stdout.print(_overlap(effects))
         stdout.print(_e_values(effects))
+    if effects.groups is not None:
+        stdout.print(_groups(effects, effects.groups))
     for sentence in (*findings(effects), *assumptions(effects)):
         stdout.print(sentence, highlight=False, markup=False, soft_wrap=True)
 
@@ -111,4 +113,13 @@ def _e_values(effects: Effects) -> Table:
     table = _table(f"E-values of {effects.causes[0].cause}: of the estimate, of its interval", ["arm"], days)
     for arm, values in zip(question.arms.names[1:], effects.e_values, strict=True):
         table.add_row(f"{arm} / {question.arms.names[0]}", *(f"{one.point:.2f}, {one.limit:.2f}" for one in values))
+    return table
+
+
+def _groups(effects: Effects, of: GroupEffects) -> Table:
+    days = [f"by day {day:g}" for day in effects.question.horizons_days]
+    title = f"Difference of risks of {effects.causes[0].cause}, percentage points, in groups ({of.method})"
+    table = _table(title, ["group"], ["patients", "arm", *days])
+    for row in group_rows(effects, of):
+        table.add_row(*row)
     return table

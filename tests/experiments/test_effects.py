@@ -179,7 +179,8 @@ def test_no_difference_is_said_as_such(imported: Import) -> None:
 
 def test_confounding_is_taken_out(observed: Path, tmp_path: Path, browser: Browser) -> None:
     page = tmp_path / "observed.html"
-    options = ("--by", "product", "--adjust", "burden, prior", "--recurrent", "infection", "--out", str(page))
+    options = ("--by", "product", "--adjust", "burden, prior", "--recurrent", "infection", "--subgroup", "burden")
+    options += ("--out", str(page))
     found = answer(observed, "infection", *options)
     where = {"cause": "infection", "horizon_days": 365.0}
     (naive,) = estimates(found, "risk difference", **where)
@@ -193,6 +194,10 @@ def test_confounding_is_taken_out(observed: Path, tmp_path: Path, browser: Brows
     assert max(abs(one["before"]) for one in found["balance"]) > 0.5
     assert len(found["overlap"]) == 2
     assert all(one["point"] >= one["limit"] >= 1 for one in found["e_values"])
+    groups = [one for one in found["subgroups"] if one["horizon_days"] == 365.0]
+    assert [one["group"].partition(" ")[2][0] for one in groups] == ["≤", ">"]
+    assert sum(one["patients"] for one in groups) == 810  # of a tenth, the burden is not known
+    assert all(one["method"] == "doubly robust" and one["low"] < one["point"] < one["high"] for one in groups)
     assert found["assumptions"][0].startswith("The patients are simulated")
     assert any("day 5000" in one for one in found["assumptions"])
     text = page.read_text(encoding="utf-8")
@@ -227,6 +232,8 @@ def test_the_same_question_gets_the_same_answer(observed: Path) -> None:
         (("--by", "product", "--adjust", "agee"), "--adjust agee: no baseline variable"),
         (("--by", "product", "--adjust", "single"), "--adjust single: does not vary among these patients"),
         (("--by", "product", "--centre", "product"), "--centre product: is what the arms are made by"),
+        (("--by", "product", "--subgroup", "product"), "--subgroup product: is what the arms are made by"),
+        (("--by", "product", "--subgroup", "single"), "--subgroup single: has 1 values among these patients"),
         (("--by", "product", "--horizon", "4000"), "--horizon 4000: the arm "),
         (("--by", "product", "--horizon", "-1"), "--horizon -1: horizons are days after the landmark"),
         (("--by", "product", "--recurrent", "infections"), "--recurrent infections: no event of"),

@@ -12,5 +12,6 @@ The modules of this package, each needing only those above it:
     recurrent     events that come back: mean numbers by arm, ratios of rates
     propensity    who got which arm: weights, overlap, balance
     adjusted      incidence and time lost had everyone been in one arm: weighted, and doubly robust
+    subgroups     whether an effect differs between groups of patients
     e_value       how strong a confounder that nobody measured would have to be
 """
