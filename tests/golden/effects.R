@@ -80,6 +80,17 @@ curves_of <- function(data, causes, times) {
   })
 }
 
+# Everyone together, each row with a weight of its own: incidence with standard errors robust by patient.
+weighted_of <- function(data, causes, times) {
+  data$state <- factor(data$event, 0:max(causes))
+  data$id <- seq_len(nrow(data))
+  data$weight <- 0.5 + data$cluster / 20
+  fit <- survfit(Surv(time, state) ~ 1, data, id = id, weights = weight)
+  at <- summary(fit, times = times, extend = TRUE)
+  list(weight = data$weight, incidence = lapply(causes, function(k) at$pstate[, k + 1]),
+       se = lapply(causes, function(k) at$std.err[, k + 1]))
+}
+
 case <- function(name, data, causes, times) {
   data$arm <- factor(data$arm)
   list(name = name, arms = levels(data$arm), times = times, tests = tests_of(data, causes), cox = cox_of(data, causes),
@@ -107,7 +118,7 @@ ebmt2 <- transform(ebmt2, arm = dissub, stratum = match, cluster = seq_along(tim
 okiss <- read("okiss_bsi_after_sct")
 okiss <- transform(okiss, arm = allo, stratum = sex, cluster = seq_along(time) %% 100)
 cases <- list(
-  c(case("simulated", simulated, 1:2, c(63, 182, 364)), list(data = simulated)),
+  c(case("simulated", simulated, 1:2, c(63, 182, 364)), list(data = simulated, weighted = weighted_of(simulated, 1:2, c(63, 182, 364)))),
   case("mgus2", mgus2, 1:2, c(60, 120, 240)),
   case("ebmt2_cause_of_death", ebmt2, 1:6, c(6, 24, 60)),
   case("okiss_bsi_after_sct", okiss, 1:3, c(7, 14, 21))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from features.outcomes import Outcomes
 from training.effects.arms import Arms
 from training.effects.estimates import Estimate
 from training.effects.gray import gray_test
@@ -64,3 +65,15 @@ def test_curves(study: Any, measure: Measure, point: str, error: str) -> None:
         for name, key in (("point", point), ("standard_error", error)):
             values = [[getattr(one, name) for one in row] for row in table]
             np.testing.assert_allclose(np.nan_to_num(values), expected[key], **CLOSE)
+
+
+def test_weighted_incidence(golden: dict[str, Any]) -> None:
+    """Standard errors of R are robust by patient: the influence of each row times its weight."""
+    case = golden["cases"][0]
+    data, expected = case["data"], case["weighted"]
+    cause = np.array(data["event"], dtype=np.int64)
+    outcomes = Outcomes(np.array(data["time"], dtype=float), cause, ("infection", "death"))
+    weights, at = np.array(expected["weight"]), np.array(case["times"], dtype=float)
+    np.testing.assert_allclose(RISK.value(outcomes, at, weights), expected["incidence"], **CLOSE)
+    influence = weights[:, None, None] * RISK.influence(outcomes, at, weights)
+    np.testing.assert_allclose(np.sqrt((influence**2).sum(axis=0)), expected["se"], **CLOSE)
