@@ -116,7 +116,9 @@ def doubly_robust(
     for k in range(len(arms.names)):
         rows = arms.rows(k)
         pseudo = _pseudo_values(arms, rows, measure, horizons_days)
-        expected = _expected(x, rows, pseudo.reshape(len(rows), -1), fold).reshape(len(arms), *pseudo.shape[1:])
+        expected = expected_out_of_fold(x, rows, pseudo.reshape(len(rows), -1), fold).reshape(
+            len(arms), *pseudo.shape[1:]
+        )
         expected = np.clip(expected, 0.0, measure.most(horizons_days))  # a line leads out of what is possible
         value = expected.copy()
         value[rows] += (pseudo - expected[rows]) / own[rows, None, None]
@@ -131,7 +133,7 @@ def _pseudo_values(arms: Arms, rows: IntArray, measure: Measure, horizons_days: 
     return measure.value(outcomes, horizons_days, None) + len(rows) * measure.influence(outcomes, horizons_days, None)
 
 
-def _expected(x: FloatArray, rows: IntArray, pseudo: FloatArray, fold: IntArray) -> FloatArray:
+def expected_out_of_fold(x: FloatArray, rows: IntArray, pseudo: FloatArray, fold: IntArray) -> FloatArray:
     """(patients, outcomes): what a regression on an arm's patients of the other folds expects of each patient."""
     found = np.empty((len(x), pseudo.shape[1]))
     for number in range(FOLDS):

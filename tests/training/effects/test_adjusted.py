@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from benchmarks.effects_coverage import CAUSES, EFFECTS, HORIZON_DAYS, confounded, estimates, true_differences
 from features.outcomes import Outcomes
-from training.effects.adjusted import Standardised, doubly_robust, weighted
+from training.effects.adjusted import Standardised, doubly_robust, expected_out_of_fold, weighted
 from training.effects.arms import Arms
 from training.effects.e_value import e_value
 from training.effects.estimates import Estimate, ratio
@@ -145,6 +145,16 @@ def test_arms_that_covariates_tell_apart_are_seen_as_such() -> None:
     assert (stabilised_weights(1 - probability, arm) <= 1 / LEAST).all()
 
 
+def test_nobody_is_expected_anything_from_their_own_outcome() -> None:
+    rng = np.random.default_rng(7)
+    x, rows, fold = rng.normal(size=(60, 2)), np.arange(0, 60, 2), np.arange(60) % 5
+    pseudo = rng.normal(size=(30, 1))
+    before = expected_out_of_fold(x, rows, pseudo, fold)
+    after = expected_out_of_fold(x, rows, np.where(fold[rows, None] == 0, 9.0, pseudo), fold)
+    np.testing.assert_array_equal(before[fold == 0], after[fold == 0])
+    assert (np.abs(before - after)[fold != 0] > 1e-3).all()
+
+
 def test_three_arms() -> None:
     rng = np.random.default_rng(5)
     cohort = confounded(rng, 600, EFFECTS["no effect"])
@@ -153,6 +163,20 @@ def test_three_arms() -> None:
     assert len(found.differences()) == len(found.ratios()) == 2
     assert found.influence.shape == (3, 600, 2, 1)
     np.testing.assert_allclose(found.influence.sum(axis=1), 0.0, atol=1e-6)
+
+
+def test_the_influence_on_weighted_risks_is_that_of_estimated_weights() -> None:
+    """What the propensity's score explains is gone: standard errors are smaller than those of known weights."""
+    cohort = confounded(np.random.default_rng(6), 500, EFFECTS["effect"])
+    arm, x = cohort.arms.arm, cohort.x
+    probability = propensities(x, arm)
+    found = weighted(cohort.arms, x, RISK, HORIZON_DAYS)
+    explained = np.einsum("ip,aikh->pakh", scores_of(x, probability, arm), found.influence)
+    np.testing.assert_allclose(explained, 0.0, atol=1e-9)
+    rows = cohort.arms.rows(1)
+    weights = stabilised_weights(probability, arm)[rows]
+    known = weights[:, None, None] * influence(cohort.arms.of(1), HORIZON_DAYS, weights)
+    assert found.tables(RISK)[1][0][0].standard_error < 0.99 * np.sqrt((known**2).sum(axis=0))[0, 0]
 
 
 @pytest.mark.parametrize(
