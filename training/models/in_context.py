@@ -13,6 +13,7 @@ not matter, and who else is asked about does not change an answer.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -101,7 +102,7 @@ class InContextModule(nn.Module):
         functions = self._functions(known, ordered, there)
         rows, columns = self.outcome(context.told()), self.column(_described(ordered))
         blocks = []
-        for block in self.blocks:
+        for block in self._blocks:
             rows, columns, memory = block.read(rows, columns, functions, there)
             blocks.append(memory)
         return Memory(ordered, there, tuple(blocks))
@@ -110,17 +111,21 @@ class InContextModule(nn.Module):
         """Log hazard ratios (tables, rows, bins) of the rows asked about (tables, rows, columns)."""
         functions = self._functions(asked, memory.ordered, memory.there)
         rows = self.asked.expand(*asked.shape[:2], -1)
-        for block, known in zip(self.blocks, memory.blocks, strict=True):
+        for block, known in zip(self._blocks, memory.blocks, strict=True):
             rows = block.step(rows, functions, known, memory.there)
         shift = self.head(self.norm(rows)) @ self.shapes
         return LARGEST_SHIFT * torch.tanh(shift / LARGEST_SHIFT)
+
+    @property
+    def _blocks(self) -> list[Block]:
+        return cast("list[Block]", list(self.blocks))
 
     def _functions(self, x: Tensor, ordered: Tensor, there: Tensor) -> Tensor:
         """(tables, rows, columns · functions): of each value and its rank in the cohort; 0 in columns not there."""
         values = x.transpose(1, 2).contiguous()
         below = torch.searchsorted(ordered, values) + torch.searchsorted(ordered, values, right=True)
         rank = below.transpose(1, 2).to(x.dtype) / ordered.shape[-1] - 1.0
-        functions = self.value(torch.stack([x, rank], dim=-1)) * there[:, None, :, None].to(x.dtype)
+        functions: Tensor = self.value(torch.stack([x, rank], dim=-1)) * there[:, None, :, None].to(x.dtype)
         return functions.flatten(2)
 
     @torch.no_grad()
@@ -201,7 +206,7 @@ class Attention(nn.Module):
         return states + added
 
     def _split(self, states: Tensor) -> Tensor:
-        return states.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return states.view(*states.shape[:2], self.heads, -1).transpose(1, 2)
 
 
 class Step(nn.Module):
