@@ -24,7 +24,7 @@ def write_definition(folder: Path, config: RunConfig) -> Iterator[LogItem]:
     yield File(Path(RUN_YAML))
     for number, path in enumerate((config.endpoint, *config.also)):
         copy = folder / ENDPOINTS / str(number) / path.name
-        copy.parent.mkdir(parents=True)
+        copy.parent.mkdir(parents=True, exist_ok=True)
         write_yaml(copy, read_endpoint(path).model_dump(mode="json"))
     yield File(Path(ENDPOINTS), ENDPOINTS)
 
