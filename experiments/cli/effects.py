@@ -49,7 +49,7 @@ def effects(
         read_cohort(cohort),
         read_endpoint(endpoint),
         by,
-        adjust=[name.strip() for name in (adjust or "").split(",") if name.strip()],
+        adjust=_names(adjust),
         centre=centre,
         recurrent=recurrent,
         horizons_days=horizon or (),
@@ -64,3 +64,15 @@ def effects(
     if out is not None:
         write_effects_page(out, found)
         stderr.print(f"wrote {out}", highlight=False, soft_wrap=True)
+
+
+def _names(adjust: str | None) -> list[str]:
+    if adjust is None:
+        return []
+    from features.errors import SequelaError
+
+    names = [name.strip() for name in adjust.split(",") if name.strip()]
+    if not names:
+        msg = f"--adjust {adjust}: names no variable; name one or more, or leave the option out"
+        raise SequelaError(msg)
+    return names

@@ -10,20 +10,21 @@ import numpy as np
 import pandas as pd
 
 from experiments.effects.covariates import Covariates, covariates_of, variables_of
-from features.cohort import Cohort, outcomes_at
+from features.cohort import Cohort, outcomes_at, qualifying
 from features.cohort_recurrence import recurrences_at
 from features.errors import SequelaError
-from features.outcomes import Outcomes
 from features.patients import FloatArray, IntArray, TextArray
 from features.recurrence import Recurrences
 from features.schema import Endpoint, EventRule
-from training.effects.arms import Arms
+from training.effects.arms import Arms, followed_to
 
 MOST_ARMS = 6
 FEWEST_PATIENTS = 5
 """Of an arm."""
 FEWEST_ADJUSTED = 20
-"""Of an arm, if covariates are adjusted for; and twice the number of columns."""
+"""Of an arm, if covariates are adjusted for."""
+FEWEST_PER_COLUMN = 10
+"""Of an arm, for each column adjusted for (Peduzzi et al., J Clin Epidemiol 1996;49:1373)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,7 @@ def ask(
     own = outcomes.take(known)
     arms = Arms(own, arm[kept], names, None if stratum is None else stratum[kept])
     _check_arms(arms, by, endpoint)
+    _check_strata(arms, centre)
     horizons = _horizons(arms, endpoint, horizons_days)
     covariates = _covariates(cohort, adjust, kept, arms)
     counted = None if recurrent is None else _counted(cohort, endpoint, recurrent, arm, names, stratum)
@@ -198,20 +200,24 @@ def _check_arms(arms: Arms, by: str, endpoint: Endpoint) -> None:
             raise SequelaError(msg)
 
 
-def _followed_to(outcomes: Outcomes) -> float:
-    """The last day by which incidences of these patients are known."""
-    last = float(outcomes.duration_days.max())
-    ends = outcomes.duration_days == last
-    return np.inf if (outcomes.cause[ends] > 0).all() else last
+def _check_strata(arms: Arms, centre: str | None) -> None:
+    if not any(len(np.unique(arms.arm[rows])) > 1 for rows in arms.strata()):
+        msg = f"--centre {centre}: no value of it has patients of two arms; name a variable with fewer values"
+        raise SequelaError(msg)
 
 
 def _horizons(arms: Arms, endpoint: Endpoint, asked: Sequence[float]) -> FloatArray:
-    followed = [_followed_to(arms.of(k)) for k in range(len(arms.names))]
+    followed = [followed_to(arms.of(k)) for k in range(len(arms.names))]
     shortest = int(np.argmin(followed))
     wanted = np.unique(np.array(asked or endpoint.horizons_days, dtype=float))
-    if wanted[0] <= 0:
-        msg = f"--horizon {wanted[0]:g}: horizons are days after the landmark, above 0"
-        raise SequelaError(msg)
+    last = float(arms.outcomes.duration_days.max())
+    for day in wanted:
+        if not (np.isfinite(day) and day > 0):
+            msg = f"--horizon {day:g}: horizons are days after the landmark, above 0; name a number of days"
+            raise SequelaError(msg)
+        if asked and day > last:
+            msg = f"--horizon {day:g}: nobody is observed beyond day {last:g}; choose an earlier --horizon"
+            raise SequelaError(msg)
     within = wanted[wanted <= followed[shortest]]
     if len(within) == len(wanted) or (len(within) and not asked):
         return within
@@ -231,17 +237,22 @@ def _covariates(cohort: Cohort, adjust: Sequence[str], rows: IntArray, arms: Arm
         raise SequelaError(msg)
     found = covariates_of(cohort, tuple(dict.fromkeys(adjust)), rows)
     smallest = int(np.bincount(arms.arm).min())
-    needed = max(FEWEST_ADJUSTED, 2 * len(found.columns))
+    needed = max(FEWEST_ADJUSTED, FEWEST_PER_COLUMN * len(found.columns))
     if not found.columns or smallest < needed:
         msg = f"--adjust {','.join(adjust)}: "
         msg += (
-            f"makes {len(found.columns)} columns, for which every arm needs {needed} patients, and one has {smallest}; "
-            "adjust for fewer variables"
+            f"makes {len(found.columns)} columns, for which every arm needs {needed} patients ({FEWEST_PER_COLUMN} a "
+            f"column, at least {FEWEST_ADJUSTED}), and one has {smallest}; adjust for fewer variables"
             if found.columns
-            else "does not vary among these patients; name variables that do"
+            else f"does not vary among these patients{_where_known(cohort, adjust, rows)}; name variables that do"
         )
         raise SequelaError(msg)
     return found
+
+
+def _where_known(cohort: Cohort, names: Sequence[str], rows: IntArray) -> str:
+    unknown = any((_labels(cohort, name)[rows] == "").any() for name in names)
+    return " where it is known" if unknown else ""
 
 
 def _counted(
@@ -253,9 +264,10 @@ def _counted(
         remedy = f"did you mean {near[0]}?" if near else f"there are {', '.join(occurring) or 'none'}"
         msg = f"--recurrent {event}: no event of {cohort.folder} has this name; {remedy}"
         raise SequelaError(msg)
-    rule = endpoint.event if endpoint.event.name == event else EventRule(name=event)
-    competing = tuple(one for one in endpoint.competing if one.name != event)
-    counting = endpoint.model_copy(update={"event": rule, "competing": competing})
+    declared = {one.name: one for one in (endpoint.event, *endpoint.competing)}
+    rule = declared.get(event, EventRule(name=event))
+    _check_comes_back(cohort, rule)
+    counting = endpoint.model_copy(update={"event": rule, "competing": _terminals(cohort, endpoint, event)})
     rows, recurrences = recurrences_at(cohort, counting, endpoint.landmark_days[0])
     known = np.flatnonzero(arm[rows] >= 0)
     own, kept = recurrences.take(known), arm[rows[known]]
@@ -264,3 +276,26 @@ def _counted(
             msg = f"--recurrent {event}: does not occur in the arm {name} after the landmark; rates cannot be compared"
             raise SequelaError(msg)
     return Counted(own, kept, None if stratum is None else stratum[rows[known]])
+
+
+def _check_comes_back(cohort: Cohort, rule: EventRule) -> None:
+    days = qualifying(cohort.events, rule)[["patient_id", "day"]].drop_duplicates()
+    if not days["patient_id"].duplicated().any():
+        msg = (
+            f"--recurrent {rule.name}: no patient has it twice, so it does not come back; name an event that does, "
+            "or compare this one as the event of an --endpoint"
+        )
+        raise SequelaError(msg)
+
+
+def _terminals(cohort: Cohort, endpoint: Endpoint, event: str) -> tuple[EventRule, ...]:
+    """What ends the counting of an event: what competes, and the endpoint's own event if it ends follow-up."""
+    own = (endpoint.event,) if _ends_follow_up(cohort, endpoint.event) else ()
+    return tuple(one for one in (*own, *endpoint.competing) if one.name != event)
+
+
+def _ends_follow_up(cohort: Cohort, rule: EventRule) -> bool:
+    """Whether nobody who has an event is followed beyond it, as beyond death."""
+    events = qualifying(cohort.events, rule)
+    followed = cohort.patients.set_index("patient_id")["follow_up_days"].reindex(events["patient_id"])
+    return bool((events["day"].to_numpy(dtype=float) >= followed.to_numpy(dtype=float)).all())

@@ -60,12 +60,16 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "prior": (x[:, 1] > 0).astype(float),
             "single": 1.0,
             "many": np.arange(n) % 9.0,
+            "half": np.where(np.arange(n) % 2 == 0, 1.0, np.nan),
+            "alone": np.arange(float(n)),
             "rare": np.where(np.arange(n) < 3, 1.0, 0.0),
         }
     )
     events = pd.DataFrame({"patient_id": ids, "day": day, "event": name})[outcomes.cause > 0]
     again = events[(events["event"] == "infection") & (events["day"] < 500)].assign(day=lambda d: d["day"] + 10.0)
-    numeric = {column: Variable(kind="numeric") for column in ("burden", "prior", "single", "many", "rare")}
+    numeric = {
+        column: Variable(kind="numeric") for column in ("burden", "prior", "single", "many", "half", "alone", "rare")
+    }
     card = CohortCard(
         title="Confounded patients",
         citation="none",
@@ -73,14 +77,18 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         provenance="simulated",
         variables=numeric | {"product": Variable(kind="categorical", levels=("axi", "tisa"))},
     )
-    endpoint = Endpoint(
-        name="infection",
-        event=EventRule(name="infection"),
-        competing=(EventRule(name="death"),),
-        horizons_days=(90.0, 365.0, 5000.0),
-    )
+    rules = (EventRule(name="infection"), EventRule(name="death"))
+    endpoints = {
+        event.name: Endpoint(name=event.name, event=event, competing=(other,), horizons_days=(90.0, 365.0, 5000.0))
+        for event, other in (rules, rules[::-1])
+    }
     tables = {"patients": patients, "events": pd.concat([events, again])}
-    write_cohort(folder, card, tables, endpoints={"infection": endpoint})
+    write_cohort(
+        folder,
+        card,
+        tables,
+        endpoints=endpoints | {"dying": endpoints["death"].model_copy(update={"name": "dying", "competing": ()})},
+    )
     return folder
 
 
@@ -216,6 +224,15 @@ def test_confounding_is_taken_out(observed: Path, tmp_path: Path, browser: Brows
     assert serious_violations(browser, page, "light") == []
 
 
+def test_counting_ends_with_death_whichever_event_the_endpoint_is_about(observed: Path) -> None:
+    options = ("--by", "product", "--recurrent", "infection", "--horizon", "365")
+    expected, *others = (answer(observed, name, *options) for name in ("infection", "dying", "death"))
+    for quantity, method in (("mean number", "unadjusted"), ("rate ratio", "LWYY")):
+        values = [one["point"] for one in estimates(expected, quantity, method)]
+        for other in others:
+            assert [one["point"] for one in estimates(other, quantity, method)] == pytest.approx(values)
+
+
 def test_the_same_question_gets_the_same_answer(observed: Path) -> None:
     options = ("--by", "product", "--adjust", "burden,prior,site", "--horizon", "200")
     assert answer(observed, "infection", *options) == answer(observed, "infection", *options)
@@ -231,11 +248,21 @@ def test_the_same_question_gets_the_same_answer(observed: Path) -> None:
         (("--by", "product", "--adjust", "prior,product"), "--adjust product: is what the arms are made by"),
         (("--by", "product", "--adjust", "agee"), "--adjust agee: no baseline variable"),
         (("--by", "product", "--adjust", "single"), "--adjust single: does not vary among these patients"),
+        (("--by", "product", "--adjust", " ,"), "--adjust  ,: names no variable"),
+        (
+            ("--by", "product", "--adjust", "half"),
+            "--adjust half: does not vary among these patients where it is known",
+        ),
+        (("--by", "product", "--centre", "alone"), "--centre alone: no value of it has patients of two arms"),
         (("--by", "product", "--centre", "product"), "--centre product: is what the arms are made by"),
         (("--by", "product", "--subgroup", "product"), "--subgroup product: is what the arms are made by"),
         (("--by", "product", "--subgroup", "single"), "--subgroup single: has 1 values among these patients"),
-        (("--by", "product", "--horizon", "4000"), "--horizon 4000: the arm "),
+        (("--by", "product", "--horizon", "890"), "--horizon 890: the arm "),
         (("--by", "product", "--horizon", "-1"), "--horizon -1: horizons are days after the landmark"),
+        (("--by", "product", "--horizon", "inf"), "--horizon inf: horizons are days after the landmark"),
+        (("--by", "product", "--horizon", "nan"), "--horizon nan: horizons are days after the landmark"),
+        (("--by", "product", "--horizon", "1e9"), "--horizon 1e+09: nobody is observed beyond day 893"),
+        (("--by", "product", "--recurrent", "death"), "--recurrent death: no patient has it twice"),
         (("--by", "product", "--recurrent", "infections"), "--recurrent infections: no event of"),
         (("--by", "product", "--reference", "liso"), "--reference liso: is no arm; product has axi, tisa"),
         (("--by", "product", "--out", "nowhere/page.html"), "nowhere/page.html: cannot be written"),
@@ -266,4 +293,4 @@ def test_an_arm_without_the_event_and_too_few_patients_are_refused(imported: Imp
     done = effects(few, "bloodstream_infection", "--by", "allo")
     assert "nobody in the arm 1 has bloodstream_infection" in done.stderr
     done = effects(few, "end_of_neutropenia", "--by", "allo", "--adjust", "sex", "--horizon", "7")
-    assert "for which every arm needs 20 patients, and one has 12" in done.stderr
+    assert "for which every arm needs 20 patients (10 a column, at least 20), and one has 12" in done.stderr

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +56,9 @@ class Arms:
         columns: FloatArray = (self.arm[:, None] == np.arange(1, len(self.names))).astype(np.float64)
         return columns
 
-    def unstratified(self) -> Arms:
-        """The same arms, all patients compared with all."""
-        return replace(self, stratum=None)
+
+def followed_to(outcomes: Outcomes) -> float:
+    """The last day by which incidences of these patients are known; infinite if the last of them all had an event."""
+    last = float(outcomes.duration_days.max())
+    ends = outcomes.duration_days == last
+    return np.inf if (outcomes.cause[ends] > 0).all() else last
