@@ -8,13 +8,15 @@ import numpy as np
 from sklearn.linear_model import Ridge  # type: ignore[import-untyped]
 
 from training.effects.arms import Arms, FloatArray, IntArray
-from training.effects.estimates import NAN, Estimate, difference, ratio
+from training.effects.estimates import ABSENT, NAN, Estimate, difference, ratio
 from training.effects.propensity import own_probability, propensities, scores_of, stabilised_weights
 from training.effects.risks import Measure, Table, table_of
 
 FOLDS = 5
 PENALTY = 1.0
 """Of the ridge regression of pseudo-values on standardised covariates."""
+NOTHING = 1e-12
+"""A standard error below this is rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ class Standardised:
 
     def differences(self) -> tuple[Table, ...]:
         """Each arm less the first."""
-        errors = self._error(self.influence[1:] - self.influence[:1])
+        errors = self._contrast_error(self.influence)
         return tuple(table_of(*one, difference) for one in zip(self.points[1:] - self.points[0], errors, strict=True))
 
     def ratios(self) -> tuple[Table, ...]:
@@ -41,9 +43,15 @@ class Standardised:
         positive = (self.points[1:] > 0) & (self.points[0] > 0)
         safe = np.where(self.points > 0, self.points, 1.0)
         relative = self.influence / safe[:, None]
-        errors = self._error(relative[1:] - relative[:1])
+        errors = self._contrast_error(relative)
         logs = np.where(positive, np.log(safe[1:] / safe[0]), np.nan)
         return tuple(table_of(*one, _ratio) for one in zip(logs, errors, strict=True))
+
+    @classmethod
+    def _contrast_error(cls, influence: FloatArray) -> FloatArray:
+        """Of each arm against the first; NaN where nobody of one had the event, so that its own error is not known."""
+        known = cls._error(influence) > NOTHING
+        return np.where(known[1:] & known[0], cls._error(influence[1:] - influence[:1]), NAN)
 
     @staticmethod
     def _error(influence: FloatArray) -> FloatArray:
@@ -99,6 +107,8 @@ def doubly_robust(
     Chernozhukov et al., Econom J 2018;21:C1). Pseudo-values are taken as if they were observed; censoring is assumed
     independent within an arm.
 
+    Points are NaN where the mean is no possible value, such as a risk below 0: few patients stand for too many.
+
     Args:
         arms: Patients observed from 0 on.
         x: (patients, covariates), standardised.
@@ -106,13 +116,9 @@ def doubly_robust(
         horizons_days: (horizons,)
         rng: Deals the patients to folds.
     """
-    fold = _folds(arms.arm, rng)
+    fold = folds(arms.arm, rng)
     points, influence = [], []
-    probability = np.empty((len(arms), len(arms.names)))
-    for number in range(FOLDS):
-        rest = fold != number
-        probability[~rest] = propensities(x[rest], arms.arm[rest], x[~rest])
-    own = own_probability(probability, arms.arm)
+    own = own_probability(cross_fitted(x, arms.arm, fold), arms.arm)
     for k in range(len(arms.names)):
         rows = arms.rows(k)
         pseudo = _pseudo_values(arms, rows, measure, horizons_days)
@@ -124,7 +130,23 @@ def doubly_robust(
         value[rows] += (pseudo - expected[rows]) / own[rows, None, None]
         points.append(value.mean(axis=0))
         influence.append((value - points[-1]) / len(arms))
-    return Standardised(np.stack(points), np.stack(influence))
+    return Standardised(possible(np.stack(points), measure, horizons_days), np.stack(influence))
+
+
+def possible(points: FloatArray, measure: Measure, horizons_days: FloatArray) -> FloatArray:
+    """Points (…, horizons), NaN where the measure cannot have that value; what rounding does is forgiven."""
+    most = measure.most(horizons_days)
+    within = (points >= -NOTHING * most) & (points <= (1 + NOTHING) * most)
+    return np.where(within, np.clip(points, 0.0, most), NAN)
+
+
+def cross_fitted(x: FloatArray, arm: IntArray, fold: IntArray) -> FloatArray:
+    """(patients, arms): probability of each arm, from a model of the patients of the other folds."""
+    probability = np.empty((len(arm), int(arm.max()) + 1))
+    for number in range(FOLDS):
+        rest = fold != number
+        probability[~rest] = propensities(x[rest], arm[rest], x[~rest])
+    return probability
 
 
 def _pseudo_values(arms: Arms, rows: IntArray, measure: Measure, horizons_days: FloatArray) -> FloatArray:
@@ -143,7 +165,7 @@ def expected_out_of_fold(x: FloatArray, rows: IntArray, pseudo: FloatArray, fold
     return found
 
 
-def _folds(arm: IntArray, rng: np.random.Generator) -> IntArray:
+def folds(arm: IntArray, rng: np.random.Generator) -> IntArray:
     """(patients,): a fold for each, every arm dealt evenly."""
     fold = np.empty(len(arm), dtype=np.int64)
     for k in np.unique(arm):
@@ -153,4 +175,4 @@ def _folds(arm: IntArray, rng: np.random.Generator) -> IntArray:
 
 
 def _ratio(log_ratio: float, standard_error: float) -> Estimate:
-    return ratio(log_ratio, standard_error) if np.isfinite(log_ratio) else Estimate(NAN, NAN, NAN, NAN, NAN)
+    return ratio(log_ratio, standard_error) if np.isfinite(log_ratio) else ABSENT

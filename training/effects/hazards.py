@@ -10,12 +10,11 @@ import numpy as np
 from features.errors import SequelaError
 from features.outcomes import Outcomes
 from training.effects.arms import Arms, FloatArray, IntArray
-from training.effects.estimates import NAN, Estimate, ratio
+from training.effects.estimates import ABSENT, Estimate, ratio
 from training.models.fine_gray import Observation
 from training.models.partial_likelihood import PartialLikelihood
 from training.models.penalised_fit import newton
 
-ABSENT = Estimate(NAN, NAN, NAN, NAN, NAN)
 LEAST_INFORMATION = 1e-6
 """About a log ratio: with less than this, of a standard error of a thousand, nothing was learnt of it."""
 TOLERANCE = 1e-14

@@ -10,7 +10,7 @@ import numpy as np
 from features.outcomes import Outcomes
 from features.recurrence import Recurrences
 from training.effects.arms import FloatArray, IntArray
-from training.effects.estimates import NAN, QUANTILE, Estimate, difference
+from training.effects.estimates import NAN, QUANTILE, Estimate, difference_of, exponential
 from training.effects.hazards import log_ratios
 from training.models.mean_count import marginal_mean
 
@@ -91,16 +91,8 @@ def mean_counts(recurrences: Recurrences, times_days: FloatArray) -> tuple[Estim
 
 
 def mean_differences(by_arm: tuple[tuple[Estimate, ...], ...]) -> tuple[tuple[Estimate, ...], ...]:
-    """Expected numbers of each arm less those of the first, by time."""
-    return tuple(
-        tuple(
-            difference(
-                a.point - b.point, float(np.hypot(np.nan_to_num(a.standard_error), np.nan_to_num(b.standard_error)))
-            )
-            for a, b in zip(own, by_arm[0], strict=True)
-        )
-        for own in by_arm[1:]
-    )
+    """Expected numbers of each arm less those of the first, by time; no interval where an arm has no event by then."""
+    return tuple(tuple(map(difference_of, own, by_arm[0])) for own in by_arm[1:])
 
 
 def mean_influence(recurrences: Recurrences, times_days: FloatArray) -> Iterator[FloatArray]:
@@ -146,5 +138,5 @@ def _positive(point: float, error: float) -> Estimate:
     """A mean number: no p-value, and an interval above 0."""
     if not (point > 0 and error > 0):
         return Estimate(point, NAN, NAN, NAN, NAN)
-    reach = float(np.exp(QUANTILE * error / point))
+    reach = exponential(QUANTILE * error / point)
     return Estimate(point, point / reach, point * reach, NAN, error)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import exp, hypot, log
+from math import expm1, log1p
 
 import numpy as np
 
 from features.outcomes import Outcomes
 from training.effects.arms import Arms, FloatArray
-from training.effects.estimates import NAN, QUANTILE, Estimate, difference, ratio_of
+from training.effects.estimates import NAN, QUANTILE, Estimate, difference_of, exponential, ratio_of
 from training.evaluation.pseudo import influence
 from training.models.nonparametric import aalen_johansen
 
@@ -35,13 +35,12 @@ class Measure:
 def risk(point: float, standard_error: float) -> Estimate:
     """A probability, with an interval symmetric in log(−log(1 − F)), and no p-value: no value of it means no effect.
 
-    There are no bounds where nobody, or everybody, had the event.
+    There are no bounds where nobody, or everybody, had the event, and where a double does not hold them.
     """
     if not (0 < point < 1 and standard_error > 0):
         return Estimate(point, NAN, NAN, NAN, NAN)
-    survival = 1 - point
-    reach = QUANTILE * standard_error / (survival * -log(survival))
-    low, high = (1 - survival ** exp(sign * reach) for sign in (-1, 1))
+    reach = QUANTILE * standard_error / ((1 - point) * -log1p(-point))
+    low, high = (-expm1(log1p(-point) * exponential(sign * reach)) for sign in (-1, 1))
     return Estimate(point, low, high, NAN, standard_error)
 
 
@@ -64,11 +63,11 @@ def by_arm(arms: Arms, measure: Measure, horizons_days: FloatArray) -> tuple[Tab
 
 
 def differences(tables: tuple[Table, ...]) -> tuple[Table, ...]:
-    """Each arm less the first, patients of different arms being independent."""
-    return tuple(
-        _pairwise(table, tables[0], lambda a, b: difference(a.point - b.point, hypot(_error(a), _error(b))))
-        for table in tables[1:]
-    )
+    """Each arm less the first, patients of different arms being independent.
+
+    No interval where nobody, or everybody, of an arm had the event: its estimate then tells nothing of its own error.
+    """
+    return tuple(_pairwise(table, tables[0], difference_of) for table in tables[1:])
 
 
 def ratios(tables: tuple[Table, ...]) -> tuple[Table, ...]:
@@ -82,11 +81,6 @@ def table_of(points: FloatArray, errors: FloatArray, make: Callable[[float, floa
         tuple(make(float(point), float(error)) for point, error in zip(*row, strict=True))
         for row in zip(points, errors, strict=True)
     )
-
-
-def _error(estimate: Estimate) -> float:
-    """0 where nobody, or everybody, had the event: the estimate then tells nothing of its own error."""
-    return 0.0 if np.isnan(estimate.standard_error) else estimate.standard_error
 
 
 def _pairwise(first: Table, second: Table, make: Callable[[Estimate, Estimate], Estimate]) -> Table:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from training.effects.adjusted import Standardised
-from training.effects.arms import Arms, FloatArray, IntArray
-from training.effects.estimates import NAN, ChiSquared, Estimate
+from training.effects.adjusted import Standardised, possible
+from training.effects.arms import Arms, FloatArray, IntArray, followed_to
+from training.effects.estimates import ABSENT, NAN, ChiSquared, Estimate
 from training.effects.risks import Measure, Table, by_arm, differences
 
 FEWEST = 5
@@ -23,7 +24,7 @@ class Subgroup:
     name: str
     n_rows: int
     differences: tuple[Table, ...] | None
-    """By arm but the first; None where an arm has too few patients."""
+    """By arm but the first; None where an arm has too few patients, NaN where one is not followed to the horizon."""
 
 
 def subgroups(
@@ -53,19 +54,34 @@ def subgroups(
         counts = np.bincount(arms.arm[rows], minlength=len(arms.names))
         own: tuple[Table, ...] | None = None
         if counts.min() >= FEWEST and adjusted is not None:
-            own = _within(adjusted, rows).differences()
+            own = _within(adjusted, rows, measure, horizons_days).differences()
         elif counts.min() >= FEWEST:
             part = Arms(arms.outcomes.take(rows), arms.arm[rows], arms.names)
             own = differences(by_arm(part, measure, horizons_days))
+        if own is not None:
+            own = _known(own, horizons_days <= _followed_to(arms, rows))
         found.append(Subgroup(name, len(rows), own))
     return found
 
 
-def _within(everyone: Standardised, rows: IntArray) -> Standardised:
+def _followed_to(arms: Arms, rows: IntArray) -> float:
+    """The last day to which every arm is followed in a group."""
+    return min(followed_to(arms.outcomes.take(rows[arms.arm[rows] == k])) for k in range(len(arms.names)))
+
+
+def _known(tables: tuple[Table, ...], known: NDArray[np.bool_]) -> tuple[Table, ...]:
+    """Nothing at horizons (horizons,) that are not known."""
+    return tuple(
+        tuple(tuple(one if is_known else ABSENT for one, is_known in zip(row, known, strict=True)) for row in table)
+        for table in tables
+    )
+
+
+def _within(everyone: Standardised, rows: IntArray, measure: Measure, horizons_days: FloatArray) -> Standardised:
     """The same values, averaged over some patients alone."""
     values = everyone.points[:, None] + everyone.influence.shape[1] * everyone.influence[:, rows]
     points = values.mean(axis=1)
-    return Standardised(points, (values - points[:, None]) / len(rows))
+    return Standardised(possible(points, measure, horizons_days), (values - points[:, None]) / len(rows))
 
 
 def heterogeneity(estimates: Sequence[Estimate]) -> ChiSquared:

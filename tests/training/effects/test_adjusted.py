@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from benchmarks.effects_coverage import CAUSES, EFFECTS, HORIZON_DAYS, confounded, estimates, true_differences
 from features.outcomes import Outcomes
-from training.effects.adjusted import Standardised, doubly_robust, expected_out_of_fold, weighted
+from training.effects.adjusted import Standardised, doubly_robust, expected_out_of_fold, folds, possible, weighted
 from training.effects.arms import Arms
 from training.effects.e_value import e_value
 from training.effects.estimates import Estimate, ratio
@@ -106,6 +106,58 @@ def test_the_order_of_patients_and_the_scale_of_covariates_do_not_matter(seed: i
         for (one,), (other,) in zip(first, second, strict=True):
             assert one.point == pytest.approx(other.point, rel=1e-5)
             assert one.standard_error == pytest.approx(other.standard_error, rel=1e-5)
+
+
+def half_right(rng: np.random.Generator, n: int, right: str) -> tuple[Arms, np.ndarray]:
+    """Everyone followed to day 100, events on day 10; of propensity and outcome only one is as the models have it.
+
+    The outcome is 0.1 likelier in arm 1, whoever the patient.
+    """
+    x = rng.uniform(-np.sqrt(3), np.sqrt(3), n)
+    linear = right == "outcome"
+    chance = 0.1 + 0.8 * (x > 0.9) if linear else 1 / (1 + np.exp(-1 - 1.2 * x))
+    arm = (rng.random(n) < chance).astype(np.int64)
+    base = 0.35 + 0.15 * x if linear else 0.1 + 0.22 * x**2
+    happens = rng.random(n) < base + 0.1 * arm
+    outcomes = Outcomes(np.where(happens, 10.0, 100.0), happens.astype(np.int64), ("infection",))
+    return Arms(outcomes, arm, ("0", "1")), standardised(x[:, None])
+
+
+@pytest.mark.parametrize("right", ["outcome", "propensity"])
+def test_the_doubly_robust_estimate_needs_one_of_its_models(right: str) -> None:
+    """Where the other model is wrong, the estimate that rests on it alone is not right; 3.5 Monte-Carlo errors."""
+    errors = []
+    at = np.array([50.0])
+    for seed in range(80):
+        rng = np.random.default_rng([seed, len(right)])
+        arms, x = half_right(rng, 800, right)
+        robust = doubly_robust(arms, x, RISK, at, rng=rng).differences()[0][0][0].point
+        if right == "outcome":
+            alone = weighted(arms, x, RISK, at).differences()[0][0][0].point
+        else:
+            happens = (arms.outcomes.cause == 1).astype(float)[:, None]
+            fold = folds(arms.arm, rng)
+            expected = [expected_out_of_fold(x, arms.rows(k), happens[arms.rows(k)], fold).mean() for k in (0, 1)]
+            alone = float(expected[1] - expected[0])
+        errors.append((robust - 0.1, alone - 0.1))
+    far = np.abs(np.mean(errors, axis=0)) / (np.std(errors, axis=0, ddof=1) / np.sqrt(len(errors)))
+    assert far[0] < 3.5
+    assert far[1] > 5
+
+
+def test_an_impossible_mean_is_no_estimate() -> None:
+    points = np.array([[-0.01, 0.5], [1.01, 1.0 + 1e-15]])
+    np.testing.assert_array_equal(possible(points, RISK, np.array([10.0, 20.0])), [[nan, 0.5], [nan, 1.0]])
+    np.testing.assert_array_equal(possible(points * 20, TIME_LOST, np.array([10.0, 20.0])), [[nan, 10.0], [nan, 20.0]])
+    found = Standardised(np.array([[[nan]], [[0.4]]]), np.full((2, 30, 1, 1), 0.01))
+    assert np.isnan([found.differences()[0][0][0].point, found.ratios()[0][0][0].point]).all()
+
+
+def test_an_adjusted_arm_without_event_is_not_free_of_error() -> None:
+    influence = np.stack([np.zeros((30, 1, 1)), np.full((30, 1, 1), 0.01)])
+    found = Standardised(np.array([[[0.0]], [[0.4]]]), influence).differences()[0][0][0]
+    assert found.point == 0.4
+    assert np.isnan([found.low, found.high, found.p]).all()
 
 
 def test_the_same_seed_gives_the_same_estimate() -> None:

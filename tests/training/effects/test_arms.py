@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from features.outcomes import Outcomes
 from training.effects.arms import Arms
+from training.effects.estimates import QUANTILE, ratio
 from training.effects.gray import gray_test
 from training.effects.hazards import cause_specific_ratios, subdistribution_ratios
 from training.effects.logrank import log_rank_test
-from training.effects.risks import RISK, by_arm, differences, ratios
+from training.effects.risks import RISK, by_arm, differences, ratios, risk
 from training.effects.time_lost import TIME_LOST, time_lost
 
 Draw = Callable[..., Arms]
@@ -30,8 +31,8 @@ def everything(arms: Arms, at: np.ndarray) -> dict[str, np.ndarray]:
         for name, test in (("gray", gray_test), ("log rank", log_rank_test)):
             one = test(arms, cause)
             found[f"{name} {cause}"] = np.array([one.statistic, one.p])
-        for name, ratio in (("cox", cause_specific_ratios), ("fine gray", subdistribution_ratios)):
-            found[f"{name} {cause}"] = np.array([(one.point, one.standard_error) for one in ratio(arms, cause)])
+        for name, ratios_of in (("cox", cause_specific_ratios), ("fine gray", subdistribution_ratios)):
+            found[f"{name} {cause}"] = np.array([(one.point, one.standard_error) for one in ratios_of(arms, cause)])
     risks, lost = by_arm(arms, RISK, at), by_arm(arms, TIME_LOST, at)
     for name, tables in (("risk", risks), ("difference", differences(risks)), ("ratio", ratios(risks))):
         found[name] = np.array([[[(o.point, o.low, o.high) for o in row] for row in table] for table in tables])
@@ -153,3 +154,21 @@ def test_strata_with_one_arm_each_tell_nothing(draw: Draw) -> None:
 def test_arms_must_fit(draw: Draw, change: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="at least two arms"):
         replace(draw(1), **change)
+
+
+def test_bounds_beyond_what_a_double_holds_are_none() -> None:
+    for found in (ratio(0.0, 400.0), risk(0.5, 1e4), risk(1e-17, 1.0)):
+        assert np.isnan([found.low, found.high]).all()
+    assert ratio(0.0, 400.0).point == 1.0
+    assert ratio(0.0, 300.0).high == pytest.approx(np.exp(300 * QUANTILE))
+
+
+def test_an_arm_without_event_is_not_free_of_error() -> None:
+    """The point stays; by day 8 arm a has an event, too."""
+    outcomes = Outcomes(np.array([7.0, 9, 9, 9, 2, 3, 9, 9]), np.array([1, 0, 0, 0, 1, 1, 0, 0]), ("infection",))
+    arms = Arms(outcomes, np.repeat([0, 1], 4), ("a", "b"))
+    for measure, point in ((RISK, 0.5), (TIME_LOST, 5.0 / 4)):
+        (((early, late),),) = differences(by_arm(arms, measure, np.array([5.0, 8.0])))
+        assert early.point == pytest.approx(point)
+        assert np.isnan([early.low, early.high, early.p]).all()
+        assert late.low < late.point < late.high

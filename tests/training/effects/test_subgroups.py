@@ -72,6 +72,20 @@ def test_small_groups_and_patients_of_no_group() -> None:
     assert all(one.differences is not None for one in found[:2])
 
 
+def test_nothing_is_said_of_a_group_beyond_the_follow_up_of_an_arm() -> None:
+    """Hazards are equal; arm b of the second group is censored by day 60, so that its curve ends there."""
+    arms, group = trial(4, 400, (1.0, 1.0))
+    outcomes = arms.outcomes
+    cut = (arms.arm == 1) & (group == 1) & (outcomes.duration_days > 60)
+    early = Outcomes(np.where(cut, 60.0, outcomes.duration_days), np.where(cut, 0, outcomes.cause), outcomes.causes)
+    arms = Arms(early, arms.arm, arms.names)
+    robust = doubly_robust(arms, group[:, None] - 0.5, RISK, np.array([60.0, 150.0]), rng=np.random.default_rng(0))
+    for adjusted in (None, robust):
+        found = subgroups(arms, group, ("first", "second"), RISK, np.array([60.0, 150.0]), adjusted)
+        points = [[one.point for one in part.differences[0][0]] for part in found if part.differences is not None]
+        np.testing.assert_array_equal(np.isnan(points), [[False, False], [False, True]])
+
+
 def test_heterogeneity_is_cochrans_q() -> None:
     """Two groups: Q is the squared z of their difference."""
     q = heterogeneity([difference(0.3, 0.1), difference(0.1, 0.2)])
