@@ -4,6 +4,7 @@ question    who is compared, in what, and what makes no sense
 covariates  what the comparison is adjusted for, as columns
 analysis    tests, contrasts, and adjusted ones
 lines       every number, one line each, for tables and for other programs
+withheld    what is not shown of real patients
 sentences   what was found and what it assumes, in words
 shown       in the terminal
 figures, page   one page for people

@@ -9,7 +9,7 @@ import numpy as np
 from experiments.effects.question import Counted, Question
 from features.errors import SequelaError
 from features.patients import FloatArray
-from training.effects.adjusted import Standardised, doubly_robust, weighted
+from training.effects.adjusted import Standardised, cross_fitted, doubly_robust, folds, weighted
 from training.effects.arms import Arms
 from training.effects.e_value import EValue, e_value
 from training.effects.estimates import ChiSquared, Estimate
@@ -79,6 +79,8 @@ class Adjustment:
     """(patients, arms): of being in each arm, given the covariates."""
     balance: list[Balance]
     overlap: list[Overlap]
+    cross_fitted: list[Overlap]
+    """The same of probabilities from models of other patients, by which the doubly robust estimate divides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,9 @@ class GroupEffects:
     method: str
     groups: list[Subgroup]
     tests: tuple[tuple[ChiSquared, ...], ...]
-    """By arm but the first, and horizon: that the difference is the same in all groups."""
+    """By arm but the first, and horizon: that the difference is the same in all groups used."""
+    used: tuple[tuple[tuple[str, ...], ...], ...]
+    """Names of these, likewise: where the standard error is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +139,7 @@ def analyse(question: Question, seed: int = SEED) -> Effects:
     compared = [Compared("unadjusted", Contrasts.plain(arms, RISK, at), Contrasts.plain(arms, TIME_LOST, at))]
     adjustment, robust = None, None
     if question.covariates is not None:
-        adjustment = _adjustment(question)
+        adjustment = _adjustment(question, seed)
         robust = doubly_robust(arms, question.covariates.x, RISK, at, rng=np.random.default_rng(seed))
         compared += _adjusted(question, robust, seed)
     e_values = tuple(tuple(e_value(one) for one in table[0]) for table in compared[-1].risk.ratios)
@@ -158,12 +162,16 @@ def _within_groups(question: Question, robust: Standardised | None) -> GroupEffe
     arms, groups, at = question.arms, question.groups, question.horizons_days
     assert groups is not None  # noqa: S101 - for the type checker
     found = subgroups(arms, groups.group, groups.names, RISK, at, robust)
-    tables = [one.differences for one in found if one.differences is not None]
-    tests = tuple(
-        tuple(heterogeneity([table[k][0][j] for table in tables]) for j in range(len(at)))
-        for k in range(len(arms.names) - 1)
-    )
-    return GroupEffects("unadjusted" if robust is None else "doubly robust", found, tests)
+    cells = [[_of_groups(found, k, j) for j in range(len(at))] for k in range(len(arms.names) - 1)]
+    tests = tuple(tuple(heterogeneity(list(cell.values())) for cell in row) for row in cells)
+    used = tuple(tuple(tuple(cell) for cell in row) for row in cells)
+    return GroupEffects("unadjusted" if robust is None else "doubly robust", found, tests, used)
+
+
+def _of_groups(groups: list[Subgroup], arm: int, horizon: int) -> dict[str, Estimate]:
+    """Differences of known standard error of one arm by one horizon, by name of the group."""
+    found = {one.name: one.differences[arm][0][horizon] for one in groups if one.differences is not None}
+    return {name: one for name, one in found.items() if one.standard_error > 0}
 
 
 def _adjusted(question: Question, robust: Standardised, seed: int) -> list[Compared]:
@@ -176,13 +184,15 @@ def _adjusted(question: Question, robust: Standardised, seed: int) -> list[Compa
     return [Compared("weighted", *by_weights), by_both]
 
 
-def _adjustment(question: Question) -> Adjustment:
+def _adjustment(question: Question, seed: int) -> Adjustment:
     arms, covariates = question.arms, question.covariates
     assert covariates is not None  # noqa: S101 - for the type checker
     probability = propensities(covariates.x, arms.arm)
     weights = stabilised_weights(probability, arms.arm)
     shared = overlap(probability, arms.arm, arms.names, weights)
-    for one in shared:
+    crossed = cross_fitted(covariates.x, arms.arm, folds(arms.arm, np.random.default_rng(seed)))
+    of_others = overlap(crossed, arms.arm, arms.names, stabilised_weights(crossed, arms.arm))
+    for one in (*shared, *of_others):
         if one.hardly > MOST_HARDLY:
             msg = (
                 f"--adjust {','.join(covariates.names)}: {one.hardly:.0%} of the patients could hardly have been in "
@@ -190,7 +200,8 @@ def _adjustment(question: Question) -> Adjustment:
                 "whom each arm could have been chosen, or leave out a variable that decides the arm alone"
             )
             raise SequelaError(msg)
-    return Adjustment(probability, balance(covariates.x, covariates.columns, arms.arm, arms.names, weights), shared)
+    in_balance = balance(covariates.x, covariates.columns, arms.arm, arms.names, weights)
+    return Adjustment(probability, in_balance, shared, of_others)
 
 
 def _count(question: Question) -> CountedEffects:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -81,10 +83,12 @@ def _days(axes: Axes, last: float) -> None:
     axes.grid(axis="y")
 
 
-def counts_figure(effects: Effects, of: CountedEffects) -> Figure:
-    """Expected number of events by arm, with pointwise bands."""
+def counts_figure(effects: Effects, of: CountedEffects, withheld: Collection[str]) -> Figure:
+    """Expected number of events by arm, with pointwise bands; none of an arm that is withheld."""
     with drawing(3.1) as (figure, (axes,)):
         for k, (arm, means) in enumerate(zip(effects.question.arms.names, of.means, strict=True)):
+            if arm in withheld:
+                continue
             point, low, high = (np.array([getattr(one, part) for one in means]) for part in ("point", "low", "high"))
             axes.fill_between(of.times_days, low, high, step="post", color=color_of(k), alpha=0.16, lw=0)
             axes.step(of.times_days, point, where="post", color=color_of(k), lw=1.8, label=arm)
@@ -119,14 +123,14 @@ def balance_figure(adjustment: Adjustment) -> Figure:
     return figure
 
 
-def overlap_figure(effects: Effects, adjustment: Adjustment, arm: int) -> Figure:
+def overlap_figure(effects: Effects, adjustment: Adjustment, arm: int, shown: Disclosure) -> Figure:
     """Distribution of the probability of being in one arm, by the arm that patients were in."""
     arms = effects.question.arms
     edges = np.linspace(0.0, 1.0, 21)
     with drawing(2.6) as (figure, (axes,)):
         for k, name in enumerate(arms.names):
             own = adjustment.probability[arms.arm == k, arm]
-            share = np.histogram(own, edges)[0] / len(own)
+            share = [shown.share(int(n), len(own)) for n in np.histogram(own, edges)[0]]
             axes.stairs(share, edges, color=color_of(k), lw=1.8, label=f"in {name}")
             axes.stairs(share, edges, color=color_of(k), alpha=0.16, fill=True)
         axes.set_title(f"Probability of {arms.names[arm]} given the covariates")

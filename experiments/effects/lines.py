@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from experiments.effects.analysis import Compared, Contrasts, CountedEffects, Effects, GroupEffects
+from experiments.effects.analysis import Adjustment, Compared, Contrasts, CountedEffects, Effects, GroupEffects
 from experiments.effects.sentences import assumptions, findings
 from experiments.interval_text import interval_text
+from experiments.page.privacy import WITHHELD
 from experiments.page.tables import p_value
 from training.effects.estimates import ChiSquared, Estimate
+from training.effects.propensity import Overlap
 from training.effects.subgroups import Subgroup
 
 DIFFERENCE, RATIO = " difference", " ratio"
@@ -129,24 +131,45 @@ def group_lines(effects: Effects, of: GroupEffects) -> list[tuple[Subgroup, Line
 
 
 def group_rows(
-    effects: Effects, of: GroupEffects, count: Callable[[int], str] = "{:,}".format
+    effects: Effects,
+    of: GroupEffects,
+    counts: Sequence[str],
+    hidden: Callable[[str, Line], bool] = lambda _group, _line: False,
 ) -> list[tuple[str, ...]]:
     """Rows of a table: group, patients, arm, the difference by each horizon; below each arm the test of all groups.
 
     Args:
         effects: The comparison.
         of: Its groups.
-        count: A number of patients as text.
+        counts: Number of patients of each group, as text.
+        hidden: Whether the estimate of a group is withheld.
     """
     names, days = effects.question.arms.names, effects.question.horizons_days
     rows: list[tuple[str, ...]] = []
     lines = group_lines(effects, of)
-    for arm, tests in zip(names[1:], of.tests, strict=True):
-        for one in of.groups:
-            cells = [interval(line) for group, line in lines if group is one and line.arm == arm] or ["–"] * len(days)
-            rows.append((one.name, count(one.n_rows), f"{arm} / {names[0]}", *cells))
-        rows.append(("same in all groups", "", f"{arm} / {names[0]}", *(f"p {p_value(test.p)}" for test in tests)))
+    for arm, tests, used in zip(names[1:], of.tests, of.used, strict=True):
+        for one, count in zip(of.groups, counts, strict=True):
+            cells = [
+                WITHHELD if hidden(one.name, line) else interval(line)
+                for group, line in lines
+                if group is one and line.arm == arm
+            ] or ["–"] * len(days)
+            rows.append((one.name, count, f"{arm} / {names[0]}", *cells))
+        same = (_same(test, own, of) for test, own in zip(tests, used, strict=True))
+        rows.append(("same in all groups", "", f"{arm} / {names[0]}", *same))
     return rows
+
+
+def _same(test: ChiSquared, used: Sequence[str], of: GroupEffects) -> str:
+    """The p-value, and the groups it is of, unless all."""
+    some = np.isfinite(test.p) and len(used) < len(of.groups)
+    return f"p {p_value(test.p)}" + (f" ({', '.join(used)})" if some else "")
+
+
+def overlaps(adjustment: Adjustment) -> list[tuple[Overlap, str]]:
+    """Of each arm, by the model of everyone and by those of other patients."""
+    pairs = zip(adjustment.overlap, adjustment.cross_fitted, strict=True)
+    return [one for first, second in pairs for one in ((first, "of everyone"), (second, "cross-fitted"))]
 
 
 def plain(effects: Effects) -> dict[str, Any]:
@@ -175,6 +198,10 @@ def plain(effects: Effects) -> dict[str, Any]:
         ],
         "balance": [] if effects.adjustment is None else [asdict(one) for one in effects.adjustment.balance],
         "overlap": [] if effects.adjustment is None else [asdict(one) for one in effects.adjustment.overlap],
+        "overlap_cross_fitted": (
+            [] if effects.adjustment is None else [asdict(one) for one in effects.adjustment.cross_fitted]
+        ),
+        "subgroup_tests": [] if effects.groups is None else list(_flat_group_tests(effects, effects.groups)),
         "subgroups": [] if effects.groups is None else list(_flat_groups(effects, effects.groups)),
         "found": list(findings(effects)),
         "assumptions": list(assumptions(effects)),
@@ -192,6 +219,13 @@ def _tests(effects: Effects) -> Iterator[dict[str, Any]]:
 def _flat_groups(effects: Effects, of: GroupEffects) -> Iterator[dict[str, Any]]:
     for group, line in group_lines(effects, of):
         yield {"group": group.name, "patients": group.n_rows} | _flat(line)
+
+
+def _flat_group_tests(effects: Effects, of: GroupEffects) -> Iterator[dict[str, Any]]:
+    question = effects.question
+    for arm, tests, used in zip(question.arms.names[1:], of.tests, of.used, strict=True):
+        for day, test, own in zip(question.horizons_days, tests, used, strict=True):
+            yield {"arm": arm, "horizon_days": float(day), "groups": list(own)} | asdict(test)
 
 
 def _flat(line: Line) -> dict[str, Any]:

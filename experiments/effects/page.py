@@ -25,10 +25,12 @@ from experiments.effects.lines import (
     group_rows,
     interval,
     lines_of,
+    overlaps,
 )
 from experiments.effects.sentences import OUT_OF_BALANCE, assumptions, findings
+from experiments.effects.withheld import Withheld
 from experiments.page.curves import n_at_risk, tick_days
-from experiments.page.privacy import SMALLEST, Disclosure
+from experiments.page.privacy import SMALLEST, WITHHELD, Disclosure
 from experiments.page.shell import Heading, Section, figures, paragraph, render, write_page
 from experiments.page.tables import html_table, number, p_value
 
@@ -42,6 +44,7 @@ def write_effects_page(path: Path, effects: Effects) -> None:
     question = effects.question
     card = question.cohort.card
     shown = Disclosure.of(question.cohort)
+    withheld = Withheld.of(effects, shown)
     real = card.provenance == "real"
     heading = Heading(
         title=f"{_words(question.endpoint.name)} by {question.by}",
@@ -59,28 +62,30 @@ def write_effects_page(path: Path, effects: Effects) -> None:
     )
     lines = lines_of(effects)
     sections = [
-        Section("found", "What was found", "".join(map(paragraph, findings(effects)))),
-        _incidence(effects, lines, shown),
-        _hazards(effects, lines),
-        _lost(lines),
+        Section("found", "What was found", "".join(map(paragraph, findings(effects, shown)))),
+        _incidence(effects, lines, shown, withheld),
+        _hazards(effects, lines, withheld),
+        _lost(lines, withheld),
     ]
     if effects.adjustment is not None:
-        sections.append(_adjustment(effects, effects.adjustment))
+        sections.append(_adjustment(effects, effects.adjustment, shown))
     if effects.counted is not None:
-        sections.append(_counts(effects, effects.counted, lines))
+        sections.append(_counts(effects, effects.counted, lines, withheld))
     if effects.groups is not None:
-        sections.append(_groups(effects, effects.groups, shown))
-    sections.append(_assumed(effects))
+        sections.append(_groups(effects, effects.groups, shown, withheld))
+    sections.append(_assumed(effects, shown))
     write_page(path, render(heading, sections))
 
 
-def _incidence(effects: Effects, lines: Sequence[Line], shown: Disclosure) -> Section:
+def _incidence(effects: Effects, lines: Sequence[Line], shown: Disclosure, withheld: Withheld) -> Section:
     drawn = zip(incidence_figures(effects, shown), effects.causes, strict=True)
     body = figures([(figure, _caption(effects, k, shown), one.cause) for k, (figure, one) in enumerate(drawn)], "aj")
     body += _at_risk(effects, shown)
-    body += "".join(_by_horizon(quantity, lines) for quantity in ("risk", "risk" + DIFFERENCE, "risk" + RATIO))
+    body += "".join(
+        _by_horizon(quantity, lines, withheld) for quantity in ("risk", "risk" + DIFFERENCE, "risk" + RATIO)
+    )
     if effects.adjustment is not None:
-        body += _e_values(effects)
+        body += _e_values(effects, withheld)
     return Section("incidence", "Cumulative incidence", body)
 
 
@@ -101,14 +106,15 @@ def _at_risk(effects: Effects, shown: Disclosure) -> str:
     return html_table("Patients at risk just before each day", ("arm", *(f"{day:g}" for day in days)), rows)
 
 
-def _hazards(effects: Effects, lines: Sequence[Line]) -> Section:
+def _hazards(effects: Effects, lines: Sequence[Line], withheld: Withheld) -> Section:
     rows = []
     for one in effects.causes:
         for name, test in (("Gray", one.gray), ("log-rank", one.log_rank)):
             if test is not None:
-                rows.append((_words(one.cause), name, f"{test.statistic:.2f}", f"{test.degrees}", p_value(test.p)))
+                cells = (f"{test.statistic:.2f}", f"{test.degrees}") if np.isfinite(test.p) else ("–", "–")
+                rows.append((_words(one.cause), name, *cells, p_value(test.p)))
     body = html_table("Tests that all arms are alike", ("cause", "test", "χ²", "df", "p"), rows, numeric_from=2)
-    body += _ratios("Hazard ratios", [line for line in lines if "hazard" in line.quantity])
+    body += _ratios("Hazard ratios", [line for line in lines if "hazard" in line.quantity], withheld)
     body += paragraph(
         "Gray's test and the subdistribution hazard ratio ask whether incidences differ; the log-rank test and the "
         "cause-specific hazard ratio whether the rate among those still free of any event does."
@@ -116,15 +122,18 @@ def _hazards(effects: Effects, lines: Sequence[Line]) -> Section:
     return Section("hazards", "Tests and hazards", body)
 
 
-def _lost(lines: Sequence[Line]) -> Section:
+def _lost(lines: Sequence[Line], withheld: Withheld) -> Section:
     body = paragraph("Mean days lost to each cause within a horizon: the area under its curve.")
-    body += "".join(_by_horizon(quantity, lines) for quantity in ("time lost", "time lost" + DIFFERENCE))
+    body += "".join(_by_horizon(quantity, lines, withheld) for quantity in ("time lost", "time lost" + DIFFERENCE))
     return Section("lost", "Restricted mean time lost", body)
 
 
-def _by_horizon(quantity: str, lines: Sequence[Line]) -> str:
+def _by_horizon(quantity: str, lines: Sequence[Line], withheld: Withheld) -> str:
     days, rows = by_horizon([line for line in lines if line.quantity == quantity])
-    texts = [(_words(cause), *names, *map(_cell, cells)) for (cause, *names), cells in rows.items()]
+    texts = [
+        (_words(cause), *names, *(WITHHELD if withheld.line(one) else _cell(one) for one in cells))
+        for (cause, *names), cells in rows.items()
+    ]
     columns = ("cause", "arm", "method", *(f"by day {day:g}" for day in days))
     return html_table(TITLES[quantity], columns, texts, numeric_from=3)
 
@@ -138,19 +147,23 @@ def _cell(line: Line) -> str:
     return interval(line) if line.reference is None else f"{interval(line)}, p {p_value(line.estimate.p)}"
 
 
-def _ratios(caption: str, lines: Sequence[Line]) -> str:
+def _ratios(caption: str, lines: Sequence[Line], withheld: Withheld) -> str:
     rows = [
-        (_words(line.cause), arms_of(line), line.quantity, line.method, interval(line), p_value(line.estimate.p))
+        (_words(line.cause), arms_of(line), line.quantity, line.method)
+        + ((WITHHELD, WITHHELD) if withheld.line(line) else (interval(line), p_value(line.estimate.p)))
         for line in lines
     ]
     columns = ("cause", "arm", "ratio", "method", "estimate [95 % interval]", "p")
     return html_table(caption, columns, rows, numeric_from=4)
 
 
-def _e_values(effects: Effects) -> str:
+def _e_values(effects: Effects, withheld: Withheld) -> str:
     question = effects.question
+    cause, first = effects.causes[0].cause, question.arms.names[0]
     rows = [
         (arm, f"{day:g}", number(value.point), number(value.limit))
+        if withheld.causes.isdisjoint(((cause, arm), (cause, first)))
+        else (arm, f"{day:g}", WITHHELD, WITHHELD)
         for arm, values in zip(question.arms.names[1:], effects.e_values, strict=True)
         for day, value in zip(question.horizons_days, values, strict=True)
     ]
@@ -161,60 +174,66 @@ def _e_values(effects: Effects) -> str:
     )
 
 
-def _adjustment(effects: Effects, adjustment: Adjustment) -> Section:
+def _adjustment(effects: Effects, adjustment: Adjustment, shown: Disclosure) -> Section:
     names = effects.question.arms.names
     shown_arms = range(1, len(names)) if len(names) > 2 else (1,)
     said = f"Largest difference of any arm to {names[0]}; dashed: {OUT_OF_BALANCE:g}."
     drawn = [(balance_figure(adjustment), said, "Balance of covariates before and after weighting")]
     for k in shown_arms:
-        figure = overlap_figure(effects, adjustment, k)
+        figure = overlap_figure(effects, adjustment, k, shown)
         drawn.append((figure, "Where the shapes do not overlap, nobody can be compared.", f"Overlap of {names[k]}"))
     body = figures(drawn, "adjust", small=False)
     rows = [
         (
             one.arm,
+            model,
             f"{one.n_rows:,}",
             f"{one.effective:.0f}",
-            number(one.lowest),
-            number(one.highest),
-            number(one.largest_weight),
+            # The least and the greatest are each one patient's.
+            *(WITHHELD if shown.guarded else number(v) for v in (one.lowest, one.highest, one.largest_weight)),
         )
-        for one in adjustment.overlap
+        for one, model in overlaps(adjustment)
     ]
-    columns = ("arm", "patients", "worth once weighted", "least probability", "greatest", "largest weight")
-    body += html_table("Overlap: probability of each arm given the covariates", columns, rows)
+    columns = ("arm", "model", "patients", "worth once weighted", "least probability", "greatest", "largest weight")
+    body += html_table("Overlap: probability of each arm given the covariates", columns, rows, numeric_from=2)
     differences = [(one.name, one.arm, number(one.before), number(one.after)) for one in adjustment.balance]
     caption = "Balance: standardised mean differences"
     body += html_table(caption, ("covariate", "arm", "as they are", "weighted"), differences, numeric_from=2)
     return Section("adjustment", "Balance and overlap", body)
 
 
-def _counts(effects: Effects, of: CountedEffects, lines: Sequence[Line]) -> Section:
+def _counts(effects: Effects, of: CountedEffects, lines: Sequence[Line], withheld: Withheld) -> Section:
     event = of.counted.recurrences.name
     caption = "Mean number of events a patient, with pointwise 95 % intervals."
-    body = figures([(counts_figure(effects, of), caption, f"Mean number of events {event} by arm")], "counts")
+    body = figures(
+        [(counts_figure(effects, of, withheld.counted), caption, f"Mean number of events {event} by arm")], "counts"
+    )
     rates = [line for line in lines if line.quantity == "rate ratio"]
-    body += _ratios("Ratio of rates", rates)
+    body += _ratios("Ratio of rates", rates, withheld)
     body += paragraph(
         "Both methods estimate one ratio. Andersen and Gill's interval takes a patient's events as independent of one "
         "another; that of Lin, Wei, Yang and Ying (LWYY) does not, and is the one to go by."
     )
-    body += _by_horizon("mean number", lines) + _by_horizon("mean number" + DIFFERENCE, lines)
+    body += "".join(_by_horizon(one, lines, withheld) for one in ("mean number", "mean number" + DIFFERENCE))
     return Section("counts", f"Events that come back: {_words(event)}", body)
 
 
-def _groups(effects: Effects, of: GroupEffects, shown: Disclosure) -> Section:
+def _groups(effects: Effects, of: GroupEffects, shown: Disclosure, withheld: Withheld) -> Section:
     columns = ("group", "patients", "arm", *(f"by day {day:g}" for day in effects.question.horizons_days))
     caption = f"Difference of risks of {_words(effects.causes[0].cause)}, percentage points ({of.method})"
-    table = html_table(caption, columns, group_rows(effects, of, shown.count))
+    table = html_table(
+        caption, columns, group_rows(effects, of, shown.parts([one.n_rows for one in of.groups]), withheld.group)
+    )
     return Section("groups", "Effects in groups of patients", table)
 
 
-def _assumed(effects: Effects) -> Section:
+def _assumed(effects: Effects, shown: Disclosure) -> Section:
     question = effects.question
-    body = "".join(map(paragraph, assumptions(effects)))
+    body = "".join(map(paragraph, assumptions(effects, shown)))
     if question.n_left_out:
         body += paragraph(f"Of some patients at risk {question.by} is not known; they are left out.")
     if question.cohort.card.provenance == "real":
-        body += paragraph(f"The patients are real; counts from 1 to {SMALLEST - 1} are not shown.")
+        body += paragraph(
+            f"The patients are real; counts from 1 to {SMALLEST - 1}, and what they follow from, are not shown."
+        )
     return Section("assumed", "What this assumes", body)

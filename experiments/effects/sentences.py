@@ -2,42 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from experiments.effects.analysis import CauseEffects, Effects, GroupEffects
+from experiments.effects.withheld import OPEN, Withheld
+from experiments.page.privacy import Disclosure
 from experiments.page.tables import number, p_value
-from training.effects.estimates import Estimate
+from training.effects.estimates import ChiSquared, Estimate
 from training.effects.propensity import LEAST
 
 LEVEL = 0.05
 OUT_OF_BALANCE = 0.1
+INCLUDED = ("the interval includes", "the intervals include")
 
 
-def findings(effects: Effects) -> Iterator[str]:
-    """One sentence a cause, and one on the events that come back."""
+def findings(effects: Effects, shown: Disclosure = OPEN) -> Iterator[str]:
+    """One sentence a cause, and one on the events that come back; without what is withheld."""
+    withheld = Withheld.of(effects, shown)
     for k, one in enumerate(effects.causes):
         as_they_are = "" if effects.adjustment is None else "as they are, "
-        yield f"{one.cause}: {as_they_are}{_tested(one)} {_difference(effects, k)}"
+        yield f"{one.cause}: {as_they_are}{_tested(one)} {_difference(effects, k, withheld)}"
     if effects.counted is not None:
-        yield _rates(effects)
+        yield _rates(effects, withheld)
     if effects.groups is not None:
         yield _groups(effects, effects.groups)
 
 
+def _test(one: CauseEffects) -> tuple[ChiSquared, str]:
+    return (one.log_rank, "log-rank test") if one.gray is None else (one.gray, "Gray's test")
+
+
 def _tested(one: CauseEffects) -> str:
-    test, name = (one.log_rank, "log-rank test") if one.gray is None else (one.gray, "Gray's test")
+    test, name = _test(one)
     if not np.isfinite(test.p):
         return "the arms cannot be tested."
     found = "the arms differ" if test.p < LEVEL else "no difference between the arms was shown"
     return f"{found} ({name}, p {_p(test.p)})."
 
 
-def _difference(effects: Effects, cause: int) -> str:
+def _difference(effects: Effects, cause: int, withheld: Withheld) -> str:
     """Of the last method, by the last horizon."""
     question, compared = effects.question, effects.compared[-1]
     names = question.arms.names
+    name = effects.causes[cause].cause
+    if any((name, arm) in withheld.causes for arm in names):
+        return f"By day {question.horizons_days[-1]:g} its risk is withheld, since few patients met it in an arm."
     parts = [
         f"{arm} {_points(table[cause][-1])}"
         for arm, table in zip(names[1:], compared.risk.differences, strict=True)
@@ -46,8 +57,10 @@ def _difference(effects: Effects, cause: int) -> str:
     if not parts:
         return f"By day {question.horizons_days[-1]:g} its risk cannot be compared."
     adjusted = "" if compared.method == "unadjusted" else f", {compared.method}"
-    sure = all(not table[cause][-1].excludes_no_effect for table in compared.risk.differences)
-    also = "; no difference is among what the data allow" if sure else ""
+    null = all(not table[cause][-1].excludes_no_effect for table in compared.risk.differences)
+    also = (
+        f"; {INCLUDED[len(parts) > 1]} no difference" if null and np.isfinite(_test(effects.causes[cause])[0].p) else ""
+    )
     return f"Risk by day {question.horizons_days[-1]:g} less that of {names[0]}{adjusted}: {', '.join(parts)}{also}."
 
 
@@ -56,9 +69,11 @@ def _points(one: Estimate) -> str:
     return f"{100 * one.point:+.1f}".replace("-", "−") + f" percentage points (95 % interval {low} to {high})"
 
 
-def _rates(effects: Effects) -> str:
+def _rates(effects: Effects, withheld: Withheld) -> str:
     of, names = effects.counted, effects.question.arms.names
     assert of is not None  # noqa: S101 - for the type checker
+    if withheld.counted:
+        return f"Rate of all events {of.counted.recurrences.name}: withheld, since few patients had one in an arm."
     parts = [
         f"{arm} {number(one.point)} times (95 % interval {number(one.low)} to {number(one.high)}, p {_p(one.p)})"
         for arm, one in zip(names[1:], of.rates.lwyy, strict=True)
@@ -71,14 +86,24 @@ def _rates(effects: Effects) -> str:
 def _groups(effects: Effects, of: GroupEffects) -> str:
     """By the last horizon."""
     names, day = effects.question.arms.names, effects.question.horizons_days[-1]
-    parts = [f"{arm} p {_p(tests[-1].p)}" for arm, tests in zip(names[1:], of.tests, strict=True)]
-    shown = any(tests[-1].p < LEVEL for tests in of.tests)
-    said = "differs" if shown else "was not shown to differ"
+    tested = [
+        (tests[-1].p, f"{arm} p {_p(tests[-1].p)}{_of(used[-1], of)}")
+        for arm, tests, used in zip(names[1:], of.tests, of.used, strict=True)
+        if np.isfinite(tests[-1].p)
+    ]
     cause = effects.causes[0].cause
+    if not tested:
+        return f"Whether the difference of risks of {cause} by day {day:g} differs between groups could not be tested."
+    said = "differs" if min(p for p, _ in tested) < LEVEL else "was not shown to differ"
     return (
-        f"The difference of risks of {cause} by day {day:g} {said} between groups ({', '.join(parts)}). "
+        f"The difference of risks of {cause} by day {day:g} {said} between groups ({', '.join(t for _, t in tested)}). "
         "A group's own interval is no test of this, and few trials are large enough for one."
     )
+
+
+def _of(used: Sequence[str], of: GroupEffects) -> str:
+    """Which groups were tested, unless all."""
+    return "" if len(used) == len(of.groups) else f", of {' and '.join(used)}"
 
 
 def _p(value: float) -> str:
@@ -86,7 +111,7 @@ def _p(value: float) -> str:
     return text if text.startswith("<") else f"= {text}"
 
 
-def assumptions(effects: Effects) -> Iterator[str]:
+def assumptions(effects: Effects, shown: Disclosure = OPEN) -> Iterator[str]:
     """What must hold for the numbers to mean what they seem to."""
     question = effects.question
     if question.cohort.card.provenance == "simulated":
@@ -97,7 +122,7 @@ def assumptions(effects: Effects) -> Iterator[str]:
             "was in which arm, as in a randomised trial. Otherwise name what they differ in with --adjust."
         )
     else:
-        yield from _adjusted(effects)
+        yield from _adjusted(effects, shown)
     within = f" Tests and hazard ratios compare patients of the same {question.centre}." if question.centre else ""
     yield (
         "Within an arm, those no longer followed are taken to be like those who still are. P-values are not corrected "
@@ -106,6 +131,12 @@ def assumptions(effects: Effects) -> Iterator[str]:
     if len(question.too_late_days):
         days = ", ".join(f"{day:g}" for day in question.too_late_days)
         yield f"Not every arm is followed to day {days} of the endpoint; nothing is said about it."
+    free = sorted(_free_of_events(effects))
+    if free:
+        yield (
+            f"No event: {'; '.join(free)}. Comparisons with these have no interval and no p-value: an estimate of 0 "
+            "tells nothing of its own error."
+        )
     if effects.counted is not None and effects.counted.counted.recurrences.terminals:
         yield (
             "Rates of events are of those alive and free of competing events; mean numbers are of everyone, who has no "
@@ -113,25 +144,64 @@ def assumptions(effects: Effects) -> Iterator[str]:
         )
 
 
-def _adjusted(effects: Effects) -> Iterator[str]:
+def _free_of_events(effects: Effects) -> Iterator[str]:
+    """Arms in which nobody had an event by a horizon, with its latest one."""
+    question = effects.question
+    for arm, table in zip(question.arms.names, effects.compared[0].risk.tables, strict=True):
+        for one, row in zip(effects.causes, table, strict=True):
+            days = [day for day, risk in zip(question.horizons_days, row, strict=True) if risk.point == 0]
+            if days:
+                yield f"{one.cause} in {arm} by day {max(days):g}"
+    if effects.counted is not None:
+        places = np.searchsorted(effects.counted.times_days, question.horizons_days)
+        for arm, means in zip(question.arms.names, effects.counted.means, strict=True):
+            days = [day for day, i in zip(question.horizons_days, places, strict=True) if means[i].point == 0]
+            if days:
+                yield f"all events {effects.counted.counted.recurrences.name} in {arm} by day {max(days):g}"
+
+
+def _adjusted(effects: Effects, shown: Disclosure) -> Iterator[str]:
     question, adjustment = effects.question, effects.adjustment
     assert question.covariates is not None and adjustment is not None  # noqa: S101, PT018 - for the type checker
     names = ", ".join(question.covariates.names)
+    counts = "" if effects.counted is None else ", rate ratios, mean numbers"
     yield (
-        f"Weighted and doubly robust risks are those had everyone been in each arm, if {names} hold all that decides "
-        "both who is in which arm and what happens. Nothing measured can show that; the E-value says how strong "
-        "something left out would have to be. Tests and hazard ratios are not adjusted."
+        f"Weighted and doubly robust risks are those had everyone been in each arm, if all that decides both who is in "
+        f"which arm and what happens is in: {names}. Nothing measured can show that; the E-value says how strong "
+        f"something left out would have to be. Not adjusted: tests, hazard ratios{counts}."
     )
+    yield (
+        "The doubly robust estimate needs one of its two models to be right, of who is in which arm or of what "
+        "happens; consistency (an arm is one treatment, whoever gets it); no unmeasured confounding; and positivity "
+        "(everyone could have been in each arm)."
+    )
+    if _none_possible(effects):
+        yield "A doubly robust value that is impossible, such as a risk below 0, is not shown: it cannot be estimated."
     worst = max((abs(one.after) for one in adjustment.balance), default=0.0)
     if worst > OUT_OF_BALANCE:
         yield (
             f"After weighting the arms still differ by up to {worst:.2f} standard deviations in a covariate; above "
             f"{OUT_OF_BALANCE:g} an adjustment is commonly not trusted."
         )
-    hardly = [one for one in adjustment.overlap if one.hardly > 0]
+    hardly = [
+        max(pair, key=lambda one: one.hardly) for pair in zip(adjustment.overlap, adjustment.cross_fitted, strict=True)
+    ]
+    hardly = [one for one in hardly if one.hardly > 0]
     if hardly:
-        arms = ", ".join(f"{one.arm} {100 * one.hardly:.1f} %" for one in hardly)
+        arms = ", ".join(f"{one.arm} {_share(one.hardly, len(question.arms), shown)}" for one in hardly)
         yield (
             f"Share of patients who could hardly have been in an arm (probability below {LEAST:g}): {arms}. What it "
             "would have done to them, the data cannot tell."
         )
+
+
+def _share(share: float, n: int, shown: Disclosure) -> str:
+    count = round(share * n)
+    return f"of {shown.count(count)} patients" if shown.small(count) else f"{100 * share:.1f} %"
+
+
+def _none_possible(effects: Effects) -> bool:
+    """Whether a doubly robust value is not shown."""
+    robust = effects.compared[-1]
+    tables = (*robust.risk.tables, *robust.time_lost.tables)
+    return any(np.isnan(one.point) for table in tables for row in table for one in row)

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 from rich.table import Table
 
 from experiments.cli.output import stdout
 from experiments.effects.analysis import Effects, GroupEffects
-from experiments.effects.lines import DIFFERENCE, TITLES, Line, arms_of, by_horizon, group_rows, interval, lines_of
+from experiments.effects.lines import (
+    DIFFERENCE,
+    TITLES,
+    Line,
+    arms_of,
+    by_horizon,
+    group_rows,
+    interval,
+    lines_of,
+    overlaps,
+)
 from experiments.effects.sentences import assumptions, findings
 from experiments.page.tables import p_value
 
@@ -67,7 +78,8 @@ def _tests(effects: Effects) -> Table:
     for one in effects.causes:
         cells = []
         for test in (one.gray, one.log_rank):
-            cells += ["–"] * 3 if test is None else [f"{test.statistic:.3f}", f"{test.degrees}", p_value(test.p)]
+            known = test is not None and np.isfinite(test.p)
+            cells += [f"{test.statistic:.3f}", f"{test.degrees}", p_value(test.p)] if test and known else ["–"] * 3
         table.add_row(one.cause, *cells)
     return table
 
@@ -100,10 +112,10 @@ def _balance(effects: Effects) -> Table:
 def _overlap(effects: Effects) -> Table:
     assert effects.adjustment is not None  # noqa: S101 - for the type checker
     columns = ["patients", "worth, weighted", "P(arm), lowest", "highest", "largest weight"]
-    table = _table("Overlap: probability of each arm given the covariates", ["arm"], columns)
-    for one in effects.adjustment.overlap:
+    table = _table("Overlap: probability of each arm given the covariates", ["arm", "model"], columns)
+    for one, model in overlaps(effects.adjustment):
         cells = (f"{one.effective:.0f}", f"{one.lowest:.3f}", f"{one.highest:.3f}", f"{one.largest_weight:.1f}")
-        table.add_row(one.arm, f"{one.n_rows:,}", *cells)
+        table.add_row(one.arm, model, f"{one.n_rows:,}", *cells)
     return table
 
 
@@ -120,6 +132,6 @@ def _groups(effects: Effects, of: GroupEffects) -> Table:
     days = [f"by day {day:g}" for day in effects.question.horizons_days]
     title = f"Difference of risks of {effects.causes[0].cause}, percentage points, in groups ({of.method})"
     table = _table(title, ["group"], ["patients", "arm", *days])
-    for row in group_rows(effects, of):
+    for row in group_rows(effects, of, [f"{one.n_rows:,}" for one in of.groups]):
         table.add_row(*row)
     return table

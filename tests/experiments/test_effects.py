@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,10 @@ from pages import Reader, assert_shown_well, serious_violations
 from preloaded import SEQUELA
 
 from benchmarks.effects_coverage import EFFECTS, confounded
+from experiments.effects import analyse, ask, write_effects_page
+from experiments.effects.lines import interval, lines_of
 from experiments.home import CONFIGS
+from features.check import read_cohort, read_endpoint
 from features.cohort import write_cohort
 from features.importers.table import import_table
 from features.schema import CohortCard, Endpoint, EventRule, Variable
@@ -180,7 +184,7 @@ def test_no_difference_is_said_as_such(imported: Import) -> None:
     done = effects(imported("mgus2"), "progression_to_plasma_cell_malignancy", "--by", "sex")
     assert done.returncode == 0, done.stderr
     assert "progression_to_plasma_cell_malignancy: no difference between the arms was shown (Gray's test" in done.stdout
-    assert "no difference is among what the data allow" in done.stdout
+    assert "the interval includes no difference" in done.stdout
     assert "1,384 real patients" in done.stdout
     assert "only if chance decided who was in which arm" in done.stdout
 
@@ -200,9 +204,11 @@ def test_confounding_is_taken_out(observed: Path, tmp_path: Path, browser: Brows
     assert {one["name"] for one in found["balance"]} == {"burden", "prior", "burden missing"}
     assert all(abs(one["after"]) < 0.1 for one in found["balance"])
     assert max(abs(one["before"]) for one in found["balance"]) > 0.5
-    assert len(found["overlap"]) == 2
+    assert len(found["overlap"]) == len(found["overlap_cross_fitted"]) == 2
+    assert any("Not adjusted: tests, hazard ratios, rate ratios, mean numbers." in one for one in found["assumptions"])
     assert all(one["point"] >= one["limit"] >= 1 for one in found["e_values"])
     groups = [one for one in found["subgroups"] if one["horizon_days"] == 365.0]
+    assert [one["groups"] for one in found["subgroup_tests"]] == [[one["group"] for one in groups]] * 2
     assert [one["group"].partition(" ")[2][0] for one in groups] == ["≤", ">"]
     assert [one["patients"] for one in groups] == [405, 405]  # of a tenth, the burden is not known
     assert all(one["method"] == "doubly robust" and one["low"] < one["point"] < one["high"] for one in groups)
@@ -294,3 +300,72 @@ def test_an_arm_without_the_event_and_too_few_patients_are_refused(imported: Imp
     assert "nobody in the arm 1 has bloodstream_infection" in done.stderr
     done = effects(few, "end_of_neutropenia", "--by", "allo", "--adjust", "sex", "--horizon", "7")
     assert "for which every arm needs 20 patients (10 a column, at least 20), and one has 12" in done.stderr
+
+
+def study(folder: Path, provenance: Literal["real", "simulated"]) -> Path:
+    """80 patients: 3 of the 31 in arm b die, and 3 have fever twice."""
+    n, rng = 80, np.random.default_rng(0)
+    arm = np.where(np.arange(n) < 49, "a", "b")
+    place = np.where(arm == "a", np.arange(n), np.arange(n) - 49)
+    ids = np.array([f"P{i:04d}" for i in range(n)])
+    dies, fever = np.where(arm == "a", place < 12, place < 3), (place >= 3) & (place < np.where(arm == "a", 15, 6))
+    infected = place % 2 == 1
+    day = rng.integers(20, 90, n).astype(float)
+    events = pd.concat(
+        [
+            pd.DataFrame({"patient_id": ids, "day": day, "event": "death"})[dies],
+            pd.DataFrame({"patient_id": ids, "day": day - 1, "event": "infection"})[infected & ~dies],
+            *(pd.DataFrame({"patient_id": ids, "day": day - k, "event": "fever"})[fever] for k in (3, 9)),
+        ]
+    )
+    score = rng.normal(size=n)
+    patients = pd.DataFrame(
+        {
+            "patient_id": ids,
+            "follow_up_days": np.where(dies, day, 400.0),
+            "arm": arm,
+            "score": score,
+            "half": np.where(np.arange(n) % 2, "x", "y"),
+        }
+    )
+    variables = {
+        "arm": Variable(kind="categorical"),
+        "score": Variable(kind="numeric"),
+        "half": Variable(kind="categorical"),
+    }
+    card = CohortCard(title="Few", citation="none", licence="CC0-1.0", provenance=provenance, variables=variables)
+    rules = (EventRule(name="infection"), EventRule(name="death"))
+    endpoint = Endpoint(name="infection", event=rules[0], competing=rules[1:], horizons_days=(100.0, 365.0))
+    write_cohort(folder, card, {"patients": patients, "events": events}, endpoints={"infection": endpoint})
+    return folder
+
+
+@pytest.mark.parametrize("provenance", ["real", "simulated"])
+def test_what_a_small_count_follows_from_is_not_on_the_page_of_real_patients(
+    tmp_path: Path, provenance: Literal["real", "simulated"]
+) -> None:
+    folder = study(tmp_path / "cohort", provenance)
+    endpoint = read_endpoint(folder / "endpoints" / "infection.yaml")
+    question = ask(read_cohort(folder), endpoint, "arm", adjust=["score"], recurrent="fever", subgroup="half")
+    found = analyse(question)
+    write_effects_page(tmp_path / "page.html", found)
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    tables = [re.sub(r"<[^>]*>", "|", one) for one in re.findall(r"<table>.*?</table>", text, re.DOTALL)]
+    small = [line for line in lines_of(found) if line.cause in ("death", "fever") and "b" in (line.arm, line.reference)]
+    assert {line.quantity for line in small} >= {"risk", "risk ratio", "mean number", "rate ratio", "time lost"}
+    told = [interval(line) for line in small if any(f"|{interval(line)}" in one for one in tables)]
+    own = next(
+        line for line in lines_of(found) if line.cause == "death" and line.arm == "b" and line.quantity == "risk"
+    )
+    assert own.estimate.point == pytest.approx(3 / 31)
+    if provenance == "real":
+        assert not told
+        assert "a withheld, b &lt;5" in text
+        assert "its risk is withheld" in text
+    else:
+        on_the_page = {interval(line) for line in small if line.quantity != "time lost ratio"}
+        assert on_the_page <= set(told)
+        assert "withheld" not in text
+    for one in lines_of(found):
+        if one.cause == "infection" and one.quantity == "risk":
+            assert any(f"|{interval(one)}|" in table for table in tables)
