@@ -7,6 +7,7 @@ import math
 import re
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,11 +21,13 @@ from preloaded import SEQUELA
 from benchmarks.effects_coverage import EFFECTS, confounded
 from experiments.effects import analyse, ask, write_effects_page
 from experiments.effects.lines import interval, lines_of
+from experiments.effects.sentences import assumptions, findings
 from experiments.home import CONFIGS
 from features.check import read_cohort, read_endpoint
 from features.cohort import write_cohort
 from features.importers.table import import_table
 from features.schema import CohortCard, Endpoint, EventRule, Variable
+from training.effects.estimates import ChiSquared
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "effects.json").read_text(encoding="utf-8"))
 Import = Callable[[str], Path]
@@ -369,3 +372,20 @@ def test_what_a_small_count_follows_from_is_not_on_the_page_of_real_patients(
     for one in lines_of(found):
         if one.cause == "infection" and one.quantity == "risk":
             assert any(f"|{interval(one)}|" in table for table in tables)
+
+
+def test_what_could_not_be_tested_is_said_as_such(tmp_path: Path) -> None:
+    folder = study(tmp_path / "cohort", "simulated")
+    endpoint = read_endpoint(folder / "endpoints" / "infection.yaml")
+    found = analyse(ask(read_cohort(folder), endpoint, "arm", subgroup="half", horizons_days=[5.0, 100.0]))
+    assert any(one.startswith("No event: death in a by day 5; death in b by day 5;") for one in assumptions(found))
+    assert found.groups is not None
+    said = list(findings(found))
+    assert "; the interval includes no difference." in said[1]
+    unknown = ChiSquared(math.nan, 1, math.nan)
+    groups = replace(found.groups, tests=((unknown, unknown),))
+    causes = tuple(replace(one, gray=unknown) for one in found.causes)
+    said = list(findings(replace(found, causes=causes, groups=groups)))
+    assert "the arms cannot be tested. Risk by day 100" in said[1]
+    assert not any("no difference" in one for one in said)
+    assert said[-1].endswith("differs between groups could not be tested.")
