@@ -33,7 +33,7 @@ def _effect(draws: Draws, x: Tensor, acting: Tensor) -> Tensor:
     parts = torch.stack([linear, _smooth(draws, x, sparse), _trees(draws, x, sparse), _pairs(draws, x, sparse)], dim=-1)
     some = draws.uniform(b, 4) * (draws.uniform(b, 4) < torch.tensor([0.85, 0.4, 0.3, 0.3], device=x.device))
     mixed = torch.einsum("bnk,bk->bn", parts, some / some.norm(dim=1, keepdim=True).clamp(min=1e-6))
-    return mixed * draws.uniform(b, 1, high=1.4)
+    return mixed * draws.uniform(b, 1, high=1.3).pow(1.3) * 1.4
 
 
 def _weights(draws: Draws, acting: Tensor) -> Tensor:
