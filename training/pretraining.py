@@ -63,6 +63,14 @@ class Progress:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Length:
+    """Of a run: whichever is over first."""
+
+    minutes: float = math.inf
+    steps: float = math.inf
+
+
 def expected_loss(log_hazard: Tensor, events: Tensor, exposure: Tensor) -> Tensor:
     """(…,): minus the log likelihood of hazards constant in bins, of what is expected in each bin.
 
@@ -99,12 +107,11 @@ class Pretraining(pl.LightningModule):
     """One step: simulate tables on the device, read some of their rows, and answer for the others."""
 
     def __init__(
-        self, module: InContextModule, config: PretrainingConfig, minutes: float, listener: StepListener
+        self, module: InContextModule, config: PretrainingConfig, length: Length, listener: StepListener
     ) -> None:
-        """Trains for some minutes; `begun` is what earlier runs have done."""
+        """Trains for a while; `begun` is what earlier runs have done."""
         super().__init__()
-        self.automatic_optimization = True
-        self.module, self.config, self.minutes, self.listener = module, config, minutes, listener
+        self.module, self.config, self.length, self.listener = module, config, length, listener
         self.begun, self.tables, self.explained = Progress(), 0, math.nan
         self.optimizer_state: dict[str, Any] | None = None
         self.stable: dict[str, Any] | None = None
@@ -129,8 +136,9 @@ class Pretraining(pl.LightningModule):
 
     @property
     def elapsed(self) -> float:
-        """Share of this run's time that has passed."""
-        return (time.monotonic() - self._started) / (60 * self.minutes)
+        """Share of this run that has passed."""
+        minutes = (time.monotonic() - self._started) / 60
+        return max(minutes / self.length.minutes, self.global_step / self.length.steps)
 
     def training_step(self, number: int) -> Tensor:
         """Loss of a step, whose tables depend on the seed and the number of the step."""
@@ -162,7 +170,7 @@ class Pretraining(pl.LightningModule):
         if self.elapsed >= 1.0:
             self.trainer.should_stop = True
             return -1
-        if self.stable is None and self.elapsed > 1.0 - self.config.fall:
+        if self.stable is None and self.elapsed >= 1.0 - self.config.fall:
             self.stable = self._state()
         warm = min(1.0, (self.begun.steps + self.global_step + 1) / self.config.warmup_steps)
         falling = min(1.0, (1.0 - self.elapsed) / self.config.fall)
@@ -202,7 +210,7 @@ def simulated(config: PretrainingConfig, step: int, device: torch.device) -> tup
 
 def pretrain(
     state: Path,
-    minutes: float,
+    length: Length,
     trainer: TrainerConfig,
     *,
     sizes: InContextSizes | None = None,
@@ -213,7 +221,7 @@ def pretrain(
 
     Args:
         state: Where the state is kept from which the next run goes on, whatever its configuration.
-        minutes: Of this run.
+        length: Of this run.
         trainer: Accelerator, devices, precision.
         sizes: Of the network.
         config: How it is trained.
@@ -226,7 +234,7 @@ def pretrain(
     kept = Checkpoint(state, f"prior {VERSION}, {asdict(sizes)}", math.inf)
     module = InContextModule(sizes)
     module.initialise(torch.Generator().manual_seed(config.seed))
-    training = Pretraining(module, config, minutes, listener or (lambda step, explained: None))
+    training = Pretraining(module, config, length, listener or (lambda step, explained: None))
     if (held := kept.read()) is not None:
         module.load_state_dict(held["module"])
         training.begun, training.optimizer_state = Progress(**held["progress"]), held["optimizer"]

@@ -21,6 +21,7 @@ from features.errors import SequelaError
 
 PATIENCE_SECONDS = 60
 TRAINS = """
+import signal
 import sys
 import time
 from pathlib import Path
@@ -28,6 +29,7 @@ from experiments.courier import start_courier
 from experiments.home import Home
 from experiments.log_items import Metrics
 from experiments.tracking import Tracker
+signal.signal(signal.SIGTERM, signal.default_int_handler)  # as `sequela` does
 with start_courier(Home(Path(sys.argv[1]))) as courier:
     tracker = Tracker.start(Home(Path(sys.argv[1])), "beside", "one", courier=courier)
     with tracker.ends_truthfully():
@@ -71,7 +73,7 @@ def test_a_run_is_delivered_to_its_end_by_a_process_beside(home: Home) -> None:
 
 @pytest.mark.parametrize(
     ("how", "within"),
-    [pytest.param(signal.SIGKILL, PATIENCE_SECONDS, id="kill"), pytest.param(signal.SIGINT, 0, id="int")],
+    [pytest.param(signal.SIGKILL, PATIENCE_SECONDS, id="kill"), pytest.param(signal.SIGTERM, 0, id="term")],
 )
 def test_a_run_that_is_killed_is_marked_at_once(home: Home, how: signal.Signals, within: float) -> None:
     """By the courier, before any other command of ours."""
