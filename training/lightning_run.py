@@ -63,29 +63,53 @@ def run_lightning(
 
 
 def _train(training: StoppedTraining, batches: EpochData, config: TrainerConfig, max_epochs: int) -> None:
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     check_devices(config.accelerator, config.devices)
     join()
     together: dict[str, Any] = {"devices": config.devices}
     if launched():
         nodes = int(os.environ["WORLD_SIZE"]) // launched()
         together = {"devices": launched(), "num_nodes": nodes, "strategy": DDPStrategy(forward_sync_buffers=False)}
-    trainer = pl.Trainer(
-        accelerator=config.accelerator,
-        precision=config.precision,
+    if config.compile:
+        training.module.compile()
+    assert isinstance(batches, IterableDataset)  # noqa: S101 - for the type checker
+    fit_quietly(
+        training,
+        batches,
+        config,
+        max_epochs=max_epochs,
         accumulate_grad_batches=config.accumulate_batches,
         gradient_clip_val=config.gradient_clip_norm,
         deterministic=config.deterministic,
-        max_epochs=max_epochs,
+        **together,
+    )
+    training.module._compiled_call_impl = None  # predictions are not worth compiling for
+
+
+def fit_quietly(
+    training: pl.LightningModule,
+    batches: IterableDataset[Any],
+    config: TrainerConfig,
+    **words: Any,  # noqa: ANN401
+) -> None:
+    """Let Lightning fit on whole batches; it writes no file, no log and no bar.
+
+    Args:
+        training: What is trained.
+        batches: They are made by their data set, without loader workers.
+        config: Accelerator and precision.
+        words: Further arguments of Lightning's `Trainer`.
+    """
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    trainer = pl.Trainer(
+        accelerator=config.accelerator,
+        precision=config.precision,
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
-        **together,
+        **words,
     )
-    if config.compile:
-        training.module.compile()
     with warnings.catch_warnings():
         # Batches are row numbers of data already on the device, or stream from memory: workers would only copy them.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
@@ -94,9 +118,7 @@ def _train(training: StoppedTraining, batches: EpochData, config: TrainerConfig,
         # Lightning 2.6 on torch 2.13: only the libraries' authors can act on it.
         warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated", category=FutureWarning)
         # The loader draws from a generator even when it shuffles nothing: a private one keeps the global one as it was.
-        assert isinstance(batches, IterableDataset)  # noqa: S101 - for the type checker
         trainer.fit(training, DataLoader(batches, batch_size=None, generator=torch.Generator()))
-    training.module._compiled_call_impl = None  # predictions are not worth compiling for
 
 
 def identified(

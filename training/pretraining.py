@@ -7,10 +7,8 @@ happened to simulated patients but what was expected to: the truth of the simula
 
 from __future__ import annotations
 
-import logging
 import math
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,11 +17,12 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import IterableDataset
 
 from features.schema import Frozen
 from training.checkpoints import Checkpoint
 from training.config import TrainerConfig
+from training.lightning_run import fit_quietly
 from training.models.cohort_context import CohortContext, event_edges
 from training.models.in_context import InContextModule, InContextSizes
 from training.prior import TableBatch, simulate_tables
@@ -238,7 +237,7 @@ def pretrain(
     if (held := kept.read()) is not None:
         module.load_state_dict(held["module"])
         training.begun, training.optimizer_state = Progress(**held["progress"]), held["optimizer"]
-    _train(training, trainer)
+    fit_quietly(training, _Steps(), trainer, devices=trainer.devices, gradient_clip_val=1.0, max_epochs=1)
     if training.stable is not None:
         kept.write(training.stable)
     return module, training.progress
@@ -252,25 +251,6 @@ class _Steps(IterableDataset[int]):
         while True:
             yield number
             number += 1
-
-
-def _train(training: Pretraining, config: TrainerConfig) -> None:
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    trainer = pl.Trainer(
-        accelerator=config.accelerator,
-        devices=config.devices,
-        precision=config.precision,
-        gradient_clip_val=1.0,
-        max_epochs=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # tables are made on the device
-        warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated", category=FutureWarning)
-        trainer.fit(training, DataLoader(_Steps(), batch_size=None, generator=torch.Generator()))
 
 
 def _copied(state: Any) -> Any:  # noqa: ANN401

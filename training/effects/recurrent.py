@@ -12,6 +12,7 @@ from features.recurrence import Recurrences
 from training.effects.arms import FloatArray, IntArray
 from training.effects.estimates import NAN, QUANTILE, Estimate, difference_of, exponential
 from training.effects.hazards import log_ratios
+from training.evaluation.arrays import running_sums
 from training.models.mean_count import marginal_mean
 
 ROWS_AT_ONCE = 500
@@ -113,9 +114,9 @@ def mean_influence(recurrences: Recurrences, times_days: FloatArray) -> Iterator
     n_events = np.bincount(np.searchsorted(times, recurrences.day), minlength=len(times))
     removal = np.divide(1.0, left, out=np.zeros_like(left), where=left > 0)
     per_event = before / at_risk
-    at_risk_loss = _running(before * n_events / at_risk**2)
-    death_gain = _running(dying / at_risk * removal)
-    weighted = _running(dying / at_risk * removal * curve.mean)
+    at_risk_loss = running_sums(before * n_events / at_risk**2)
+    death_gain = running_sums(dying / at_risk * removal)
+    weighted = running_sums(dying / at_risk * removal * curve.mean)
     mean = np.concatenate([[0.0], curve.mean])
     last = np.searchsorted(times, times_days, side="right")
     for rows in np.array_split(np.arange(len(recurrences)), max(1, len(recurrences) // ROWS_AT_ONCE)):
@@ -128,10 +129,6 @@ def mean_influence(recurrences: Recurrences, times_days: FloatArray) -> Iterator
         place = np.searchsorted(times, recurrences.day[own])
         np.add.at(change, recurrences.row[own] - rows[0], (place[:, None] < last) * per_event[place, None])
         yield change
-
-
-def _running(values: FloatArray) -> FloatArray:
-    return np.concatenate([[0.0], np.cumsum(values)])
 
 
 def _positive(point: float, error: float) -> Estimate:

@@ -16,6 +16,11 @@ def ratio(numerator: NDArray[np.float64], denominator: NDArray[np.float64]) -> N
     return quotient
 
 
+def running_sums(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sums (…, n + 1) of the first 0, 1, …, n values (…, n) along the last axis."""
+    return np.concatenate([np.zeros_like(values[..., :1]), np.cumsum(values, axis=-1)], axis=-1)
+
+
 def at_horizons(
     incidence: NDArray[np.float64], times_days: NDArray[np.float64], horizons_days: NDArray[np.float64]
 ) -> NDArray[np.float64]:

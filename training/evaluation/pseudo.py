@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.outcomes import Outcomes
+from training.evaluation.arrays import running_sums
 from training.models.nonparametric import EXHAUSTED, RiskSets, aalen_johansen, risk_sets
 
 
@@ -93,7 +94,7 @@ class _Steps:
         """S(T−) / Y(T) at each time."""
         self.removal = _divide(np.ones_like(left), left)
         """1 / (Y − dN) at each time."""
-        self.h = _running(_divide(events, sets.at_risk * left))
+        self.h = running_sums(_divide(events, sets.at_risk * left))
 
 
 class _Sums:
@@ -101,9 +102,9 @@ class _Sums:
 
     def __init__(self, steps: _Steps, gained: NDArray[np.float64]) -> None:
         self._h = steps.h
-        self._gained = _running(gained)
-        self.hazard = _running(_divide(gained, steps.at_risk))
-        self._weighted = _running(steps.h[:-1] * gained)
+        self._gained = running_sums(gained)
+        self.hazard = running_sums(_divide(gained, steps.at_risk))
+        self._weighted = running_sums(steps.h[:-1] * gained)
 
     def later(self, position: NDArray[np.int64]) -> NDArray[np.float64]:
         """Σ g dF_k from a position on."""
@@ -114,10 +115,6 @@ class _Sums:
         """Σ_s g(s) dF_k(s) H(min(s−, the time before the position))."""
         found: NDArray[np.float64] = self._weighted[position] + self._h[position] * self.later(position)
         return found
-
-
-def _running(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.concatenate([np.zeros_like(values[..., :1]), np.cumsum(values, axis=-1)], axis=-1)
 
 
 def _divide(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -34,10 +34,6 @@ class CohortContext:
         own, others = cause == which, (cause > 0) & (cause != which)
         return cls(exposure, here * own[..., None], here * others[..., None])
 
-    def take(self, rows: slice) -> CohortContext:
-        """Some of the rows of every table."""
-        return CohortContext(self.exposure[:, rows], self.event[:, rows], self.other[:, rows])
-
     def base_hazards(self) -> tuple[Tensor, Tensor]:
         """(tables, bins): expected events of the cause, and of the others, of a row that is exposed for a whole bin.
 

@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from features.outcomes import Outcomes
+from features.scaling import CLIP
 from training.models.cohort_context import CohortContext, event_edges
 from training.models.in_context import InContextModule, InContextSizes, Memory
 from training.models.network import interpolate
 from training.models.predictor import Arrays, Sizes
 
-CLIP = 6.0
-"""Standardised values are held within ±, as in the tables that the network was trained on."""
 BLOCK_ROWS = 2048
 """Rows that are asked about at once."""
 WEIGHT = "network."

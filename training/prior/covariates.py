@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from features.scaling import CLIP
 from training.prior.draws import Draws, standardised
 
 N_KINDS = 8
@@ -39,8 +40,8 @@ def covariates(draws: Draws, n_tables: int, n_rows: int, n_columns: int) -> Cova
     values = _levels(draws, values, latent)
     true = standardised(values)
     known, indicators = _with_missing(draws, true, there)
-    shown = standardised(known).clamp(-6.0, 6.0) * there[:, None]
-    return Covariates(shown, true.clamp(-6.0, 6.0), there, ~indicators)
+    shown = standardised(known).clamp(-CLIP, CLIP) * there[:, None]
+    return Covariates(shown, true.clamp(-CLIP, CLIP), there, ~indicators)
 
 
 def _correlated(draws: Draws, b: int, n: int, p: int) -> Tensor:
