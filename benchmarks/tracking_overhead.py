@@ -81,9 +81,6 @@ class NoCourier:
     def __init__(self, home: Home) -> None:
         """No process is started."""
 
-    def require_usable(self) -> None:
-        """No store is looked at."""
-
     def deliver_left(self) -> None:
         """Nothing is delivered."""
 
@@ -129,7 +126,7 @@ def train_once(kind: str, arguments: list[str]) -> None:
     else:
         for name in ("_begin", "log", "fold_started", "epoch_ended", "fold_ended", "_end"):
             waited.watch(tracking.Tracker, name)
-        for name in ("__init__", "require_usable", "deliver_left", "close"):
+        for name in ("__init__", "deliver_left", "close"):
             waited.watch(courier.CourierProcess, name)
     sys.argv = ["sequela", "train", *arguments]
     try:

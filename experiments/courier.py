@@ -20,13 +20,6 @@ if TYPE_CHECKING:  # the process is started before anything is imported that can
 class Courier(Protocol):
     """Delivers for one run after another."""
 
-    def require_usable(self) -> None:
-        """Make sure that the store is rightly configured; that it does not answer now, is no fault.
-
-        Raises:
-            SequelaError: Address, name, password or version are wrong.
-        """
-
     def deliver_left(self) -> None:
         """Deliver what processes that are no more have left, as far as it goes in some seconds."""
 
@@ -81,10 +74,6 @@ class CourierProcess:
         self._lost = False
         self._listener = threading.Thread(target=self._pass_on, name="sequela-courier", daemon=True)
         self._listener.start()
-
-    def require_usable(self) -> None:
-        """See `Courier`."""
-        self._ask("require_usable")
 
     def deliver_left(self) -> None:
         """See `Courier`; it is not waited for, unless the run ends meanwhile."""

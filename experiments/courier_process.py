@@ -67,7 +67,7 @@ def _carry_out(delivery: Delivery, what: str, folder: RunFolder | None) -> str |
 
     try:
         if folder is None:
-            {"require_usable": delivery.require_usable, "deliver_left": delivery.deliver_left}[what]()
+            delivery.deliver_left()
         else:
             {"contact": delivery.contact, "go_on": delivery.go_on, "end": delivery.end}[what](folder)
     except SequelaError as error:

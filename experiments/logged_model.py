@@ -1,35 +1,29 @@
-"""The artifact as an MLflow model: models-from-code, so that it loads where pickle is forbidden.
+"""The artifact as an MLflow model: MLflow imports this module, which lies beside the model, to load it.
 
-MLflow runs this file to build the model; `experiments.train` logs it with the artifact folder beside it.
+`experiments.store.model` stores both. There is no pickle, and nothing of it is loaded when it is stored.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from mlflow.models import set_model
-from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from features.records import PatientRecord
 from features.request import to_patients
-from training.artifact import read_artifact
+from training.artifact import Artifact, read_artifact
 
 
-class LoggedRiskModel(PythonModel):
+class LoggedRiskModel:
     """A column of patient records in JSON in; a column for each cause and horizon out."""
 
-    def load_context(self, context: PythonModelContext) -> None:
-        """Read and verify the artifact."""
-        self.artifact = read_artifact(Path(context.artifacts["artifact"]))
+    def __init__(self, artifact: Artifact) -> None:
+        """Of a verified artifact."""
+        self.artifact = artifact
 
-    def predict(
-        self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
-    ) -> pd.DataFrame:
+    def predict(self, model_input: pd.DataFrame) -> pd.DataFrame:
         """Risks at the endpoint's horizons: columns ``cause@days``."""
-        del context, params
         model, endpoint = self.artifact.model, self.artifact.manifest.endpoint
         records = [PatientRecord.model_validate_json(text) for text in model_input["patient"]]
         patients = to_patients(records, model.encoder)
@@ -43,4 +37,6 @@ class LoggedRiskModel(PythonModel):
         )
 
 
-set_model(LoggedRiskModel())
+def _load_pyfunc(artifact: str) -> LoggedRiskModel:
+    """What MLflow calls, with the folder of the artifact."""
+    return LoggedRiskModel(read_artifact(Path(artifact)))

@@ -32,11 +32,12 @@ from features.drift import Reference
 from features.encoder import PatientEncoder
 from features.errors import SequelaError
 from features.outcomes import Outcomes
-from training.artifact import Example, Manifest, TrainingCohort, answer_example, model_block, write_artifact
+from training.artifact import answer_example, model_block, write_artifact
 from training.config import custom_requirements
 from training.evaluation.scores import Scores
 from training.fit import fit_risk_model
 from training.importance import SourceImportance, permutation_importance
+from training.manifest import Example, Manifest, TrainingCohort
 from training.models.risk_model import FittedRiskModel
 from training.processes import from_leader, wait
 
@@ -96,7 +97,6 @@ def train(
         SequelaError: The cohort or the configuration cannot be used, or there is nothing to resume.
     """
     courier = courier or courier_here(home)
-    courier.require_usable()
     rows = rows_of_run(config, home, progress.cells)
     folds_of(rows, config)  # too few patients for the folds, or a misspelt feature, is said before anything is written
     clinic_alone = config.features.model_copy(update={"cells": (), "inflamix": False})

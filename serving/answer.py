@@ -18,7 +18,8 @@ from features.request import requested_horizons, to_patients
 from features.schema import Endpoint
 from serving.messages import PredictAnswer, Prediction, PredictRequest, ServedModel
 from serving.refusals import TooLargeError
-from training.artifact import Artifact, Manifest
+from training.artifact import Artifact
+from training.manifest import Manifest
 from training.models.conformal import WithIntervals
 from training.models.incidence import CumulativeIncidence
 from training.models.seeing import materials_of, seeing

@@ -10,7 +10,7 @@ from features.cells.samples import SampleFeature
 from features.config import Grade
 from features.records import EventRecord, PatientRecord
 from features.schema import Endpoint, Frozen
-from training.artifact import TrainingCohort
+from training.manifest import TrainingCohort
 
 MAX_PATIENTS = 10_000
 MAX_HORIZONS = 1_000

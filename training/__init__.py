@@ -1,7 +1,7 @@
 """The models, how they are fitted, how they are scored.
 
 models/       plain torch and numpy: what serving needs to answer
-artifact      the folder that holds one fitted risk model; written and read here
+artifact      the folder that holds one fitted risk model; written and read here (`manifest`: what it says of itself)
 fit           one model on one set of patients (Lightning for the network)
 splits        patient-grouped folds
 crossval      repeated cross-validation: out-of-fold predictions

@@ -9,91 +9,28 @@ that cannot reproduce its own example.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from features.drift import Reference
 from features.encoder import PatientEncoder
 from features.errors import SequelaError
 from features.records import PatientRecord
 from features.request import to_patients
-from features.schema import Endpoint, Frozen
+from training.manifest import MANIFEST, WEIGHTS, Example, Manifest, ModelBlock, read_manifest, sealed, sha256_of
 from training.models.custom import UnknownKindError
 from training.models.mixture import PREDICTORS, predictor_of, rebuild
 from training.models.risk_model import FittedRiskModel
 
-FORMAT = "sequela-artifact/1"
-WEIGHTS = "weights.safetensors"
-MANIFEST = "manifest.json"
 EXAMPLE_TOLERANCE = 1e-6
-NO_DIGEST = "0" * 64
-
-
-class Example(Frozen):
-    """One example request with its answer. The patient is made of training medians: nobody's values."""
-
-    patient: PatientRecord
-    times_days: tuple[float, ...]
-    incidence: tuple[tuple[float, ...], ...]
-    """(causes, times)."""
-
-
-class TrainingCohort(Frozen):
-    """Summary of the patients the model was fitted on."""
-
-    title: str
-    citation: str
-    provenance: Literal["real", "simulated"]
-    fingerprint: str
-    """sha256 of the cohort folder."""
-    n_patients: int
-    events: dict[str, dict[str, int]]
-    """For each landmark day, the number of patients by cause, ``censored`` first."""
-
-
-class ModelBlock(Frozen):
-    """The encoder's and the predictor's plain-JSON halves; their arrays are in the weights."""
-
-    kind: str
-    sizes: dict[str, Any]
-    encoder: dict[str, Any]
-
-
-class Manifest(Frozen):
-    """manifest.json."""
-
-    format: str = FORMAT
-    name: str
-    """Of the run: what people call the model."""
-    endpoint: Endpoint
-    model: ModelBlock
-    features: tuple[str, ...]
-    """Columns the model sees."""
-    training_cohort: TrainingCohort
-    metrics: dict[str, float | None]
-    """Cross-validated, on patients not trained on; None where a metric is undefined."""
-    run_id: str
-    """MLflow run."""
-    git_commit: str
-    example: Example
-    reference: Reference | None = None
-    """How inputs and risks were spread in training; None in artifacts of before."""
-    files: dict[str, str]
-    """sha256 of every other file of the folder."""
-    digest: str = NO_DIGEST
-    """sha256 of this file as it stands, with 64 zeros here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,22 +71,15 @@ def write_artifact(folder: Path, manifest: Manifest, arrays: Mapping[str, NDArra
     beside = Path(mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, beside / WEIGHTS)
-        manifest = manifest.model_copy(update={"files": {WEIGHTS: _sha256(beside / WEIGHTS)}})
-        manifest = manifest.model_copy(update={"digest": NO_DIGEST})
-        text = json.dumps(manifest.model_dump(mode="json"), indent=1, allow_nan=False) + "\n"
-        manifest = manifest.model_copy(update={"digest": hashlib.sha256(text.encode()).hexdigest()})
-        (beside / MANIFEST).write_text(_with_digest(text, NO_DIGEST, manifest.digest), encoding="utf-8")
+        manifest = manifest.model_copy(update={"files": {WEIGHTS: sha256_of(beside / WEIGHTS)}})
+        manifest, text = sealed(manifest)
+        (beside / MANIFEST).write_text(text, encoding="utf-8")
         (beside / WEIGHTS).chmod(0o644)  # safetensors writes for the owner alone; serving may be another user
         beside.chmod(0o755)
         _put(beside, folder)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return manifest
-
-
-def _with_digest(text: str, old: str, new: str) -> str:
-    """The manifest's text with another digest."""
-    return text.replace(f'"digest": "{old}"', f'"digest": "{new}"')
 
 
 def _put(beside: Path, folder: Path) -> None:
@@ -175,8 +105,8 @@ def read_artifact(folder: Path) -> Artifact:
         SequelaError: The folder is no artifact, its format is unknown, a file is missing, foreign or changed, or the
             model does not reproduce its example.
     """
-    manifest = _read_manifest(folder / MANIFEST)
-    _verify_files(folder, manifest)
+    manifest = read_manifest(folder)
+    _require_known(folder / MANIFEST, manifest.model.kind)
     try:
         arrays = load_file(folder / WEIGHTS)
         model = _rebuild(manifest, arrays)
@@ -225,61 +155,9 @@ def _rebuild(manifest: Manifest, arrays: Mapping[str, NDArray[Any]]) -> FittedRi
     return FittedRiskModel(encoder, predictor, manifest.endpoint.causes)
 
 
-def _read_manifest(path: Path) -> Manifest:
-    try:
-        text = path.read_bytes().decode("utf-8")  # not read_text: it would mend line endings
-        content = json.loads(text)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        msg = f"{path.parent}: no {MANIFEST}; an artifact is a folder that `sequela train` wrote"
-        raise SequelaError(msg) from error
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError, IsADirectoryError) as error:
-        msg = f"{path}: not JSON; the artifact is damaged, copy it again"
-        raise SequelaError(msg) from error
-    found = content.get("format") if isinstance(content, dict) else None
-    if found != FORMAT:
-        msg = f"{path}: format = {found}; this version reads {FORMAT}. Install a version of Sequela that knows it"
-        raise SequelaError(msg)
-    block = content.get("model")
-    kind = block.get("kind") if isinstance(block, dict) else None
-    _require_known(path, kind)
-    try:
-        manifest = Manifest.model_validate(content)
-    except ValidationError as error:
-        fault = error.errors(include_input=False, include_url=False)[0]
-        msg = f"{path}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}; the manifest is damaged, copy it again"
-        raise SequelaError(msg) from error
-    if hashlib.sha256(_with_digest(text, manifest.digest, NO_DIGEST).encode()).hexdigest() != manifest.digest:
-        msg = f"{path}: does not match its own digest; the file was changed, copy it again"
-        raise SequelaError(msg)
-    return manifest
-
-
-def _require_known(path: Path, kind: object) -> None:
-    if not isinstance(kind, str):
-        msg = f"{path}: model.kind = {kind}; known are {', '.join(PREDICTORS)}. The manifest is damaged, copy it again"
-        raise SequelaError(msg)
+def _require_known(path: Path, kind: str) -> None:
     try:
         predictor_of(kind)
     except UnknownKindError as error:
         msg = f"{path}: {error} Built in are {', '.join(PREDICTORS)}; or install a Sequela that knows it"
         raise SequelaError(msg) from error
-
-
-def _verify_files(folder: Path, manifest: Manifest) -> None:
-    """Refuse files that are absent, changed, or not named in the manifest."""
-    present = {str(p.relative_to(folder)) for p in folder.rglob("*") if not p.is_dir()} - {MANIFEST}
-    for name in sorted(present - set(manifest.files)):
-        msg = f"{folder / name}: not named in {MANIFEST}; an artifact holds nothing else. Remove it"
-        raise SequelaError(msg)
-    for name, digest in {WEIGHTS: "", **manifest.files}.items():
-        if name not in present:
-            msg = f"{folder / name}: missing; the artifact is damaged, copy it again"
-            raise SequelaError(msg)
-        if _sha256(folder / name) != digest:
-            msg = f"{folder / name}: does not match its sha256 in {MANIFEST}; the file was changed, copy it again"
-            raise SequelaError(msg)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

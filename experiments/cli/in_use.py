@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from experiments.drift import Judgement
     from experiments.follow_up import Followed, Judged
     from experiments.home import Home
-    from training.artifact import Manifest
+    from training.manifest import Manifest
 
 
 ALERT = 3

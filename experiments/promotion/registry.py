@@ -75,7 +75,7 @@ def champion_version(client: MlflowClient, endpoint: str) -> ModelVersion | None
 
 def model_artifact(model_id: str) -> Path:
     """Local folder of the artifact in a LoggedModel, downloaded where the store is remote."""
-    return Path(mlflow.artifacts.download_artifacts(f"models:/{model_id}")) / "artifacts" / "artifact"
+    return Path(mlflow.artifacts.download_artifacts(f"models:/{model_id}")) / "data" / "artifact"
 
 
 def run_artifact(client: MlflowClient, run: Run) -> Path:

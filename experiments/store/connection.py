@@ -7,7 +7,6 @@ import logging
 import os
 import subprocess
 import sys
-from contextlib import suppress
 
 import mlflow
 import sqlalchemy
@@ -95,16 +94,6 @@ def _create_database(home: Home) -> None:
             msg = f"{home.database}: MLflow cannot create its database: {done.stderr.strip()[-300:]}"
             raise SequelaError(msg)
         beside.rename(home.database)
-
-
-def require_usable(home: Home) -> None:
-    """Make sure that the store is rightly configured; that it does not answer now, is no fault.
-
-    Raises:
-        SequelaError: Address, name, password or version are wrong.
-    """
-    with suppress(OutageError):
-        connect(home)
 
 
 def open_store(home: Home) -> MlflowClient:

@@ -7,14 +7,12 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from importlib import import_module
 from math import inf
 from types import TracebackType
 from typing import Self
 
 from experiments.home import Home
 from experiments.log_items import Metrics
-from experiments.store.connection import require_usable
 from experiments.store.failures import OutageError
 from experiments.store.interpreter import Interpreter
 from experiments.store.sync import deliver_left, settle
@@ -40,10 +38,6 @@ class Delivery:
         """Nothing is sent yet."""
         self._home = home
         self._round: _Round | None = None
-
-    def require_usable(self) -> None:
-        """See `Courier`."""
-        require_usable(self._home)
 
     def deliver_left(self) -> None:
         """See `Courier`; it takes no more than some seconds."""
@@ -128,7 +122,6 @@ class _Round:
             sys.stderr.write(f"sequela: tracking: MLflow refused {refused}\n")
 
     def _work(self) -> None:
-        import_module("experiments.store.model")  # the run's end shall not wait for PyTorch
         due = 0.0
         while not self._closing.wait(min(PAUSE_SECONDS, self._system.interval_seconds)):
             self._sample()

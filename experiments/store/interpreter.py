@@ -31,6 +31,7 @@ from experiments.log_items import (
 )
 from experiments.store.connection import KEY, PARENT, connect, experiment_id
 from experiments.store.failures import RefusedError, asking
+from experiments.store.model import log_model
 from experiments.tracking.events import RUN, Event
 from experiments.tracking.outbox import Delivered
 from experiments.tracking.run_folder import RunFolder
@@ -134,8 +135,6 @@ class Interpreter:
                 log = client.log_artifacts if path.is_dir() else client.log_artifact
                 log(run_id, str(path), folder or None)
             case Model() as item:
-                from experiments.store.model import log_model  # imports PyTorch: seconds, while the run goes on
-
                 metrics = [metric for told in self._folder.outbox.events() for metric in _results(told)]
                 log_model(client, run_id, self._folder.path / item.path, item.requirements, metrics)
 

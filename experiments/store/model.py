@@ -16,9 +16,10 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from mlflow.utils import requirements_utils
 
-from training.artifact import Manifest, read_artifact
+from training.manifest import Manifest, read_manifest
 
 CODE = Path(__file__).resolve().parents[2]
+LOADER = CODE / "experiments" / "logged_model.py"
 ORIGIN = ("mlflow.user", "mlflow.source.")
 """Tags of a run that its model has as well: who made it, from which commit."""
 
@@ -42,7 +43,7 @@ def log_model(
             return
         if model.status == LoggedModelStatus.PENDING:  # a killed process did not finish it, and the run names it
             client.finalize_logged_model(model.model_id, LoggedModelStatus.FAILED)
-    manifest = read_artifact(artifact).manifest
+    manifest = read_manifest(artifact)
     # MLflow's own `log_model` does this through a global active run, and reads each metric's history.
     tags = {name: value for name, value in run.data.tags.items() if name.startswith(ORIGIN)}
     name, about = manifest.endpoint.name, {"params": run.data.params, "tags": tags}
@@ -78,9 +79,9 @@ def _save(path: Path, card: Model, manifest: Manifest, artifact: Path, requireme
     with _installed_unread():
         mlflow.pyfunc.save_model(
             path,
-            python_model=str(CODE / "experiments" / "logged_model.py"),
-            artifacts={"artifact": str(artifact)},
-            code_paths=[str(CODE / package) for package in ("features", "training")],
+            loader_module=LOADER.stem,
+            data_path=str(artifact),
+            code_paths=[str(LOADER), *(str(CODE / package) for package in ("features", "training"))],
             signature=ModelSignature(Schema([ColSpec(DataType.string, "patient")]), Schema(outputs)),
             input_example=pd.DataFrame({"patient": [manifest.example.patient.model_dump_json()]}),
             pip_requirements=list(requirements),

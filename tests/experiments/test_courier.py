@@ -89,7 +89,6 @@ def test_a_run_that_is_killed_is_marked_at_once(home: Home, how: signal.Signals,
 
 
 def test_one_courier_delivers_for_one_run_after_another(home: Home, courier: CourierProcess) -> None:
-    courier.require_usable()
     for name in ("one", "two"):
         tracker = Tracker.start(home, "beside", name, courier=courier)
         with tracker.ends_truthfully():
@@ -149,15 +148,15 @@ def test_nothing_of_the_folder_where_one_trains_is_run(
     (tmp_path / "features.py").write_text("raise SystemExit(3)")
     monkeypatch.chdir(tmp_path)
     with CourierProcess(home) as courier:
-        courier.require_usable()
-        assert courier._process.poll() is None
+        tracker = Tracker.start(home, "beside", "elsewhere", courier=courier)
+        with tracker.ends_truthfully():
+            pass
+        assert tracker.waiting == 0
 
 
 def test_a_wrong_configuration_is_refused(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "foo://there")
-    with CourierProcess(home) as courier:
-        with pytest.raises(SequelaError, match=r"foo://there: .* check MLFLOW_TRACKING_URI"):
-            courier.require_usable()
-        with pytest.raises(SequelaError, match="foo://there"):
-            Tracker.start(home, "beside", "refused", courier=courier)
+    refused = pytest.raises(SequelaError, match=r"foo://there: .* check MLFLOW_TRACKING_URI")
+    with CourierProcess(home) as courier, refused:
+        Tracker.start(home, "beside", "refused", courier=courier)
     assert list(home.runs.iterdir()) == []

@@ -8,7 +8,8 @@ import pytest
 
 from features.errors import SequelaError
 from serving.store import artifact_folder, publish, remove
-from training.artifact import WEIGHTS, model_block, read_artifact, write_artifact
+from training.artifact import model_block, read_artifact, write_artifact
+from training.manifest import WEIGHTS
 
 
 @pytest.fixture
