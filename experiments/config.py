@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -126,6 +126,18 @@ def make_absolute(content: dict[str, Any], folder: Path) -> None:
             block[last] = str((folder / value).resolve())
         elif isinstance(value, list):
             block[last] = [str((folder / one).resolve()) if isinstance(one, str) else one for one in value]
+    for model in _in_context(content.get("model")):
+        if isinstance(weights := model.get("weights"), str):
+            model["weights"] = str((folder / weights).resolve())
+
+
+def _in_context(block: object) -> Iterator[dict[str, Any]]:
+    """The blocks of in-context models in a model's block, whose weights are a file."""
+    if isinstance(block, dict):
+        if block.get("kind") == "in_context":
+            yield block
+        for part in (block.get("model"), *(block["members"] if isinstance(block.get("members"), list) else ())):
+            yield from _in_context(part)
 
 
 def _apply(content: dict[str, Any], override: str) -> None:

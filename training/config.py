@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -185,6 +186,16 @@ class CellNetworkConfig(Frozen):
         return self
 
 
+class InContextConfig(Frozen):
+    """A network that was trained before, on simulated cohorts, and reads this one: nothing is fitted."""
+
+    kind: Literal["in_context"] = "in_context"
+    weights: Path | None = None
+    """Written by `sequela pretrain`; absent: those that ship."""
+    context_rows: Annotated[int, Field(ge=30)] = 3000
+    """Rows that are read, at most; of larger cohorts, so many are drawn. They are part of the artifact."""
+
+
 class AttentionConfig(CellNetworkConfig):
     """Attention over bags of cells' frozen principal components."""
 
@@ -213,6 +224,7 @@ SingleConfig = (
     | ForestConfig
     | BoostingConfig
     | DeepHitConfig
+    | InContextConfig
     | AttentionConfig
     | SetTransformerConfig
     | CustomConfig

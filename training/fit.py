@@ -29,6 +29,7 @@ from training.config import (
     DeepHitConfig,
     FineGrayConfig,
     ForestConfig,
+    InContextConfig,
     MixtureConfig,
     ModelConfig,
     NetworkConfig,
@@ -42,6 +43,7 @@ from training.conformal_fit import add_intervals
 from training.custom_models import CustomConfig, Fit, custom_fit
 from training.deephit_fit import fit_deephit
 from training.forest_fit import fit_forest
+from training.in_context_fit import fit_in_context
 from training.joint_fit import Task, fit_together
 from training.models.aalen_johansen import AalenJohansen
 from training.models.cox import CauseSpecificCox
@@ -161,8 +163,8 @@ def _fit_predictor(
             fit: Fit = fit_deephit if isinstance(model, DeepHitConfig) else custom_fit(model.kind)
             ids = patients.patient_id
             return fit(x, outcomes, ids, model, trainer, seed=seed, listener=listener, checkpoint=checkpoint)
-        case ForestConfig() | BoostingConfig():
-            return _fit_trees(x, outcomes, patients.patient_id, model, seed)
+        case ForestConfig() | BoostingConfig() | InContextConfig():
+            return _fit_at_once(x, outcomes, patients.patient_id, model, seed)
         case AttentionConfig() | SetTransformerConfig():
             return fit_bag_network(
                 x, patients, outcomes, panel, model, trainer, seed=seed, listener=listener, checkpoint=checkpoint
@@ -188,16 +190,21 @@ def _fit_hazards(
     return fit_network(x, outcomes, ids, model, trainer, seed=seed, listener=listener, checkpoint=checkpoint)
 
 
-def _fit_trees(
+def _fit_at_once(
     x: NDArray[np.float64],
     outcomes: Outcomes,
     patient_id: NDArray[np.object_],
-    model: ForestConfig | BoostingConfig,
+    model: ForestConfig | BoostingConfig | InContextConfig,
     seed: int,
 ) -> Predictor:
-    if isinstance(model, ForestConfig):
-        return fit_forest(x, outcomes, patient_id, model, seed=seed)
-    return fit_boosting(x, outcomes, patient_id, model, seed=seed)
+    """Models that Lightning has no part in."""
+    match model:
+        case ForestConfig():
+            return fit_forest(x, outcomes, patient_id, model, seed=seed)
+        case BoostingConfig():
+            return fit_boosting(x, outcomes, patient_id, model, seed=seed)
+        case InContextConfig():
+            return fit_in_context(x, outcomes, patient_id, model, seed=seed)
 
 
 def _fit_around(

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import mlflow
 import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Metric
 from mlflow.models import Model, ModelSignature
+from mlflow.pyfunc import save_model
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from mlflow.utils import requirements_utils
 
@@ -77,7 +77,7 @@ def _save(path: Path, card: Model, manifest: Manifest, artifact: Path, requireme
         for days in manifest.endpoint.horizons_days
     ]
     with _installed_unread():
-        mlflow.pyfunc.save_model(
+        save_model(
             path,
             loader_module=LOADER.stem,
             data_path=str(artifact),

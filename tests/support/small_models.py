@@ -10,6 +10,7 @@ from training.config import (
     DeepHitConfig,
     FineGrayConfig,
     ForestConfig,
+    InContextConfig,
     MixtureConfig,
     ModelConfig,
     NetworkConfig,
@@ -35,6 +36,7 @@ MODELS: dict[str, ModelConfig] = {
     "forest": ForestConfig(trees=20, min_leaf=5),
     "boosting": BoostingConfig(members=3, bins=8, rounds=30, learning_rate=0.2, min_leaf=5),
     "deephit": DeepHitConfig(bins=6, shared=8, own=8, max_epochs=20),
+    "in_context": InContextConfig(context_rows=200),
     "attention": TINY_ATTENTION,
     "set_transformer": SetTransformerConfig(
         members=3,

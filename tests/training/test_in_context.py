@@ -14,12 +14,12 @@ from training.models.cohort_context import CohortContext, event_edges
 from training.models.in_context import InContextModule, InContextSizes
 from training.models.in_context_predictor import Cohort, InContext
 from training.models.nonparametric import aalen_johansen
-from training.pretraining import Length, PretrainingConfig, Progress, expected_loss, pretrain, true_course
+from training.pretrained.pretraining import Length, PretrainingConfig, Progress, expected_loss, pretrain, true_course
 from training.prior import simulate_tables
 
 TINY = InContextSizes(width=16, blocks=2, heads=2, messages=4, functions=4, bins=8, shapes=4)
 N_KNOWN = 60
-CPU = TrainerConfig(accelerator="cpu")
+CPU = TrainerConfig(accelerator="cpu", gradient_clip_norm=1.0)
 
 
 def network(seed: int = 0) -> InContextModule:
@@ -129,7 +129,7 @@ def test_pretraining_learns_and_goes_on_with_the_same_numbers(tmp_path: Path) ->
                 CPU,
                 sizes=TINY,
                 config=config,
-                listener=lambda _, share: explained.append(share),
+                listener=lambda told: explained.append(told.explained),
             )
         return explained, module, progress
 

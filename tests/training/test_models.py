@@ -35,6 +35,7 @@ KINDS = (
     "forest",
     "boosting",
     "deephit",
+    "in_context",
     *CELL_KINDS,
     KIND,  # of another package
 )

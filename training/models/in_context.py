@@ -159,12 +159,12 @@ class Block(nn.Module):
         """New states of the cohort's rows (tables, rows, width) and columns (tables, columns, width)."""
         n_rows = rows.shape[1]
         told = functions.transpose(1, 2) @ self.told_by_row(self.row_norm(rows)) / n_rows
-        gathered = told.view(*columns.shape[:2], -1)
+        gathered = told.reshape(*columns.shape[:2], self.column_out.weight.shape[1] // 2)
         surely = torch.tanh(gathered * n_rows**0.5 / 3.0)  # how far from what chance gives, however many rows there are
         columns = columns + self.column_out(torch.cat([gathered, surely], dim=-1))
         columns = self.column_attention(columns, *self.column_attention.known(columns), there)
         columns = self.column_step(columns)
-        answers = self.told_by_column(self.column_norm(columns)).view(len(rows), functions.shape[2], -1)
+        answers = self.told_by_column(self.column_norm(columns)).view(len(rows), functions.shape[2], told.shape[2])
         rows = self._gather(rows, functions, answers, there)
         memory = BlockMemory(answers, *self.row_attention.known(rows))
         return self._attend(rows, memory), columns, memory
@@ -206,7 +206,7 @@ class Attention(nn.Module):
         return states + added
 
     def _split(self, states: Tensor) -> Tensor:
-        return states.view(*states.shape[:2], self.heads, -1).transpose(1, 2)
+        return states.view(*states.shape[:2], self.heads, states.shape[2] // self.heads).transpose(1, 2)
 
 
 class Step(nn.Module):

@@ -17,6 +17,7 @@ from training.models.custom import custom_predictor
 from training.models.deephit import DeepHit
 from training.models.fine_gray import FineGray
 from training.models.forest import Forest
+from training.models.in_context_predictor import InContext
 from training.models.network import HazardNetwork
 from training.models.predictor import Arrays, Predictor, Sizes
 from training.models.recalibration import Recalibrated
@@ -85,6 +86,7 @@ PREDICTORS: dict[str, type[Predictor]] = {
         Forest,
         Boosting,
         DeepHit,
+        InContext,
         Mixture,
         Recalibrated,
         WithIntervals,

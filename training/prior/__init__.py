@@ -9,6 +9,6 @@ Nothing of a real patient is in here. Tables are simulated in batches, on the de
 
 from __future__ import annotations
 
-from training.prior.tables import TableBatch, simulate_tables
+from training.prior.tables import VERSION, TableBatch, simulate_tables
 
-__all__ = ["TableBatch", "simulate_tables"]
+__all__ = ["VERSION", "TableBatch", "simulate_tables"]

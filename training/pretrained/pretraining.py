@@ -8,9 +8,10 @@ happened to simulated patients but what was expected to: the truth of the simula
 from __future__ import annotations
 
 import math
+import platform
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,7 @@ from training.config import TrainerConfig
 from training.lightning_run import fit_quietly
 from training.models.cohort_context import CohortContext, event_edges
 from training.models.in_context import InContextModule, InContextSizes
-from training.prior import TableBatch, simulate_tables
-from training.prior.tables import VERSION
-
-StepListener = Callable[[int, float], None]
-"""Told of (step, share explained): how far between the cohort's own hazards and the true ones the network came."""
+from training.prior import VERSION, TableBatch, simulate_tables
 
 
 class PretrainingConfig(Frozen):
@@ -59,7 +56,9 @@ class Progress:
 
     steps: int = 0
     tables: int = 0
-    seconds: float = 0.0
+    """Simulated so far, each seen once."""
+    hours: Mapping[str, float] = field(default_factory=dict)
+    """Of training, by hardware."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +67,23 @@ class Length:
 
     minutes: float = math.inf
     steps: float = math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What is told of a step."""
+
+    step: int
+    """Its number, over all runs."""
+    loss: float
+    explained: float
+    """How far between the cohort's own hazards and the true ones the network came, smoothed over steps: 0 to 1."""
+    learning_rate: float
+    elapsed: float
+    """Share of this run that has passed."""
+
+
+StepListener = Callable[[Told], None]
 
 
 def expected_loss(log_hazard: Tensor, events: Tensor, exposure: Tensor) -> Tensor:
@@ -106,21 +122,30 @@ class Pretraining(pl.LightningModule):
     """One step: simulate tables on the device, read some of their rows, and answer for the others."""
 
     def __init__(
-        self, module: InContextModule, config: PretrainingConfig, length: Length, listener: StepListener
+        self,
+        module: InContextModule,
+        config: PretrainingConfig,
+        length: Length,
+        kept: Checkpoint,
+        listener: StepListener,
     ) -> None:
-        """Trains for a while; `begun` is what earlier runs have done."""
+        """Trains for a while, and keeps its state as long as the learning rate has not begun to fall."""
         super().__init__()
-        self.module, self.config, self.length, self.listener = module, config, length, listener
+        self.module, self.config, self.length, self.kept, self.listener = module, config, length, kept, listener
         self.begun, self.tables, self.explained = Progress(), 0, math.nan
-        self.optimizer_state: dict[str, Any] | None = None
-        self.stable: dict[str, Any] | None = None
-        self._started = 0.0
+        self._optimizer_state: dict[str, Any] | None = None
+        self._started, self._falls = 0.0, False
+
+    def go_on(self, held: Mapping[str, Any]) -> None:
+        """Go on with what an earlier run kept."""
+        self.module.load_state_dict(held["module"])
+        self.begun, self._optimizer_state = Progress(**held["progress"]), held["optimizer"]
 
     def on_fit_start(self) -> None:
         """The clock begins; the optimizer goes on where the last run's was before its learning rate fell."""
         self._started = time.monotonic()
-        if self.optimizer_state is not None:
-            self._optimizer.load_state_dict(self.optimizer_state)
+        if self._optimizer_state is not None:
+            self._optimizer.load_state_dict(self._optimizer_state)
 
     @property
     def _optimizer(self) -> torch.optim.Optimizer:
@@ -130,8 +155,10 @@ class Pretraining(pl.LightningModule):
     @property
     def progress(self) -> Progress:
         """Over all runs."""
-        seconds = self.begun.seconds + time.monotonic() - self._started
-        return Progress(self.begun.steps + self.global_step, self.begun.tables + self.tables, seconds)
+        where = hardware(self.device)
+        hours = self.begun.hours.get(where, 0.0) + (time.monotonic() - self._started) / 3600
+        done = self.begun.steps + self.global_step, self.begun.tables + self.tables
+        return Progress(*done, {**self.begun.hours, where: hours})
 
     @property
     def elapsed(self) -> float:
@@ -150,18 +177,19 @@ class Pretraining(pl.LightningModule):
         shift = self.module(batch.x[:, :n_known], batch.there, context, batch.x[:, n_known:])
         base = context.base_hazards()[0][:, None].log()
         loss = expected_loss(base + shift, events[:, :, 0], exposure).mean()
-        self._tell(loss, base, events[:, :, 0], exposure)
+        self._tell(loss.item(), base, events[:, :, 0], exposure)
         self.tables += len(batch.x)
         return loss
 
     @torch.no_grad()
-    def _tell(self, loss: Tensor, base: Tensor, events: Tensor, exposure: Tensor) -> None:
+    def _tell(self, loss: float, base: Tensor, events: Tensor, exposure: Tensor) -> None:
         true = (events / exposure.clamp(min=1e-6)).clamp(min=1e-9).log()
-        worst, best = (expected_loss(one, events, exposure).mean() for one in (base, true))
-        explained = float((worst - loss) / (worst - best).clamp(min=1e-9))
+        worst, best = (float(expected_loss(one, events, exposure).mean()) for one in (base, true))
+        explained = (worst - loss) / max(worst - best, 1e-9)
         old = self.config.smoothing if math.isfinite(self.explained) else 0.0
         self.explained = old * self.explained + (1 - old) * explained if old else explained
-        self.listener(self.begun.steps + self.global_step, self.explained)
+        rate = self._optimizer.param_groups[0]["lr"]
+        self.listener(Told(self.begun.steps + self.global_step, loss, self.explained, rate, self.elapsed))
 
     def on_train_batch_start(self, batch: int, batch_idx: int) -> int | None:
         """Set the learning rate; stop when the time is over."""
@@ -169,8 +197,10 @@ class Pretraining(pl.LightningModule):
         if self.elapsed >= 1.0:
             self.trainer.should_stop = True
             return -1
-        if self.stable is None and self.elapsed >= 1.0 - self.config.fall:
-            self.stable = self._state()
+        falls = self.elapsed >= 1.0 - self.config.fall
+        if not self._falls and (falls or self.kept.due()):
+            self.kept.write(self._state())
+        self._falls = falls
         warm = min(1.0, (self.begun.steps + self.global_step + 1) / self.config.warmup_steps)
         falling = min(1.0, (1.0 - self.elapsed) / self.config.fall)
         for group in self._optimizer.param_groups:
@@ -179,8 +209,7 @@ class Pretraining(pl.LightningModule):
 
     def _state(self) -> dict[str, Any]:
         optimizer = self._optimizer.state_dict()
-        weights = {name: value.clone() for name, value in self.module.state_dict().items()}
-        return {"module": weights, "optimizer": _copied(optimizer), "progress": asdict(self.progress)}
+        return {"module": self.module.state_dict(), "optimizer": optimizer, "progress": asdict(self.progress)}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW."""
@@ -230,17 +259,23 @@ def pretrain(
         The network at the end of this run's fall, and what all runs together have done.
     """
     sizes, config = sizes or InContextSizes(), config or PretrainingConfig()
-    kept = Checkpoint(state, f"prior {VERSION}, {asdict(sizes)}", math.inf)
+    kept = Checkpoint(state, f"prior {VERSION}, {asdict(sizes)}", trainer.checkpoint_seconds)
     module = InContextModule(sizes)
     module.initialise(torch.Generator().manual_seed(config.seed))
-    training = Pretraining(module, config, length, listener or (lambda step, explained: None))
+    training = Pretraining(module, config, length, kept, listener or (lambda told: None))
     if (held := kept.read()) is not None:
-        module.load_state_dict(held["module"])
-        training.begun, training.optimizer_state = Progress(**held["progress"]), held["optimizer"]
-    fit_quietly(training, _Steps(), trainer, devices=trainer.devices, gradient_clip_val=1.0, max_epochs=1)
-    if training.stable is not None:
-        kept.write(training.stable)
+        training.go_on(held)
+    limits = {"gradient_clip_val": trainer.gradient_clip_norm, "max_epochs": 1}
+    fit_quietly(training, _Steps(), trainer, devices=trainer.devices, **limits)
     return module, training.progress
+
+
+def hardware(device: torch.device) -> str:
+    """What a device is, in words."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    threads = torch.get_num_threads()
+    return f"{threads} core{'s' * (threads > 1)} of a processor ({platform.machine()})"
 
 
 class _Steps(IterableDataset[int]):
@@ -251,12 +286,3 @@ class _Steps(IterableDataset[int]):
         while True:
             yield number
             number += 1
-
-
-def _copied(state: Any) -> Any:  # noqa: ANN401
-    """A state of an optimizer that later steps do not change."""
-    if isinstance(state, Tensor):
-        return state.clone()
-    if isinstance(state, dict):
-        return {key: _copied(value) for key, value in state.items()}
-    return [_copied(one) for one in state] if isinstance(state, list) else state

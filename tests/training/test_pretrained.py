@@ -1,0 +1,94 @@
+"""Weights that ship, and the file they are in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from features.errors import SequelaError
+from features.outcomes import Outcomes
+from training.config import InContextConfig
+from training.in_context_fit import fit_in_context
+from training.models.in_context import InContextModule, InContextSizes
+from training.models.nonparametric import aalen_johansen
+from training.pretrained import SHIPPED, Origin, read_weights, write_weights
+from training.prior import VERSION, TableBatch, simulate_tables
+
+TIMES = np.array([0.2, 0.5, 0.9])
+MOST_BYTES = 24 * 2**20
+
+
+def test_what_ships_is_small_and_says_how_it_came_about() -> None:
+    module, origin = read_weights()
+    assert SHIPPED.stat().st_size <= MOST_BYTES
+    assert module.sizes == InContextSizes()
+    assert origin.prior == VERSION
+    assert origin.tables > 10 * origin.steps > 0
+    assert sum(origin.hours.values()) > 0
+
+
+def test_weights_are_read_as_they_were_written(tmp_path: Path) -> None:
+    module = InContextModule(InContextSizes(width=16, blocks=1, heads=2))
+    module.initialise(torch.Generator().manual_seed(0))
+    origin = Origin(prior=1, seed=3, steps=20, tables=400, hours={"a processor": 0.5, "a GPU": 0.1})
+    write_weights(tmp_path / "deep" / "w.safetensors", module, origin)
+    again, same = read_weights(tmp_path / "deep" / "w.safetensors")
+    assert same == origin
+    for name, value in module.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name])
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["w.safetensors"]
+
+
+def test_what_holds_no_network_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SequelaError, match=r"none\.safetensors: no such file; weights are what `sequela pretrain`"):
+        read_weights(tmp_path / "none.safetensors")
+    (tmp_path / "text").write_text("no weights")
+    for path in (tmp_path / "text", Path("tests/golden/artifacts/v1/weights.safetensors").resolve()):
+        with pytest.raises(SequelaError, match=r"holds no in-context network"):
+            read_weights(path)
+
+
+def simulated(number: int) -> TableBatch:
+    """Tables that nobody trained on: their seeds are negative."""
+    generator = torch.Generator().manual_seed(-1 - number)
+    return simulate_tables(generator, n_tables=1, n_rows=400, n_columns=8, n_causes=2)
+
+
+def test_what_ships_is_nearer_to_the_truth_than_the_same_risk_for_everyone() -> None:
+    errors = []
+    for number in range(12):
+        batch = simulated(number)
+        x, known = batch.x[0].double().numpy(), slice(0, 300)
+        days = np.maximum(batch.time[0].double().numpy(), 1e-6)
+        outcomes = Outcomes(days, batch.cause[0].numpy(), ("infection", "death"), batch.entry[0].double().numpy())
+        ids = np.array([f"p{i}" for i in range(300)], dtype=object)
+        mine = outcomes.take(np.arange(300))
+        model = fit_in_context(x[known], mine, ids, InContextConfig(), seed=0)
+        found = model.incidence(x[300:], np.zeros(100), TIMES)
+        steps = np.round(TIMES * batch.incidence.shape[-1]).astype(int) - 1
+        truth = batch.incidence[0, 300:, :, steps].double().numpy()
+        same = aalen_johansen(mine).at(TIMES)
+        errors.append([np.square(one - truth).mean() ** 0.5 for one in (found, same)])
+    ours, for_everyone = np.mean(errors, axis=0)
+    assert ours < 0.85 * for_everyone
+
+
+def test_of_a_large_cohort_whole_patients_are_drawn() -> None:
+    rng = np.random.default_rng(0)
+    ids = np.repeat([f"p{i}" for i in range(40)], 3).astype(object)
+    x = np.repeat(np.arange(40.0), 3)[:, None]
+    outcomes = Outcomes(rng.integers(1, 90, 120).astype(float), rng.integers(0, 2, 120), ("infection",))
+    model = fit_in_context(x, outcomes, ids, InContextConfig(context_rows=50), seed=4)
+    assert np.unique(model.cohort.x, return_counts=True)[1].tolist() == [3] * 16
+    other = fit_in_context(x, outcomes, ids, InContextConfig(context_rows=50), seed=5)
+    assert not np.array_equal(model.cohort.x, other.cohort.x)
+    assert len(fit_in_context(x, outcomes, ids, InContextConfig(), seed=4).cohort.x) == 120
+
+
+def test_a_cohort_without_events_is_refused() -> None:
+    outcomes = Outcomes(np.full(40, 9.0), np.zeros(40, dtype=np.int64), ("infection",))
+    with pytest.raises(SequelaError, match="in_context: no event of any cause"):
+        fit_in_context(np.zeros((40, 1)), outcomes, np.arange(40).astype(object), InContextConfig(), seed=0)

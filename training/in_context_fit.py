@@ -1,0 +1,57 @@
+"""The in-context model on a cohort: nothing is fitted; the pre-trained network is given the patients to read."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.errors import SequelaError
+from features.outcomes import Outcomes
+from training.config import InContextConfig
+from training.models.in_context import InContextModule
+from training.models.in_context_predictor import Cohort, InContext
+from training.pretrained import SHIPPED, read_weights
+
+
+def fit_in_context(
+    x: NDArray[np.float64],
+    outcomes: Outcomes,
+    patient_id: NDArray[np.object_],
+    config: InContextConfig,
+    *,
+    seed: int,
+) -> InContext:
+    """Let the network read encoded patients.
+
+    Args:
+        x: Standardised features (rows, features).
+        outcomes: Outcomes of the rows.
+        patient_id: (rows,): where there are too many rows, patients are drawn, with all their rows.
+        config: Which weights, and how many rows at most.
+        seed: Of the draw.
+
+    Raises:
+        SequelaError: No event of any cause; or the weights cannot be read.
+    """
+    if not (outcomes.cause > 0).any():
+        what = "in_context: no event of any cause among the training patients"
+        raise SequelaError(f"{what}; choose kind: aalen_johansen, or more patients")
+    rows = _drawn(patient_id, config.context_rows, np.random.default_rng(seed))
+    return InContext(_network(config.weights or SHIPPED), Cohort.of(x[rows], outcomes.take(rows)))
+
+
+def _drawn(patient_id: NDArray[np.object_], most: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Rows of patients drawn at random, as many as there is room for, in the order of the cohort."""
+    number = np.unique(patient_id.astype(str), return_inverse=True)[1]
+    order = rng.permutation(number.max() + 1)
+    taken = np.cumsum(np.bincount(number)[order]) <= most
+    return np.flatnonzero(np.isin(number, order[taken]))
+
+
+@cache
+def _network(path: Path) -> InContextModule:
+    """Read once for all folds; nothing changes its weights."""
+    return read_weights(path)[0]
