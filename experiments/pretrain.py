@@ -74,6 +74,8 @@ def carry_out(
         module, progress = pretrain(state, length, config.trainer, config=config, listener=listen)
         write_weights(weights, module, Origin(VERSION, config.seed, **asdict(progress)))
         hours = sum(progress.hours.values())
-        tracker.log([Metrics({"steps": progress.steps, "tables": progress.tables, "hours": hours}), File(weights.resolve())])
+        tracker.log(
+            [Metrics({"steps": progress.steps, "tables": progress.tables, "hours": hours}), File(weights.resolve())]
+        )
     advance(100, 100)
     return Pretrained(tracker.run_id, weights, progress, last[-1].explained if last else 0.0)
