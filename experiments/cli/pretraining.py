@@ -50,8 +50,9 @@ def pretrain(
         with progress_bars() as bar:
             state = out.with_suffix(".state")
             done = carry_out(config, length, state, out, home, courier=courier, advance=bar("pretrain: percent"))
+    hours = sum(done.progress.hours.values())
     told = (
-        f"run {done.run_id}: {done.progress.steps:,} steps, {done.progress.tables:,} tables, "
-        f"{sum(done.progress.hours.values()):.1f} h in all; at {done.explained:.0%} of the way to the true hazards; weights in {out}"
+        f"run {done.run_id}: {done.progress.steps:,} steps, {done.progress.tables:,} tables, {hours:.1f} h in all; "
+        f"at {done.explained:.0%} of the way to the true hazards; weights in {out}"
     )
     stderr.print(told, highlight=False, soft_wrap=True)
