@@ -75,7 +75,9 @@ def champion_version(client: MlflowClient, endpoint: str) -> ModelVersion | None
 
 def model_artifact(model_id: str) -> Path:
     """Local folder of the artifact in a LoggedModel, downloaded where the store is remote."""
-    return Path(mlflow.artifacts.download_artifacts(f"models:/{model_id}")) / "data" / "artifact"
+    model = Path(mlflow.artifacts.download_artifacts(f"models:/{model_id}"))
+    former = model / "artifacts" / "artifact"  # where models lay that were logged before they had a loader module
+    return former if former.exists() else model / "data" / "artifact"
 
 
 def run_artifact(client: MlflowClient, run: Run) -> Path:
