@@ -4,6 +4,7 @@ cli/           `sequela`, one module a group of commands; everything heavy is im
 config, home   a run's YAML, resolved; where stores live
 data           cohort to training rows               crossval      out-of-fold predictions, resumable
 train          one run from YAML to artifact         assist        the part of other processes in it
+pretrain       the in-context network trained on simulated cohorts, tracked
 leaks          features that know the outcome        scoring, usefulness, pipeline_test   what a run finds
 run_report     a run's tables and figures            run_page/     its page, and the model card
 log_items      what is logged, as a pure stream      tracking/     runs on disk, until they are delivered

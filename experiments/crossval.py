@@ -34,7 +34,7 @@ class FoldListener(Protocol):
         """An epoch of a network ended."""
 
     def fold_ended(self, fold: Fold, incidence: NDArray[np.float64]) -> None:
-        """A fold's out-of-fold incidences (test rows, causes, times) are safe on disk."""
+        """A fold's out-of-fold incidences (test rows, causes, times) are known; told again if they were not kept."""
 
 
 class Unheard:
@@ -125,8 +125,8 @@ def cross_validate(
             values = model.predict_incidence(rows.patients.take(fold.test), times).values
             if kept is not None and fold.repeat == 0:
                 kept[fold.number] = model
+            listener.fold_ended(fold, values)  # first, since nobody hears again of a fold whose file is there
             _save(path, values)
-            listener.fold_ended(fold, values)
         incidence[fold.repeat, fold.test] = np.load(path, allow_pickle=False)
         if progress is not None:
             progress(done + 1, len(folds))

@@ -45,6 +45,7 @@ def carry_out(
     weights: Path,
     home: Home,
     *,
+    begin: Path | None = None,
     courier: Courier | None = None,
     advance: Callable[[int, int], None] = lambda done, of: None,
 ) -> Pretrained:
@@ -56,6 +57,7 @@ def carry_out(
         state: Where the state is kept that the next run goes on from.
         weights: Written at the end of the run.
         home: The stores.
+        begin: Weights to go on from where no state is kept; none: at random ones.
         courier: Delivers what the run logs; none: a thread of this process.
         advance: Told (percent done, 100).
     """
@@ -71,11 +73,9 @@ def carry_out(
 
     with tracker.ends_truthfully():
         tracker.log([Params({"prior": str(VERSION), **flatten(config.model_dump(mode="json"))})])
-        module, progress = pretrain(state, length, config.trainer, config=config, listener=listen)
+        module, progress = pretrain(state, length, config.trainer, weights=begin, config=config, listener=listen)
         write_weights(weights, module, Origin(VERSION, config.seed, **asdict(progress)))
-        hours = sum(progress.hours.values())
-        tracker.log(
-            [Metrics({"steps": progress.steps, "tables": progress.tables, "hours": hours}), File(weights.resolve())]
-        )
+        so_far = {"steps": progress.steps, "tables": progress.tables, "hours": progress.all_hours}
+        tracker.log([Metrics(so_far), File(weights.resolve())])
     advance(100, 100)
     return Pretrained(tracker.run_id, weights, progress, last[-1].explained if last else 0.0)

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+# Each process of tests on one core: threads of several wait for one another far longer than they compute.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 

@@ -6,4 +6,7 @@ fit           one model on one set of patients (Lightning for the network)
 splits        patient-grouped folds
 crossval      repeated cross-validation: out-of-fold predictions
 evaluation/   scores of those predictions, with intervals
+prior/        simulated tables, from which the in-context network learns what cohorts look like
+pretrained/   its training on them, and the weights that ship
+effects/      treatments compared
 """

@@ -26,18 +26,25 @@ class BinnedOutcomes:
     """(rows, causes, bins): 1 in the bin of the event, for its cause."""
 
 
+def require_events(outcomes: Outcomes, kind: str) -> None:
+    """Refuse patients from whom a model of this kind can learn nothing.
+
+    Raises:
+        SequelaError: There is no event of any cause.
+    """
+    if not (outcomes.cause > 0).any():
+        found = f"{kind}: no event of any cause among the training patients"
+        raise SequelaError(f"{found}; choose kind: aalen_johansen, or more patients")
+
+
 def bin_edges(outcomes: Outcomes, n_bins: int) -> NDArray[np.float64]:
     """(bins + 1,): 0, quantiles of the times of events of any cause, and the last of them.
 
     Raises:
         SequelaError: There is no event.
     """
+    require_events(outcomes, "network")
     times = outcomes.duration_days[outcomes.cause > 0]
-    if not len(times):
-        msg = (
-            "network: no event of any cause among the training patients; choose kind: aalen_johansen, or more patients"
-        )
-        raise SequelaError(msg)
     edges = np.unique(np.quantile(times, np.linspace(0, 1, n_bins + 1)[1:], method="higher"))
     return np.concatenate([[0.0], edges[edges > 0]])
 

@@ -10,7 +10,7 @@ from sklearn.tree import DecisionTreeRegressor  # type: ignore[import-untyped]
 
 from features.errors import SequelaError
 from features.outcomes import Outcomes
-from training.binning import bin_edges
+from training.binning import bin_edges, require_events
 from training.config import BoostingConfig
 from training.models.boosting import Boosting, places, shifts_of
 from training.models.trees import GrownTree, Trees
@@ -112,9 +112,7 @@ def fit_boosting(
     Raises:
         SequelaError: No event of any cause, or fewer patients than members.
     """
-    if not (outcomes.cause > 0).any():
-        msg = "boosting: no event of any cause in the training patients; choose kind: aalen_johansen, or more patients"
-        raise SequelaError(msg)
+    require_events(outcomes, "boosting")
     if (n_patients := len(np.unique(patient_id.astype(str)))) < config.members:
         msg = f"boosting: members = {config.members} for {n_patients} patients; set at most as many members as patients"
         raise SequelaError(msg)

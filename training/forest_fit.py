@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.tree import DecisionTreeRegressor  # type: ignore[import-untyped]
 
-from features.errors import SequelaError
 from features.outcomes import Outcomes
+from training.binning import require_events
 from training.config import ForestConfig
 from training.evaluation.pseudo import pseudo_values
 from training.models.forest import WHOLE, Forest
@@ -57,9 +57,7 @@ def fit_forest(
     Raises:
         SequelaError: No event of any cause.
     """
-    if not (outcomes.cause > 0).any():
-        msg = "forest: no event of any cause among the training patients; choose kind: aalen_johansen, or more patients"
-        raise SequelaError(msg)
+    require_events(outcomes, "forest")
     grid = _grid(outcomes, config.grid_points)
     values = np.ascontiguousarray(x, dtype=np.float32)
     grown = _grow(values, _responses(outcomes, grid), patient_id, config, np.random.default_rng(seed))

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from features.errors import SequelaError
 from features.outcomes import Outcomes
+from training.binning import require_events
 from training.config import InContextConfig
 from training.models.in_context import InContextModule
 from training.models.in_context_predictor import Cohort, InContext
@@ -36,9 +36,7 @@ def fit_in_context(
     Raises:
         SequelaError: No event of any cause; or the weights cannot be read.
     """
-    if not (outcomes.cause > 0).any():
-        what = "in_context: no event of any cause among the training patients"
-        raise SequelaError(f"{what}; choose kind: aalen_johansen, or more patients")
+    require_events(outcomes, "in_context")
     rows = _drawn(patient_id, config.context_rows, np.random.default_rng(seed))
     return InContext(_network(config.weights or SHIPPED), Cohort.of(x[rows], outcomes.take(rows)))
 

@@ -20,6 +20,10 @@ def pretrain(
     out: Annotated[
         Path, typer.Option(metavar="FILE", help="Where the weights go; what the next run needs lies beside them.")
     ] = Path("in_context.safetensors"),
+    weights: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Go on from these weights; those that ship are in training/pretrained."),
+    ] = None,
 ) -> None:
     """Train the in-context network on simulated cohorts; a second start goes on where the first one ended.
 
@@ -49,10 +53,12 @@ def pretrain(
         length = Length(math.inf if minutes is None else minutes, math.inf if steps is None else steps)
         with progress_bars() as bar:
             state = out.with_suffix(".state")
-            done = carry_out(config, length, state, out, home, courier=courier, advance=bar("pretrain: percent"))
-    hours = sum(done.progress.hours.values())
+            done = carry_out(
+                config, length, state, out, home, begin=weights, courier=courier, advance=bar("pretrain: percent")
+            )
+    progress = done.progress
     told = (
-        f"run {done.run_id}: {done.progress.steps:,} steps, {done.progress.tables:,} tables, {hours:.1f} h in all; "
+        f"run {done.run_id}: {progress.steps:,} steps, {progress.tables:,} tables, {progress.all_hours:.1f} h in all; "
         f"at {done.explained:.0%} of the way to the true hazards; weights in {out}"
     )
     stderr.print(told, highlight=False, soft_wrap=True)

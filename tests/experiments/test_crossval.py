@@ -57,6 +57,22 @@ def test_an_interrupted_run_goes_on_where_it_stopped(rows: TrainingRows, run_con
     np.testing.assert_array_equal(resumed.incidence, whole.incidence)
 
 
+def test_a_fold_whose_end_was_not_told_is_fitted_again(
+    rows: TrainingRows, run_config: RunConfig, tmp_path: Path
+) -> None:
+    """Otherwise its run in the tracking store would stay killed, for nobody would tell of it again."""
+
+    class Mute(Witness):
+        def fold_ended(self, fold: Fold, incidence: NDArray[np.float64]) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cross_validate(rows, run_config, tmp_path, Mute())
+    again = Witness()
+    cross_validate(rows, run_config, tmp_path, again)
+    assert again.fitted == [0, 1, 2]
+
+
 def test_no_patient_is_trained_on_and_scored(rows: TrainingRows, run_config: RunConfig, tmp_path: Path) -> None:
     out_of_fold = cross_validate(rows, run_config, tmp_path, Witness())
     for fold in out_of_fold.folds:

@@ -3,6 +3,9 @@
 The learning rate stays where it is and falls only at the end of a run; the next run goes on from before the fall, so
 that no run has to know how long the whole will be (Hägele et al., NeurIPS 2024). What is learnt from is not what
 happened to simulated patients but what was expected to: the truth of the simulation has no noise of its own.
+
+Matrices of the blocks are moved by Muon, whose steps are orthogonal (Jordan et al. 2024; at the scale of AdamW's steps:
+Liu et al., arXiv 2502.16982), everything else by AdamW.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 import math
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +29,7 @@ from training.config import TrainerConfig
 from training.lightning_run import fit_quietly
 from training.models.cohort_context import CohortContext, event_edges
 from training.models.in_context import InContextModule, InContextSizes
+from training.pretrained.weights import read_weights
 from training.prior import VERSION, TableBatch, simulate_tables
 
 
@@ -35,13 +39,16 @@ class PretrainingConfig(Frozen):
     rows: int = 3000
     """Patients of a step, of all its tables together."""
     fewest_rows: int = 30
-    most_rows: int = 900
+    most_rows: int = 2000
     """Patients whose outcomes are read, of one table."""
-    most_columns: int = 40
-    most_causes: int = 4
+    most_columns: int = 100
+    most_causes: int = 6
     learning_rate: float = 1e-3
     """Of AdamW."""
+    matrix_learning_rate: float = 2e-3
+    """Of Muon."""
     weight_decay: float = 0.01
+    """Of AdamW; Muon's is tenfold."""
     warmup_steps: int = 200
     fall: float = 0.25
     """Share of a run at its end in which the learning rate falls to 0."""
@@ -59,6 +66,11 @@ class Progress:
     """Simulated so far, each seen once."""
     hours: Mapping[str, float] = field(default_factory=dict)
     """Of training, by hardware."""
+
+    @property
+    def all_hours(self) -> float:
+        """Of training, on whatever hardware."""
+        return sum(self.hours.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,46 +140,53 @@ class Pretraining(pl.LightningModule):
         length: Length,
         kept: Checkpoint,
         listener: StepListener,
+        clip_norm: float,
     ) -> None:
         """Trains for a while, and keeps its state as long as the learning rate has not begun to fall."""
         super().__init__()
         self.module, self.config, self.length, self.kept, self.listener = module, config, length, kept, listener
-        self.begun, self.tables, self.explained = Progress(), 0, math.nan
-        self._optimizer_state: dict[str, Any] | None = None
-        self._started, self._falls = 0.0, False
+        self.clip_norm = clip_norm
+        self.begun, self.tables = Progress(), 0
+        self._gained, self._possible = 0.0, 1e-9
+        self.automatic_optimization = False  # Lightning's own knows one optimizer alone
+        self._optimizer_states: Sequence[dict[str, Any]] = ()
+        self._started, self._falls, self._done = 0.0, False, 0
 
     def go_on(self, held: Mapping[str, Any]) -> None:
         """Go on with what an earlier run kept."""
         self.module.load_state_dict(held["module"])
-        self.begun, self._optimizer_state = Progress(**held["progress"]), held["optimizer"]
+        self.begun, self._optimizer_states = Progress(**held["progress"]), held["optimizers"]
 
     def on_fit_start(self) -> None:
-        """The clock begins; the optimizer goes on where the last run's was before its learning rate fell."""
+        """The clock begins; the optimizers go on where the last run's were before their learning rate fell."""
         self._started = time.monotonic()
-        if self._optimizer_state is not None:
-            self._optimizer.load_state_dict(self._optimizer_state)
-
-    @property
-    def _optimizer(self) -> torch.optim.Optimizer:
-        (optimizer,) = self.trainer.optimizers
-        return optimizer
+        for optimizer, state in zip(self.trainer.optimizers, self._optimizer_states, strict=False):
+            optimizer.load_state_dict(state)
 
     @property
     def progress(self) -> Progress:
         """Over all runs."""
         where = hardware(self.device)
         hours = self.begun.hours.get(where, 0.0) + (time.monotonic() - self._started) / 3600
-        done = self.begun.steps + self.global_step, self.begun.tables + self.tables
+        done = self.begun.steps + self._done, self.begun.tables + self.tables
         return Progress(*done, {**self.begun.hours, where: hours})
 
     @property
     def elapsed(self) -> float:
         """Share of this run that has passed."""
         minutes = (time.monotonic() - self._started) / 60
-        return max(minutes / self.length.minutes, self.global_step / self.length.steps)
+        return max(minutes / self.length.minutes, self._done / self.length.steps)
 
-    def training_step(self, number: int) -> Tensor:
-        """Loss of a step, whose tables depend on the seed and the number of the step."""
+    def training_step(self, number: int) -> None:
+        """One step, whose tables depend on the seed and the number of the step."""
+        self.module.zero_grad()
+        self.manual_backward(self._loss(number))
+        torch.nn.utils.clip_grad_norm_(self.module.parameters(), self.clip_norm)
+        for optimizer in self.trainer.optimizers:
+            optimizer.step()
+        self._done += 1
+
+    def _loss(self, number: int) -> Tensor:
         config, bins = self.config, self.module.sizes.bins
         batch, n_known = simulated(config, self.begun.steps + number, self.device)
         edges = event_edges(batch.time[:, :n_known], batch.cause[:, :n_known], bins)
@@ -185,11 +204,10 @@ class Pretraining(pl.LightningModule):
     def _tell(self, loss: float, base: Tensor, events: Tensor, exposure: Tensor) -> None:
         true = (events / exposure.clamp(min=1e-6)).clamp(min=1e-9).log()
         worst, best = (float(expected_loss(one, events, exposure).mean()) for one in (base, true))
-        explained = (worst - loss) / max(worst - best, 1e-9)
-        old = self.config.smoothing if math.isfinite(self.explained) else 0.0
-        self.explained = old * self.explained + (1 - old) * explained if old else explained
-        rate = self._optimizer.param_groups[0]["lr"]
-        self.listener(Told(self.begun.steps + self.global_step, loss, self.explained, rate, self.elapsed))
+        old = self.config.smoothing
+        self._gained, self._possible = old * self._gained + worst - loss, old * self._possible + worst - best
+        rate = self.trainer.optimizers[-1].param_groups[0]["lr"]
+        self.listener(Told(self.begun.steps + self._done, loss, self._gained / self._possible, rate, self.elapsed))
 
     def on_train_batch_start(self, batch: int, batch_idx: int) -> int | None:
         """Set the learning rate; stop when the time is over."""
@@ -201,20 +219,31 @@ class Pretraining(pl.LightningModule):
         if not self._falls and (falls or self.kept.due()):
             self.kept.write(self._state())
         self._falls = falls
-        warm = min(1.0, (self.begun.steps + self.global_step + 1) / self.config.warmup_steps)
+        so_far = self.begun.steps if self._optimizer_states else 0
+        warm = min(1.0, (so_far + self._done + 1) / self.config.warmup_steps)
         falling = min(1.0, (1.0 - self.elapsed) / self.config.fall)
-        for group in self._optimizer.param_groups:
-            group["lr"] = self.config.learning_rate * warm * falling
+        for optimizer, rate in zip(self.trainer.optimizers, self._rates, strict=True):
+            for group in optimizer.param_groups:
+                group["lr"] = rate * warm * falling
         return None
 
-    def _state(self) -> dict[str, Any]:
-        optimizer = self._optimizer.state_dict()
-        return {"module": self.module.state_dict(), "optimizer": optimizer, "progress": asdict(self.progress)}
+    @property
+    def _rates(self) -> tuple[float, float]:
+        return self.config.matrix_learning_rate, self.config.learning_rate
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """AdamW."""
-        rate, decay = self.config.learning_rate, self.config.weight_decay
-        return torch.optim.AdamW(self.module.parameters(), lr=rate, weight_decay=decay, betas=(0.9, 0.98))
+    def _state(self) -> dict[str, Any]:
+        states = [optimizer.state_dict() for optimizer in self.trainer.optimizers]
+        return {"module": self.module.state_dict(), "optimizers": states, "progress": asdict(self.progress)}
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        """Muon for matrices of the blocks, AdamW for everything else."""
+        matrices = [one for one in self.module.blocks.parameters() if one.ndim == 2]
+        others = [one for one in self.module.parameters() if not any(one is matrix for matrix in matrices)]
+        (of_matrices, of_others), decay = self._rates, self.config.weight_decay
+        return [
+            torch.optim.Muon(matrices, lr=of_matrices, weight_decay=10 * decay, adjust_lr_fn="match_rms_adamw"),
+            torch.optim.AdamW(others, lr=of_others, weight_decay=decay, betas=(0.9, 0.98)),
+        ]
 
 
 def simulated(config: PretrainingConfig, step: int, device: torch.device) -> tuple[TableBatch, int]:
@@ -227,11 +256,12 @@ def simulated(config: PretrainingConfig, step: int, device: torch.device) -> tup
     share = float(torch.rand(1, generator=chance))
     n_known = round(config.fewest_rows * (config.most_rows / config.fewest_rows) ** share)
     n_asked = min(max(n_known // 2, 32), 200)
+    widest = min(config.most_columns, max(4, n_known // 3))
     return simulate_tables(
         torch.Generator(device).manual_seed(whole(0, 2**40)),
         n_tables=max(2, config.rows // (n_known + n_asked)),
         n_rows=n_known + n_asked,
-        n_columns=whole(2, min(config.most_columns, max(4, n_known // 3))),
+        n_columns=round(2 * (widest / 2) ** float(torch.rand(1, generator=chance))),
         n_causes=whole(1, config.most_causes),
     ), n_known
 
@@ -241,6 +271,7 @@ def pretrain(
     length: Length,
     trainer: TrainerConfig,
     *,
+    weights: Path | None = None,
     sizes: InContextSizes | None = None,
     config: PretrainingConfig | None = None,
     listener: StepListener | None = None,
@@ -251,6 +282,7 @@ def pretrain(
         state: Where the state is kept from which the next run goes on, whatever its configuration.
         length: Of this run.
         trainer: Accelerator, devices, precision.
+        weights: To go on from where no state is kept; none: at random ones.
         sizes: Of the network.
         config: How it is trained.
         listener: Told of every step.
@@ -258,16 +290,26 @@ def pretrain(
     Returns:
         The network at the end of this run's fall, and what all runs together have done.
     """
-    sizes, config = sizes or InContextSizes(), config or PretrainingConfig()
-    kept = Checkpoint(state, f"prior {VERSION}, {asdict(sizes)}", trainer.checkpoint_seconds)
-    module = InContextModule(sizes)
-    module.initialise(torch.Generator().manual_seed(config.seed))
-    training = Pretraining(module, config, length, kept, listener or (lambda told: None))
+    config = config or PretrainingConfig()
+    module, begun = _begin(weights, sizes or InContextSizes(), config.seed)
+    kept = Checkpoint(state, f"prior {VERSION}, {asdict(module.sizes)}, Muon", trainer.checkpoint_seconds)
+    told = listener or (lambda told: None)
+    training = Pretraining(module, config, length, kept, told, trainer.gradient_clip_norm)
+    training.begun = begun
     if (held := kept.read()) is not None:
         training.go_on(held)
-    limits = {"gradient_clip_val": trainer.gradient_clip_norm, "max_epochs": 1}
-    fit_quietly(training, _Steps(), trainer, devices=trainer.devices, **limits)
+    fit_quietly(training, _Steps(), trainer, devices=trainer.devices, max_epochs=1)
     return module, training.progress
+
+
+def _begin(weights: Path | None, sizes: InContextSizes, seed: int) -> tuple[InContextModule, Progress]:
+    """A network with given weights and what they took, or with random ones."""
+    if weights is not None:
+        module, origin = read_weights(weights)
+        return module.train(), Progress(origin.steps, origin.tables, origin.hours)
+    module = InContextModule(sizes)
+    module.initialise(torch.Generator().manual_seed(seed))
+    return module, Progress()
 
 
 def hardware(device: torch.device) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ from mlflow.entities import LoggedModelStatus, Metric
 from mlflow.models import get_model_info
 
 from experiments.home import Home
+from experiments.promotion.registry import model_artifact
 from experiments.store import experiment_id, open_store
 from experiments.store.model import log_model
+from training.manifest import read_manifest
 
 ARTIFACT = Path(__file__).parents[2] / "golden" / "artifacts" / "v1"
 TAGS = {"mlflow.user": "ada", "mlflow.source.git.commit": "c0ffee", "other": "tag"}
@@ -31,9 +34,9 @@ def run_id(client: MlflowClient, home: Home) -> str:
     return run
 
 
-def log(client: MlflowClient, run_id: str) -> None:
+def log(client: MlflowClient, run_id: str, artifact: Path = ARTIFACT) -> None:
     refused = Metric("ibs/GvHD (3+)", 0.1, 7, 0)  # a name that MLflow does not take, so that the run has none
-    log_model(client, run_id, ARTIFACT, ["numpy==2.4.6"], [Metric("ibs/infection", 0.06, 7, 0), refused])
+    log_model(client, run_id, artifact, ["numpy==2.4.6"], [Metric("ibs/infection", 0.06, 7, 0), refused])
 
 
 def test_a_model_knows_its_run_and_is_logged_once(client: MlflowClient, run_id: str) -> None:
@@ -67,3 +70,17 @@ def test_a_model_that_could_not_be_stored_is_marked_failed_and_logged_anew(
     log(client, run_id)
     models = client.search_logged_models([client.get_run(run_id).info.experiment_id])
     assert sorted(model.status for model in models) == [LoggedModelStatus.FAILED, LoggedModelStatus.READY]
+
+
+def test_a_model_is_found_where_it_lies_and_where_former_ones_lay(
+    client: MlflowClient, run_id: str, tmp_path: Path
+) -> None:
+    log(client, run_id, Path(shutil.copytree(ARTIFACT, tmp_path / "artifact")))  # as runs name theirs
+    (model_id,) = [one.model_id for one in client.get_run(run_id).outputs.model_outputs]
+    expected = read_manifest(ARTIFACT)
+    lies = model_artifact(model_id)
+    assert read_manifest(lies) == expected
+    former = lies.parents[1] / "artifacts"
+    lies.parent.rename(former)
+    assert model_artifact(model_id) == former / "artifact"
+    assert read_manifest(former / "artifact") == expected
