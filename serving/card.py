@@ -9,6 +9,7 @@ from features.encoder import PatientEncoder
 from serving.answer import CLONALITY, answer
 from serving.messages import CellsCardAnswer, ModelCard, PredictRequest, VariableCard, WorkedExample
 from training.artifact import Artifact
+from training.models.in_context_predictor import rows_held
 
 
 def model_card(artifact: Artifact, version: str) -> ModelCard:
@@ -35,6 +36,7 @@ def model_card(artifact: Artifact, version: str) -> ModelCard:
         grades=tuple(grade for grade in GRADED if grade in encoder.derived.grades),
         features=manifest.features,
         training_cohort=manifest.training_cohort,
+        training_rows_held=rows_held(artifact.model.predictor),
         metrics=manifest.metrics,
         run_id=manifest.run_id,
         git_commit=manifest.git_commit,

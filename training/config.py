@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
@@ -231,6 +231,9 @@ SingleConfig = (
 )
 """Models that are made of no other model; those of other packages are among them."""
 
+StudentConfig: TypeAlias = CoxConfig | FineGrayConfig | NetworkConfig | ForestConfig | BoostingConfig
+"""Models that hold no row of those they were fitted to."""
+
 
 class MixtureConfig(Frozen):
     """Weighted mean of other models' incidences."""
@@ -245,11 +248,30 @@ class MixtureConfig(Frozen):
     """One a member; ``stacked``: fitted on out-of-fold predictions; absent: equal."""
 
 
+class DistilledConfig(Frozen):
+    """A model that has learnt to answer as another one does; rows that an `in_context` teacher held are not in it."""
+
+    kind: Literal["distilled"] = "distilled"
+    model: Annotated[SingleConfig | MixtureConfig, ByKind()] = InContextConfig()
+    """The teacher; it is fitted, asked, and left behind."""
+    student: Annotated[StudentConfig, Field(discriminator="kind")] = NetworkConfig()
+    """What is stored and served."""
+    draws: Annotated[int, Field(ge=1)] = 20
+    """Outcomes simulated of each training row, for the student to learn from."""
+
+    @model_validator(mode="after")
+    def _teacher_sees_what_the_student_sees(self) -> Self:
+        if sees_cells(self.model):
+            msg = f"model: {self.model.kind} looks at single cells, which no student does; choose another teacher"
+            raise ValueError(msg)
+        return self
+
+
 class RecalibratedConfig(Frozen):
     """Another model, level and spread of its hazards set right on its out-of-fold predictions."""
 
     kind: Literal["recalibrated"] = "recalibrated"
-    model: Annotated[SingleConfig | MixtureConfig, ByKind()]
+    model: Annotated[SingleConfig | MixtureConfig | DistilledConfig, ByKind()]
     """Whose hazards are set right."""
 
 
@@ -257,14 +279,14 @@ class WithIntervalsConfig(Frozen):
     """Another model, with intervals of its risks and lower bounds of the time without events."""
 
     kind: Literal["with_intervals"] = "with_intervals"
-    model: Annotated[SingleConfig | MixtureConfig | RecalibratedConfig, ByKind()]
+    model: Annotated[SingleConfig | MixtureConfig | DistilledConfig | RecalibratedConfig, ByKind()]
     """Whose risks get intervals."""
     refits: Annotated[int, Field(ge=2)] = 25
     """Fits of the model to outcomes simulated from it; each costs as much time and room as the model itself."""
 
 
 ModelConfig = Annotated[
-    SingleConfig | MixtureConfig | RecalibratedConfig | WithIntervalsConfig,
+    SingleConfig | MixtureConfig | DistilledConfig | RecalibratedConfig | WithIntervalsConfig,
     ByKind(),
 ]
 
@@ -286,8 +308,21 @@ def single_models(model: ModelConfig) -> tuple[SingleConfig, ...]:
             return model.members
         case RecalibratedConfig() | WithIntervalsConfig():
             return single_models(model.model)
+        case DistilledConfig():
+            return *single_models(model.model), model.student
         case _:
             return (model,)
+
+
+def most_rows_held(model: ModelConfig) -> int:
+    """Rows of its cohort that an artifact of the model holds, at most, encoded and with outcomes; 0 for most."""
+    match model:
+        case MixtureConfig():
+            return max(most_rows_held(one) for one in model.members)
+        case RecalibratedConfig() | WithIntervalsConfig():
+            return most_rows_held(model.model)
+        case _:
+            return model.context_rows if isinstance(model, InContextConfig) else 0
 
 
 def custom_requirements(model: ModelConfig) -> list[str]:

@@ -27,6 +27,7 @@ from training.config import (
     BoostingConfig,
     CoxConfig,
     DeepHitConfig,
+    DistilledConfig,
     FineGrayConfig,
     ForestConfig,
     InContextConfig,
@@ -42,6 +43,7 @@ from training.config import (
 from training.conformal_fit import add_intervals
 from training.custom_models import CustomConfig, Fit, custom_fit
 from training.deephit_fit import fit_deephit
+from training.distillation_fit import distil
 from training.forest_fit import fit_forest
 from training.in_context_fit import fit_in_context
 from training.joint_fit import Task, fit_together
@@ -171,7 +173,7 @@ def _fit_predictor(
             )
         case MixtureConfig():
             return _fit_mixture(x, patients, outcomes, model, trainer, seed, listener, refit, panel, checkpoint, tasks)
-        case RecalibratedConfig() | WithIntervalsConfig():
+        case DistilledConfig() | RecalibratedConfig() | WithIntervalsConfig():
             return _fit_around(x, patients, outcomes, model, trainer, seed, listener, refit, panel, checkpoint, tasks)
 
 
@@ -211,7 +213,7 @@ def _fit_around(
     x: NDArray[np.float64],
     patients: Patients,
     outcomes: Outcomes,
-    model: RecalibratedConfig | WithIntervalsConfig,
+    model: DistilledConfig | RecalibratedConfig | WithIntervalsConfig,
     trainer: TrainerConfig,
     seed: int,
     listener: EpochListener | None,
@@ -220,8 +222,15 @@ def _fit_around(
     checkpoint: Path | None,
     tasks: Sequence[Task],
 ) -> Predictor:
-    """A model, and what is learnt about its predictions out of fold."""
+    """A model, and what is learnt from its answers."""
     below = _fit_predictor(x, patients, outcomes, model.model, trainer, seed, listener, refit, panel, checkpoint, tasks)
+    if isinstance(model, DistilledConfig):
+
+        def student(x: NDArray[np.float64], patients: Patients, drawn: Outcomes) -> Predictor:
+            own = _of_member(checkpoint, "student")
+            return _fit_predictor(x, patients, drawn, model.student, trainer, seed, listener, refit, panel, own)
+
+        return distil(below, x, patients, outcomes, model.draws, student, seed=seed)
     if isinstance(model, RecalibratedConfig):
         return recalibrate(below, model.model, patients, outcomes, refit, seed=seed)
 
@@ -253,12 +262,12 @@ def _fit_mixture(
         raise SequelaError(msg)
     members = []
     for i, member in enumerate(model.members):
-        own = _of_member(checkpoint, i)
+        own = _of_member(checkpoint, str(i))
         fitted = _fit_predictor(x, patients, outcomes, member, trainer, seed, listener, refit, panel, own, tasks)
         members.append(fitted)
     mixture = Mixture(members, given)
     return stack(mixture, model, patients, outcomes, refit, seed=seed) if model.weights == "stacked" else mixture
 
 
-def _of_member(checkpoint: Path | None, number: int) -> Path | None:
-    return None if checkpoint is None else checkpoint.with_stem(f"{checkpoint.stem}-{number}")
+def _of_member(checkpoint: Path | None, name: str) -> Path | None:
+    return None if checkpoint is None else checkpoint.with_stem(f"{checkpoint.stem}-{name}")

@@ -69,6 +69,7 @@ def intended_use(a: Analysis) -> tuple[Statement, ...]:
         _said("Inputs", facts.inputs(a)),
         _said("Trained on", facts.population(a)),
         _said("Central 80 % of values, and levels, of the cohort", facts.trained_range(a)),
+        _said("Rows of the cohort in the model", facts.rows_held(a)),
         _said("Limits", f"{facts.warning(a)} {facts.beats_null(a)}"),
         _left("Intended users, and the decision it is meant for"),
         _left("Uses it is not meant for"),

@@ -15,6 +15,7 @@ from experiments.page.tables import number
 from experiments.run_page.analysis import Analysis
 from experiments.run_page.record import AtLandmark
 from features.schema import Variable
+from training.config import custom_requirements, most_rows_held
 from training.evaluation.intervals import Interval
 
 METRICS = {
@@ -146,6 +147,20 @@ def model(a: Analysis) -> str:
         else ""
     )
     return f"Model of kind {config.model.kind}{said}.{tuned}"
+
+
+def rows_held(a: Analysis) -> str:
+    """Whether who has the model's files has patients of the cohort."""
+    config = a.record.config.model
+    if most := most_rows_held(config):
+        return (
+            f"Up to {most:,}, in the model's files, encoded, with outcomes and without identifiers: who has the files, "
+            "has the rows. Access and sharing are the owner's decision; kind: distilled makes a model without rows."
+        )
+    unknown = (
+        f" What {', '.join(custom_requirements(config))} keeps is not known." if custom_requirements(config) else ""
+    )
+    return f"None.{unknown}"
 
 
 def validation(a: Analysis) -> str:

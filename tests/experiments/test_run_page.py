@@ -41,6 +41,7 @@ from features.cohort import outcomes_at
 from features.errors import SequelaError
 from features.importers import IMPORTERS
 from features.outcomes import Outcomes
+from training.config import DistilledConfig, InContextConfig, ModelConfig, RecalibratedConfig
 from training.evaluation.scores import evaluate
 from training.models.nonparametric import aalen_johansen
 
@@ -363,6 +364,20 @@ def test_the_card_holds_27_items_and_the_scores(simulated: Trained) -> None:
     assert {"model_card.json", "model_card.md", "model_card.html"} <= logged
     again = card_of(simulated.analysis)
     assert again.model_copy(update={"reproduce": card.reproduce}) == card, "the same at the end of training and later"
+
+
+def test_the_card_says_whether_rows_of_the_cohort_are_in_the_model(simulated: Trained) -> None:
+    def said(model: ModelConfig) -> str:
+        config = simulated.config.model_copy(update={"model": model})
+        card = card_of(replace(simulated.analysis, record=replace(simulated.analysis.record, config=config)))
+        return {one.name: one.text for one in card.intended_use}["Rows of the cohort in the model"]
+
+    assert said(simulated.config.model) == "None."
+    holder = InContextConfig(context_rows=1234)
+    assert said(RecalibratedConfig(model=holder)).startswith(
+        "Up to 1,234, in the model's files, encoded, with outcomes"
+    )
+    assert said(DistilledConfig(model=holder)) == "None."
 
 
 def test_markdown_has_front_matter_that_hugging_face_reads(simulated: Trained) -> None:

@@ -8,6 +8,7 @@ from training.config import (
     BoostingConfig,
     CoxConfig,
     DeepHitConfig,
+    DistilledConfig,
     FineGrayConfig,
     ForestConfig,
     InContextConfig,
@@ -37,6 +38,7 @@ MODELS: dict[str, ModelConfig] = {
     "boosting": BoostingConfig(members=3, bins=8, rounds=30, learning_rate=0.2, min_leaf=5),
     "deephit": DeepHitConfig(bins=6, shared=8, own=8, max_epochs=20),
     "in_context": InContextConfig(context_rows=200),
+    "distilled": DistilledConfig(model=InContextConfig(context_rows=200), student=TINY, draws=3),
     "attention": TINY_ATTENTION,
     "set_transformer": SetTransformerConfig(
         members=3,

@@ -39,9 +39,11 @@ KINDS = (
     *CELL_KINDS,
     KIND,  # of another package
 )
+MADE_OF_ANOTHER = ("distilled",)
+"""Kinds of configuration whose predictor is of another kind."""
 TIMES = np.array([0.0, 0.5, 1.0, 7.0, 30.0, 90.0, 180.5, 365.0, 1000.0, 1e5])
 Fitted = Callable[[str], FittedRiskModel]
-every_model = pytest.mark.parametrize("kind", KINDS)
+every_model = pytest.mark.parametrize("kind", [*KINDS, *MADE_OF_ANOTHER])
 some_patients = given(seed=st.integers(0, 2**31), n=st.integers(1, 12), missing=st.sampled_from([0.0, 0.3, 0.9]))
 few = settings(max_examples=12, deadline=None)
 

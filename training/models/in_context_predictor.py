@@ -15,7 +15,8 @@ from features.scaling import CLIP
 from training.models.cohort_context import CohortContext, event_edges
 from training.models.in_context import InContextModule, InContextSizes, Memory
 from training.models.network import interpolate
-from training.models.predictor import Arrays, Sizes
+from training.models.predictor import Arrays, Predictor, Sizes
+from training.models.seeing import is_composite
 
 BLOCK_ROWS = 2048
 """Rows that are asked about at once."""
@@ -119,3 +120,10 @@ class InContext:
         module.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
         cohort = {name: value for name, value in arrays.items() if not name.startswith(WEIGHT)}
         return cls(module, Cohort(**cohort, n_causes=n_causes))
+
+
+def rows_held(predictor: Predictor) -> int:
+    """Rows of the training cohort that a predictor carries, those of the part that carries most; 0 for most kinds."""
+    if isinstance(predictor, InContext):
+        return len(predictor.cohort.x)
+    return max(map(rows_held, predictor.parts), default=0) if is_composite(predictor) else 0
