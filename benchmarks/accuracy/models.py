@@ -13,8 +13,9 @@ from pydantic import TypeAdapter
 
 from benchmarks.accuracy.tables import FEATURES
 from experiments.data import TrainingRows
-from training.config import MixtureConfig, ModelConfig, TrainerConfig
+from training.config import InContextConfig, MixtureConfig, ModelConfig, TrainerConfig, single_models
 from training.fit import fit_risk_model
+from training.pretrained import SHIPPED
 from training.splits import Fold
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +28,7 @@ FITTED_BY = {
     "boosting": "training.boosting_fit",
     "network": "training.network_fit",
     "deephit": "training.deephit_fit",
+    "in_context": "training.in_context_fit",
 }
 """Where each kind is fitted."""
 OURS: Mapping[str, ModelConfig] = {
@@ -40,9 +42,14 @@ OURS: Mapping[str, ModelConfig] = {
         "boosting": {"kind": "boosting"},
         "network": {"kind": "network"},
         "deephit": {"kind": "deephit"},
+        "in_context": {"kind": "in_context"},
         "mixture": {
             "kind": "mixture",
             "members": [{"kind": kind} for kind in ("cox", "network", "forest", "boosting")],
+        },
+        "mixture with in_context": {
+            "kind": "mixture",
+            "members": [{"kind": kind} for kind in ("cox", "network", "forest", "boosting", "in_context")],
         },
         "stacked": {
             "kind": "mixture",
@@ -52,7 +59,10 @@ OURS: Mapping[str, ModelConfig] = {
     }.items()
 }
 
-POOLED: Mapping[str, tuple[str, ...]] = {"mixture": ("cox", "network", "forest", "boosting")}
+POOLED: Mapping[str, tuple[str, ...]] = {
+    "mixture": ("cox", "network", "forest", "boosting"),
+    "mixture with in_context": ("cox", "network", "forest", "boosting", "in_context"),
+}
 """Mixtures with equal weights: their members are fitted as they are alone, on the same rows with the same seed, so that
 the mixture is the mean of their predictions."""
 
@@ -71,6 +81,8 @@ def fingerprint(model: ModelConfig) -> str:
     read: set[Path] = {ROOT / "features" / "encoder.py"}
     for name in _fitted_by(model):
         _with_imports(name, read)
+    if any(isinstance(one, InContextConfig) for one in single_models(model)):
+        read.add(SHIPPED)
     for path in sorted(read):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]

@@ -36,6 +36,8 @@ def test_pretraining_is_tracked_goes_on_and_is_used(home: Home, cohort: Path, tm
     assert [file.path for file in client.list_artifacts(run.info.run_id)] == ["mine.safetensors"]
     module, origin = read_weights(weights)
     assert origin.steps == 70
+    said = sequela("pretrain", *FEW, "--weights", weights, "--out", tmp_path / "elsewhere.safetensors")
+    assert "110 steps" in said, "where there are weights and no state, it goes on from the weights"
 
     settings = (f"cohort={cohort}", f"model.weights={weights}", "validation={folds: 2, bootstrap: 20}")
     words = [word for setting in settings for word in ("--set", setting)]

@@ -33,6 +33,10 @@ from training.pretrained.weights import read_weights
 from training.prior import VERSION, TableBatch, simulate_tables
 
 
+MOST_NARROW = 10
+"""Columns that the tables of a step have at most, at least: each of them has as many or fewer."""
+
+
 class PretrainingConfig(Frozen):
     """How the network is pre-trained."""
 
@@ -257,12 +261,13 @@ def simulated(config: PretrainingConfig, step: int, device: torch.device) -> tup
     n_known = round(config.fewest_rows * (config.most_rows / config.fewest_rows) ** share)
     n_asked = min(max(n_known // 2, 32), 200)
     widest = min(config.most_columns, max(4, n_known // 3))
+    narrowest = min(MOST_NARROW, widest)
     return simulate_tables(
         torch.Generator(device).manual_seed(whole(0, 2**40)),
         n_tables=max(2, config.rows // (n_known + n_asked)),
         n_rows=n_known + n_asked,
-        n_columns=round(2 * (widest / 2) ** float(torch.rand(1, generator=chance))),
-        n_causes=whole(1, config.most_causes),
+        n_columns=round(narrowest * (widest / narrowest) ** float(torch.rand(1, generator=chance))),
+        n_causes=whole(1, whole(min(2, config.most_causes), config.most_causes)),
     ), n_known
 
 
