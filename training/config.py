@@ -337,6 +337,9 @@ class TrainerConfig(Frozen):
     """Where networks are trained; ``auto`` takes what is there."""
     devices: int | Literal["auto"] = 1
     """Of one process; several train together when torchrun starts as many processes."""
+    threads: Annotated[int, Field(ge=1)] = 1
+    """Of PyTorch on processors: two gain nothing on networks of this size, and cost four times the time beside other
+    work; with one, the numbers do not depend on how many cores there are."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed", "64-true"] = "32-true"
     """Of the computation; the mixed ones compute in 16 bits what can be, and keep weights in 32."""
     accumulate_batches: Annotated[int, Field(ge=1)] = 1

@@ -61,7 +61,8 @@ from training.stopped_training import EpochListener
 
 SMALL = 10**8
 """Rows × features²: below it, threads of BLAS wait for one another longer than they compute, and by far longer where
-other processes are at work: 40 times as long was measured (750 rows, 84 features, two busy cores)."""
+other processes are at work: 40 times as long was measured (750 rows, 84 features, two busy cores). How many threads
+Lightning has is said by `TrainerConfig.threads`."""
 
 
 def fit_risk_model(
@@ -106,7 +107,7 @@ def fit_risk_model(
         return fit_risk_model(*part, card, features, inner, trainer, seed=seed, companions=others)
 
     tasks = [Task(encoder.transform(one.patients), one.outcomes, one.patients.patient_id) for one in companions]
-    with threadpool_limits(1 if x.shape[0] * x.shape[1] ** 2 < SMALL else None, user_api="blas"):
+    with threadpool_limits(1 if x.shape[0] * x.shape[1] ** 2 < SMALL else None):
         predictor = _fit_predictor(
             x, patients, outcomes, model, trainer, seed, listener, refit, encoder.samples, checkpoint, tasks
         )

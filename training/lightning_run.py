@@ -6,7 +6,8 @@ import hashlib
 import logging
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -110,7 +111,7 @@ def fit_quietly(
         use_distributed_sampler=False,
         **words,
     )
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _threads(config.threads):
         # Batches are row numbers of data already on the device, or stream from memory: workers would only copy them.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*IterableDataset.*__len__.*")
@@ -119,6 +120,17 @@ def fit_quietly(
         warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated", category=FutureWarning)
         # The loader draws from a generator even when it shuffles nothing: a private one keeps the global one as it was.
         trainer.fit(training, DataLoader(batches, batch_size=None, generator=torch.Generator()))
+
+
+@contextmanager
+def _threads(n: int) -> Iterator[None]:
+    """So many of PyTorch's own, for as long as the block takes."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def identified(

@@ -118,7 +118,7 @@ def test_the_true_hazards_have_the_smallest_loss() -> None:
 
 
 def test_pretraining_learns_and_goes_on_with_the_same_numbers(tmp_path: Path) -> None:
-    sizes = {"rows": 400, "most_rows": 100, "most_columns": 6, "most_causes": 2}
+    sizes = {"rows": 800, "most_rows": 100, "most_columns": 6, "most_causes": 2}
     config = PretrainingConfig(**sizes, warmup_steps=10, learning_rate=5e-3, matrix_learning_rate=1e-2)
 
     def runs(state: Path) -> tuple[list[float], InContextModule, Progress]:

@@ -32,7 +32,6 @@ from training.models.in_context import InContextModule, InContextSizes
 from training.pretrained.weights import read_weights
 from training.prior import VERSION, TableBatch, simulate_tables
 
-
 MOST_NARROW = 10
 """Columns that the tables of a step have at most, at least: each of them has as many or fewer."""
 
@@ -155,6 +154,7 @@ class Pretraining(pl.LightningModule):
         self.automatic_optimization = False  # Lightning's own knows one optimizer alone
         self._optimizer_states: Sequence[dict[str, Any]] = ()
         self._started, self._falls, self._done = 0.0, False, 0
+        self._where = ""
 
     def go_on(self, held: Mapping[str, Any]) -> None:
         """Go on with what an earlier run kept."""
@@ -163,17 +163,16 @@ class Pretraining(pl.LightningModule):
 
     def on_fit_start(self) -> None:
         """The clock begins; the optimizers go on where the last run's were before their learning rate fell."""
-        self._started = time.monotonic()
+        self._started, self._where = time.monotonic(), hardware(self.device)
         for optimizer, state in zip(self.trainer.optimizers, self._optimizer_states, strict=False):
             optimizer.load_state_dict(state)
 
     @property
     def progress(self) -> Progress:
         """Over all runs."""
-        where = hardware(self.device)
-        hours = self.begun.hours.get(where, 0.0) + (time.monotonic() - self._started) / 3600
+        hours = self.begun.hours.get(self._where, 0.0) + (time.monotonic() - self._started) / 3600
         done = self.begun.steps + self._done, self.begun.tables + self.tables
-        return Progress(*done, {**self.begun.hours, where: hours})
+        return Progress(*done, {**self.begun.hours, self._where: hours})
 
     @property
     def elapsed(self) -> float:
