@@ -8,13 +8,14 @@ model          the artifact as a LoggedModel           system_metrics processor,
 
 from __future__ import annotations
 
-from experiments.store.connection import PARENT, experiment_id, open_store
+from experiments.store.connection import PARENT, SWEEP, experiment_id, open_store
 from experiments.store.finding import every, find_run
 from experiments.store.interpreter import log_to
 from experiments.store.sync import deliver_left, sync
 
 __all__ = [
     "PARENT",
+    "SWEEP",
     "deliver_left",
     "every",
     "experiment_id",

@@ -20,6 +20,8 @@ from experiments.ui_views import NOTE
 from features.errors import SequelaError
 
 PARENT = "mlflow.parentRunId"
+SWEEP = "sequela.sweep"
+"""Tag: the name of the sweep, of its run and of its trials' runs."""
 KEY = "sequela.run"
 """Tag: the run's id of our own, and the child's name; a run is found by it if MLflow's answer was lost."""
 

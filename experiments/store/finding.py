@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.store.entities import PagedList
 
-from experiments.store.connection import KEY, PARENT
+from experiments.store.connection import KEY, PARENT, SWEEP
 from features.errors import SequelaError
 
 Entity = TypeVar("Entity")
@@ -37,7 +37,7 @@ def find_run(client: MlflowClient, reference: str, endpoint: str | None = None) 
     Raises:
         SequelaError: There is none, or a beginning fits several.
     """
-    named = _parents(client, f"attributes.run_name = {_quoted(reference)}", endpoint)
+    named = _without_sweeps(_parents(client, f"attributes.run_name = {_quoted(reference)}", endpoint), reference)
     if len({run.data.tags.get("sequela.endpoint") for run in named}) > 1:
         msg = f"run {reference}: runs of this name study different endpoints; give the id, or --endpoint"
         raise SequelaError(msg + "; `sequela leaderboard EXPERIMENT` lists them")
@@ -46,9 +46,22 @@ def find_run(client: MlflowClient, reference: str, endpoint: str | None = None) 
     could_be_id = len(reference) >= 4 and set(reference) <= set("0123456789abcdef")
     begun = _begun(client, reference, endpoint) if could_be_id else []
     if len(begun) == 1:
-        return begun[0]
+        return _without_sweeps(begun, reference)[0]
     msg = f"run {reference}: " + ("fits several ids; give more of it" if begun else "no run has this id or name")
     raise SequelaError(msg + "; `sequela leaderboard EXPERIMENT` lists them")
+
+
+def _without_sweeps(runs: Sequence[Run], reference: str) -> list[Run]:
+    """Those that made a model.
+
+    Raises:
+        SequelaError: There are runs, and all are sweeps.
+    """
+    models = [run for run in runs if SWEEP not in run.data.tags]
+    if runs and not models:
+        msg = f"run {reference}: is a sweep, which makes no model; `sequela train` its best.yaml"
+        raise SequelaError(msg + ", which is among the run's artifacts")
+    return models
 
 
 def _begun(client: MlflowClient, beginning: str, endpoint: str | None) -> list[Run]:

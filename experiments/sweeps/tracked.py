@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial
 from experiments.data import TrainingRows
 from experiments.home import Home
 from experiments.log_items import LogItem, Params, Started, Tags, flatten
-from experiments.store import PARENT, deliver_left, open_store
+from experiments.store import PARENT, SWEEP, deliver_left, open_store
 from experiments.sweeps.config import Parameter, Sweep
 from experiments.tracking import RunFolder, Tracker
 from experiments.tracking.events import RUN, Event
@@ -71,7 +71,7 @@ def _description(sweep: Sweep, rows: TrainingRows, n_trials: int) -> list[LogIte
     note += f"({card.provenance} patients).\n\n{HONESTY}\n\n{card.citation}"
     how = config.model_dump(mode="json", include={"objective", "sampler", "pruner", "seed"}, exclude_none=True)
     space = {f"space.{key}": _said(parameter) for key, parameter in config.space.items()}
-    tags = {"sequela.sweep": config.name, "sequela.provenance": card.provenance, "sequela.cause": cause}
+    tags = {SWEEP: config.name, "sequela.provenance": card.provenance, "sequela.cause": cause}
     return [Params(flatten(how) | space | {"trials": str(n_trials)}), Tags(tags | {"mlflow.note.content": note})]
 
 
@@ -87,7 +87,7 @@ def begin_trial(
 ) -> Tracker:
     """A trial's run, nested in the sweep's, with what was chosen for it."""
     tracker = Tracker.start(home, sweep.base.experiment, f"trial {place}", record=_record(sweep, rows))
-    tags = {PARENT: parent, "sequela.sweep": sweep.config.name, "sequela.trial": str(place)}
+    tags = {PARENT: parent, SWEEP: sweep.config.name, "sequela.trial": str(place)}
     tracker.log([Tags(tags), Params({f"sweep.{key}": str(value) for key, value in chosen.items()})])
     return tracker
 

@@ -80,7 +80,11 @@ class Tracker:
 
     def _begin(self, item: Started) -> Tracker:
         self.log([item])
-        self._courier.begin(self._folder)
+        try:
+            self._courier.begin(self._folder)
+        except KeyboardInterrupt:  # while MLflow is met for the first time, which may take seconds
+            self._end("KILLED")
+            raise
         return self
 
     @property

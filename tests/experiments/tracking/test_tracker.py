@@ -12,6 +12,7 @@ from optuna import TrialPruned
 from experiments.home import Home
 from experiments.log_items import Params, flatten
 from experiments.store import PARENT, find_run, open_store, sync
+from experiments.store.delivery import Delivery
 from experiments.tracking import RunFolder, Tracker
 from features.errors import SequelaError
 from training.splits import Fold
@@ -25,6 +26,23 @@ def client(home: Home) -> MlflowClient:
 @pytest.fixture
 def tracker(home: Home) -> Tracker:
     return Tracker.start(home, "trial", "one")
+
+
+def test_a_run_that_is_interrupted_while_mlflow_is_met_is_killed(client: MlflowClient, home: Home) -> None:
+    class Interrupted(Delivery):
+        def begin(self, folder: RunFolder) -> None:
+            super().begin(folder)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Tracker.start(home, "trial", "one", courier=Interrupted(home))
+    assert find_run(client, "one").info.status == "KILLED"
+    (folder,) = RunFolder.all_of(home)
+    assert folder.status == "killed"
+    assert folder.take(), "the next process may go on with it"
+    with pytest.raises(KeyboardInterrupt):
+        Tracker.resume(home, folder, Interrupted(home))
+    assert find_run(client, "one").info.status == "KILLED"
 
 
 @pytest.mark.parametrize(
