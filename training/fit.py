@@ -167,7 +167,7 @@ def _fit_predictor(
             ids = patients.patient_id
             return fit(x, outcomes, ids, model, trainer, seed=seed, listener=listener, checkpoint=checkpoint)
         case ForestConfig() | BoostingConfig() | InContextConfig():
-            return _fit_at_once(x, outcomes, patients.patient_id, model, seed)
+            return _fit_at_once(x, outcomes, patients.patient_id, model, trainer, seed)
         case AttentionConfig() | SetTransformerConfig():
             return fit_bag_network(
                 x, patients, outcomes, panel, model, trainer, seed=seed, listener=listener, checkpoint=checkpoint
@@ -198,16 +198,17 @@ def _fit_at_once(
     outcomes: Outcomes,
     patient_id: NDArray[np.object_],
     model: ForestConfig | BoostingConfig | InContextConfig,
+    trainer: TrainerConfig,
     seed: int,
 ) -> Predictor:
-    """Models that Lightning has no part in."""
+    """Models that are fitted without epochs."""
     match model:
         case ForestConfig():
             return fit_forest(x, outcomes, patient_id, model, seed=seed)
         case BoostingConfig():
             return fit_boosting(x, outcomes, patient_id, model, seed=seed)
         case InContextConfig():
-            return fit_in_context(x, outcomes, patient_id, model, seed=seed)
+            return fit_in_context(x, outcomes, patient_id, model, trainer, seed=seed)
 
 
 def _fit_around(

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from features.outcomes import Outcomes
 from training.binning import require_events
-from training.config import InContextConfig
+from training.config import InContextConfig, TrainerConfig
+from training.in_context_tuning import fine_tune
 from training.models.in_context import InContextModule
 from training.models.in_context_predictor import Cohort, InContext
 from training.pretrained import SHIPPED, read_weights
@@ -21,6 +22,7 @@ def fit_in_context(
     outcomes: Outcomes,
     patient_id: NDArray[np.object_],
     config: InContextConfig,
+    trainer: TrainerConfig,
     *,
     seed: int,
 ) -> InContext:
@@ -31,14 +33,18 @@ def fit_in_context(
         outcomes: Outcomes of the rows.
         patient_id: (rows,): where there are too many rows, patients are drawn, with all their rows.
         config: Which weights, and how many rows at most.
-        seed: Of the draw.
+        trainer: Where it is fine-tuned, if at all.
+        seed: Of the draw, and of fine-tuning.
 
     Raises:
         SequelaError: No event of any cause; or the weights cannot be read.
     """
     require_events(outcomes, "in_context")
     rows = _drawn(patient_id, config.context_rows, np.random.default_rng(seed))
-    return InContext(_network(config.weights or SHIPPED), Cohort.of(x[rows], outcomes.take(rows)))
+    module, cohort = _network(config.weights or SHIPPED), Cohort.of(x[rows], outcomes.take(rows))
+    if config.tuning_steps:
+        module = fine_tune(module, cohort, patient_id[rows], config, trainer, seed=seed)
+    return InContext(module, cohort)
 
 
 def _drawn(patient_id: NDArray[np.object_], most: int, rng: np.random.Generator) -> NDArray[np.int64]:

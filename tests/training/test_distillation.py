@@ -20,6 +20,7 @@ from training.config import (
     MixtureConfig,
     NetworkConfig,
     RecalibratedConfig,
+    TrainerConfig,
     WithIntervalsConfig,
     most_rows_held,
     single_models,
@@ -33,6 +34,7 @@ from training.models.network import HazardNetwork
 from training.models.predictor import Predictor
 from training.models.risk_model import FittedRiskModel
 
+CPU = TrainerConfig(accelerator="cpu")
 TIMES = np.array([30.0, 90.0, 365.0])
 
 
@@ -62,7 +64,7 @@ def test_the_more_is_drawn_the_nearer_the_student_comes_to_its_teacher() -> None
 
 def test_a_student_of_another_kind_learns_most_of_what_tells_patients_apart() -> None:
     x, patients, outcomes = study(120)
-    teacher = fit_in_context(x, outcomes, patients.patient_id, InContextConfig(), seed=0)
+    teacher = fit_in_context(x, outcomes, patients.patient_id, InContextConfig(), CPU, seed=0)
     assert distance(distil(teacher, x, patients, outcomes, 20, cox, seed=1), teacher) < 0.3
 
 

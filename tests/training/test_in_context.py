@@ -10,11 +10,11 @@ from torch import Tensor
 
 from features.outcomes import Outcomes
 from training.config import TrainerConfig
-from training.models.cohort_context import CohortContext, event_edges
+from training.models.cohort_context import CohortContext, event_edges, expected_loss
 from training.models.in_context import InContextModule, InContextSizes
 from training.models.in_context_predictor import Cohort, InContext
 from training.models.nonparametric import aalen_johansen
-from training.pretrained.pretraining import Length, PretrainingConfig, Progress, expected_loss, pretrain, true_course
+from training.pretrained.pretraining import Length, PretrainingConfig, Progress, pretrain, true_course
 from training.prior import simulate_tables
 
 TINY = InContextSizes(width=16, blocks=2, heads=2, messages=4, functions=4, bins=8, shapes=4)

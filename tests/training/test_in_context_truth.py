@@ -9,11 +9,12 @@ from hazard_cohorts import nobodys_names
 from numpy.typing import NDArray
 
 from features.outcomes import Outcomes
-from training.config import InContextConfig
+from training.config import InContextConfig, TrainerConfig
 from training.evaluation.calibration_curve import calibration_distances
 from training.in_context_fit import fit_in_context
 from training.models.nonparametric import aalen_johansen
 
+CPU = TrainerConfig(accelerator="cpu")
 GRID = np.linspace(0.0, 3.0, 301)
 """Years; hazards are constant in each step."""
 TIMES = np.linspace(0.3, 2.4, 8)
@@ -82,7 +83,7 @@ def answers(one: Study) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArr
     """Of the model, of Aalen–Johansen, and the truth, (asked, causes, times) each."""
     read = np.arange(N_READ)
     known = one.outcomes.take(read)
-    model = fit_in_context(one.x[read], known, nobodys_names(N_READ), InContextConfig(), seed=0)
+    model = fit_in_context(one.x[read], known, nobodys_names(N_READ), InContextConfig(), CPU, seed=0)
     found = model.incidence(one.x[N_READ:], np.zeros(N_ASKED), TIMES)
     same = np.broadcast_to(aalen_johansen(known).at(TIMES), found.shape)
     return found, same, one.incidence[N_READ:]

@@ -10,13 +10,14 @@ import torch
 
 from features.errors import SequelaError
 from features.outcomes import Outcomes
-from training.config import InContextConfig
+from training.config import InContextConfig, TrainerConfig
 from training.in_context_fit import fit_in_context
 from training.models.in_context import InContextModule, InContextSizes
 from training.models.nonparametric import aalen_johansen
 from training.pretrained import SHIPPED, Origin, read_weights, write_weights
 from training.prior import VERSION, TableBatch, simulate_tables
 
+CPU = TrainerConfig(accelerator="cpu")
 TIMES = np.array([0.2, 0.5, 0.9])
 MOST_BYTES = 24 * 2**20
 
@@ -66,7 +67,7 @@ def test_what_ships_is_nearer_to_the_truth_than_the_same_risk_for_everyone() -> 
         outcomes = Outcomes(days, batch.cause[0].numpy(), ("infection", "death"), batch.entry[0].double().numpy())
         ids = np.array([f"p{i}" for i in range(300)], dtype=object)
         mine = outcomes.take(np.arange(300))
-        model = fit_in_context(x[known], mine, ids, InContextConfig(), seed=0)
+        model = fit_in_context(x[known], mine, ids, InContextConfig(), CPU, seed=0)
         found = model.incidence(x[300:], np.zeros(100), TIMES)
         steps = np.round(TIMES * batch.incidence.shape[-1]).astype(int) - 1
         truth = batch.incidence[0, 300:, :, steps].double().numpy()
@@ -81,14 +82,31 @@ def test_of_a_large_cohort_whole_patients_are_drawn() -> None:
     ids = np.repeat([f"p{i}" for i in range(40)], 3).astype(object)
     x = np.repeat(np.arange(40.0), 3)[:, None]
     outcomes = Outcomes(rng.integers(1, 90, 120).astype(float), rng.integers(0, 2, 120), ("infection",))
-    model = fit_in_context(x, outcomes, ids, InContextConfig(context_rows=50), seed=4)
+    model = fit_in_context(x, outcomes, ids, InContextConfig(context_rows=50), CPU, seed=4)
     assert np.unique(model.cohort.x, return_counts=True)[1].tolist() == [3] * 16
-    other = fit_in_context(x, outcomes, ids, InContextConfig(context_rows=50), seed=5)
+    other = fit_in_context(x, outcomes, ids, InContextConfig(context_rows=50), CPU, seed=5)
     assert not np.array_equal(model.cohort.x, other.cohort.x)
-    assert len(fit_in_context(x, outcomes, ids, InContextConfig(), seed=4).cohort.x) == 120
+    assert len(fit_in_context(x, outcomes, ids, InContextConfig(), CPU, seed=4).cohort.x) == 120
+
+
+def test_fine_tuning_learns_from_the_cohort_and_leaves_the_weights_that_ship_alone() -> None:
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(200, 2))
+    days = rng.exponential(np.where(x[:, 0] > 0, 20.0, 200.0))
+    outcomes = Outcomes(np.minimum(days, 300.0), np.where(days < 300, 1, 0), ("infection",))
+    ids = np.array([f"p{i}" for i in range(200)], dtype=object)
+    plain, tuned, again = (
+        fit_in_context(x, outcomes, ids, InContextConfig(tuning_steps=steps, tuning_rate=1e-3), CPU, seed=0)
+        for steps in (0, 8, 8)
+    )
+    answers = [one.incidence(x[:50], np.zeros(50), np.array([30.0]))[:, 0, 0] for one in (plain, tuned, again)]
+    assert np.abs(answers[1] - answers[0]).max() > 1e-3
+    np.testing.assert_array_equal(answers[1], answers[2])
+    assert torch.equal(plain.module.head.weight, read_weights()[0].head.weight)
+    assert not torch.equal(tuned.module.head.weight, plain.module.head.weight)
 
 
 def test_a_cohort_without_events_is_refused() -> None:
     outcomes = Outcomes(np.full(40, 9.0), np.zeros(40, dtype=np.int64), ("infection",))
     with pytest.raises(SequelaError, match="in_context: no event of any cause"):
-        fit_in_context(np.zeros((40, 1)), outcomes, np.arange(40).astype(object), InContextConfig(), seed=0)
+        fit_in_context(np.zeros((40, 1)), outcomes, np.arange(40).astype(object), InContextConfig(), CPU, seed=0)

@@ -66,6 +66,17 @@ def event_edges(time: Tensor, cause: Tensor, n_bins: int) -> Tensor:
     return edges + NARROWEST * longest * torch.arange(n_bins + 1, device=time.device)
 
 
+def expected_loss(log_hazard: Tensor, events: Tensor, exposure: Tensor) -> Tensor:
+    """(…,): minus the log likelihood of hazards constant in bins, of what is expected in each bin.
+
+    Args:
+        log_hazard: (…, bins): log expected events of a row that is exposed for a whole bin.
+        events: (…, bins): probability of the event of the cause in the bin.
+        exposure: (…, bins): share of the bin in which the row is expected to be free of any event.
+    """
+    return (log_hazard.exp() * exposure - events * log_hazard).sum(dim=-1)
+
+
 def _place(edges: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
     """(tables, rows): the bin (edge before, edge behind] of each time, and how many bins have passed by then."""
     number = (torch.searchsorted(edges.contiguous(), time.contiguous()) - 1).clamp(0, edges.shape[1] - 2)

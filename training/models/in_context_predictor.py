@@ -43,6 +43,30 @@ class Cohort:
         return cls(x.astype(np.float32), outcomes.duration_days, cause, entry, len(outcomes.causes))
 
 
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """Columns of a cohort, standardised by its own means and standard deviations."""
+
+    mean: Tensor
+    sd: Tensor
+    """(features,) each."""
+
+    @classmethod
+    def of(cls, x: Tensor) -> Self:
+        """That of rows (rows, features)."""
+        mean = x.mean(dim=0)
+        return cls(mean, (x - mean).square().mean(dim=0).sqrt())
+
+    @property
+    def there(self) -> Tensor:
+        """(features,): columns that are not the same in all rows."""
+        return self.sd > 1e-6
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Rows (rows, features), standardised; 0 in columns that are not there."""
+        return ((x - self.mean) / self.sd.clamp(min=1e-6)).clamp(-CLIP, CLIP) * self.there
+
+
 @dataclass(slots=True)
 class InContext:
     """Hazards of all causes, each read from the cohort by the same network; incidences follow from them together."""
@@ -54,16 +78,14 @@ class InContext:
     _log_base: Tensor = field(init=False, repr=False)
     """(causes, bins)."""
     _edges_days: NDArray[np.float64] = field(init=False, repr=False)
-    _mean: Tensor = field(init=False, repr=False)
-    _sd: Tensor = field(init=False, repr=False)
+    _scaling: Scaling = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Read the cohort."""
         self.module.eval()
         raw = torch.from_numpy(self.cohort.x)
-        self._mean = raw.mean(dim=0)
-        self._sd = (raw - self._mean).square().mean(dim=0).sqrt()
-        self._read(self._standardised(raw)[None])
+        self._scaling = Scaling.of(raw)
+        self._read(self._scaling(raw)[None])
 
     @torch.no_grad()
     def _read(self, x: Tensor) -> None:
@@ -75,19 +97,10 @@ class InContext:
         cause = torch.from_numpy(cohort.cause)[None]
         edges = event_edges(time, cause, self.module.sizes.bins)
         self._edges_days = edges[0].double().numpy() * longest
-        there = self._there[None]
+        there = self._scaling.there[None]
         contexts = [CohortContext.of(edges, time, cause, entry, k + 1) for k in range(cohort.n_causes)]
         self._log_base = torch.cat([context.base_hazards()[0] for context in contexts]).log()
         self._memories = [self.module.read(x, there, context) for context in contexts]
-
-    @property
-    def _there(self) -> Tensor:
-        """(features,): columns that are not the same in all rows."""
-        return self._sd > 1e-6
-
-    def _standardised(self, x: Tensor) -> Tensor:
-        scaled = ((x - self._mean) / self._sd.clamp(min=1e-6)).clamp(-CLIP, CLIP)
-        return scaled * self._there
 
     @torch.no_grad()
     def incidence(
@@ -97,7 +110,7 @@ class InContext:
         del landmark_day  # a feature, where there are several
         parts = []
         for rows in np.array_split(np.arange(len(x)), max(1, -(-len(x) // BLOCK_ROWS))):
-            asked = self._standardised(torch.from_numpy(x[rows].astype(np.float32)))[None]
+            asked = self._scaling(torch.from_numpy(x[rows].astype(np.float32)))[None]
             shift = torch.cat([self.module.answer(memory, asked) for memory in self._memories]).transpose(0, 1)
             expected = (self._log_base + shift).exp().double().numpy()
             parts.append(interpolate(expected, -expected.sum(axis=1), self._edges_days, times_days))

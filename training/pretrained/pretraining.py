@@ -27,7 +27,7 @@ from features.schema import Frozen
 from training.checkpoints import Checkpoint
 from training.config import TrainerConfig
 from training.lightning_run import fit_quietly
-from training.models.cohort_context import CohortContext, event_edges
+from training.models.cohort_context import CohortContext, event_edges, expected_loss
 from training.models.in_context import InContextModule, InContextSizes
 from training.pretrained.weights import read_weights
 from training.prior import VERSION, TableBatch, simulate_tables
@@ -99,17 +99,6 @@ class Told:
 
 
 StepListener = Callable[[Told], None]
-
-
-def expected_loss(log_hazard: Tensor, events: Tensor, exposure: Tensor) -> Tensor:
-    """(…,): minus the log likelihood of hazards constant in bins, of what is expected in each bin.
-
-    Args:
-        log_hazard: (…, bins): log expected events of a row that is exposed for a whole bin.
-        events: (…, bins): probability of the event of the cause in the bin.
-        exposure: (…, bins): share of the bin in which the row is expected to be free of any event.
-    """
-    return (log_hazard.exp() * exposure - events * log_hazard).sum(dim=-1)
 
 
 def true_course(batch: TableBatch, edges: Tensor) -> tuple[Tensor, Tensor]:
