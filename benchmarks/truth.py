@@ -6,6 +6,7 @@ integrated calibration index (ICI; Austin & Steyerberg, Stat Med 2019;38:4051) c
 predicted risk and the mean true risk of patients with that prediction.
 
     python -m benchmarks.truth --sizes 100 300 1000 --cohorts 3
+    python -m benchmarks.truth --models in_context --add
 """
 
 from __future__ import annotations
@@ -99,6 +100,7 @@ def main() -> int:
     parser.add_argument("--models", nargs="+", default=[*OURS, *PEERS], choices=[*OURS, *PEERS], metavar="MODEL")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--add", action="store_true", help="keep what truth.csv holds of other models")
     options = parser.parse_args()
     trials = [
         Trial(model, n, seed)
@@ -112,16 +114,21 @@ def main() -> int:
     with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
         for done in as_completed([pool.submit(errors, trial) for trial in trials]):
             lines += done.result()
-    found = pd.DataFrame(lines).sort_values(["n", "model", "seed", "cause"], ignore_index=True)
+    found = pd.DataFrame(lines)
+    if options.add:
+        former = pd.read_csv(options.results / "truth.csv")
+        found = pd.concat([former[~former["model"].isin(options.models)], found])
+    found = found.sort_values(["n", "model", "seed", "cause"], ignore_index=True)
     options.results.mkdir(parents=True, exist_ok=True)
     found.round(6).to_csv(options.results / "truth.csv", index=False)
-    (options.results / "truth.md").write_text(page(found, options.cohorts), encoding="utf-8")
+    (options.results / "truth.md").write_text(page(found), encoding="utf-8")
     print((options.results / "truth.md").read_text(encoding="utf-8"))
     return 0
 
 
-def page(found: pd.DataFrame, n_cohorts: int) -> str:
+def page(found: pd.DataFrame) -> str:
     """Mean error and ICI by cause, model and size, ± the standard error over cohorts."""
+    n_cohorts = found["seed"].nunique()
     text = [
         "# Distance to the truth, in simulated cohorts",
         "",
