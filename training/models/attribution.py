@@ -183,32 +183,32 @@ def _sampled(
     predictor: Predictor, one: Subject, active: IntArray, orders: int, rng: np.random.Generator
 ) -> tuple[FloatArray, FloatArray]:
     """Mean gain of each source when sources join one after the other, over random orders and their reverses."""
-    draws = []
-    for _ in range(orders):
-        forward = rng.permutation(len(active))
-        pair = [_gains(predictor, one, active, order) for order in (forward, forward[::-1])]
-        draws.append(0.5 * (pair[0] + pair[1]))
-    gains = np.stack(draws)
-    spread = gains.std(axis=0, ddof=1) / np.sqrt(orders) if orders > 1 else np.full_like(gains[0], np.nan)
-    return gains.mean(axis=0), spread
+    order = np.stack([way for _ in range(orders) for way in _both_ways(rng.permutation(len(active)))])
+    place = order.argsort(axis=1)
+    member = place[:, None] < np.arange(len(active) + 1)[:, None]  # (orders, joined so far, active)
+    risk = _risk_with(predictor, one, active, member.reshape(-1, len(active)))
+    gains = np.diff(risk.reshape(*member.shape[:2], *risk.shape[1:]), axis=1)  # (orders, place, causes, horizons)
+    own = np.take_along_axis(gains, place[:, :, None, None], axis=1)
+    pairs = np.zeros((orders, *risk.shape[1:], one.n_sources))
+    pairs[..., active] = np.moveaxis(own.reshape(orders, 2, *own.shape[1:]).mean(axis=1), 1, -1)
+    spread = pairs.std(axis=0, ddof=1) / np.sqrt(orders) if orders > 1 else np.full_like(pairs[0], np.nan)
+    return pairs.mean(axis=0), spread
 
 
-def _gains(predictor: Predictor, one: Subject, active: IntArray, order: IntArray) -> FloatArray:
-    """(causes, horizons, sources): what each source adds to those before it in the order."""
-    place = np.empty(len(order), dtype=np.int64)
-    place[order] = np.arange(len(order))
-    member = place < np.arange(len(order) + 1)[:, None]
-    gains = np.diff(_risk_with(predictor, one, active, member), axis=0)
-    values = np.zeros((*gains.shape[1:], one.n_sources))
-    values[..., active[order]] = np.moveaxis(gains, 0, -1)
-    return values
+def _both_ways(order: IntArray) -> tuple[IntArray, IntArray]:
+    return order, order[::-1]
 
 
 def _risk_with(predictor: Predictor, one: Subject, active: IntArray, member: NDArray[np.bool_]) -> FloatArray:
     """Risks (sets, causes, horizons) with the columns of each set's sources (sets, active) as they are, the rest 0."""
     known = np.zeros((len(member), one.n_sources), dtype=bool)
     known[:, active] = member
-    return one.risk(predictor, one.x * known[:, one.source], np.zeros(len(member), dtype=np.int64))
+    n_parts = -(-known.shape[0] * one.x.shape[1] // VALUES_AT_ONCE)
+    risks = [
+        one.risk(predictor, one.x * part[:, one.source], np.zeros(len(part), dtype=np.int64))
+        for part in np.array_split(known, max(1, n_parts))
+    ]
+    return np.concatenate(risks)
 
 
 def no_contributions(predictor: Predictor, subject: Subject) -> FloatArray:

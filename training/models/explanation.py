@@ -36,8 +36,8 @@ from training.models.risk_model import FittedRiskModel
 from training.models.seeing import materials_of, seeing
 
 Method = Literal["auto", "path", "permutation"]
-JUMPING = frozenset({"forest", "boosting"})
-"""Kinds of predictors whose risk is a step function of x."""
+JUMPING = frozenset({"forest", "boosting", "in_context"})
+"""Kinds of predictors whose risk jumps: a step function of x, or one of its ranks in a cohort."""
 SINGLE = frozenset({"network"})
 """Kinds that answer in single precision, too coarse for differences: by their gradient, or by orders inside another."""
 ROUNDING = 1e-9
