@@ -60,7 +60,7 @@ def serve_command(
     files = {"SEQUELA_KEYS": keys, "SEQUELA_FOLLOW": follow, "SEQUELA_AUDIT": audit, "SEQUELA_LEDGER": ledger}
     environment |= {name: "" if file is None else str(file.resolve()) for name, file in files.items()}
     environment |= {"SEQUELA_WORKERS": str(workers), "SEQUELA_USE": str(home.use), "SEQUELA_SHADOW": challenger or ""}
-    arguments = ["-m", "serving.start", "serve", "serving.service:RiskService", "--host", host, "--port", str(port)]
+    arguments = ["-m", "bentoml", "serve", "serving.service:RiskService", "--host", host, "--port", str(port)]
     return [sys.executable, *arguments, "--working-dir", str(CODE)], environment
 
 

@@ -58,6 +58,7 @@ from serving.scores import score_answer, score_list
 from serving.shadow import Shadow
 from serving.store import MODEL_NAME
 from serving.use import Use
+from serving.workers import look_after_workers
 from training.artifact import Artifact
 
 logger = logging.getLogger("bentoml.sequela")
@@ -292,6 +293,11 @@ class RiskService:
             SHADOW.start(CHALLENGER)
         if USE is not None:
             USE.start()
+
+    @bentoml.on_deployment
+    def prepare() -> None:
+        """In the process above the workers, before there are any."""
+        look_after_workers()
 
     @bentoml.on_shutdown
     def finish(self) -> None:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -311,24 +311,12 @@ def bare_environment() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def serving(
-    folder: Path,
-    target: str,
-    env: Mapping[str, str],
-    *,
-    python: str = sys.executable,
-    program: str = "bentoml",
-    ready: int = 200,
-    cwd: Path | None = None,
-) -> Iterator[Server]:
-    """`bentoml serve TARGET` in a process group of its own, until /readyz answers `ready`; then its end."""
+def serving(folder: Path, command: Sequence[str], env: Mapping[str, str], *, ready: int = 200) -> Iterator[Server]:
+    """A server in a process group of its own, on a port of its own, until /readyz answers `ready`; then its end."""
     port, log = free_port(), folder / f"server-{time.monotonic_ns()}.log"
-    command = [python, "-m", program, "serve", target, "--host", "127.0.0.1", "--port", str(port)]
-    environment = bare_environment() | dict(env)
+    environment = bare_environment() | {"BENTOML_HOST": "127.0.0.1", "BENTOML_PORT": str(port)} | dict(env)
     with log.open("wb") as out:
-        process = subprocess.Popen(
-            command, cwd=cwd or folder, env=environment, stdout=out, stderr=out, start_new_session=True
-        )
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=out, stderr=out, start_new_session=True)
     try:
         server = Server(f"http://127.0.0.1:{port}", process.pid, log)
         wait_for(server, process, ready)
@@ -382,15 +370,15 @@ def start_server(server_env: dict[str, str]) -> StartServer:
     """``start_server(folder, env, ready=200)``: the service of this checkout, as `sequela serve` starts it."""
 
     def start(folder: Path, env: Mapping[str, str], ready: int = 200) -> contextlib.AbstractContextManager[Server]:
-        service = "serving.service:RiskService"
-        return serving(folder, service, server_env | dict(env), program="serving.start", ready=ready)
+        command = [sys.executable, "-m", "bentoml", "serve", "serving.service:RiskService"]
+        return serving(folder, command, server_env | dict(env), ready=ready)
 
     return start
 
 
 @pytest.fixture(scope="session")
-def serve_bento() -> StartServer:
-    """``serve_bento(folder, target, env, python=…)``: any target, any interpreter, in a folder elsewhere."""
+def serve() -> StartServer:
+    """``serve(folder, command, env)``: any command that starts the service, in a folder elsewhere."""
     return serving
 
 

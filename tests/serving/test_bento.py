@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -10,11 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from killed_workers import killed_and_back
 
 from serving.store import publish
 from training.artifact import Artifact
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+INSIDE = "/home/bentoml/bento"
+"""Where the Bento lies in the image."""
 
 
 def index_answers() -> bool:
@@ -37,6 +42,9 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory, server_env: dict[str, st
         [python, "-c", "import torch, features"], cwd=folder, env=env, capture_output=True, check=False
     )
     assert b"No module named 'features'" in tried.stderr
+    script = python.with_name("bentoml")
+    script.write_text(f"#!{python}\nfrom bentoml_cli.cli import cli\n\ncli()\n")
+    script.chmod(0o755)
     return str(python)
 
 
@@ -83,11 +91,25 @@ def test_the_image_gets_the_tested_versions_of_what_serving_needs(bento: tuple[P
     assert not {"lightning", "mlflow", "anndata", "pandas"} & set(locked)
 
 
-def test_the_bento_answers_where_the_project_is_not_installed(
-    bento: tuple[Path, str, str], elsewhere: str, serve_bento: Any, artifact: Artifact, tmp_path: Path
+@pytest.fixture(scope="module")
+def image(bento: tuple[Path, str, str], elsewhere: str) -> tuple[list[str], dict[str, str]]:
+    """Command and environment of a container of the Bento, as its Dockerfile says, for the folder in which it lies."""
+    home, tag, _ = bento
+    folder = home / "bentos" / tag.replace(":", "/")
+    text = (folder / "env" / "docker" / "Dockerfile").read_text()
+    entry = re.findall(r"^ENTRYPOINT (\[.*\])$", text, re.MULTILINE)[-1]
+    command = [word.replace(INSIDE, str(folder)) for word in json.loads(entry)]
+    assert "BENTOML_CONTAINERIZED=true" in text
+    path = f"{Path(elsewhere).parent}:{os.environ['PATH']}"
+    env = {"PATH": path, "BENTO_PATH": str(folder), "BENTOML_HOME": str(home), "BENTOML_CONTAINERIZED": "true"}
+    return ["bash", *command], env
+
+
+def test_the_image_answers_where_the_project_is_not_installed(
+    bento: tuple[Path, str, str], image: Any, serve: Any, artifact: Artifact, tmp_path: Path
 ) -> None:
-    home, tag, model = bento
-    with serve_bento(tmp_path, tag, {"BENTOML_HOME": str(home)}, python=elsewhere) as server, server.client() as client:
+    _, _, model = bento
+    with serve(tmp_path, *image) as server, server.client() as client:
         card = client.get("/v1/model").json()
         response = client.post("/v1/predict", content=json.dumps(card["example"]["request"]))
         listed = client.get("/v1/scores").json()["scores"]
@@ -97,3 +119,11 @@ def test_the_bento_answers_where_the_project_is_not_installed(
     incidence = response.json()["predictions"][0]["incidence"]
     for expected, given in zip(artifact.manifest.example.incidence, incidence.values(), strict=True):
         assert given == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_killed_worker_of_the_image_comes_back(image: Any, serve: Any, tmp_path: Path) -> None:
+    command, env = image
+    with serve(tmp_path, command, env | {"SEQUELA_WORKERS": "2"}) as server:
+        replaced, back = killed_and_back(server)
+    assert replaced < 4
+    assert back < 10

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 import os
@@ -15,6 +14,9 @@ from typing import Any, cast
 
 import httpx
 import psutil
+from killed_workers import killed_and_back, workers
+
+from serving.workers import MOST_REPLACED
 
 PATIENTS = {"patients": [{"baseline": {"age": 61.0}}] * 20}
 
@@ -23,7 +25,7 @@ Found = dict[str, tuple[float, object]]
 """By request id: when it ended, and its status or the error."""
 
 
-def ask_until(stop: Callable[[], bool], url: str, name: str, found: Found) -> None:
+def ask_until(stop: Callable[[], bool], url: str, name: str, found: Found, pause_seconds: float = 0) -> None:
     """Ask again and again over one connection."""
     with httpx.Client(base_url=url, timeout=30, trust_env=False) as client:
         for number in itertools.count():
@@ -36,25 +38,7 @@ def ask_until(stop: Callable[[], bool], url: str, name: str, found: Found) -> No
                 outcome = type(error).__name__
                 time.sleep(0.05)
             found[request_id] = (time.monotonic(), outcome)
-
-
-def workers(server: Any) -> set[int]:
-    found = set()
-    for process in psutil.Process(server.pid).children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            if "worker.service" in " ".join(process.cmdline()):
-                found.add(process.pid)
-    return found
-
-
-def answers(worker: int, url: str) -> bool:
-    """Whether a worker has taken one of a few new connections, which it does once its model is loaded."""
-    with contextlib.ExitStack() as stack:
-        for _ in range(8):
-            client = stack.enter_context(httpx.Client(base_url=url, timeout=30, trust_env=False))
-            client.get("/readyz")
-        held = psutil.Process(worker).net_connections("tcp")
-    return any(connection.status == psutil.CONN_ESTABLISHED for connection in held)
+            time.sleep(pause_seconds)
 
 
 def test_what_was_taken_up_is_answered_after_the_signal_to_end(
@@ -88,27 +72,37 @@ def test_a_killed_worker_comes_back_and_the_others_answer(
     start_server: Any, store_home: Path, tag: str, tmp_path: Path
 ) -> None:
     env = {"BENTOML_HOME": str(store_home), "SEQUELA_MODEL": tag, "SEQUELA_WORKERS": "2"}
+    found: Found = {}
+    over = threading.Event()
     with start_server(tmp_path, env) as server:
-        deadline = time.monotonic() + 60
-        while len(before := workers(server)) < 2:
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
-        found: Found = {}
-        over = threading.Event()
-        thread = threading.Thread(target=ask_until, args=(over.is_set, server.url, "c", found))
+        thread = threading.Thread(target=ask_until, args=(over.is_set, server.url, "c", found, 0.05))
         thread.start()
-        time.sleep(1)
-        victim = min(before)
-        os.kill(victim, signal.SIGKILL)
-        killed = time.monotonic()
-        while not (len(now := workers(server)) == 2 and victim not in now):
-            assert time.monotonic() - killed < 10, "no new worker"
-            time.sleep(0.1)
-        (new,) = now - before
-        while not answers(new, server.url):
-            assert time.monotonic() - killed < 60, "the new worker does not answer"  # most of it is importing torch
-        over.set()
-        thread.join()
+        try:
+            replaced, back = killed_and_back(server)
+        finally:
+            over.set()
+            thread.join()
+    assert replaced < 4
+    assert back < 10
+    ended = max(when for when, _ in found.values())
     failed = [outcome for _, outcome in found.values() if outcome != 200]
     assert len(failed) <= 2, failed  # what the killed one was answering
-    assert sum(outcome == 200 for when, outcome in found.values() if when > killed) > 20
+    assert sum(outcome == 200 for when, outcome in found.values() if when > ended - back) > 20
+
+
+def test_a_service_whose_workers_die_for_ever_ends(
+    start_server: Any, store_home: Path, tag: str, tmp_path: Path
+) -> None:
+    env = {"BENTOML_HOME": str(store_home), "SEQUELA_MODEL": tag}
+    n_killed = 0
+    with start_server(tmp_path, env) as server:
+        service = psutil.Process(server.pid)
+        deadline = time.monotonic() + 30
+        while service.status() != psutil.STATUS_ZOMBIE:
+            assert time.monotonic() < deadline, "it goes on"
+            for worker in workers(server):
+                os.kill(worker, signal.SIGKILL)
+                n_killed += 1
+            time.sleep(0.2)
+        assert "the service ends" in server.log.read_text()
+    assert n_killed == MOST_REPLACED + 1
