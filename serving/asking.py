@@ -49,15 +49,20 @@ class Identified:
         given = Headers(scope=scope).get("x-request-id", "")
         now = Asking(given if GIVEN.fullmatch(given) else secrets.token_hex(8))
         ASKING.set(now)
-        began, status = time.perf_counter(), 500
+        began, answered = time.perf_counter(), False
+
+        def count(status: int) -> None:
+            nonlocal answered
+            answered = True
+            counts().ended(scope["path"], status, time.perf_counter() - began)
 
         async def sent(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
+            if message["type"] == "http.response.start":  # here: what was answered 504 is worked on for longer
+                count(message["status"])
             await send(message)
 
         try:
             await self.app(scope, receive, with_headers(sent, [(b"x-request-id", now.request_id.encode())]))
         finally:
-            counts().ended(scope["path"], status, time.perf_counter() - began)
+            if not answered:
+                count(500)

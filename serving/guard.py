@@ -128,7 +128,9 @@ class Guard:
 
     def _too_slow(self) -> Response:
         rule = f"must come within {self.read_seconds:g} s; send fewer patients or fewer cells in one request"
-        return refusal(408, Fault(field="body", rule=rule))
+        response = refusal(408, Fault(field="body", rule=rule))
+        response.headers["connection"] = "close"  # what may still come of the body is no next request
+        return response
 
     async def _read(self, receive: Receive, held: _Held) -> bytes | Response:
         """The whole body, or why it is not taken."""

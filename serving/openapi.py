@@ -39,7 +39,9 @@ _REFUSALS = {
     "429": "Too many requests; wait as Retry-After says",
     "500": "The answer failed; the server's log says where",
     "503": "No model is ready, or the audit log or the ledger cannot be written",
+    "504": "The answer took too long",
 }
+_RETRY_AFTER = {"description": "Seconds", "required": True, "schema": {"type": "integer", "minimum": 1}}
 _PACKED = (
     "For many cells: a safetensors file whose metadata holds the request and headers of samples, and whose tensors are "
     "their arrays, named 0.indptr, 0.indices, 0.values and 0.cell_types for the first sample"
@@ -182,7 +184,8 @@ def _refusals() -> Json:
 
 def _refusal(code: str) -> Json:
     schema = {"$ref": "#/components/schemas/Problem"}
-    return {"description": _REFUSALS[code], "content": {PROBLEM: {"schema": schema}}}
+    headers = {"headers": {"Retry-After": _RETRY_AFTER}} if code == "429" else {}
+    return {"description": _REFUSALS[code], **headers, "content": {PROBLEM: {"schema": schema}}}
 
 
 def _predict(name: str, summary: str, said: str, request: JsonValue, answer: tuple[str, JsonValue]) -> Json:
@@ -242,7 +245,7 @@ def _get(summary: str, schema: str) -> Json:
 
 
 def _get_refusals() -> Json:
-    return {code: _refusal(code) for code in ("401", "403", "429", "503")}
+    return {code: _refusal(code) for code in ("401", "403", "429", "503", "504")}
 
 
 def _probe(summary: str) -> Json:

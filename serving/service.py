@@ -5,6 +5,7 @@ The environment says what is served:
     SEQUELA_MODEL           tag of the model to serve; default sequela:latest, or in a Bento the model built into it
     SEQUELA_MAX_BODY_MIB    largest request, in MiB; default 64
     SEQUELA_MAX_REQUESTS    requests with a body that a worker holds at a time; default 64, more get 429
+    SEQUELA_MAX_SECONDS     in which an answer has to begin; default 120, later ones are replaced by 504
     SEQUELA_WORKERS         processes that answer; default 1
     SEQUELA_FOLLOW          file that names the champion (`serving.champions`); a change is followed without a restart
     SEQUELA_KEYS            file of the keys of callers, from `sequela keys`; without it only this machine is answered
@@ -57,6 +58,7 @@ from serving.score_messages import ScoreRequest
 from serving.scores import score_answer, score_list
 from serving.shadow import Shadow
 from serving.store import MODEL_NAME
+from serving.time_limit import TimeLimit
 from serving.use import Use
 from serving.workers import look_after_workers
 from training.artifact import Artifact
@@ -68,6 +70,7 @@ THREADS = 16
 """Requests in work at a time in one worker, most of them waiting for the one that works for all; torch uses one."""
 MAX_BODY_BYTES = int(os.environ.get("SEQUELA_MAX_BODY_MIB", "64")) * 2**20
 MAX_REQUESTS = int(os.environ.get("SEQUELA_MAX_REQUESTS", "64"))
+MAX_SECONDS = float(os.environ.get("SEQUELA_MAX_SECONDS", "120"))
 WORKERS = int(os.environ.get("SEQUELA_WORKERS", "1"))
 KEYS, FOLLOWED, AUDITED, COUNTED, KEPT = (
     Path(name) if (name := os.environ.get(f"SEQUELA_{key}")) else None
@@ -273,7 +276,7 @@ PAGES = Starlette(
     name=MODEL_NAME,
     threads=THREADS,
     workers=WORKERS,
-    traffic={"timeout": 120},
+    traffic={"timeout": MAX_SECONDS + 5},  # ours answers first, as problem details
     metrics={"enabled": False},  # BentoML's make a label of any path that is asked for; see `serving.counts`
     logging={"access": {"enabled": False}},  # proxies write those; here they cost a tenth of the throughput
     envs=[{"name": "OTEL_SDK_DISABLED", "value": "true"}],  # spans that nobody collects cost as much
@@ -332,6 +335,7 @@ SERVICE = cast("Any", RiskService)  # what the decorator makes of the class has 
 SERVICE.add_asgi_middleware(Identified)
 SERVICE.add_asgi_middleware(Named, champion=CHAMPION)
 SERVICE.add_asgi_middleware(Access, keys=KeyRing(KEYS) if KEYS else None)
+SERVICE.add_asgi_middleware(TimeLimit, seconds=MAX_SECONDS)
 SERVICE.add_asgi_middleware(
     Guard,
     max_bytes=MAX_BODY_BYTES,

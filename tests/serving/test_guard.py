@@ -127,6 +127,7 @@ def test_a_body_that_does_not_come_is_not_waited_for() -> None:
     scope = {"type": "http", "method": "POST", "path": "/v1/predict", "headers": []}
     asyncio.run(Guard(never, LIMIT, read_seconds=0.05)(scope, receive, send))
     assert sent[0]["status"] == 408
+    assert (b"connection", b"close") in sent[0]["headers"]
     assert json.loads(sent[1]["body"])["rule"].startswith("must come within 0.05 s")
 
 

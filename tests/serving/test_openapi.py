@@ -77,7 +77,7 @@ def test_the_examples_of_scores_are_true() -> None:
         jsonschema.Draft4Validator(schema).validate(value)
         with pytest.raises(jsonschema.ValidationError, match="Additional properties are not allowed"):
             jsonschema.Draft4Validator(schema).validate({**value, "surprise": 1})
-    assert set(post["responses"]) == {"200", "400", "401", "403", "408", "413", "415", "429", "500", "503"}
+    assert set(post["responses"]) == {"200", "400", "401", "403", "408", "413", "415", "429", "500", "503", "504"}
 
 
 def with_null(schema: Any) -> Any:
@@ -96,7 +96,8 @@ def listed() -> Json:
 
 def test_refusals_are_documented(spec: Json) -> None:
     responses = spec["paths"]["/v1/predict"]["post"]["responses"]
-    assert set(responses) == {"200", "400", "401", "403", "408", "413", "415", "429", "500", "503"}
+    assert set(responses) == {"200", "400", "401", "403", "408", "413", "415", "429", "500", "503", "504"}
+    assert [code for code, said in responses.items() if "Retry-After" in said.get("headers", {})] == ["429"]
     assert set(spec["components"]["schemas"]["Problem"]["properties"]) == set(Problem.model_fields)
 
 
