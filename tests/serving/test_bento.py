@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from killed_workers import killed_and_back
+from server_workers import killed_and_back
 
 from serving.store import publish
 from training.artifact import Artifact

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import httpx
 import psutil
-from killed_workers import killed_and_back, workers
+from server_workers import killed_and_back, workers
 
 from serving.workers import MOST_REPLACED
 

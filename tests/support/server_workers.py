@@ -23,10 +23,15 @@ def workers(server: Any) -> set[int]:
     return found
 
 
+def answering(server: Any, n_workers: int) -> set[int]:
+    """The workers, once there are so many and all of them answer."""
+    _until(lambda: len(workers(server)) == n_workers and all(_answers(one, server.url) for one in workers(server)))
+    return workers(server)
+
+
 def killed_and_back(server: Any, n_workers: int = 2) -> tuple[float, float]:
     """Kill one of the workers; seconds until there is a new one, and until it answers."""
-    _until(lambda: len(workers(server)) == n_workers and all(_answers(one, server.url) for one in workers(server)))
-    before = workers(server)
+    before = answering(server, n_workers)
     os.kill(min(before), signal.SIGKILL)
     killed = time.monotonic()
     _until(lambda: bool(workers(server) - before))
@@ -50,5 +55,5 @@ def _answers(worker: int, url: str) -> bool:
 def _until(holds: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
     while not holds():
-        assert time.monotonic() < deadline, "no new worker answers within a minute"
+        assert time.monotonic() < deadline, "not all workers answer within a minute"
         time.sleep(0.1)
