@@ -109,7 +109,16 @@ def exposition() -> tuple[bytes, str]:
     return generate_latest(registry), CONTENT_TYPE_LATEST
 
 
-@cache
+_MAKING = threading.Lock()
+"""Prometheus takes a counter once; two threads that come first at the same time would make it twice."""
+
+
 def counts() -> Counts:
     """Of this process."""
+    with _MAKING:
+        return _made()
+
+
+@cache
+def _made() -> Counts:
     return Counts()

@@ -41,7 +41,7 @@ from features.errors import InputError
 from serving.access import Access
 from serving.asking import Identified, asking
 from serving.audit import AuditLog
-from serving.counts import counts, exposition
+from serving.counts import exposition
 from serving.explaining import explain_request
 from serving.following import Champion, Named, Served
 from serving.guard import Guard, media_type_of, refusal
@@ -291,7 +291,6 @@ class RiskService:
         CHAMPION.take(self._stored())  # refused: /readyz stays red, and whoever looks finds one line in the log
         if FOLLOWED:
             CHAMPION.follow(FOLLOWED)
-        counts()  # here, where nothing else asks for them at the same time
         if SHADOW is not None and CHALLENGER:
             SHADOW.start(CHALLENGER)
         if USE is not None:

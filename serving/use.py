@@ -66,7 +66,7 @@ class Use:
     def __init__(self, folder: Path, write_seconds: float = WRITE_SECONDS) -> None:
         self.folder, self.write_seconds = folder, write_seconds
         self._worker = f"{os.getpid()}-{token_hex(3)}"
-        self._lock = threading.Lock()
+        self._lock, self._writing = threading.Lock(), threading.Lock()
         self._days: dict[tuple[str, date], _Day] = {}
         self._changed: set[tuple[str, date]] = set()
 
@@ -95,6 +95,13 @@ class Use:
 
     def write(self) -> None:
         """Write what has changed; days that are over and written are then forgotten here."""
+        with self._writing:  # one at a time: what another counted earlier must not take the place of what is written
+            self._write_changed()
+        with self._lock:
+            yesterday = datetime.now(UTC).date() - timedelta(days=1)  # a clock may be put back over midnight
+            self._days = {key: day for key, day in self._days.items() if key[1] >= yesterday or key in self._changed}
+
+    def _write_changed(self) -> None:
         with self._lock:
             changed = {key: self._days[key].counts() for key in self._changed}
             self._changed.clear()
@@ -110,9 +117,6 @@ class Use:
                 logger.error("%s: the counts of use cannot be written (%s)", self.folder, error.strerror or error)
                 with self._lock:
                     self._changed.add(key)
-        with self._lock:
-            yesterday = datetime.now(UTC).date() - timedelta(days=1)  # a clock may be put back over midnight
-            self._days = {key: day for key, day in self._days.items() if key[1] >= yesterday or key in self._changed}
 
     def _write_for_ever(self) -> None:
         while True:
