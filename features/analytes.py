@@ -16,7 +16,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from features.errors import SequelaError
-from features.units import Unit, UnitError, convert, parse, read, reason, refusal, same_dimension, scaled
+from features.units import Unit, convert, parse, read, reason, same_dimension, scaled, unlike
 
 if TYPE_CHECKING:
     from features.schema import Variable
@@ -212,7 +212,7 @@ def convert_analyte(values: Value, source: str, target: str, analyte: str | None
     a, b = _in_grams(read(source), known), _in_grams(read(target), known)
     if a[1:] != b[1:]:
         why = _why_not(a, b, known)
-        raise UnitError(refusal(source, target, why), why)
+        raise unlike(source, target, why)
     return scaled(values, a.factor / b.factor)
 
 

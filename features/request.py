@@ -101,7 +101,7 @@ def _converted(value: float, unit: str, name: str, variable: Variable, field: st
     try:
         return float(convert_analyte(value, unit, variable.unit, analyte_of(name, variable)))
     except UnitError as error:
-        raise InputError(f"{field}.unit", str(error)) from error
+        raise InputError(f"{field}.unit", error.rule) from None
 
 
 def _level(value: float | str | Quantity, variable: Variable, field: str) -> str:

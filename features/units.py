@@ -25,11 +25,17 @@ if TYPE_CHECKING:
 
 
 class UnitError(SequelaError):
-    """A unit that is not known, or two units that measure different things; `why` is the reason of the latter alone."""
+    """A unit that is not known, or two units that measure different things.
 
-    def __init__(self, message: str, why: str = "") -> None:
-        super().__init__(message)
-        self.why = why
+    Args:
+        unit: What was given as a unit: any text.
+        rule: What holds for it, without repeating it: so it can be said of a request, whose texts may name a patient.
+        why: Two units do not convert; empty where one is not known.
+    """
+
+    def __init__(self, unit: str, rule: str, why: str = "") -> None:
+        super().__init__(f"unit {unit[:_LONGEST]!r} {rule}")
+        self.rule, self.why = rule, why
 
 
 class Unit(NamedTuple):
@@ -115,6 +121,8 @@ _SPELLED = (
 )
 _SPELLINGS = {spelling: unit for unit, *spellings in _SPELLED for spelling in spellings}
 """What people write, in small letters."""
+_OURS = frozenset({*_COMMON, *_SPELLINGS.values()})
+_IN_UCUM = "Write it in UCUM, e.g. mg/dL, 10*9/L, U/L, a (years), 1 (no unit)."
 
 
 def known(unit: str) -> bool:
@@ -145,7 +153,7 @@ def convert(value: Value, source: str, target: str) -> Value:
     a, b = read(source), read(target)
     if a[1:] != b[1:]:
         why = _WHY_NOT[reason(a, b)]
-        raise UnitError(refusal(source, target, why), why)
+        raise unlike(source, target, why)
     return scaled(value, a.factor / b.factor)
 
 
@@ -181,7 +189,7 @@ def nearest(unit: str) -> str | None:
 def remedy(unit: str) -> str:
     """What to write instead of an unknown unit."""
     near = nearest(unit)
-    return f"Did you mean {near}?" if near else "Write it in UCUM, e.g. mg/dL, 10*9/L, U/L, a (years), 1 (no unit)."
+    return f"Did you mean {near}?" if near else _IN_UCUM
 
 
 def read(unit: str) -> Unit:
@@ -192,8 +200,9 @@ def read(unit: str) -> Unit:
     """
     parsed = parse(unit)
     if parsed is None:
-        msg = f"unit {unit[:_LONGEST]!r} is not a UCUM unit known here. {remedy(unit)}"
-        raise UnitError(msg)
+        near = nearest(unit)
+        hint = f"Did you mean {near}?" if near in _OURS else _IN_UCUM
+        raise UnitError(unit, f"is not a UCUM unit known here. {hint}")
     return parsed
 
 
@@ -217,9 +226,9 @@ def reason(a: Unit, b: Unit) -> Reason:
     return "dimension"
 
 
-def refusal(source: str, target: str, why: str) -> str:
-    """The message that two units do not convert."""
-    return f"unit {source!r} does not convert to {target!r}: {why}. Give the value in {target!r}."
+def unlike(source: str, target: str, why: str) -> UnitError:
+    """The error that one unit does not convert to another."""
+    return UnitError(source, f"does not convert to {target!r}: {why}. Give the value in {target!r}.", why)
 
 
 def _per_mole(unit: Unit) -> tuple[object, ...]:

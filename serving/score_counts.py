@@ -79,7 +79,7 @@ def _value(kind: str, count: Count, place: str) -> float:
     try:
         usual, value = (convert_analyte(count.value, count.unit, unit, kind) for unit in (COUNT_UNIT, UNITS[kind]))
     except UnitError as error:
-        raise InputError(f"{place}.unit", str(error)) from error
+        raise InputError(f"{place}.unit", error.rule) from None
     low, high = RANGES[kind]
     if not low <= usual <= high:
         rule = f"is outside the possible range [{low:g}, {high:g}] {COUNT_UNIT}; check its unit"

@@ -119,7 +119,7 @@ def _number(name: str, value: float | Quantity, field: str) -> Quantity:
     try:
         number = float(convert_analyte(given.value, given.unit, unit, name))
     except UnitError as error:
-        raise InputError(f"{field}.unit", str(error)) from error
+        raise InputError(f"{field}.unit", error.rule) from None
     low, high = RANGES[name]
     if not low <= number <= high:
         raise InputError(field, f"is outside the possible range [{low:g}, {high:g}] {unit}; check its unit")

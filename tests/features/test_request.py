@@ -248,7 +248,7 @@ FAULTS: dict[str, tuple[dict[str, Any], str, str]] = {
     "unknown unit": (
         {"baseline": {"age": {"value": SENTINEL, "unit": "parsec"}}},
         "baseline.age.unit",
-        "unit 'parsec' is not a UCUM unit",
+        "is not a UCUM unit known here",
     ),
     "incommensurable unit": (
         {"baseline": {"age": {"value": SENTINEL, "unit": "kg"}}},

@@ -221,6 +221,14 @@ def test_a_remedy_without_a_near_unit_shows_examples() -> None:
         convert(1.0, "mg/dL", "qqqqqqqqqqqq")
 
 
+@pytest.mark.parametrize("text", ["Jane Doe", "{Jane Doe}", "mg/dL{Jane Doe}", "mg / dL {Jane Doe}", "Jane Doe" * 20])
+def test_a_rule_repeats_nothing_of_what_was_given(text: str) -> None:
+    with pytest.raises(UnitError) as error:
+        convert(1.0, text, "kg")
+    assert "Jane" not in error.value.rule
+    assert len(str(error.value)) < 300
+
+
 @pytest.mark.parametrize("unit", ["mg/dL", "/uL", "10*", "%", "{score}", "kg.m2/s2", "1", "100", "m-2"], ids=repr)
 def test_what_is_a_unit_is_known(unit: str) -> None:
     assert known(unit)

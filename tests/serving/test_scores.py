@@ -266,7 +266,12 @@ NUMBER = 884172.0625
         ({"inputs": {"haemoglobin": 88.41}}, "inputs.haemoglobin", "is outside the possible range [1, 25] g/dL"),
         ({"inputs": {"haemoglobin": {"value": 8841, "unit": "g/L"}}}, "inputs.haemoglobin", "is outside the possible"),
         ({"inputs": {"platelets": {"value": 1e308, "unit": "10*12/L"}}}, "inputs.platelets", "is outside the possible"),
-        ({"inputs": {"crp": {"value": 8841, "unit": "mmol/L"}}}, "inputs.crp.unit", "unit 'mmol/L' does not convert"),
+        ({"inputs": {"crp": {"value": 8841, "unit": "mmol/L"}}}, "inputs.crp.unit", "does not convert to 'mg/dL'"),
+        (
+            {"inputs": {"crp": {"value": 1, "unit": SENTINEL}}},
+            "inputs.crp.unit",
+            "is not a UCUM unit known here. Write",
+        ),
         ({"inputs": {"crp": {"value": 8841}}}, "inputs.crp.unit", "is required"),
         ({"inputs": {"crp": {"value": SENTINEL, "unit": "mg/L"}}}, "inputs.crp.value", "must be a valid number"),
         ({"inputs": {"crp": {"value": 1, "unit": "mg/L", "x": 8841}}}, "inputs.crp.x", "is not a field of a request"),
@@ -287,7 +292,12 @@ NUMBER = 884172.0625
         (
             {"daily_counts": {"platelets": [{"day": 1, "value": 8841, "unit": "mg/dL"}]}},
             "daily_counts.platelets[0].unit",
-            "unit 'mg/dL' does not convert",
+            "does not convert to '10*9/L'",
+        ),
+        (
+            {"daily_counts": {"anc": [{"day": 1, "value": 1, "unit": f"10*9/L {{{SENTINEL}}}"}]}},
+            "daily_counts.anc[0].unit",
+            "is not a UCUM unit known here. Write",
         ),
         ({"known_until_day": SENTINEL}, "known_until_day", "must be a valid number"),
         ({"follow_up_ended": True}, "known_until_day", "is required where follow_up_ended"),
