@@ -33,7 +33,9 @@ def serve_command(
     keys: Path | None = None,
     follow: Path | None = None,
     audit: Path | None = None,
+    audit_keep_days: int | None = None,
     ledger: Path | None = None,
+    ledger_keep_days: int | None = None,
     challenger: str | None = None,
     workers: int = 1,
 ) -> Command:
@@ -47,7 +49,9 @@ def serve_command(
         keys: File of the keys of callers; None: only this machine is answered.
         follow: File that names the champion, whose changes are followed; None: the model stays.
         audit: File to which who asked for whom is appended; None: none is kept.
+        audit_keep_days: For which its lines are kept; None: for ever.
         ledger: Folder in which predictions wait for outcomes; None: none are kept.
+        ledger_keep_days: For which its lines are kept; None: for ever.
         challenger: Model that answers the same requests for the ledger; None: none does.
         workers: Processes that answer.
     """
@@ -59,6 +63,8 @@ def serve_command(
     }
     files = {"SEQUELA_KEYS": keys, "SEQUELA_FOLLOW": follow, "SEQUELA_AUDIT": audit, "SEQUELA_LEDGER": ledger}
     environment |= {name: "" if file is None else str(file.resolve()) for name, file in files.items()}
+    days = {"SEQUELA_AUDIT_KEEP_DAYS": audit_keep_days, "SEQUELA_LEDGER_KEEP_DAYS": ledger_keep_days}
+    environment |= {name: "" if kept is None else str(kept) for name, kept in days.items()}
     environment |= {"SEQUELA_WORKERS": str(workers), "SEQUELA_USE": str(home.use), "SEQUELA_SHADOW": challenger or ""}
     arguments = ["-m", "bentoml", "serve", "serving.service:RiskService", "--host", host, "--port", str(port)]
     return [sys.executable, *arguments, "--working-dir", str(CODE)], environment

@@ -1,8 +1,8 @@
 """What was predicted for whom, and what happened then, where a ledger is wanted: so that the two can be compared.
 
 Lines of JSON in ``FOLDER/predictions`` and ``FOLDER/outcomes``, a file for each worker and day. Patients are named by
-pseudonyms under the key in ``FOLDER/key``; their risks and events stand there all the same, so files are ours alone.
-`sequela follow-up` reads them.
+pseudonyms under the key in ``FOLDER/key``; their risks and events stand there all the same, so files are ours alone,
+and those of past days are deleted where a number of days was said. `sequela follow-up` reads them.
 """
 
 from __future__ import annotations
@@ -10,19 +10,20 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
-from secrets import token_hex
 
 from pydantic import AwareDatetime
 
 from features.errors import SequelaError
 from features.records import EventRecord, PatientRecord
 from features.schema import Frozen
+from serving.day_files import delete_older, today, worker_name
 from serving.messages import PatientOutcome, PredictAnswer
 from serving.pseudonyms import Pseudonyms
 
 PREDICTIONS, OUTCOMES, KEY = "predictions", "outcomes", "key"
+_FILES = r"(?P<day>\d{4}-\d\d-\d\d)-.+\.jsonl"
 _NOBODY = PatientRecord.model_fields["patient_id"].default
 """The id of whoever was given none: nothing that happens can belong to it."""
 
@@ -56,12 +57,16 @@ class Happened(Frozen):
 class Ledger:
     """Of one folder, which is made when there is none.
 
+    Args:
+        folder: Of the ledger.
+        keep_days: Files of more days ago are deleted; None: none is.
+
     Raises:
         SequelaError: It cannot be written.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, keep_days: int | None = None) -> None:
+        self.folder, self.keep_days = folder, keep_days
         try:
             for name in (PREDICTIONS, OUTCOMES):
                 (folder / name).mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -69,8 +74,11 @@ class Ledger:
         except OSError as error:
             msg = f"{folder}: cannot be written ({error.strerror}); name a folder that is ours"
             raise SequelaError(msg) from error
-        self._worker = f"{os.getpid()}-{token_hex(3)}"
+        self._worker = worker_name()
         self._lock = threading.Lock()
+        self._looked: date | None = None
+        """The day on which files of past days were last looked for."""
+        self._forget()
 
     def predicted(self, answer: PredictAnswer, *, shadow: bool = False) -> None:
         """Append what was answered, or what a challenger would have.
@@ -117,6 +125,7 @@ class Ledger:
         content = "".join(f"{line.model_dump_json()}\n" for line in lines).encode()
         path = self.folder / kind / f"{now:%Y-%m-%d}-{self._worker}.jsonl"
         with self._lock:
+            self._forget()
             file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
             before = os.fstat(file).st_size
             try:
@@ -128,3 +137,10 @@ class Ledger:
                 raise
             finally:
                 os.close(file)
+
+    def _forget(self) -> None:
+        """Delete what is older than it is kept, once a day."""
+        if self.keep_days is not None and self._looked != (now := today()):
+            self._looked = now
+            for kind in (PREDICTIONS, OUTCOMES):
+                delete_older(self.folder / kind, _FILES, self.keep_days)

@@ -2,19 +2,21 @@
 
 The environment says what is served:
 
-    SEQUELA_MODEL           tag of the model to serve; default sequela:latest, or in a Bento the model built into it
-    SEQUELA_MAX_BODY_MIB    largest request, in MiB; default 64
-    SEQUELA_MAX_REQUESTS    requests with a body that a worker holds at a time; default 64, more get 429
-    SEQUELA_MAX_SECONDS     in which an answer has to begin; default 120, later ones are replaced by 504
-    SEQUELA_WORKERS         processes that answer; default 1
-    SEQUELA_FOLLOW          file that names the champion (`serving.champions`); a change is followed without a restart
-    SEQUELA_KEYS            file of the keys of callers, from `sequela keys`; without it only this machine is answered
-    SEQUELA_AUDIT           file to which who asked for whom is appended (`serving.audit`); absent: none is kept
-    SEQUELA_LEDGER          folder in which predictions wait for outcomes (`serving.ledger`); absent: none are kept
-    SEQUELA_SHADOW          tag of a challenger that answers the same requests for the ledger (`serving.shadow`)
-    SEQUELA_USE             folder in which what comes is counted by day (`serving.use`); absent: it is not
-    SEQUELA_LOG             json: log lines are JSON; default text
-    BENTOML_HOME            where the model store lies
+    SEQUELA_MODEL             tag of the model to serve; default sequela:latest, or in a Bento the model built into it
+    SEQUELA_MAX_BODY_MIB      largest request, in MiB; default 64
+    SEQUELA_MAX_REQUESTS      requests with a body that a worker holds at a time; default 64, more get 429
+    SEQUELA_MAX_SECONDS       in which an answer has to begin; default 120, later ones are replaced by 504
+    SEQUELA_WORKERS           processes that answer; default 1
+    SEQUELA_FOLLOW            file that names the champion (`serving.champions`); a change is followed without a restart
+    SEQUELA_KEYS              file of the keys of callers, from `sequela keys`; without it only this machine is answered
+    SEQUELA_AUDIT             file to which who asked for whom is appended (`serving.audit`); absent: none is kept
+    SEQUELA_AUDIT_KEEP_DAYS   days for which its lines are kept; absent: for ever
+    SEQUELA_LEDGER            folder in which predictions wait for outcomes (`serving.ledger`); absent: none are kept
+    SEQUELA_LEDGER_KEEP_DAYS  days for which its lines are kept; absent: for ever
+    SEQUELA_SHADOW            tag of a challenger that answers the same requests for the ledger (`serving.shadow`)
+    SEQUELA_USE               folder in which what comes is counted by day (`serving.use`); absent: it is not
+    SEQUELA_LOG               json: log lines are JSON; default text
+    BENTOML_HOME              where the model store lies
 
 The log holds no value of any patient: faults of requests are answered, not logged.
 """
@@ -76,6 +78,9 @@ KEYS, FOLLOWED, AUDITED, COUNTED, KEPT = (
     Path(name) if (name := os.environ.get(f"SEQUELA_{key}")) else None
     for key in ("KEYS", "FOLLOW", "AUDIT", "USE", "LEDGER")
 )
+AUDITED_DAYS, KEPT_DAYS = (
+    int(days) if (days := os.environ.get(f"SEQUELA_{key}_KEEP_DAYS")) else None for key in ("AUDIT", "LEDGER")
+)
 CHALLENGER = os.environ.get("SEQUELA_SHADOW")
 _NO_MODEL = "no model is ready; the server's log says why"
 _NO_ANSWER = "the answer failed; the server's log says where"
@@ -86,8 +91,8 @@ FAILED = Fault(field=None, rule=_NO_ANSWER)
 UNKEPT = Fault(field=None, rule="the ledger cannot be written; the server's log says why")
 NO_LEDGER = Fault(field=None, rule="this service keeps no predictions with which outcomes could be compared")
 UNAUDITED = Fault(field=None, rule="the audit log cannot be written; the server's log says why")
-AUDIT = AuditLog(AUDITED) if AUDITED else None
-LEDGER = Ledger(KEPT) if KEPT else None
+AUDIT = AuditLog(AUDITED, keep_days=AUDITED_DAYS) if AUDITED else None
+LEDGER = Ledger(KEPT, KEPT_DAYS) if KEPT else None
 SHADOW = Shadow(LEDGER) if LEDGER else None
 USE = Use(COUNTED) if COUNTED else None
 PREDICT = Predicting(USE)

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import atexit
 import logging
-import os
 import re
 import threading
 import time
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
-from secrets import token_hex
 
 from features.drift import Counting, Reference, Spread
 from features.patients import FloatArray
 from features.schema import Frozen
+from serving.day_files import today, worker_name
 
 logger = logging.getLogger("bentoml.sequela")
 
@@ -65,7 +64,7 @@ class Use:
 
     def __init__(self, folder: Path, write_seconds: float = WRITE_SECONDS) -> None:
         self.folder, self.write_seconds = folder, write_seconds
-        self._worker = f"{os.getpid()}-{token_hex(3)}"
+        self._worker = worker_name()
         self._lock, self._writing = threading.Lock(), threading.Lock()
         self._days: dict[tuple[str, date], _Day] = {}
         self._changed: set[tuple[str, date]] = set()
@@ -85,7 +84,7 @@ class Use:
             risks: (rows, causes), by the last horizon; None where it was not asked for.
         """
         with self._lock:
-            key = (model, datetime.now(UTC).date())
+            key = (model, today())
             if key not in self._days:
                 self._days[key] = _Day(model, key[1], reference)
             self._days[key].inputs.add(inputs)
@@ -98,7 +97,7 @@ class Use:
         with self._writing:  # one at a time: what another counted earlier must not take the place of what is written
             self._write_changed()
         with self._lock:
-            yesterday = datetime.now(UTC).date() - timedelta(days=1)  # a clock may be put back over midnight
+            yesterday = today() - timedelta(days=1)  # a clock may be put back over midnight
             self._days = {key: day for key, day in self._days.items() if key[1] >= yesterday or key in self._changed}
 
     def _write_changed(self) -> None:

@@ -38,9 +38,15 @@ def serve(
         Path | None,
         typer.Option(metavar="FILE", help="Append who asked for which patients, as keyed hashes; else not kept."),
     ] = None,
+    audit_keep_days: Annotated[
+        int | None, typer.Option(min=1, metavar="DAYS", help="Delete lines of --audit that are older; else none is.")
+    ] = None,
     ledger: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="Keep predictions, by pseudonym, until outcomes come; else not kept."),
+    ] = None,
+    ledger_keep_days: Annotated[
+        int | None, typer.Option(min=1, metavar="DAYS", help="Delete lines of --ledger that are older; else none is.")
     ] = None,
     shadow: Annotated[
         bool, typer.Option("--shadow", help="The challenger answers the same requests, for the ledger alone.")
@@ -69,6 +75,10 @@ def serve(
     if shadow and ledger is None:
         msg = "--shadow: what the challenger answers goes to a ledger and nowhere else; name one with --ledger FOLDER"
         raise SequelaError(msg)
+    for option, days, kept in (("audit", audit_keep_days, audit), ("ledger", ledger_keep_days, ledger)):
+        if days is not None and kept is None:
+            msg = f"--{option}-keep-days {days}: there is nothing to delete; name what is kept with --{option}"
+            raise SequelaError(msg)
     home = Home.current()
     guarded = keys_for(home, host, keys)
     client = open_store(home)
@@ -77,12 +87,22 @@ def serve(
     require_free(host, port)
     follow = registry.export_champion(home, champion)
     if audit is not None:
-        AuditLog(audit)  # refused here, and not by each worker
+        AuditLog(audit, keep_days=audit_keep_days)  # refused here, and not by each worker
     if ledger is not None:
-        Ledger(ledger)
-    files = {"keys": guarded, "follow": follow, "audit": audit, "ledger": ledger}
+        Ledger(ledger, ledger_keep_days)
     command, environment = serve_command(
-        home, champion.bento_tag, host, port, workers=workers, challenger=challenger, **files
+        home,
+        champion.bento_tag,
+        host,
+        port,
+        keys=guarded,
+        follow=follow,
+        audit=audit,
+        audit_keep_days=audit_keep_days,
+        ledger=ledger,
+        ledger_keep_days=ledger_keep_days,
+        challenger=challenger,
+        workers=workers,
     )
     typer.echo(f"serving {champion.bento_tag} ({champion.endpoint}) on http://{host}:{port}", err=True)
     os.execve(sys.executable, command, environment)  # noqa: S606  signals reach BentoML directly
