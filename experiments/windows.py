@@ -6,6 +6,7 @@ from datetime import date, timedelta
 from typing import Literal
 
 Length = Literal["day", "week", "month", "quarter"]
+LONGEST_DAYS = {"day": 1, "week": 7, "month": 31, "quarter": 92}
 
 
 def first_day(day: date, length: Length) -> date:
@@ -19,3 +20,11 @@ def first_day(day: date, length: Length) -> date:
             return day.replace(day=1)
         case "quarter":
             return day.replace(month=day.month - (day.month - 1) % 3, day=1)
+
+
+def n_looks(first: date, length: Length, today: date) -> int:
+    """How often whoever looks every day sees a stretch before it is over; 1 once it is.
+
+    Tests of a stretch that grows are made so often: p-values times this keep the chance of a false alert.
+    """
+    return LONGEST_DAYS[length] if first_day(today, length) <= first else 1

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from experiments.windows import Length, first_day
+from experiments.windows import Length, first_day, n_looks
 from features.drift import Spread
 from features.errors import SequelaError
 from serving.use import DayCounts
@@ -25,6 +25,8 @@ class Window:
     n_rows: int
     inputs: Mapping[str, Spread]
     risks: Mapping[str, Spread]
+    n_looks: int = 1
+    """How often it is judged by whoever looks every day (`experiments.windows.n_looks`)."""
 
 
 def windows_in(folder: Path, length: Length) -> list[Window]:
@@ -55,6 +57,7 @@ def windows_in(folder: Path, length: Length) -> list[Window]:
             sum(day.n_rows for day in days),
             added([day.inputs for day in days]),
             added([day.risks for day in days]),
+            n_looks(first, length, datetime.now(UTC).date()),
         )
         for (model, first), days in sorted(groups.items())
     ]

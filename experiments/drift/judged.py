@@ -1,10 +1,11 @@
 """What has drifted: index and tests for each variable and window, adjusted for how many there are.
 
-Three questions of each variable: are known values spread as in training (χ² test of two samples over the bins; beside
-it the population stability index and the largest difference of distribution functions), is as much missing (Fisher's
-exact test), and, of predictions, are the risks spread as those of training patients not trained on. P-values are
-adjusted by Holm's method over all questions of a window. An alert needs both: an adjusted p below `LEVEL`, and a
-shift that is worth a look; with many patients the least shift is significant, with few the largest is chance.
+Three questions of each variable: are known values spread as in training (χ² test of two samples over the bins, or
+Fisher's exact test over two; beside it the population stability index and the largest difference of distribution
+functions), is as much missing (Fisher's exact test), and, of predictions, are the risks spread as those of training
+patients not trained on. P-values are adjusted by Holm's method over all questions of a window, and times its days as
+long as it is not over: so often it may be looked at until it is. An alert needs both: an adjusted p below `LEVEL`, and
+a shift that is worth a look; with many patients the least shift is significant, with few the largest is chance.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from scipy.stats import chi2_contingency, fisher_exact
 
 from experiments.drift.counted import Window
 from features.drift import Reference, Spread, largest_difference, stability_index
+from features.patients import IntArray
 from training.evaluation.comparison import holm
 
 LEVEL = 0.01
@@ -27,6 +29,8 @@ LARGE_SHARE = 0.1
 """Of missing values: an absolute difference."""
 FEWEST = 20
 """Patients of a window that is judged, and known values of a variable whose spread is."""
+FEWEST_EXPECTED = 5
+"""Values in a bin, where χ² is taken (Cochran, Biometrics 1954;10:417)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,7 @@ def judge(window: Window, reference: Reference) -> list[Judgement]:
     raw = [(_p_spread(e, f), _p_missing(e, f)) if judged else (np.nan, np.nan) for _, _, e, f in pairs]
     p = np.array(raw, dtype=float)
     tested = np.isfinite(p)
-    p[tested] = holm(p[tested])
+    p[tested] = np.minimum(holm(p[tested]) * window.n_looks, 1.0)
     return [
         Judgement(
             window.model,
@@ -94,8 +98,9 @@ def judge(window: Window, reference: Reference) -> list[Judgement]:
 
 
 def latest(judged: Sequence[Judgement]) -> list[Judgement]:
-    """Those of the last window."""
-    last = max((one.first for one in judged), default=None)
+    """Those of the last window that was large enough to be judged, or of the last where none was."""
+    large = [one.first for one in judged if one.n_rows >= FEWEST]
+    last = max(large or [one.first for one in judged], default=None)
     return [one for one in judged if one.first == last]
 
 
@@ -107,13 +112,34 @@ def _pairs(window: Window, reference: Reference) -> Iterator[tuple[Literal["inpu
 
 
 def _p_spread(expected: Spread, found: Spread) -> float:
-    if sum(found.counts) < FEWEST:  # χ² with fewer finds what is chance
+    if sum(found.counts) < FEWEST or not sum(expected.counts):
         return float("nan")
     table = np.array([expected.counts, found.counts])
     table = table[:, table.sum(axis=0) > 0]
-    if table.shape[1] < 2 or not table.sum(axis=1).all():
+    if table.shape[1] < 2:
         return float("nan")
+    table = _joined(table)
+    if table.shape[1] == 2:
+        return float(fisher_exact(table).pvalue)
     return float(chi2_contingency(table, correction=False).pvalue)
+
+
+def _joined(table: IntArray) -> IntArray:
+    """Bins (2, bins), neighbours joined until χ² holds: `FEWEST_EXPECTED` in each; else the fullest and the others."""
+    if table.shape[1] == 2:
+        return table
+    of_bin = table.sum(axis=0)
+    expected = of_bin * table.sum(axis=1).min() / of_bin.sum()
+    begins, waiting = [0], 0.0
+    for i, value in enumerate(expected):
+        if waiting >= FEWEST_EXPECTED and expected[i:].sum() >= FEWEST_EXPECTED:
+            begins.append(i)
+            waiting = 0.0
+        waiting += value
+    if len(begins) > 1:
+        return np.add.reduceat(table, begins, axis=1)
+    fullest = table[:, int(of_bin.argmax())]
+    return np.stack([fullest, table.sum(axis=1) - fullest], axis=1)
 
 
 def _p_missing(expected: Spread, found: Spread) -> float:

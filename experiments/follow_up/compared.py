@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
 
 from experiments.follow_up.joined import Followed
-from experiments.follow_up.judged import FEWEST
+from experiments.follow_up.judged import FEWEST, FEWEST_EVENTS, effective_patients, fewest_of
 from features.errors import SequelaError
-from training.evaluation.comparison import Difference, paired_difference
+from training.evaluation.comparison import Difference, holm, paired_difference
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +28,9 @@ class Compared:
     mean_difference: float
     """Mean absolute difference of the two risks."""
     brier: Difference
-    """Below 0 the challenger is better."""
+    """Below 0 the challenger is better; p adjusted, NaN where too few patients are known."""
     auc: Difference
-    """Above 0 the challenger is better."""
+    """Above 0 the challenger is better; likewise."""
 
 
 def compare(followed: Sequence[Followed], *, n_bootstrap: int = 1000, seed: int = 0) -> list[Compared]:
@@ -46,7 +46,7 @@ def compare(followed: Sequence[Followed], *, n_bootstrap: int = 1000, seed: int 
         ours, theirs = _common(champion, challenger)
         if len(ours) >= FEWEST:
             rng = np.random.default_rng(seed)
-            found += _compared(champion.take(ours), challenger.take(theirs), n_bootstrap, rng)
+            found += _adjusted(list(_compared(champion.take(ours), challenger.take(theirs), n_bootstrap, rng)))
     return found
 
 
@@ -88,8 +88,10 @@ def _compared(
     except SequelaError:  # nobody was followed to the first horizon
         return
     apart = np.abs(challenger.incidence - champion.incidence).mean(axis=0)
-    for k, cause in enumerate(endpoint.causes):
-        for j, horizon in enumerate(endpoint.horizons_days):
+    for j, horizon in enumerate(endpoint.horizons_days):
+        enough = effective_patients(champion.outcomes, horizon) >= FEWEST
+        for k, cause in enumerate(endpoint.causes):
+            discriminates = enough and fewest_of(champion.outcomes, k + 1, horizon) >= FEWEST_EVENTS
             yield Compared(
                 champion.model,
                 challenger.model,
@@ -98,6 +100,20 @@ def _compared(
                 cause,
                 horizon,
                 float(apart[k, j]),
-                difference.brier[k][j],
-                difference.auc[k][j],
+                _tested(difference.brier[k][j], enough=enough),
+                _tested(difference.auc[k][j], enough=discriminates),
             )
+
+
+def _tested(one: Difference, *, enough: bool) -> Difference:
+    """Without a p-value where resamples of too few patients would make it too small."""
+    return one if enough else replace(one, p=float("nan"))
+
+
+def _adjusted(found: Sequence[Compared]) -> list[Compared]:
+    """With p-values adjusted by Holm's method over all questions of one stretch."""
+    p = holm([one.p for each in found for one in (each.brier, each.auc)]).reshape(-1, 2)
+    return [
+        replace(each, brier=replace(each.brier, p=float(of_brier)), auc=replace(each.auc, p=float(of_auc)))
+        for each, (of_brier, of_auc) in zip(found, p, strict=True)
+    ]

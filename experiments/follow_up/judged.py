@@ -163,6 +163,12 @@ def effective_patients(outcomes: Outcomes, horizon: float) -> float:
     return float(w.sum() ** 2 / (w**2).sum()) if w.any() else 0.0
 
 
+def fewest_of(outcomes: Outcomes, cause: int, horizon: float) -> int:
+    """Patients with the event by a horizon, or those known to be without any after it, whichever are fewer."""
+    n_events = int(((outcomes.cause == cause) & (outcomes.duration_days <= horizon)).sum())
+    return min(n_events, int((outcomes.duration_days > horizon).sum()))
+
+
 def _auc_before(metrics: Mapping[str, float | None], cause: str, horizon: float) -> float | None:
     """Of all landmarks the lowest: ``auc_180d/infection``, ``auc_180d_from30/infection`` and so on."""
     name = re.compile(rf"auc_{re.escape(f'{horizon:g}')}d(_from[^/]*)?/{re.escape(cause)}")

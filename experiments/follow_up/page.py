@@ -155,7 +155,7 @@ def _challengers(compared: Sequence[Compared]) -> Section:
         for one in compared
     ]
     said = "Challenger less champion on the same patients; better is a Brier score below 0 and an AUC above 0."
-    return Section("shadow", title, paragraph(said) + html_table("Not adjusted for their number", columns, rows))
+    return Section("shadow", title, paragraph(said) + html_table("P-values adjusted within a stretch", columns, rows))
 
 
 def _interval(value: Interval | Difference) -> str:

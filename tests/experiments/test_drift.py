@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ from pages import assert_shown_well, serious_violations
 from preloaded import SEQUELA
 
 from experiments.config import RunConfig
-from experiments.drift import Window, judge, windows_in, write_drift_page
+from experiments.drift import Window, judge, latest, windows_in, write_drift_page
 from experiments.home import Home
 from experiments.train import Progress, train
+from experiments.windows import n_looks
 from features.drift import Reference, Spread
 from features.errors import SequelaError
 from serving.answer import answer
@@ -70,6 +72,63 @@ def test_small_windows_are_not_judged() -> None:
     learnt = reference(rng)
     assert not any(one.alert for one in judge(window(rng, learnt, 19, shift=5.0), learnt))
     assert any(one.alert for one in judge(window(rng, learnt, 60, shift=5.0), learnt))
+
+
+def rare(rng: np.random.Generator, n: int, share: float = 0.01) -> dict[str, np.ndarray]:
+    """Variables that are nearly always the same."""
+    twofold = {f"t{i}": (rng.random(n) < share).astype(float) for i in range(20)}
+    ordered = {f"o{i}": rng.choice([0.0, 1.0, 2.0, 3.0], n, p=[0.9, 0.06, 0.03, 0.01]) for i in range(10)}
+    return twofold | ordered
+
+
+def of_values(columns: dict[str, np.ndarray], learnt: Reference) -> Window:
+    inputs = {name: Spread.of(values, learnt.inputs[name].edges) for name, values in columns.items()}
+    return Window("m", DAY, len(next(iter(columns.values()))), inputs, {})
+
+
+def test_rare_values_in_a_small_window_raise_no_alarm_by_chance() -> None:
+    rng, false = np.random.default_rng(5), 0
+    for _ in range(100):
+        learnt = Reference.of(rare(rng, 400), {"infection": rng.beta(2, 5, 400)})
+        false += any(one.alert for one in judge(of_values(rare(rng, 20), learnt), learnt))
+    assert false <= 3, "at a level of 0.01 for all variables of a window"
+    found = {one.name: one.alert for one in judge(of_values(rare(rng, 20, share=0.6), learnt), learnt)}
+    assert all(found[f"t{i}"] for i in range(20)), "and what is common of a sudden is found"
+
+
+def test_a_window_that_is_not_over_may_be_looked_at_every_day() -> None:
+    rng = np.random.default_rng(6)
+    learnt = reference(rng)
+    over = window(rng, learnt, 100, shift=0.9)
+    once = np.array([(one.p, one.p_missing) for one in judge(over, learnt)])
+    daily = np.array([(one.p, one.p_missing) for one in judge(replace(over, n_looks=7), learnt)])
+    np.testing.assert_allclose(daily, np.minimum(7 * once, 1))
+    assert once.min() < 0.01
+
+
+@pytest.mark.parametrize(
+    ("length", "first", "today", "looks"),
+    [
+        ("day", date(2026, 3, 4), date(2026, 3, 4), 1),
+        ("week", date(2026, 3, 2), date(2026, 3, 8), 7),
+        ("week", date(2026, 3, 2), date(2026, 3, 9), 1),
+        ("month", date(2026, 3, 1), date(2026, 3, 31), 31),
+        ("quarter", date(2026, 1, 1), date(2026, 3, 31), 92),
+        ("quarter", date(2026, 1, 1), date(2026, 4, 1), 1),
+    ],
+)
+def test_how_often_a_window_is_looked_at(length: Any, first: date, today: date, looks: int) -> None:
+    assert n_looks(first, length, today) == looks
+
+
+def test_a_window_that_has_just_begun_does_not_end_the_alerts_of_the_last() -> None:
+    rng = np.random.default_rng(7)
+    learnt = reference(rng)
+    before = judge(window(rng, learnt, 60, shift=5.0), learnt)
+    begun = judge(replace(window(rng, learnt, 4, shift=5.0), first=DAY + timedelta(days=7)), learnt)
+    assert latest([*before, *begun]) == before
+    assert latest(begun) == begun
+    assert not any(one.alert for one in begun)
 
 
 def silent(*_: Any) -> None:
@@ -125,7 +184,7 @@ def test_counts_of_workers_and_days_are_added_up_and_hold_no_row(served: tuple[H
     files = list(home.use.glob("*/*.json"))
     assert len(files) == 3
     (week,) = windows_in(home.use, "week")
-    assert (week.n_rows, week.model) == (30, tag)
+    assert (week.n_rows, week.model, week.n_looks) == (30, tag, 7)
     today = datetime.now(UTC).date()
     assert week.first == today - timedelta(days=today.weekday())
     assert sum(week.inputs["age"].counts) == 30

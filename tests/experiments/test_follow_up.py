@@ -29,7 +29,7 @@ from experiments.follow_up import (
     unread,
     write_follow_up_page,
 )
-from experiments.follow_up.judged import effective_patients
+from experiments.follow_up.judged import FEWEST_EVENTS, effective_patients, fewest_of
 from experiments.gauges import follow_up_gauges, write_gauges
 from experiments.home import Home
 from experiments.requesting import wanted_by
@@ -46,6 +46,7 @@ from serving.ledger import Happened, Ledger, Predicted
 from serving.messages import PatientOutcome, PredictRequest
 from serving.store import publish
 from training.artifact import read_artifact
+from training.evaluation.comparison import holm, paired_difference
 
 HORIZONS = (90.0, 180.0)
 ENDPOINT = Endpoint(
@@ -224,11 +225,45 @@ def test_a_better_challenger_is_seen_on_the_same_patients_alone() -> None:
     (row,) = [one for one in compare([blind, challenger]) if (one.cause, one.horizon_days) == ("infection", 180.0)]
     assert (row.champion, row.challenger, row.n_patients) == ("sequela:1", "sequela:2", 500)
     assert row.brier.high < 0
-    assert row.brier.p < 0.01
+    assert row.brier.p < 0.05
     assert row.auc.point == pytest.approx(challenger_auc(challenger) - 0.5, abs=1e-9)
     assert compare([blind, replace(challenger, first=date(2026, 4, 1))]) == [], "another stretch"
     assert compare([blind, replace(challenger, shadow=False)]) == [], "no challenger"
     assert compare([blind, replace(challenger, landmark_day=np.full(500, 30.0))]) == [], "from another day"
+
+
+def test_the_questions_about_a_challenger_are_adjusted_for_their_number() -> None:
+    rng = np.random.default_rng(5)
+    champion = simulated(rng, 300)
+    challenger = replace(champion, model="sequela:2", shadow=True, incidence=champion.incidence**1.3)
+    found = compare([champion, challenger], seed=7, n_bootstrap=200)
+    raw = paired_difference(
+        challenger.incidence,
+        champion.incidence,
+        np.array(HORIZONS),
+        champion.outcomes,
+        champion.patient,
+        rng=np.random.default_rng(7),
+        horizons_days=HORIZONS,
+        n_bootstrap=200,
+    )
+    places = [(ENDPOINT.causes.index(one.cause), HORIZONS.index(one.horizon_days)) for one in found]
+    expected = holm([p for k, j in places for p in (raw.brier[k][j].p, raw.auc[k][j].p)])
+    assert len(expected) == 8
+    assert [p for one in found for p in (one.brier.p, one.auc.p)] == list(expected)
+    assert [one.brier.point for one in found] == [raw.brier[k][j].point for k, j in places]
+
+
+def test_a_challenger_is_not_judged_by_few_events() -> None:
+    champion = simulated(np.random.default_rng(6), 60)
+    challenger = replace(champion, model="sequela:2", shadow=True, incidence=champion.incidence**1.3)
+    found = {(one.cause, one.horizon_days): one for one in compare([champion, challenger], n_bootstrap=50)}
+    assert len(found) == 4
+    for (cause, horizon), one in found.items():
+        few = fewest_of(champion.outcomes, ENDPOINT.causes.index(cause) + 1, horizon) < FEWEST_EVENTS
+        assert np.isnan(one.auc.p) == few, "resamples of so few vary too little"
+        assert np.isfinite(one.auc.low)
+    assert {np.isnan(one.auc.p) for one in found.values()} == {True, False}
 
 
 def challenger_auc(followed: Followed) -> float:
