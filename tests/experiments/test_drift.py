@@ -77,7 +77,7 @@ def test_small_windows_are_not_judged() -> None:
 def rare(rng: np.random.Generator, n: int, share: float = 0.01) -> dict[str, np.ndarray]:
     """Variables that are nearly always the same."""
     twofold = {f"t{i}": (rng.random(n) < share).astype(float) for i in range(20)}
-    ordered = {f"o{i}": rng.choice([0.0, 1.0, 2.0, 3.0], n, p=[0.9, 0.06, 0.03, 0.01]) for i in range(10)}
+    ordered = {f"o{i}": rng.choice([0.0, 1.0, 2.0], n, p=[0.6, 0.39, 0.01]) for i in range(30)}
     return twofold | ordered
 
 
