@@ -33,6 +33,7 @@ from typing import Any, TypeVar, cast
 import bentoml
 import torch
 from bentoml.models import BentoModel
+from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -67,6 +68,7 @@ from training.artifact import Artifact
 
 logger = logging.getLogger("bentoml.sequela")
 Answer = TypeVar("Answer", PredictAnswer, ExplainAnswer)
+Asked = TypeVar("Asked", ScoreRequest, OutcomesRequest)
 
 THREADS = 16
 """Requests in work at a time in one worker, most of them waiting for the one that works for all; torch uses one."""
@@ -155,48 +157,44 @@ async def _metrics_page(request: Request) -> Response:
 async def _scores_page(request: Request) -> Response:
     """Scores need no model: they are answered here, whether one is ready or not."""
     if request.method == "POST":
-        return await run_in_threadpool(_score, await request.body())
+        return await run_in_threadpool(_without_model, "score", ScoreRequest, await request.body(), score_answer)
     return Response(score_list().model_dump_json(), media_type=JSON)
-
-
-def _score(body: bytes) -> Response:
-    request: ScoreRequest | None = None
-    try:
-        request = parse_as(ScoreRequest, body)
-        given = Response(score_answer(request).model_dump_json(), media_type=JSON)
-    except InputError as error:
-        given = refused(error)
-    except Exception as error:  # noqa: BLE001  (as in `_answer`)
-        given = _failed(error, "score")
-    return _once_audited("score", given, request)
 
 
 async def _outcomes_page(request: Request) -> Response:
     """What became of patients: needs a ledger, and no model."""
-    return await run_in_threadpool(_take_outcomes, await request.body())
-
-
-def _take_outcomes(body: bytes) -> Response:
     if LEDGER is None:
         return refusal(404, NO_LEDGER)
-    told: OutcomesRequest | None = None
+    return await run_in_threadpool(_without_model, "outcomes", OutcomesRequest, await request.body(), _told)
+
+
+def _told(request: OutcomesRequest) -> OutcomesAnswer | Response:
     try:
-        told = parse_as(OutcomesRequest, body)
-        LEDGER.happened(told.patients)
-        given = Response(OutcomesAnswer(received=len(told.patients)).model_dump_json(), media_type=JSON)
+        cast("Ledger", LEDGER).happened(request.patients)
+    except OSError as error:
+        return _unkept(error)
+    return OutcomesAnswer(received=len(request.patients))
+
+
+def _unkept(error: OSError) -> Response:
+    logger.error("The ledger cannot be written: %s", error.strerror or error)
+    return refusal(503, UNKEPT)
+
+
+def _without_model(
+    action: str, message: type[Asked], body: bytes, answer_of: Callable[[Asked], BaseModel | Response]
+) -> Response:
+    """An answer that no model gives, once it stands in the audit log."""
+    patients: list[str] = []
+    try:
+        request = parse_as(message, body)
+        patients = [one.patient_id for one in request.patients]
+        answered = answer_of(request)
+        given = answered if isinstance(answered, Response) else Response(answered.model_dump_json(), media_type=JSON)
     except InputError as error:
         given = refused(error)
-    except OSError as error:
-        logger.error("The ledger cannot be written: %s", error.strerror or error)
-        given = refusal(503, UNKEPT)
     except Exception as error:  # noqa: BLE001  (as in `_answer`)
-        given = _failed(error, "outcomes")
-    return _once_audited("outcomes", given, told)
-
-
-def _once_audited(action: str, given: Response, request: ScoreRequest | OutcomesRequest | None) -> Response:
-    """An answer that no model gave, once it stands in the audit log."""
-    patients = [one.patient_id for one in request.patients] if request else []
+        given = _failed(error, action)
     return given if _audited(action, None, given.status_code, patients) else refusal(503, UNAUDITED)
 
 
@@ -220,7 +218,7 @@ def _keep(request: PredictRequest, answer: PredictAnswer) -> None:
         LEDGER.predicted(answer)
         SHADOW.show(request, answer.model.version)
     except OSError as error:
-        logger.error("The ledger cannot be written: %s", error.strerror or error)
+        _unkept(error)
     except Exception as error:  # noqa: BLE001  (as in `_answer`)
         _failed(error, "ledger")
 
