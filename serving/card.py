@@ -47,11 +47,14 @@ def model_card(artifact: Artifact, version: str) -> ModelCard:
 def worked_example(artifact: Artifact, version: str) -> WorkedExample:
     """The artifact's example as a request, with its answer.
 
+    Examples may also have times for which nobody can ask, as day 0: they are left out.
+
     Raises:
         InputError: It is no request that the service would answer.
     """
-    example = artifact.manifest.example
-    request = PredictRequest(patients=(example.patient,), horizons_days=example.times_days)
+    example, last = artifact.manifest.example, artifact.manifest.endpoint.horizons_days[-1]
+    asked = tuple(day for day in example.times_days if 0 < day <= last)
+    request = PredictRequest(patients=(example.patient,), horizons_days=asked or None)
     return WorkedExample(request=request, answer=answer(artifact, version, request))
 
 
