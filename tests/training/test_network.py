@@ -110,7 +110,25 @@ def test_one_product_gives_what_the_module_gives(n_rows: int, shared: bool) -> N
         module.share_hidden(module)
     network = HazardNetwork(module, np.linspace(0, 600, 7))
     x = torch.as_tensor(np.random.default_rng(0).normal(size=(n_rows, 5)), dtype=torch.float32)
-    torch.testing.assert_close(network._logits(x), module(x), rtol=1e-5, atol=1e-5)
+    found = network._logits(*network._level_and_trend(x), n_bins=6).transpose(0, 1)
+    torch.testing.assert_close(found, module(x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1.0, 30.0, 1e5])
+@pytest.mark.parametrize(("n_rows", "times"), [(1, [90.0]), (70, [0.0, 100.0, 130.5, 600.0, 900.0]), (300, [20.0])])
+def test_incidences_are_those_of_the_hazards_in_every_bin(n_rows: int, times: list[float], scale: float) -> None:
+    """Also where exponentials would overflow; only the bins that the times reach are computed."""
+    module = PackedHazards(NetworkSizes(n_members=3, n_features=5, n_causes=2, n_bins=6, n_hidden=4), None)
+    with torch.no_grad():
+        for i, parameter in enumerate(module.parameters()):
+            parameter.copy_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(i)))
+    network = HazardNetwork(module, np.linspace(0, 600, 7))
+    x, at = np.random.default_rng(0).normal(size=(n_rows, 5)) * scale, np.array(times)
+    logits = network._logits(*network._level_and_trend(torch.as_tensor(x, dtype=torch.float32)), n_bins=6)
+    cause, none = log_hazards(logits.double())
+    expected = interpolate(cause.exp().numpy(), none.numpy(), network.edges_days, at)
+    found = network.member_incidence(x, at).transpose(1, 0, 2, 3)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12 if n_rows < 256 else 1e-6)
 
 
 def test_incidence_is_zero_before_and_constant_after_the_bins() -> None:

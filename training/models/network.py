@@ -130,6 +130,10 @@ def first_layers(module: PackedHazards) -> Tensor:
     return torch.cat([hidden, *linear], dim=1).contiguous()
 
 
+ROWS_AT_ONCE = 32
+"""Whose hazards are put together at a time: with all members and bins they fit into a processor's cache."""
+
+
 class HazardNetwork:
     """The fitted network; its prediction is the mean incidence over members."""
 
@@ -156,13 +160,38 @@ class HazardNetwork:
 
     def _part(self, x: NDArray[np.float64], times_days: NDArray[np.float64]) -> NDArray[np.float64]:
         with torch.inference_mode():
-            logits = self._logits(torch.as_tensor(x, dtype=torch.float32)).double()
-            cause, none = log_hazards(logits)
-            hazard, log_none = cause.exp().numpy(), none.numpy()
-        return interpolate(hazard, log_none, self.edges_days, times_days)
+            level, trend = self._level_and_trend(torch.as_tensor(x, dtype=torch.float32))
+            blocks = [slice(start, start + ROWS_AT_ONCE) for start in range(0, max(1, len(x)), ROWS_AT_ONCE)]
+            parts = [self._incidence(level[rows], trend[rows], times_days) for rows in blocks]
+            values: NDArray[np.float64] = torch.cat(parts).transpose(0, 1).numpy()
+            return values
 
-    def _logits(self, x_np: Tensor) -> Tensor:
-        """As the module's, with all that takes features in one product: for a few rows, that is most of the work."""
+    def _incidence(self, level: Tensor, trend: Tensor, times_days: NDArray[np.float64]) -> Tensor:
+        """Incidences (rows, members, causes, times): as `interpolate`, of the bins alone that the times reach.
+
+        Args:
+            level: (rows, members, causes), of the logits.
+            trend: (rows, members, causes), likewise.
+            times_days: (times,).
+        """
+        bin_of, gone = bins_of(self.edges_days, times_days)
+        n_bins = int(bin_of.max(initial=0)) + 1
+        logits = self._logits(level, trend, n_bins)
+        largest = logits.amax(dim=-2).clamp(min=0.0).double()  # no exponential overflows
+        odds, odds_none = (logits.double() - largest.unsqueeze(-2)).exp_(), (-largest).exp_()
+        total = odds_none + odds.sum(dim=-2)
+        none = odds_none / total
+        start = nn.functional.pad(none.cumprod(dim=-1)[..., :-1], (1, 0), value=1.0)
+        hazard = odds.div_(total.unsqueeze(-2))
+        at = torch.as_tensor(bin_of)
+        within = start.index_select(-1, at) * (1 - none.index_select(-1, at) ** torch.as_tensor(gone))
+        share = hazard.index_select(-1, at)
+        share = share / share.sum(dim=-2, keepdim=True).clamp(min=1e-300)
+        earlier = (torch.arange(n_bins)[:, None] < at).double()
+        return hazard.mul_(start.unsqueeze(-2)) @ earlier + within.unsqueeze(-2) * share
+
+    def _level_and_trend(self, x_np: Tensor) -> tuple[Tensor, Tensor]:
+        """(rows, members, causes) each: of the module's logits, with all that takes features in one product."""
         module = self.module
         (members, causes, _), width = module.linear.shape, module.hidden.shape[3]
         product = module.with_pieces(x_np) @ self._first
@@ -171,8 +200,12 @@ class HazardNetwork:
         active = nn.functional.silu(wide.view(n, members, causes, width) + module.hidden_bias)
         level = level.view(n, members, causes) + (active * module.out).sum(dim=-1)
         trend = trend.view(n, members, causes) + (active * module.out_by_time).sum(dim=-1)
-        place = torch.linspace(-1.0, 1.0, module.sizes.n_bins, dtype=x_np.dtype)
-        return (module.base + level[..., None] + trend[..., None] * place).transpose(0, 1)
+        return level, trend
+
+    def _logits(self, level: Tensor, trend: Tensor, n_bins: int) -> Tensor:
+        """(rows, members, causes, bins) of the first bins."""
+        place = torch.linspace(-1.0, 1.0, self.module.sizes.n_bins, dtype=level.dtype)[:n_bins]
+        return self.module.base[..., :n_bins] + level[..., None] + trend[..., None] * place
 
     def state(self) -> tuple[Sizes, dict[str, NDArray[Any]]]:
         """Sizes; parameters and edges."""
@@ -186,6 +219,14 @@ class HazardNetwork:
         parameters = {name: torch.as_tensor(value) for name, value in arrays.items() if name != "edges_days"}
         module.load_state_dict(parameters, strict=True, assign=True)
         return cls(module, arrays["edges_days"])
+
+
+def bins_of(
+    edges_days: NDArray[np.float64], times_days: NDArray[np.float64]
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """For each time its bin, and the share of the bin that is gone by then."""
+    bin_of = np.clip(np.searchsorted(edges_days, times_days, side="right") - 1, 0, len(edges_days) - 2)
+    return bin_of, np.clip((times_days - edges_days[bin_of]) / np.diff(edges_days)[bin_of], 0.0, 1.0)
 
 
 def interpolate(
@@ -205,9 +246,7 @@ def interpolate(
     Returns:
         (…, causes, times): smooth between edges, since S(t) = S(start) · P(none)^(share of the bin gone).
     """
-    bin_of = np.clip(np.searchsorted(edges_days, times_days, side="right") - 1, 0, len(edges_days) - 2)
-    width = np.diff(edges_days)
-    gone = np.clip((times_days - edges_days[bin_of]) / width[bin_of], 0.0, 1.0)
+    bin_of, gone = bins_of(edges_days, times_days)
     zero = np.zeros((*log_none.shape[:-1], 1))
     log_start = np.concatenate([zero, np.cumsum(log_none, axis=-1)[..., :-1]], axis=-1)
     start = np.exp(log_start)
