@@ -25,6 +25,7 @@ def first_day(day: date, length: Length) -> date:
 def n_looks(first: date, length: Length, today: date) -> int:
     """How often whoever looks every day sees a stretch before it is over; 1 once it is.
 
-    Tests of a stretch that grows are made so often: p-values times this keep the chance of a false alert.
+    Tests of a stretch that grows are made so often: p-values times this keep the chance of a false alert before it is
+    over at the level, and that of one before or after at twice the level.
     """
     return LONGEST_DAYS[length] if first_day(today, length) <= first else 1

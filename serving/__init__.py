@@ -19,7 +19,9 @@ The way of a request through this package, each step a module:
     audit       who asked for whom                use      what came, counted, to be compared with training
     ledger      what was predicted, kept until outcomes come       shadow   a challenger that answers for the ledger
     pseudonyms  patients under another name, in audit and ledger
-    service     the BentoML service, which only wires the above     start   `bentoml`, which soon notices a dead worker
+    time_limit  504 where no answer begins in time (ASGI)     workers  those that die are replaced
+    day_files   files of a day, and how long they are kept     environment  numbers that it gives
+    service     the BentoML service, which only wires the above
 
 client, on the other side, asks a service.
 

@@ -25,6 +25,8 @@ class Asking:
     request_id: str
     key_id: str | None = None
     """Of the key; None where the service has none."""
+    late: bool = False
+    """Whether 504 was answered while it was worked on."""
 
 
 ASKING: ContextVar[Asking | None] = ContextVar("asking", default=None)

@@ -32,7 +32,7 @@ from features.records import PackedSample, PatientRecord
 from serving.messages import ExplainAnswer, ModelCard, PredictAnswer, Prediction, Problem, ServedModel
 from serving.packed import JSON, MAX_SAMPLES, PACKED, pack
 
-AGAIN = frozenset({429, 502, 503, 504})
+AGAIN = frozenset({429, 502, 503})
 """Answers after which the same request is sent again: it is not at fault, and predicting changes nothing."""
 TOO_LARGE = 413
 LONGEST_PAUSE_SECONDS = 30.0

@@ -239,7 +239,7 @@ class ModelCard(Frozen):
     features: tuple[str, ...]
     """Columns that enter the predictor."""
     training_cohort: TrainingCohort
-    training_rows_held: int
+    training_rows_held: int = 0
     """Rows of the training cohort in the model's files, encoded, with outcomes and without identifiers; 0 for most."""
     metrics: dict[str, float | None]
     """Cross-validated, on patients not trained on."""

@@ -10,9 +10,9 @@ The environment says what is served:
     SEQUELA_FOLLOW            file that names the champion (`serving.champions`); a change is followed without a restart
     SEQUELA_KEYS              file of the keys of callers, from `sequela keys`; without it only this machine is answered
     SEQUELA_AUDIT             file to which who asked for whom is appended (`serving.audit`); absent: none is kept
-    SEQUELA_AUDIT_KEEP_DAYS   days for which its lines are kept; absent: for ever
+    SEQUELA_AUDIT_KEEP_DAYS   days for which its files are kept once they are put aside; absent: for ever
     SEQUELA_LEDGER            folder in which predictions wait for outcomes (`serving.ledger`); absent: none are kept
-    SEQUELA_LEDGER_KEEP_DAYS  days for which its lines are kept; absent: for ever
+    SEQUELA_LEDGER_KEEP_DAYS  days for which its files are kept; absent: for ever
     SEQUELA_SHADOW            tag of a challenger that answers the same requests for the ledger (`serving.shadow`)
     SEQUELA_USE               folder in which what comes is counted by day (`serving.use`); absent: it is not
     SEQUELA_LOG               json: log lines are JSON; default text
@@ -45,6 +45,8 @@ from serving.access import Access
 from serving.asking import Identified, asking
 from serving.audit import AuditLog
 from serving.counts import exposition
+from serving.day_files import MOST_DAYS
+from serving.environment import number, whole
 from serving.explaining import explain_request
 from serving.following import Champion, Named, Served
 from serving.guard import Guard, media_type_of, refusal
@@ -72,17 +74,15 @@ Asked = TypeVar("Asked", ScoreRequest, OutcomesRequest)
 
 THREADS = 16
 """Requests in work at a time in one worker, most of them waiting for the one that works for all; torch uses one."""
-MAX_BODY_BYTES = int(os.environ.get("SEQUELA_MAX_BODY_MIB", "64")) * 2**20
-MAX_REQUESTS = int(os.environ.get("SEQUELA_MAX_REQUESTS", "64"))
-MAX_SECONDS = float(os.environ.get("SEQUELA_MAX_SECONDS", "120"))
-WORKERS = int(os.environ.get("SEQUELA_WORKERS", "1"))
+MAX_BODY_BYTES = int(number("SEQUELA_MAX_BODY_MIB", 64) * 2**20)
+MAX_REQUESTS = int(number("SEQUELA_MAX_REQUESTS", 64))
+MAX_SECONDS = number("SEQUELA_MAX_SECONDS", 120)
+WORKERS = int(number("SEQUELA_WORKERS", 1))
 KEYS, FOLLOWED, AUDITED, COUNTED, KEPT = (
     Path(name) if (name := os.environ.get(f"SEQUELA_{key}")) else None
     for key in ("KEYS", "FOLLOW", "AUDIT", "USE", "LEDGER")
 )
-AUDITED_DAYS, KEPT_DAYS = (
-    int(days) if (days := os.environ.get(f"SEQUELA_{key}_KEEP_DAYS")) else None for key in ("AUDIT", "LEDGER")
-)
+AUDITED_DAYS, KEPT_DAYS = (whole(f"SEQUELA_{key}_KEEP_DAYS", None, most=MOST_DAYS) for key in ("AUDIT", "LEDGER"))
 CHALLENGER = os.environ.get("SEQUELA_SHADOW")
 _NO_MODEL = "no model is ready; the server's log says why"
 _NO_ANSWER = "the answer failed; the server's log says where"
@@ -236,10 +236,11 @@ def _answered(
     else:
         given = _answer(request, answer_of, served, action)
     status = given.status_code if isinstance(given, Response) else 200
+    late = asking().late  # 504 was answered meanwhile
     patients = [] if isinstance(request, Response) else [record.patient_id for record in request.patients]
-    if not _audited(action, served.tag if served else None, status, patients):
+    if not _audited(action, served.tag if served else None, 504 if late else status, patients):
         return refusal(503, UNAUDITED)
-    if isinstance(given, PredictAnswer) and not isinstance(request, Response):
+    if isinstance(given, PredictAnswer) and not isinstance(request, Response) and not late:
         _keep(request, given)
     return given
 

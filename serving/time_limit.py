@@ -6,6 +6,7 @@ import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serving.asking import asking
 from serving.guard import refusal
 from serving.messages import Fault
 
@@ -40,6 +41,7 @@ class TimeLimit:
 
     def _end(self, answer: _Answer, scope: Scope, receive: Receive) -> None:
         if not answer.begun:
+            asking().late = True
             rule = f"took longer than {self.seconds:g} s; send fewer patients or fewer cells in one request"
             refused = refusal(504, Fault(field=None, rule=rule))
             answer.instead = asyncio.create_task(refused(scope, receive, answer.send))

@@ -29,15 +29,18 @@ class Starts:
     """
 
     def __init__(self, n_workers: int) -> None:
-        self._most = n_workers + MOST_REPLACED
+        self._first = n_workers
         self._at: deque[float] = deque()
 
     def __call__(self, **_: object) -> bool:
         """Whether; False ends the service."""
+        if self._first:
+            self._first -= 1
+            return True
         now = time.monotonic()
         while self._at and self._at[0] < now - WITHIN_SECONDS:
             self._at.popleft()
-        if len(self._at) >= self._most:
+        if len(self._at) >= MOST_REPLACED:
             logger.error("More than %d workers died within %g s: the service ends", MOST_REPLACED, WITHIN_SECONDS)
             return False
         self._at.append(now)

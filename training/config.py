@@ -331,7 +331,8 @@ def most_rows_held(model: ModelConfig) -> int:
 
 def custom_requirements(model: ModelConfig) -> list[str]:
     """Packages that provide models of which a model is made, as pip writes them."""
-    return sorted({requirement_of(one.kind) for one in single_models(model) if isinstance(one, CustomConfig)})
+    kept = () if isinstance(model, DistilledConfig) else single_models(model)  # students are ours
+    return sorted({requirement_of(one.kind) for one in kept if isinstance(one, CustomConfig)})
 
 
 class TrainerConfig(Frozen):
@@ -342,8 +343,8 @@ class TrainerConfig(Frozen):
     devices: int | Literal["auto"] = 1
     """Of one process; several train together when torchrun starts as many processes."""
     threads: Annotated[int, Field(ge=1)] = 1
-    """Of PyTorch on processors: two gain nothing on networks of this size, and cost four times the time beside other
-    work; with one, the numbers do not depend on how many cores there are."""
+    """Of PyTorch on processors: two gained nothing on `network` and `attention`, and took four times as long beside
+    other work; with one, the numbers do not depend on how many cores there are. Pre-training gains from more."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed", "64-true"] = "32-true"
     """Of the computation; the mixed ones compute in 16 bits what can be, and keep weights in 32."""
     accumulate_batches: Annotated[int, Field(ge=1)] = 1

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from features.errors import SequelaError
 from features.outcomes import Outcomes
 from features.patients import Patients
 from training.conformal_fit import outcome_grid, simulate_outcomes
@@ -42,6 +43,9 @@ def distil(
         draws: Outcomes simulated of each row.
         fit: Fits the student to all of them; its folds keep all draws of a patient together.
         seed: Of the draws.
+
+    Raises:
+        SequelaError: No event was drawn.
     """
     times = outcome_grid(outcomes)
     incidence = teacher.incidence(x, patients.landmark_day, times)
@@ -55,4 +59,9 @@ def distil(
         np.concatenate([one.cause for one in drawn]),
         outcomes.causes,
     )
+    if not (together.cause > 0).any():
+        msg = (
+            f"distilled: no event in {draws} draws from the teacher; set model.draws higher, or use the teacher itself"
+        )
+        raise SequelaError(msg)
     return fit(x[row], patients.take(row), together)

@@ -45,11 +45,13 @@ def fine_tune(
         trainer: Accelerator, devices, precision.
         seed: Of who is asked about.
     """
-    tuned = copy.deepcopy(module).train()
-    parts = Parts(np.unique(patient_id.astype(str), return_inverse=True)[1], seed)
+    patient = np.unique(patient_id.astype(str), return_inverse=True)[1]
+    if patient.max() < 1:
+        return module  # nobody would be left to read
+    tuned, parts = copy.deepcopy(module).train(), Parts(patient, seed)
     limits = {"gradient_clip_val": trainer.gradient_clip_norm, "max_epochs": 1, "max_steps": config.tuning_steps}
     fit_quietly(FineTuning(tuned, cohort, config), parts, trainer, devices=1, **limits)
-    return tuned.cpu().eval()
+    return tuned.cpu().float().eval()
 
 
 class FineTuning(pl.LightningModule):

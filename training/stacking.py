@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from features.outcomes import Outcomes
 from features.patients import FloatArray, IntArray, Patients
-from training.config import DistilledConfig, MixtureConfig, ModelConfig, RecalibratedConfig, WithIntervalsConfig
+from training.config import MixtureConfig, ModelConfig, RecalibratedConfig, WithIntervalsConfig
 from training.evaluation.brier import brier_score, integrate
 from training.evaluation.ipcw import ScoringWeights, scorable_times, scoring_weights
 from training.models.conformal import WithIntervals
@@ -57,8 +57,6 @@ def plain(model: ModelConfig) -> ModelConfig:
     match model:
         case RecalibratedConfig() | WithIntervalsConfig():
             return plain(model.model)
-        case DistilledConfig():
-            return model.model_copy(update={"model": plain(model.model)})
         case MixtureConfig(weights="stacked"):
             return model.model_copy(update={"weights": "equal"})
         case _:

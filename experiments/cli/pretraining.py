@@ -22,7 +22,10 @@ def pretrain(
     ] = Path("in_context.safetensors"),
     weights: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Go on from these weights; those that ship are in training/pretrained."),
+        typer.Option(
+            metavar="FILE",
+            help="Where there is no state yet, go on from these; training/pretrained has those that ship.",
+        ),
     ] = None,
 ) -> None:
     """Train the in-context network on simulated cohorts; a second start goes on where the first one ended.
@@ -30,7 +33,7 @@ def pretrain(
     The learning rate falls in the last quarter of each run, so that its weights are of use; the next run goes on from
     before the fall. One run of ten minutes on a GPU and many on processors, one after the other, make one network.
 
-    Examples: sequela pretrain --minutes 60
+    Examples: sequela pretrain --minutes 60 --set trainer.threads=8
 
               sequela pretrain --minutes 10 --set trainer.accelerator=gpu --set trainer.precision=bf16-mixed
 

@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from serving.day_files import MOST_DAYS
+
 
 def demo(
     patients: Annotated[int, typer.Option(min=100, help="Patients of the embedded, simulated cohort.")] = 400,
@@ -39,14 +41,20 @@ def serve(
         typer.Option(metavar="FILE", help="Append who asked for which patients, as keyed hashes; else not kept."),
     ] = None,
     audit_keep_days: Annotated[
-        int | None, typer.Option(min=1, metavar="DAYS", help="Delete lines of --audit that are older; else none is.")
+        int | None,
+        typer.Option(
+            min=1, max=MOST_DAYS, metavar="DAYS", help="Delete files of --audit put aside longer ago; else none is."
+        ),
     ] = None,
     ledger: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="Keep predictions, by pseudonym, until outcomes come; else not kept."),
     ] = None,
     ledger_keep_days: Annotated[
-        int | None, typer.Option(min=1, metavar="DAYS", help="Delete lines of --ledger that are older; else none is.")
+        int | None,
+        typer.Option(
+            min=1, max=MOST_DAYS, metavar="DAYS", help="Delete files of --ledger of longer ago; else none is."
+        ),
     ] = None,
     shadow: Annotated[
         bool, typer.Option("--shadow", help="The challenger answers the same requests, for the ledger alone.")
@@ -147,7 +155,7 @@ def ui(
         require_free(host, port)
     address = remote or address_of(host, port)
     client = open_store(home)
-    named = [find_run(client, run) for run in runs or ()]
+    named = [find_run(client, run, sweeps=True) for run in runs or ()]
     if len(named) > 1:
         links = [compare_link(address, named)]
     else:

@@ -46,8 +46,9 @@ def compare(followed: Sequence[Followed], *, n_bootstrap: int = 1000, seed: int 
         ours, theirs = _common(champion, challenger)
         if len(ours) >= FEWEST:
             rng = np.random.default_rng(seed)
-            found += _adjusted(list(_compared(champion.take(ours), challenger.take(theirs), n_bootstrap, rng)))
-    return found
+            found += _compared(champion.take(ours), challenger.take(theirs), n_bootstrap, rng)
+    stretches = dict.fromkeys(one.first for one in found)
+    return [one for first in stretches for one in _adjusted([each for each in found if each.first == first])]
 
 
 def _pairs(followed: Sequence[Followed]) -> Iterator[tuple[Followed, Followed]]:

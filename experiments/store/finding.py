@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TypeVar
 
 from mlflow import MlflowClient
@@ -31,13 +32,20 @@ def every(search: Callable[..., PagedList[Entity]], **words: object) -> Iterator
             return
 
 
-def find_run(client: MlflowClient, reference: str, endpoint: str | None = None) -> Run:
+def find_run(client: MlflowClient, reference: str, endpoint: str | None = None, *, sweeps: bool = False) -> Run:
     """The parent run with an id, the beginning of an id, or a name (of several the latest finished one).
+
+    Args:
+        client: Of the store.
+        reference: The id, its beginning, or the name.
+        endpoint: Of the run, where runs of a name study several.
+        sweeps: Whether a sweep will do, too, which makes no model.
 
     Raises:
         SequelaError: There is none, or a beginning fits several.
     """
-    named = _without_sweeps(_parents(client, f"attributes.run_name = {_quoted(reference)}", endpoint), reference)
+    accepted = (lambda found: found) if sweeps else partial(_without_sweeps, reference=reference)
+    named = accepted(_parents(client, f"attributes.run_name = {_quoted(reference)}", endpoint))
     if len({run.data.tags.get("sequela.endpoint") for run in named}) > 1:
         msg = f"run {reference}: runs of this name study different endpoints; give the id, or --endpoint"
         raise SequelaError(msg + "; `sequela leaderboard EXPERIMENT` lists them")
@@ -46,7 +54,7 @@ def find_run(client: MlflowClient, reference: str, endpoint: str | None = None) 
     could_be_id = len(reference) >= 4 and set(reference) <= set("0123456789abcdef")
     begun = _begun(client, reference, endpoint) if could_be_id else []
     if len(begun) == 1:
-        return _without_sweeps(begun, reference)[0]
+        return accepted(begun)[0]
     msg = f"run {reference}: " + ("fits several ids; give more of it" if begun else "no run has this id or name")
     raise SequelaError(msg + "; `sequela leaderboard EXPERIMENT` lists them")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from server_workers import killed_and_back
+from server_workers import BACK_SECONDS, NOTICED_SECONDS, killed_and_back
 
 from serving.store import publish
 from training.artifact import Artifact
@@ -125,5 +125,5 @@ def test_a_killed_worker_of_the_image_comes_back(image: Any, serve: Any, tmp_pat
     command, env = image
     with serve(tmp_path, command, env | {"SEQUELA_WORKERS": "2"}) as server:
         replaced, back = killed_and_back(server)
-    assert replaced < 4
-    assert back < 10
+    assert replaced < NOTICED_SECONDS
+    assert back < BACK_SECONDS

@@ -9,12 +9,13 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
 import httpx
 import psutil
-from server_workers import killed_and_back, workers
+from server_workers import BACK_SECONDS, NOTICED_SECONDS, killed_and_back, workers
 
 from serving.workers import MOST_REPLACED
 
@@ -82,8 +83,8 @@ def test_a_killed_worker_comes_back_and_the_others_answer(
         finally:
             over.set()
             thread.join()
-    assert replaced < 4
-    assert back < 10
+    assert replaced < NOTICED_SECONDS
+    assert back < BACK_SECONDS
     ended = max(when for when, _ in found.values())
     failed = [outcome for _, outcome in found.values() if outcome != 200]
     assert len(failed) <= 2, failed  # what the killed one was answering
@@ -94,15 +95,16 @@ def test_a_service_whose_workers_die_for_ever_ends(
     start_server: Any, store_home: Path, tag: str, tmp_path: Path
 ) -> None:
     env = {"BENTOML_HOME": str(store_home), "SEQUELA_MODEL": tag}
-    n_killed = 0
+    killed: set[int] = set()
     with start_server(tmp_path, env) as server:
         service = psutil.Process(server.pid)
         deadline = time.monotonic() + 30
         while service.status() != psutil.STATUS_ZOMBIE:
             assert time.monotonic() < deadline, "it goes on"
             for worker in workers(server):
-                os.kill(worker, signal.SIGKILL)
-                n_killed += 1
+                with suppress(ProcessLookupError):
+                    os.kill(worker, signal.SIGKILL)
+                    killed.add(worker)
             time.sleep(0.2)
         assert "the service ends" in server.log.read_text()
-    assert n_killed == MOST_REPLACED + 1
+    assert len(killed) == MOST_REPLACED + 1

@@ -12,6 +12,9 @@ from typing import Any
 import httpx
 import psutil
 
+NOTICED_SECONDS, BACK_SECONDS = 8, 20
+"""Alone on a machine it takes 1 and 3; a new worker imports PyTorch, which beside other work takes its time."""
+
 
 def workers(server: Any) -> set[int]:
     """Their process ids."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hazard_cohorts import draw, nobodys_names
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from features.errors import SequelaError
 from features.outcomes import Outcomes
 from features.patients import Measurements, Patients
 from training.config import (
@@ -78,6 +80,24 @@ def test_no_outcome_of_anybody_reaches_the_student() -> None:
     np.testing.assert_array_equal(*answers)
     other = distil(teacher, x, patients, outcomes, 3, cox, seed=5).incidence(x, np.zeros(80), TIMES)
     assert np.abs(other - answers[0]).max() > 1e-4
+
+
+class Unlikely:
+    """A predictor whose risks are a billionth of another's."""
+
+    kind = "unlikely"
+
+    def __init__(self, model: Predictor) -> None:
+        self.model = model
+
+    def incidence(self, *asked: Any) -> NDArray[np.float64]:
+        return 1e-9 * self.model.incidence(*asked)
+
+
+def test_a_teacher_of_almost_no_events_is_refused_in_its_own_words() -> None:
+    x, patients, outcomes = study(30)
+    with pytest.raises(SequelaError, match=r"distilled: no event in 1 draws from the teacher; set model\.draws higher"):
+        distil(Unlikely(cox(x, patients, outcomes)), x, patients, outcomes, 1, cox, seed=0)
 
 
 def test_a_distilled_model_is_its_student(fitted: Callable[[str], FittedRiskModel]) -> None:

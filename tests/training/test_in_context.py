@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 
+from features.errors import SequelaError
 from features.outcomes import Outcomes
 from training.config import TrainerConfig
 from training.models.cohort_context import CohortContext, event_edges, expected_loss
@@ -142,3 +144,14 @@ def test_pretraining_learns_and_goes_on_with_the_same_numbers(tmp_path: Path) ->
     assert again == explained
     for name, value in module.state_dict().items():
         assert torch.equal(value, same.state_dict()[name])
+
+
+def test_what_pretraining_cannot_go_on_from_is_refused(tmp_path: Path) -> None:
+    state, config = tmp_path / "state", PretrainingConfig(rows=100, most_rows=40, most_columns=4)
+    pretrain(state, Length(steps=4), CPU, sizes=TINY, config=config)
+    kept = state.read_bytes()
+    with pytest.raises(SequelaError, match="state: is no state of this network and optimizer"):
+        pretrain(state, Length(steps=4), CPU, config=config)
+    assert state.read_bytes() == kept
+    with pytest.raises(SequelaError, match=r"trainer\.precision: 16-mixed scales its loss"):
+        pretrain(state, Length(steps=4), CPU.model_copy(update={"precision": "16-mixed"}), sizes=TINY, config=config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -87,6 +88,20 @@ def test_of_a_large_cohort_whole_patients_are_drawn() -> None:
     other = fit_in_context(x, outcomes, ids, InContextConfig(context_rows=50), CPU, seed=5)
     assert not np.array_equal(model.cohort.x, other.cohort.x)
     assert len(fit_in_context(x, outcomes, ids, InContextConfig(), CPU, seed=4).cohort.x) == 120
+
+
+@pytest.mark.parametrize("precision", ["32-true", "64-true", "bf16-mixed"])
+def test_fine_tuning_of_rows_of_patients_who_enter_late(precision: Any) -> None:
+    rng = np.random.default_rng(3)
+    x = np.repeat(rng.normal(size=(40, 3)), 2, axis=0)
+    entry = rng.uniform(0, 5, 80)
+    outcomes = Outcomes(entry + rng.exponential(50.0, 80), rng.integers(0, 3, 80), ("infection", "death"), entry)
+    ids = np.repeat([f"p{i}" for i in range(40)], 2).astype(object)
+    trainer = TrainerConfig(accelerator="cpu", precision=precision)
+    model = fit_in_context(x, outcomes, ids, InContextConfig(tuning_steps=2), trainer, seed=0)
+    answer = model.incidence(x, np.zeros(80), np.array([20.0]))
+    assert np.isfinite(answer).all()
+    assert (answer.sum(axis=1) <= 1).all()
 
 
 def test_fine_tuning_learns_from_the_cohort_and_leaves_the_weights_that_ship_alone() -> None:

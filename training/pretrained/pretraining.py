@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
+from features.errors import SequelaError
 from features.schema import Frozen
 from training.checkpoints import Checkpoint
 from training.config import TrainerConfig
@@ -33,7 +34,7 @@ from training.pretrained.weights import read_weights
 from training.prior import VERSION, TableBatch, simulate_tables
 
 MOST_NARROW = 10
-"""Columns that the tables of a step have at most, at least: each of them has as many or fewer."""
+"""The tables of a step have up to so many columns, or up to more."""
 
 
 class PretrainingConfig(Frozen):
@@ -280,9 +281,15 @@ def pretrain(
         config: How it is trained.
         listener: Told of every step.
 
+    Raises:
+        SequelaError: The state is another network's or version's; or the precision is one that scales its loss.
+
     Returns:
         The network at the end of this run's fall, and what all runs together have done.
     """
+    if trainer.precision == "16-mixed":
+        msg = "trainer.precision: 16-mixed scales its loss, which steps by hand do not; choose bf16-mixed"
+        raise SequelaError(msg)
     config = config or PretrainingConfig()
     module, begun = _begin(weights, sizes or InContextSizes(), config.seed)
     kept = Checkpoint(state, f"prior {VERSION}, {asdict(module.sizes)}, Muon", trainer.checkpoint_seconds)
@@ -291,6 +298,9 @@ def pretrain(
     training.begun = begun
     if (held := kept.read()) is not None:
         training.go_on(held)
+    elif state.exists():
+        msg = f"{state}: is no state of this network and optimizer; name another file, or remove it to begin anew"
+        raise SequelaError(msg)
     fit_quietly(training, _Steps(), trainer, devices=trainer.devices, max_epochs=1)
     return module, training.progress
 
