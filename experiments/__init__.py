@@ -9,7 +9,10 @@ leaks          features that know the outcome        scoring, usefulness, pipeli
 run_report     a run's tables and figures            run_page/     its page, and the model card
 log_items      what is logged, as a pure stream      tracking/     runs on disk, until they are delivered
 courier, courier_process   who delivers them          store/        MLflow's store: the one interpreter, finding runs
-requesting     a cohort sent to a service
+services       servers as child processes            requesting     a cohort sent to a service
+drift/         what a service meets, against training             follow_up/     its predictions, against outcomes
+windows, gauges   days, weeks and months of it; alerts for Prometheus
+effects/       arms of treatment compared
 logged_model   the artifact as an MLflow model       ui_views, ui_links   what MLflow's pages show
 run_files, written_predictions   a finished run, read again
 comparing/     leaderboard, paired differences, what cells add
