@@ -199,7 +199,7 @@ def service_docstring() -> str:
 
 def longest_answer_seconds() -> int:
     code = (REPOSITORY / "serving" / "service.py").read_text(encoding="utf-8")
-    found = re.search(r'"SEQUELA_MAX_SECONDS", "(\d+)"', code)
+    found = re.search(r'"SEQUELA_MAX_SECONDS", (\d+)', code)
     assert found is not None
     return int(found[1])
 
