@@ -14,7 +14,7 @@ from training.artifact import read_artifact
 from training.models.in_context_predictor import InContext
 from training.pretrained import read_weights
 
-FEW = ("--steps", "40", "--set", "rows=300", "--set", "trainer.accelerator=cpu")
+FEW = ("--steps", "40", "--set", "rows=300", "--set", "most_rows=60", "--set", "trainer.accelerator=cpu")
 
 
 def sequela(*words: str | Path) -> str:

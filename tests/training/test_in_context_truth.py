@@ -91,7 +91,7 @@ def answers(one: Study) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArr
 
 def test_risks_are_calibrated_and_better_than_the_same_for_everyone() -> None:
     ici, ours, for_everyone = [], [], []
-    for seed in range(12):
+    for seed in range(8):
         found, same, truth = answers(study(seed, effect=1.0))
         ici += [calibration_distances(found[:, k, HORIZON], truth[:, k, HORIZON]).ici for k in range(2)]
         ours.append(np.square(found - truth).mean())
@@ -103,7 +103,7 @@ def test_risks_are_calibrated_and_better_than_the_same_for_everyone() -> None:
 def test_where_nothing_is_predictive_little_is_lost() -> None:
     """The expected Brier score of an incidence is that of the truth and the squared distance from it."""
     lost = []
-    for seed in range(12):
+    for seed in range(8):
         found, same, truth = answers(study(seed, effect=0.0))
         lost.append(np.square(found - truth).mean(axis=(0, 2)) - np.square(same - truth).mean(axis=(0, 2)))
     assert np.mean(lost) <= LARGEST_LOSS
