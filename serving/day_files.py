@@ -11,8 +11,6 @@ from pathlib import Path
 from secrets import token_hex
 
 logger = logging.getLogger("bentoml.sequela")
-MOST_DAYS = 36500
-"""A century; files that are kept for longer are kept for ever."""
 
 
 def worker_name() -> str:

@@ -45,8 +45,7 @@ from serving.access import Access
 from serving.asking import Identified, asking
 from serving.audit import AuditLog
 from serving.counts import exposition
-from serving.day_files import MOST_DAYS
-from serving.environment import number, whole
+from serving.environment import MOST_DAYS, number, whole
 from serving.explaining import explain_request
 from serving.following import Champion, Named, Served
 from serving.guard import Guard, media_type_of, refusal
@@ -74,10 +73,10 @@ Asked = TypeVar("Asked", ScoreRequest, OutcomesRequest)
 
 THREADS = 16
 """Requests in work at a time in one worker, most of them waiting for the one that works for all; torch uses one."""
-MAX_BODY_BYTES = int(number("SEQUELA_MAX_BODY_MIB", 64) * 2**20)
-MAX_REQUESTS = int(number("SEQUELA_MAX_REQUESTS", 64))
+MAX_BODY_BYTES = whole("SEQUELA_MAX_BODY_MIB", 64) * 2**20
+MAX_REQUESTS = whole("SEQUELA_MAX_REQUESTS", 64)
 MAX_SECONDS = number("SEQUELA_MAX_SECONDS", 120)
-WORKERS = int(number("SEQUELA_WORKERS", 1))
+WORKERS = whole("SEQUELA_WORKERS", 1)
 KEYS, FOLLOWED, AUDITED, COUNTED, KEPT = (
     Path(name) if (name := os.environ.get(f"SEQUELA_{key}")) else None
     for key in ("KEYS", "FOLLOW", "AUDIT", "USE", "LEDGER")

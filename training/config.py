@@ -305,34 +305,29 @@ def has_network(model: ModelConfig) -> bool:
     return any(isinstance(one, NetworkConfig) for one in single_models(model))
 
 
-def single_models(model: ModelConfig) -> tuple[SingleConfig, ...]:
-    """What a model is made of, in the end."""
+def single_models(model: ModelConfig, *, stored: bool = False) -> tuple[SingleConfig, ...]:
+    """What a model is made of, in the end; or what of it is stored, which teachers are not."""
     match model:
         case MixtureConfig():
             return model.members
         case RecalibratedConfig() | WithIntervalsConfig():
-            return single_models(model.model)
+            return single_models(model.model, stored=stored)
         case DistilledConfig():
-            return *single_models(model.model), model.student
+            return *(() if stored else single_models(model.model)), model.student
         case _:
             return (model,)
 
 
 def most_rows_held(model: ModelConfig) -> int:
     """Rows of its cohort that an artifact of the model holds, at most, encoded and with outcomes; 0 for most."""
-    match model:
-        case MixtureConfig():
-            return max(most_rows_held(one) for one in model.members)
-        case RecalibratedConfig() | WithIntervalsConfig():
-            return most_rows_held(model.model)
-        case _:
-            return model.context_rows if isinstance(model, InContextConfig) else 0
+    holders = [one for one in single_models(model, stored=True) if isinstance(one, InContextConfig)]
+    return max((one.context_rows for one in holders), default=0)
 
 
 def custom_requirements(model: ModelConfig) -> list[str]:
-    """Packages that provide models of which a model is made, as pip writes them."""
-    kept = () if isinstance(model, DistilledConfig) else single_models(model)  # students are ours
-    return sorted({requirement_of(one.kind) for one in kept if isinstance(one, CustomConfig)})
+    """Packages that provide models which an artifact holds, as pip writes them."""
+    stored = single_models(model, stored=True)
+    return sorted({requirement_of(one.kind) for one in stored if isinstance(one, CustomConfig)})
 
 
 class TrainerConfig(Frozen):

@@ -53,12 +53,7 @@ def distil(
     followed = Outcomes(np.full(len(outcomes), times[-1]), nobody, outcomes.causes)
     rng = np.random.default_rng([seed, draws])
     drawn = [simulate_outcomes(incidence, times, followed, patients, rng) for _ in range(draws)]
-    row = np.tile(np.arange(len(outcomes)), draws)
-    together = Outcomes(
-        np.concatenate([one.duration_days for one in drawn]),
-        np.concatenate([one.cause for one in drawn]),
-        outcomes.causes,
-    )
+    row, together = np.tile(np.arange(len(outcomes)), draws), Outcomes.concatenate(drawn)
     if not (together.cause > 0).any():
         msg = (
             f"distilled: no event in {draws} draws from the teacher; set model.draws higher, or use the teacher itself"

@@ -60,9 +60,9 @@ from training.stacking import Refit, like, plain, stack
 from training.stopped_training import EpochListener
 
 SMALL = 10**8
-"""Rows × features²: below it, threads of BLAS wait for one another longer than they compute, and by far longer where
-other processes are at work: 40 times as long was measured (750 rows, 84 features, two busy cores). How many threads
-Lightning has is said by `TrainerConfig.threads`."""
+"""Rows × features²: below it, threads of BLAS and OpenMP wait for one another longer than they compute, and by far
+longer where other processes are at work: 40 times as long was measured of BLAS (750 rows, 84 features, two busy cores).
+How many threads Lightning has is said by `TrainerConfig.threads`."""
 
 
 def fit_risk_model(

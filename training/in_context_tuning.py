@@ -60,23 +60,17 @@ class FineTuning(pl.LightningModule):
     x: Tensor
     there: Tensor
     time: Tensor
-    entry: Tensor
     cause: Tensor
+    entry: Tensor
 
     def __init__(self, module: InContextModule, cohort: Cohort, config: InContextConfig) -> None:
         """The module is changed."""
         super().__init__()
         self.module, self.n_causes, self.config = module, cohort.n_causes, config
-        raw, longest = torch.from_numpy(cohort.x), float(cohort.duration_days.max())
+        raw = torch.from_numpy(cohort.x)
         scaling = Scaling.of(raw)
-        own = {
-            "x": scaling(raw),
-            "there": scaling.there[None],
-            "time": torch.from_numpy(cohort.duration_days / longest).float(),
-            "entry": torch.from_numpy(cohort.entry_days / longest).float(),
-            "cause": torch.from_numpy(cohort.cause),
-        }
-        for name, values in own.items():
+        own = (scaling(raw), scaling.there[None], *cohort.course())
+        for name, values in zip(("x", "there", "time", "cause", "entry"), own, strict=True):
             self.register_buffer(name, values, persistent=False)
 
     def training_step(self, rows: tuple[Tensor, Tensor]) -> Tensor:

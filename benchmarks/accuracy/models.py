@@ -31,6 +31,8 @@ FITTED_BY = {
     "in_context": "training.in_context_fit",
 }
 """Where each kind is fitted."""
+FOUR = ("cox", "network", "forest", "boosting")
+"""Members of the mixture."""
 OURS: Mapping[str, ModelConfig] = {
     name: TypeAdapter(ModelConfig).validate_python(block)
     for name, block in {
@@ -45,23 +47,23 @@ OURS: Mapping[str, ModelConfig] = {
         "in_context": {"kind": "in_context"},
         "mixture": {
             "kind": "mixture",
-            "members": [{"kind": kind} for kind in ("cox", "network", "forest", "boosting")],
+            "members": [{"kind": kind} for kind in FOUR],
         },
         "mixture with in_context": {
             "kind": "mixture",
-            "members": [{"kind": kind} for kind in ("cox", "network", "forest", "boosting", "in_context")],
+            "members": [{"kind": kind} for kind in (*FOUR, "in_context")],
         },
         "stacked": {
             "kind": "mixture",
             "weights": "stacked",
-            "members": [{"kind": kind} for kind in ("cox", "network", "forest", "boosting")],
+            "members": [{"kind": kind} for kind in FOUR],
         },
     }.items()
 }
 
 POOLED: Mapping[str, tuple[str, ...]] = {
-    "mixture": ("cox", "network", "forest", "boosting"),
-    "mixture with in_context": ("cox", "network", "forest", "boosting", "in_context"),
+    "mixture": FOUR,
+    "mixture with in_context": (*FOUR, "in_context"),
 }
 """Mixtures with equal weights: their members are fitted as they are alone, on the same rows with the same seed, so that
 the mixture is the mean of their predictions."""

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from serving.day_files import MOST_DAYS
+from serving.environment import MOST_DAYS
 
 
 def demo(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from experiments.windows import Length, first_day, n_looks
 from features.drift import Spread
 from features.errors import SequelaError
+from serving.day_files import today
 from serving.use import DayCounts
 
 
@@ -57,7 +58,7 @@ def windows_in(folder: Path, length: Length) -> list[Window]:
             sum(day.n_rows for day in days),
             added([day.inputs for day in days]),
             added([day.risks for day in days]),
-            n_looks(first, length, datetime.now(UTC).date()),
+            n_looks(first, length, today()),
         )
         for (model, first), days in sorted(groups.items())
     ]

@@ -157,10 +157,8 @@ def rows_held(a: Analysis) -> str:
             f"Up to {most:,}, in the model's files, encoded, with outcomes and without identifiers: who has the files, "
             "has the rows. Access and sharing are the owner's decision; kind: distilled makes a model without rows."
         )
-    unknown = (
-        f" What {', '.join(custom_requirements(config))} keeps is not known." if custom_requirements(config) else ""
-    )
-    return f"None.{unknown}"
+    others = ", ".join(custom_requirements(config))
+    return f"None. What {others} keeps is not known." if others else "None."
 
 
 def validation(a: Analysis) -> str:

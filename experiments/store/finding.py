@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import TypeVar
 
 from mlflow import MlflowClient
@@ -44,8 +43,8 @@ def find_run(client: MlflowClient, reference: str, endpoint: str | None = None, 
     Raises:
         SequelaError: There is none, or a beginning fits several.
     """
-    accepted = (lambda found: found) if sweeps else partial(_without_sweeps, reference=reference)
-    named = accepted(_parents(client, f"attributes.run_name = {_quoted(reference)}", endpoint))
+    named = _parents(client, f"attributes.run_name = {_quoted(reference)}", endpoint)
+    named = named if sweeps else _without_sweeps(named, reference)
     if len({run.data.tags.get("sequela.endpoint") for run in named}) > 1:
         msg = f"run {reference}: runs of this name study different endpoints; give the id, or --endpoint"
         raise SequelaError(msg + "; `sequela leaderboard EXPERIMENT` lists them")
@@ -54,7 +53,7 @@ def find_run(client: MlflowClient, reference: str, endpoint: str | None = None, 
     could_be_id = len(reference) >= 4 and set(reference) <= set("0123456789abcdef")
     begun = _begun(client, reference, endpoint) if could_be_id else []
     if len(begun) == 1:
-        return accepted(begun)[0]
+        return begun[0] if sweeps else _without_sweeps(begun, reference)[0]
     msg = f"run {reference}: " + ("fits several ids; give more of it" if begun else "no run has this id or name")
     raise SequelaError(msg + "; `sequela leaderboard EXPERIMENT` lists them")
 

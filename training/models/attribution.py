@@ -183,20 +183,16 @@ def _sampled(
     predictor: Predictor, one: Subject, active: IntArray, orders: int, rng: np.random.Generator
 ) -> tuple[FloatArray, FloatArray]:
     """Mean gain of each source when sources join one after the other, over random orders and their reverses."""
-    order = np.stack([way for _ in range(orders) for way in _both_ways(rng.permutation(len(active)))])
-    place = order.argsort(axis=1)
-    member = place[:, None] < np.arange(len(active) + 1)[:, None]  # (orders, joined so far, active)
+    forward = np.stack([rng.permutation(len(active)) for _ in range(orders)])
+    place = np.stack([forward, forward[:, ::-1]], axis=1).argsort(axis=2)  # (orders, 2, active)
+    member = place[:, :, None] < np.arange(len(active) + 1)[:, None]  # (orders, 2, joined so far, active)
     risk = _risk_with(predictor, one, active, member.reshape(-1, len(active)))
-    gains = np.diff(risk.reshape(*member.shape[:2], *risk.shape[1:]), axis=1)  # (orders, place, causes, horizons)
-    own = np.take_along_axis(gains, place[:, :, None, None], axis=1)
+    gains = np.diff(risk.reshape(*member.shape[:3], *risk.shape[1:]), axis=2)  # (orders, 2, place, causes, horizons)
+    own = np.take_along_axis(gains, place[..., None, None], axis=2).mean(axis=1)
     pairs = np.zeros((orders, *risk.shape[1:], one.n_sources))
-    pairs[..., active] = np.moveaxis(own.reshape(orders, 2, *own.shape[1:]).mean(axis=1), 1, -1)
+    pairs[..., active] = np.moveaxis(own, 1, -1)
     spread = pairs.std(axis=0, ddof=1) / np.sqrt(orders) if orders > 1 else np.full_like(pairs[0], np.nan)
     return pairs.mean(axis=0), spread
-
-
-def _both_ways(order: IntArray) -> tuple[IntArray, IntArray]:
-    return order, order[::-1]
 
 
 def _risk_with(predictor: Predictor, one: Subject, active: IntArray, member: NDArray[np.bool_]) -> FloatArray:

@@ -42,6 +42,18 @@ class Cohort:
         cause = outcomes.cause.astype(np.int64)
         return cls(x.astype(np.float32), outcomes.duration_days, cause, entry, len(outcomes.causes))
 
+    @property
+    def longest_days(self) -> float:
+        """Of follow-up: the network's unit of time."""
+        return float(self.duration_days.max())
+
+    def course(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Time, cause and entry (rows,) as the network reads them."""
+        time, entry = (
+            torch.from_numpy(days / self.longest_days).float() for days in (self.duration_days, self.entry_days)
+        )
+        return time, torch.from_numpy(self.cause), entry
+
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
@@ -90,13 +102,9 @@ class InContext:
     @torch.no_grad()
     def _read(self, x: Tensor) -> None:
         cohort = self.cohort
-        longest = float(cohort.duration_days.max())
-        time, entry = (
-            torch.from_numpy(one / longest).float()[None] for one in (cohort.duration_days, cohort.entry_days)
-        )
-        cause = torch.from_numpy(cohort.cause)[None]
+        time, cause, entry = (one[None] for one in cohort.course())
         edges = event_edges(time, cause, self.module.sizes.bins)
-        self._edges_days = edges[0].double().numpy() * longest
+        self._edges_days = edges[0].double().numpy() * cohort.longest_days
         there = self._scaling.there[None]
         contexts = [CohortContext.of(edges, time, cause, entry, k + 1) for k in range(cohort.n_causes)]
         self._log_base = torch.cat([context.base_hazards()[0] for context in contexts]).log()
