@@ -50,6 +50,8 @@ def test_its_block_is_read_written_and_nested_like_ours() -> None:
         written = model.model_dump(mode="json")
         assert MODEL.validate_python(written) == model
         assert custom_requirements(model) == ["constant-hazards==0.1.0"]
+    taught = {"kind": "recalibrated", "model": {"kind": "distilled", "model": content}}
+    assert custom_requirements(MODEL.validate_python(taught)) == [], "a teacher is left behind"
     assert isinstance(model, RecalibratedConfig)
     assert isinstance(model.model, MixtureConfig)
     assert model.model.model_dump(mode="json")["members"][1] == {"kind": KIND, "penalty": 3.0}
