@@ -28,6 +28,7 @@ from experiments.run_report import Findings, write_report
 from experiments.scoring import score, scores_table
 from experiments.tracking import RunFolder, Tracker, environment_tags, git_state
 from experiments.ui_views import horizon_table, score_tags
+from experiments.usefulness import tier_benefits
 from features.drift import Reference
 from features.encoder import PatientEncoder
 from features.errors import SequelaError
@@ -218,6 +219,7 @@ def _fit_final(
         git_commit=git_state()[0],
         example=Example(patient=patient, times_days=times, incidence=answer_example(model, patient, times)),
         reference=_reference(model, rows, out_of_fold),
+        decision=tier_benefits(rows, out_of_fold, config),
         files={},
     )
     write_artifact(folder, manifest, arrays)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -13,7 +16,8 @@ from experiments.scoring import scored_rows
 from features.cohort_recurrence import recurrences_at
 from features.errors import SequelaError
 from training.evaluation.intervals import percentile_interval, resample_patients
-from training.evaluation.net_benefit import decision_curve
+from training.evaluation.net_benefit import NetBenefit, decision_curve
+from training.manifest import ThresholdBenefit
 from training.models.mean_count import marginal_mean
 
 THRESHOLDS = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
@@ -29,20 +33,8 @@ def net_benefit_table(rows: TrainingRows, out_of_fold: OutOfFold, config: RunCon
     """
     found = []
     for day in rows.endpoint.landmark_days:
-        at = scored_rows(rows, out_of_fold, day)
         for horizon in rows.endpoint.horizons_days:
-            step = int(np.searchsorted(out_of_fold.times_days, horizon))
-            curve = decision_curve(
-                out_of_fold.incidence[0, at, 0, step],
-                rows.outcomes.take(at),
-                1,
-                horizon,
-                THRESHOLDS,
-                rows.patients.patient_id[at],
-                rng=np.random.default_rng(config.seed),
-                n_bootstrap=config.validation.bootstrap,
-            )
-            for one in curve:
+            for one in _curve(rows, out_of_fold, config, day, horizon, THRESHOLDS):
                 line = {
                     "landmark_day": day,
                     "horizon_days": horizon,
@@ -54,6 +46,46 @@ def net_benefit_table(rows: TrainingRows, out_of_fold: OutOfFold, config: RunCon
                     line |= {name: value.point, f"{name}_low": value.low, f"{name}_high": value.high}
                 found.append(line)
     return pd.DataFrame(found)
+
+
+def tier_benefits(rows: TrainingRows, out_of_fold: OutOfFold, config: RunConfig) -> tuple[ThresholdBenefit, ...]:
+    """What acting by the endpoint's tiers was worth at each landmark; empty where it has none."""
+    decision = rows.endpoint.decision
+    if decision is None:
+        return ()
+    return tuple(
+        ThresholdBenefit(
+            landmark_day=day,
+            threshold=one.threshold,
+            flagged=one.treated,
+            gain=gain if all(map(math.isfinite, gain)) else None,
+        )
+        for day in rows.endpoint.landmark_days
+        for one in _curve(rows, out_of_fold, config, day, decision.horizon_days, decision.thresholds)
+        for gain in [(one.gain.point, one.gain.low, one.gain.high)]
+    )
+
+
+def _curve(
+    rows: TrainingRows,
+    out_of_fold: OutOfFold,
+    config: RunConfig,
+    landmark_day: float,
+    horizon_days: float,
+    thresholds: Sequence[float],
+) -> list[NetBenefit]:
+    """Of the first repeat's predictions."""
+    at = scored_rows(rows, out_of_fold, landmark_day)
+    return decision_curve(
+        out_of_fold.incidence[0, at, 0, int(np.searchsorted(out_of_fold.times_days, horizon_days))],
+        rows.outcomes.take(at),
+        1,
+        horizon_days,
+        thresholds,
+        rows.patients.patient_id[at],
+        rng=np.random.default_rng(config.seed),
+        n_bootstrap=config.validation.bootstrap,
+    )
 
 
 def counts_table(rows: TrainingRows, out_of_fold: OutOfFold, config: RunConfig) -> pd.DataFrame | None:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from features.analytes import ANALYTES, nearest_analyte
+from features.guidance import OPTIONS, nearest_option
 
 
 class Frozen(BaseModel):
@@ -29,6 +30,8 @@ class Variable(Frozen):
     levels: tuple[str, ...] | None = None
     """Ordered levels of an ordinal variable, or all known levels of a categorical one."""
     loinc: str | None = None
+    level_codes: dict[str, tuple[Annotated[str, Field(pattern=r"^\S+\|\S+$")], ...]] = Field(default_factory=dict)
+    """Codes of each level in health records, as ``system|code``; an ICD-10 code stands for all that begin with it."""
     analyte: str | None = None
     """Which analyte of `features.analytes` a numeric variable is, where neither its LOINC code nor its name says so."""
     description: str = ""
@@ -55,6 +58,10 @@ class Variable(Frozen):
         if self.levels and len(set(self.levels)) != len(self.levels):
             msg = "levels must differ from one another"
             raise ValueError(msg)
+        for level in self.level_codes:
+            if self.kind == "numeric" or (self.levels is not None and level not in self.levels):
+                msg = f"level_codes names {level[:64]!r}, which is not one of the levels"
+                raise ValueError(msg)
         if self.range is not None and not self.range[0] < self.range[1]:
             msg = "range is [low, high] with low < high"
             raise ValueError(msg)
@@ -93,6 +100,54 @@ class EventRule(Frozen):
     min_grade: int | None = None
 
 
+class Tier(Frozen):
+    """Patients whose risk calls for the same attention."""
+
+    name: Annotated[str, Field(min_length=1, max_length=40)]
+    from_risk: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Risk from which on a patient is in it."""
+    options: tuple[str, ...] = ()
+    """What published guidance offers beside the options of lower tiers, by keys of `features.guidance`."""
+
+    @field_validator("options")
+    @classmethod
+    def _known_options(cls, options: tuple[str, ...]) -> tuple[str, ...]:
+        for key in options:
+            if key not in OPTIONS:
+                msg = f"no option has the key {key[:64]!r}; {nearest_option(key)}"
+                raise ValueError(msg)
+        return options
+
+
+class Decision(Frozen):
+    """What is decided by the risk at one horizon. A run measures the net benefit at each threshold."""
+
+    horizon_days: float
+    """One of the endpoint's horizons."""
+    tiers: Annotated[tuple[Tier, ...], Field(min_length=2)]
+    """Ascending by `from_risk`, the first from 0."""
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Decision:
+        risks = [tier.from_risk for tier in self.tiers]
+        if risks[0] != 0 or risks != sorted(set(risks)):
+            msg = "tiers must ascend by from_risk without repetition, the first from 0"
+            raise ValueError(msg)
+        if len({tier.name for tier in self.tiers}) < len(self.tiers):
+            msg = "tiers must have different names"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """The risks at which a tier above the lowest begins."""
+        return tuple(tier.from_risk for tier in self.tiers[1:])
+
+    def tier_of(self, risk: float) -> int:
+        """Number of the tier of a risk at `horizon_days`, the lowest being 0."""
+        return sum(threshold <= risk for threshold in self.thresholds)
+
+
 class Endpoint(Frozen):
     """Which event is predicted, what competes with it, from which landmark, to which horizons."""
 
@@ -104,6 +159,8 @@ class Endpoint(Frozen):
     between the first and the last: a landmark super-model (van Houwelingen, Scand J Stat 2007;34:70)."""
     horizons_days: Annotated[tuple[float, ...], Field(min_length=1)]
     """Days after the landmark at which risks are reported."""
+    decision: Decision | None = None
+    """What is decided by the risk of the event; absent: nothing is."""
 
     @field_validator("landmark_days", "horizons_days")
     @classmethod
@@ -121,6 +178,10 @@ class Endpoint(Frozen):
         names = self.causes
         if len(set(names)) != len(names):
             msg = f"the causes {', '.join(names)} must be different events"
+            raise ValueError(msg)
+        if self.decision is not None and self.decision.horizon_days not in self.horizons_days:
+            known = ", ".join(f"{day:g}" for day in self.horizons_days)
+            msg = f"decision.horizon_days must be one of horizons_days: {known}"
             raise ValueError(msg)
         return self
 

@@ -23,17 +23,13 @@ The log holds no value of any patient: faults of requests are answered, not logg
 
 from __future__ import annotations
 
-import logging
 import os
-import traceback
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import bentoml
 import torch
 from bentoml.models import BentoModel
-from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -42,21 +38,25 @@ from starlette.routing import Route
 
 from features.errors import InputError
 from serving.access import Access
-from serving.asking import Identified, asking
+from serving.answering import UNREADY, Answering, failed, refused
+from serving.asking import Identified
 from serving.audit import AuditLog
 from serving.counts import exposition
 from serving.environment import MOST_DAYS, number, whole
 from serving.explaining import explain_request
-from serving.following import Champion, Named, Served
+from serving.fhir.operation import FHIR
+from serving.fhir.outcome import AsOutcomes
+from serving.fhir.routes import PREDICT_RISK, fhir_routes
+from serving.following import Champion, Named
 from serving.guard import Guard, media_type_of, refusal
 from serving.json_log import log_as_json
 from serving.keys import KeyRing
 from serving.ledger import Ledger
-from serving.messages import ExplainAnswer, Fault, OutcomesAnswer, OutcomesRequest, PredictAnswer, PredictRequest
+from serving.messages import ExplainAnswer, Fault, OutcomesRequest, PredictAnswer, PredictRequest
 from serving.openapi import document
 from serving.packed import JSON, PACKED, parse_packed
 from serving.predicting import Predicting
-from serving.refusals import TooLargeError, fault_of, parse, parse_as
+from serving.refusals import parse
 from serving.request_schema import SCHEMA, request_schema
 from serving.score_messages import ScoreRequest
 from serving.scores import score_answer, score_list
@@ -65,11 +65,6 @@ from serving.store import MODEL_NAME
 from serving.time_limit import TimeLimit
 from serving.use import Use
 from serving.workers import look_after_workers
-from training.artifact import Artifact
-
-logger = logging.getLogger("bentoml.sequela")
-Answer = TypeVar("Answer", PredictAnswer, ExplainAnswer)
-Asked = TypeVar("Asked", ScoreRequest, OutcomesRequest)
 
 THREADS = 16
 """Requests in work at a time in one worker, most of them waiting for the one that works for all; torch uses one."""
@@ -83,20 +78,15 @@ KEYS, FOLLOWED, AUDITED, COUNTED, KEPT = (
 )
 AUDITED_DAYS, KEPT_DAYS = (whole(f"SEQUELA_{key}_KEEP_DAYS", None, most=MOST_DAYS) for key in ("AUDIT", "LEDGER"))
 CHALLENGER = os.environ.get("SEQUELA_SHADOW")
-_NO_MODEL = "no model is ready; the server's log says why"
-_NO_ANSWER = "the answer failed; the server's log says where"
 CHAMPION = Champion()
 """Of this process."""
-UNREADY = Fault(field=None, rule=_NO_MODEL)
-FAILED = Fault(field=None, rule=_NO_ANSWER)
-UNKEPT = Fault(field=None, rule="the ledger cannot be written; the server's log says why")
 NO_LEDGER = Fault(field=None, rule="this service keeps no predictions with which outcomes could be compared")
-UNAUDITED = Fault(field=None, rule="the audit log cannot be written; the server's log says why")
 AUDIT = AuditLog(AUDITED, keep_days=AUDITED_DAYS) if AUDITED else None
 LEDGER = Ledger(KEPT, KEPT_DAYS) if KEPT else None
 SHADOW = Shadow(LEDGER) if LEDGER else None
 USE = Use(COUNTED) if COUNTED else None
 PREDICT = Predicting(USE)
+ANSWERING = Answering(CHAMPION, AUDIT, LEDGER, SHADOW)
 
 if os.environ.get("SEQUELA_LOG") == "json":
     log_as_json()
@@ -116,13 +106,8 @@ class PredictInput(PredictRequest, bentoml.IODescriptor):  # type: ignore[misc]
             return parse(body)
         except InputError as error:
             return refused(error)
-        except Exception as error:  # noqa: BLE001  (as in `_answer`)
-            return _failed(error, "read")
-
-
-def refused(error: InputError) -> Response:
-    """What is said of a request that cannot be answered."""
-    return refusal(413 if isinstance(error, TooLargeError) else 400, fault_of(error))
+        except Exception as error:  # noqa: BLE001  (as in `serving.answering`)
+            return failed(error, "read")
 
 
 async def _card_page(request: Request) -> Response:
@@ -156,7 +141,8 @@ async def _metrics_page(request: Request) -> Response:
 async def _scores_page(request: Request) -> Response:
     """Scores need no model: they are answered here, whether one is ready or not."""
     if request.method == "POST":
-        return await run_in_threadpool(_without_model, "score", ScoreRequest, await request.body(), score_answer)
+        body = await request.body()
+        return await run_in_threadpool(ANSWERING.without_model, "score", ScoreRequest, body, score_answer)
     return Response(score_list().model_dump_json(), media_type=JSON)
 
 
@@ -164,102 +150,8 @@ async def _outcomes_page(request: Request) -> Response:
     """What became of patients: needs a ledger, and no model."""
     if LEDGER is None:
         return refusal(404, NO_LEDGER)
-    return await run_in_threadpool(_without_model, "outcomes", OutcomesRequest, await request.body(), _told)
-
-
-def _told(request: OutcomesRequest) -> OutcomesAnswer | Response:
-    try:
-        cast("Ledger", LEDGER).happened(request.patients)
-    except OSError as error:
-        return _unkept(error)
-    return OutcomesAnswer(received=len(request.patients))
-
-
-def _unkept(error: OSError) -> Response:
-    logger.error("The ledger cannot be written: %s", error.strerror or error)
-    return refusal(503, UNKEPT)
-
-
-def _without_model(
-    action: str, message: type[Asked], body: bytes, answer_of: Callable[[Asked], BaseModel | Response]
-) -> Response:
-    """An answer that no model gives, once it stands in the audit log."""
-    patients: list[str] = []
-    try:
-        request = parse_as(message, body)
-        patients = [one.patient_id for one in request.patients]
-        answered = answer_of(request)
-        given = answered if isinstance(answered, Response) else Response(answered.model_dump_json(), media_type=JSON)
-    except InputError as error:
-        given = refused(error)
-    except Exception as error:  # noqa: BLE001  (as in `_answer`)
-        given = _failed(error, action)
-    return given if _audited(action, None, given.status_code, patients) else refusal(503, UNAUDITED)
-
-
-def _audited(action: str, model: str | None, status: int, patient_ids: Sequence[str]) -> bool:
-    """Write to the audit log, where there is one; whether that could be done."""
-    if AUDIT is None:
-        return True
-    try:
-        AUDIT.write(asking(), action, model, status, patient_ids)
-    except OSError as error:
-        logger.error("The audit log cannot be written: %s", error.strerror or error)
-        return False
-    return True
-
-
-def _keep(request: PredictRequest, answer: PredictAnswer) -> None:
-    """Into the ledger, and before the challenger; what cannot be kept is answered all the same."""
-    if LEDGER is None or SHADOW is None:
-        return
-    try:
-        LEDGER.predicted(answer)
-        SHADOW.show(request, answer.model.version)
-    except OSError as error:
-        _unkept(error)
-    except Exception as error:  # noqa: BLE001  (as in `_answer`)
-        _failed(error, "ledger")
-
-
-def _answered(
-    request: PredictRequest | Response, answer_of: Callable[[Artifact, str, PredictRequest], Answer], action: str
-) -> Answer | Response:
-    """The answer, once it stands in the audit log."""
-    served = CHAMPION.served  # once: an answer is wholly of one model
-    given: Answer | Response
-    if isinstance(request, Response):
-        given = request
-    elif served is None:
-        given = refusal(503, UNREADY)
-    else:
-        given = _answer(request, answer_of, served, action)
-    status = given.status_code if isinstance(given, Response) else 200
-    late = asking().late  # 504 was answered meanwhile
-    patients = [] if isinstance(request, Response) else [record.patient_id for record in request.patients]
-    if not _audited(action, served.tag if served else None, 504 if late else status, patients):
-        return refusal(503, UNAUDITED)
-    if isinstance(given, PredictAnswer) and not isinstance(request, Response) and not late:
-        _keep(request, given)
-    return given
-
-
-def _answer(
-    request: PredictRequest, answer_of: Callable[[Artifact, str, PredictRequest], Answer], served: Served, action: str
-) -> Answer | Response:
-    try:
-        return answer_of(served.artifact, served.tag, request)
-    except InputError as error:
-        return refused(error)
-    except Exception as error:  # noqa: BLE001  (its message may hold a patient's value: only its place is logged)
-        return _failed(error, action)
-
-
-def _failed(error: Exception, action: str) -> Response:
-    """Log the place of a fault of ours, and nothing else: its message may hold a patient's value."""
-    place = "".join(traceback.format_tb(error.__traceback__))
-    logger.error("%s in request %s (%s), at\n%s", type(error).__name__, asking().request_id, action, place)
-    return refusal(500, FAILED)
+    body = await request.body()
+    return await run_in_threadpool(ANSWERING.without_model, "outcomes", OutcomesRequest, body, ANSWERING.outcomes)
 
 
 PAGES = Starlette(
@@ -270,6 +162,7 @@ PAGES = Starlette(
         Route("/v1/outcomes", _outcomes_page, methods=["POST"]),
         Route("/v1/scores", _scores_page, methods=["GET", "POST"]),
         Route("/docs.json", _openapi_page),
+        *fhir_routes(CHAMPION, ANSWERING, PREDICT),
     ]
 )
 
@@ -317,12 +210,12 @@ class RiskService:
     @bentoml.api(route="/v1/predict", output_spec=PredictAnswer)
     def predict(self, request: PredictInput, /) -> PredictAnswer | Response:
         """Cumulative incidence of each cause for each patient, and what was missing or unusual about the patient."""
-        return _answered(request, PREDICT, "predict")
+        return ANSWERING.by_model(request, PREDICT, "predict")
 
     @bentoml.api(route="/v1/explain", output_spec=ExplainAnswer)
     def explain(self, request: PredictInput, /) -> ExplainAnswer | Response:
         """What each part of a patient's record adds to the risk of the average patient."""
-        return _answered(request, explain_request, "explain")
+        return ANSWERING.by_model(request, explain_request, "explain")
 
     def _stored(self) -> bentoml.Model:
         """The model of the Bento we run in, unless SEQUELA_MODEL names another."""
@@ -335,12 +228,13 @@ class RiskService:
 
 SERVICE = cast("Any", RiskService)  # what the decorator makes of the class has no stubs
 SERVICE.add_asgi_middleware(Identified)
+SERVICE.add_asgi_middleware(AsOutcomes)
 SERVICE.add_asgi_middleware(Named, champion=CHAMPION)
 SERVICE.add_asgi_middleware(Access, keys=KeyRing(KEYS) if KEYS else None)
 SERVICE.add_asgi_middleware(TimeLimit, seconds=MAX_SECONDS)
 SERVICE.add_asgi_middleware(
     Guard,
     max_bytes=MAX_BODY_BYTES,
-    types=dict.fromkeys(("/v1/predict", "/v1/explain"), PACKED),
+    types=dict.fromkeys(("/v1/predict", "/v1/explain"), PACKED) | {PREDICT_RISK: FHIR},
     max_requests=MAX_REQUESTS,
 )

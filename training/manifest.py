@@ -45,6 +45,19 @@ class TrainingCohort(Frozen):
     """For each landmark day, the number of patients by cause, ``censored`` first."""
 
 
+class ThresholdBenefit(Frozen):
+    """What acting from a threshold of risk on was worth, on patients not trained on."""
+
+    landmark_day: float
+    threshold: float
+    """Of a tier of the endpoint."""
+    flagged: float
+    """Share of patients at or above it."""
+    gain: tuple[float, float, float] | None
+    """Net benefit less the better of acting on all and on nobody, in true positives a patient: point, and ends of its
+    95 % interval over patients. None where those at or above the threshold were not followed to the horizon."""
+
+
 class ModelBlock(Frozen):
     """The encoder's and the predictor's plain-JSON halves; their arrays are in the weights."""
 
@@ -72,6 +85,8 @@ class Manifest(Frozen):
     example: Example
     reference: Reference | None = None
     """How inputs and risks were spread in training; None in artifacts of before."""
+    decision: tuple[ThresholdBenefit, ...] = ()
+    """Of the tiers of the endpoint, where it has some."""
     files: dict[str, str]
     """sha256 of every other file of the folder."""
     digest: str = NO_DIGEST

@@ -1,0 +1,86 @@
+"""The tier that a patient's risk falls into, what published guidance offers there, and what the tier rests on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from features.guidance import OPTIONS, Option
+from features.schema import EventRule
+from serving.messages import Prediction
+from training.manifest import Manifest, ThresholdBenefit
+
+RESEARCH = "For research; no medical device."
+SIMULATED = "The model was trained on simulated patients: it says nothing of real ones."
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """Of one patient. Information for a clinician, not an order."""
+
+    risk: float
+    """Of the event of interest, within `horizon_days` of the landmark."""
+    horizon_days: float
+    tier: str
+    level: int
+    """Of the tier; 0 is the lowest."""
+    highest: bool
+    """Whether no tier is above it."""
+    options: tuple[Option, ...]
+    """Of this tier and those below."""
+    rests_on: str
+    """What was measured of the threshold, for people."""
+
+
+def advice(manifest: Manifest, prediction: Prediction) -> Advice | None:
+    """The advice for one patient; None where the endpoint has no tiers.
+
+    Args:
+        manifest: Of the model that answered.
+        prediction: Its answer, which must hold the horizon of `Endpoint.decision`.
+    """
+    decision = manifest.endpoint.decision
+    if decision is None:
+        return None
+    at = prediction.horizons_days.index(decision.horizon_days)
+    risk = prediction.incidence[manifest.endpoint.event.name][at]
+    level = decision.tier_of(risk)
+    keys = dict.fromkeys(key for tier in decision.tiers[: level + 1] for key in tier.options)
+    threshold = decision.thresholds[max(level - 1, 0)]
+    return Advice(
+        risk,
+        decision.horizon_days,
+        decision.tiers[level].name,
+        level,
+        level == len(decision.tiers) - 1,
+        tuple(OPTIONS[key] for key in keys),
+        _rests_on(threshold, _measured(manifest, prediction.landmark_day, threshold)),
+    )
+
+
+def event_title(rule: EventRule) -> str:
+    """An event for people: ``infection of grade 3 or more``."""
+    grade = "" if rule.min_grade is None else f" of grade {rule.min_grade} or more"
+    return rule.name.replace("_", " ") + grade
+
+
+def percent(probability: float) -> str:
+    """``24.3 %``."""
+    return f"{100 * probability:.1f} %"
+
+
+def _measured(manifest: Manifest, landmark_day: float, threshold: float) -> ThresholdBenefit | None:
+    """From the last landmark of training that is not after the patient's."""
+    found = [one for one in manifest.decision if one.threshold == threshold and one.landmark_day <= landmark_day]
+    return max(found, key=lambda one: one.landmark_day, default=None)
+
+
+def _rests_on(threshold: float, measured: ThresholdBenefit | None) -> str:
+    begins = f"Whether acting from a risk of {100 * threshold:g} % on is of use"
+    if measured is None or measured.gain is None:
+        return f"{begins} was not measured."
+    point, low, high = (100 * value for value in measured.gain)
+    verdict = "was shown" if low > 0 else "was shown not to be so" if high < 0 else "was not shown"
+    return (
+        f"{begins} {verdict}: on patients not trained on, its net benefit less the better of acting on all and on "
+        f"nobody is {point:.1f} true positives in 100 patients (95 % interval {low:.1f} to {high:.1f})."
+    )

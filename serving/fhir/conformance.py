@@ -1,0 +1,84 @@
+"""What the FHIR interface can do: the CapabilityStatement, and the definition of its operation."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from serving.fhir.codes import EVENTS, INFUSION_CODES, PROCEDURES, VARIABLES
+from serving.fhir.known import loinc_codes
+from serving.following import Served
+
+OPERATION = "urn:sequela:OperationDefinition:predict-risk"
+Json = dict[str, Any]
+
+
+def capability_statement(version: str) -> Json:
+    """Of a running service.
+
+    Args:
+        version: Tag of the model that serves, or what says that none does.
+    """
+    return {
+        "resourceType": "CapabilityStatement",
+        "status": "active",
+        "date": datetime.now(UTC).date().isoformat(),
+        "kind": "instance",
+        "software": {"name": "Sequela", "version": version},
+        "implementation": {"description": "Risk of late complications after CAR-T cells. For research."},
+        "fhirVersion": "4.0.1",
+        "format": ["json"],
+        "rest": [
+            {
+                "mode": "server",
+                "security": {"description": "A bearer key with the scope predict, where the service has keys."},
+                "operation": [{"name": "predict-risk", "definition": OPERATION}],
+            }
+        ],
+    }
+
+
+def operation_definition(served: Served | None) -> Json:
+    """Of $predict-risk, with the codes that the model which serves knows."""
+    return {
+        "resourceType": "OperationDefinition",
+        "id": "predict-risk",
+        "url": OPERATION,
+        "name": "PredictRisk",
+        "title": "Predict the risk of late complications after CAR-T cells",
+        "status": "active",
+        "kind": "operation",
+        "description": _DESCRIPTION + ("" if served is None else _known(served)),
+        "affectsState": False,
+        "code": "predict-risk",
+        "system": True,
+        "type": False,
+        "instance": False,
+        "parameter": [
+            _parameter("bundle", "in", 1, "Bundle", "The record of one patient."),
+            _parameter("date", "in", 0, "date", "The day of asking; absent: the Bundle's timestamp, or today."),
+            _parameter("landmark-day", "in", 0, "decimal", "Day after infusion from which the prediction looks ahead."),
+            _parameter("return", "out", 1, "RiskAssessment", "A prediction for each cause and horizon."),
+        ],
+    }
+
+
+_DESCRIPTION = f"""A Bundle holds one Patient, a completed Procedure that is the infusion of CAR-T cells (day 0), and
+Observations, Conditions and Procedures. It may be posted by itself. Probabilities are decimals from 0 to 1.
+Observations are known by LOINC, or by {VARIABLES} and the variable's name; numbers need a UCUM unit. Conditions are
+events by {EVENTS}, or by ICD-10 for infections and, with their grades, CRS and ICANS. Infusions are known by
+{PROCEDURES}|infusion and {", ".join(sorted({code for _, code in INFUSION_CODES if code != "infusion"}))}."""
+
+
+def _known(served: Served) -> str:
+    """The variables of the model, with their codes."""
+    encoder = served.artifact.model.encoder
+    lines = []
+    for one in served.card.variables:
+        codes = ", ".join(loinc_codes(one.name, encoder.variables[one.name]))
+        lines.append(f"- {one.name} [{one.unit}]" + (f": LOINC {codes}" if codes else ""))
+    return "\n\nThis model knows:\n" + "\n".join(lines)
+
+
+def _parameter(name: str, use: str, least: int, kind: str, documentation: str) -> Json:
+    return {"name": name, "use": use, "min": least, "max": "1", "documentation": documentation, "type": kind}

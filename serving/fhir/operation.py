@@ -1,0 +1,113 @@
+"""The operation $predict-risk, without HTTP: what its body asks, and faults named by where they lie in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
+
+from features.errors import InputError
+from serving.fhir.bundle import ReadBundle, read_bundle
+from serving.fhir.resources import day_of
+from serving.messages import PredictAnswer, PredictRequest
+from training.artifact import Artifact
+
+FHIR = "application/fhir+json"
+_JSON: TypeAdapter[Any] = TypeAdapter(JsonValue, config=ConfigDict(allow_inf_nan=False))
+AnswerOf = Callable[[Artifact, str, PredictRequest], PredictAnswer]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a body asks."""
+
+    read: ReadBundle
+
+    @property
+    def request(self) -> PredictRequest:
+        """The same, as the plain API has it."""
+        return PredictRequest(patients=(self.read.record,))
+
+    def by(self, answer_of: AnswerOf) -> AnswerOf:
+        """What answers, with faults named by the place in the Bundle."""
+
+        def answered(artifact: Artifact, tag: str, request: PredictRequest) -> PredictAnswer:
+            try:
+                return answer_of(artifact, tag, request)
+            except InputError as error:
+                fault = InputError(_place(error.field, self.read), error.rule)
+            raise fault
+
+        return answered
+
+
+def asked(artifact: Artifact, body: bytes) -> Asked:
+    """Read a body: a Bundle, or Parameters that hold one.
+
+    Raises:
+        InputError: It is neither, or something in it breaks a rule.
+    """
+    content = parsed(body)
+    bundle, when, landmark = _parameters(content) if _kind(content) == "Parameters" else (content, None, None)
+    model = artifact.model.encoder, artifact.manifest.endpoint
+    return Asked(read_bundle(bundle, *model, asked_on=when, landmark_day=landmark))
+
+
+def parsed(body: bytes) -> Any:  # noqa: ANN401  (any JSON)
+    """JSON, without NaN.
+
+    Raises:
+        InputError: It is none.
+    """
+    try:
+        return _JSON.validate_json(body)
+    except ValidationError as error:
+        rule = str(error.errors(include_input=False, include_url=False)[0]["msg"])
+    raise InputError("body", f"must be JSON without NaN: {rule}")
+
+
+def _kind(content: object) -> object:
+    return content.get("resourceType") if isinstance(content, dict) else None
+
+
+def _parameters(content: dict[str, Any]) -> tuple[Any, date | None, float | None]:
+    """Bundle, day of asking, landmark day."""
+    found: dict[str, Any] = {}
+    given = content.get("parameter")
+    for i, one in enumerate(given if isinstance(given, list) else ()):
+        place = f"Parameters.parameter[{i}]"
+        if not isinstance(one, dict) or one.get("name") not in ("bundle", "date", "landmark-day"):
+            raise InputError(f"{place}.name", "must be bundle, date or landmark-day")
+        if one["name"] in found:
+            raise InputError(f"{place}.name", "must be given once")
+        key = {"bundle": "resource", "date": "valueDate", "landmark-day": "valueDecimal"}[one["name"]]
+        if key not in one:
+            raise InputError(f"{place}.{key}", "is required")
+        found[one["name"]] = one[key]
+    if "bundle" not in found:
+        raise InputError("Parameters.parameter", "must hold one named bundle")
+    landmark = found.get("landmark-day")
+    if landmark is not None and (isinstance(landmark, bool) or not isinstance(landmark, int | float)):
+        raise InputError("Parameters.landmark-day", "must be a number of days after infusion")
+    return found["bundle"], _day_of_asking(found.get("date")), landmark
+
+
+def _day_of_asking(given: object) -> date | None:
+    if given is None:
+        return None
+    day = day_of(given, "Parameters.date") if isinstance(given, str) else None
+    if day is None:
+        raise InputError("Parameters.date", "must be a date to the day, as 2026-05-17")
+    return day
+
+
+def _place(field: str, read: ReadBundle) -> str:
+    """Where in the Bundle a part of the record stood."""
+    part = re.fullmatch(r"patients\[0\]\.((?:measurements|events)\[\d+\]|baseline\.[^.]+)(.*)", field)
+    if part is None:
+        return {"patients[0].landmark_day": "Parameters.landmark-day"}.get(field, field)
+    return read.places.get(part[1], "Bundle")

@@ -1,0 +1,180 @@
+"""The parts of FHIR R4 resources that are read. Records hold much more: what is not named here is left unread."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, Strict, StrictBool, StrictInt, ValidationError
+from pydantic.alias_generators import to_camel
+
+from features.errors import InputError
+from serving.fhir.codes import Code
+
+Read = TypeVar("Read", bound=BaseModel)
+_DAY = re.compile(r"(\d{4}-\d{2}-\d{2})(T.*)?")
+DateText = Annotated[str, Field(max_length=40)]
+Text = Annotated[str, Field(max_length=1_000)]
+
+
+class Element(BaseModel):
+    """Base: silent about values in faults."""
+
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel, hide_input_in_errors=True, allow_inf_nan=False)
+
+
+class Coding(Element):
+    """A code of a system."""
+
+    system: Text | None = None
+    code: Text | None = None
+    display: Text | None = None
+
+
+class CodeableConcept(Element):
+    """One thing, in several systems."""
+
+    coding: list[Coding] = []
+    text: Text | None = None
+
+    @property
+    def codes(self) -> tuple[Code, ...]:
+        """Codings that have both a system and a code."""
+        return tuple((one.system, one.code) for one in self.coding if one.system and one.code)
+
+
+class Quantity(Element):
+    """A measured value."""
+
+    value: Annotated[float, Strict()] | None = None
+    comparator: Text | None = None
+    unit: Text | None = None
+    system: Text | None = None
+    code: Text | None = None
+
+
+class Reference(Element):
+    """To another resource."""
+
+    reference: Text | None = None
+
+
+class Period(Element):
+    """From, and to."""
+
+    start: DateText | None = None
+    end: DateText | None = None
+
+
+class Meta(Element):
+    """Of a resource."""
+
+    last_updated: DateText | None = None
+
+
+class Resource(Element):
+    """Base of what a Bundle holds."""
+
+    id: Text | None = None
+    meta: Meta | None = None
+    status: Text | None = None
+    subject: Reference | None = None
+    code: CodeableConcept = CodeableConcept()
+
+
+class Patient(Element):
+    """Whose record it is."""
+
+    id: Text | None = None
+    gender: Text | None = None
+    birth_date: DateText | None = None
+    deceased_boolean: StrictBool | None = None
+    deceased_date_time: DateText | None = None
+
+
+class Observation(Resource):
+    """One measured value."""
+
+    effective_date_time: DateText | None = None
+    effective_instant: DateText | None = None
+    effective_period: Period | None = None
+    issued: DateText | None = None
+    value_quantity: Quantity | None = None
+    value_integer: StrictInt | None = None
+    value_string: Text | None = None
+    value_boolean: StrictBool | None = None
+    value_codeable_concept: CodeableConcept | None = None
+
+    @property
+    def when(self) -> str | None:
+        """As written: the end of a period, or its start."""
+        period = self.effective_period or Period()
+        return self.effective_date_time or self.effective_instant or period.end or period.start
+
+
+class Condition(Resource):
+    """A diagnosis, or what happened."""
+
+    verification_status: CodeableConcept = CodeableConcept()
+    severity: CodeableConcept = CodeableConcept()
+    onset_date_time: DateText | None = None
+    onset_period: Period | None = None
+    recorded_date: DateText | None = None
+
+    @property
+    def when(self) -> str | None:
+        """As written."""
+        return self.onset_date_time or (self.onset_period or Period()).start or self.recorded_date
+
+
+class Procedure(Resource):
+    """Something done to the patient."""
+
+    used_code: list[CodeableConcept] = []
+    performed_date_time: DateText | None = None
+    performed_period: Period | None = None
+
+    @property
+    def when(self) -> str | None:
+        """As written: the start of a period."""
+        return self.performed_date_time or (self.performed_period or Period()).start
+
+    @property
+    def codes(self) -> tuple[Code, ...]:
+        """Of what was done, and of what it was done with."""
+        return (*self.code.codes, *(code for used in self.used_code for code in used.codes))
+
+
+def read_as(model: type[Read], content: Any, place: str) -> Read:  # noqa: ANN401  (any JSON)
+    """Read a resource.
+
+    Raises:
+        InputError: Naming the first element at fault, never its value.
+    """
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        fault = error.errors(include_input=False, include_url=False, include_context=False)[0]
+    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"])
+    rule = str(fault["msg"]).replace("Input should", "must", 1)
+    raise InputError(place + where, rule)  # outside the handler: pydantic's error holds the input
+
+
+def day_of(text: str | None, place: str) -> date | None:
+    """The calendar day of a FHIR date or dateTime, in its own time zone; None where it is absent or not to the day.
+
+    Raises:
+        InputError: It is no date.
+    """
+    if text is None or re.fullmatch(r"\d{4}(-(0[1-9]|1[0-2]))?", text):
+        return None
+    found = _DAY.fullmatch(text)
+    try:
+        return date.fromisoformat(found[1]) if found else _no_date(place)
+    except ValueError:
+        return _no_date(place)
+
+
+def _no_date(place: str) -> date:
+    raise InputError(place, "must be a date of FHIR, as 2026-05-17 or 2026-05-17T08:30:00+02:00")

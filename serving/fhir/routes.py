@@ -1,0 +1,73 @@
+"""The paths under /fhir."""
+
+from __future__ import annotations
+
+import json
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from features.errors import InputError
+from serving.answering import UNREADY, Answering, failed, refused
+from serving.fhir.conformance import capability_statement, operation_definition
+from serving.fhir.operation import FHIR, Asked, asked
+from serving.fhir.risk_assessment import Json, risk_assessment
+from serving.following import Champion, Served
+from serving.guard import refusal
+from serving.predicting import Predicting
+
+PREDICT_RISK = "/fhir/$predict-risk"
+
+
+def fhir_routes(champion: Champion, answering: Answering, predict: Predicting) -> list[Route]:
+    """The operation, and what says that there is one."""
+
+    async def metadata(request: Request) -> Response:
+        del request
+        served = champion.served
+        return fhir(capability_statement("no model" if served is None else served.tag))
+
+    async def definition(request: Request) -> Response:
+        del request
+        return fhir(operation_definition(champion.served))
+
+    async def predict_risk(request: Request) -> Response:
+        return await run_in_threadpool(_predict_risk, champion, answering, predict, await request.body())
+
+    return [
+        Route("/fhir/metadata", metadata),
+        Route("/fhir/OperationDefinition/predict-risk", definition),
+        Route(PREDICT_RISK, predict_risk, methods=["POST"]),
+    ]
+
+
+def fhir(content: Json) -> Response:
+    """A resource."""
+    return Response(json.dumps(content, ensure_ascii=False, allow_nan=False), media_type=FHIR)
+
+
+def _predict_risk(champion: Champion, answering: Answering, predict: Predicting, body: bytes) -> Response:
+    served = champion.served
+    if served is None:
+        return refusal(503, UNREADY)
+    question = _read(served, body)
+    if isinstance(question, Response):
+        return answering.unread(question, "fhir", served)
+    given = answering.by_model(question.request, question.by(predict), "fhir", served)
+    if isinstance(given, Response):
+        return given
+    try:
+        return fhir(risk_assessment(served.artifact.manifest, given, question.read))
+    except Exception as error:  # noqa: BLE001  (as in `serving.answering`)
+        return failed(error, "fhir")
+
+
+def _read(served: Served, body: bytes) -> Asked | Response:
+    try:
+        return asked(served.artifact, body)
+    except InputError as error:
+        return refused(error)
+    except Exception as error:  # noqa: BLE001  (as in `serving.answering`)
+        return failed(error, "fhir")

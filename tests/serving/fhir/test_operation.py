@@ -1,0 +1,339 @@
+"""A Bundle gives the risk that the plain API gives to the same facts, as FHIR that others can read."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+import math
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from bundles import INFUSION, bundle, bundle_of, condition, day, infusion, level, observation
+from fhir.resources.R4B.riskassessment import RiskAssessment
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from features.errors import InputError
+from features.records import PatientRecord
+from features.schema import Decision, Tier
+from serving.answer import answer
+from serving.fhir.operation import asked
+from serving.fhir.outcome import operation_outcome
+from serving.fhir.risk_assessment import risk_assessment
+from serving.messages import Prediction, PredictRequest
+from training.artifact import Artifact
+from training.manifest import ThresholdBenefit
+
+Json = dict[str, Any]
+Assess = Callable[..., Json]
+GOLDEN = Path(__file__).parents[2] / "golden" / "fhir_r4.json"
+
+
+@pytest.fixture(scope="session")
+def official() -> jsonschema.Draft6Validator:
+    """HL7's JSON Schema of R4."""
+    return jsonschema.Draft6Validator(json.loads(GOLDEN.read_text("utf-8")))
+
+
+@pytest.fixture(scope="session")
+def assess(artifact: Artifact, official: jsonschema.Draft6Validator) -> Assess:
+    """``assess(content)``: the RiskAssessment, once others have read it."""
+
+    def assessed(content: Json, of: Artifact = artifact) -> Json:
+        question = asked(of, json.dumps(content).encode())
+        answered = question.by(answer)(of, "m:1", question.request)
+        found = json.loads(json.dumps(risk_assessment(of.manifest, answered, question.read), allow_nan=False))
+        RiskAssessment.model_validate(found)
+        official.validate(found)
+        return found
+
+    return assessed
+
+
+def risks(found: Json) -> list[float]:
+    return [one["probabilityDecimal"] for one in found["prediction"]]
+
+
+def plain(artifact: Artifact, **record: Any) -> Prediction:
+    """What the plain API answers."""
+    request = PredictRequest(patients=(PatientRecord.model_validate(record),))
+    return answer(artifact, "m:1", request).predictions[0]
+
+
+def said_plainly(artifact: Artifact, **record: Any) -> list[float]:
+    found = plain(artifact, **record)
+    return [value for values in found.incidence.values() for value in values]
+
+
+def notes(found: Json) -> str:
+    return "\n".join(one["text"] for one in found["note"])
+
+
+def test_every_patient_has_the_risk_that_the_plain_api_gives(artifact: Artifact, assess: Assess, cohort: Any) -> None:
+    for record in cohort.records[:60]:
+        age = record["baseline"]["age"]
+        facts = {key: value for key, value in record.items() if key != "samples"}
+        facts["baseline"] = record["baseline"] | {"age": None if age is None else math.floor(age)}
+        assert risks(assess(bundle_of(record))) == pytest.approx(said_plainly(artifact, **facts), abs=1e-12)
+
+
+def test_predictions_name_cause_and_period_and_come_from_the_model(assess: Assess, artifact: Artifact) -> None:
+    found = assess(bundle(level("product", "axi-cel"), asked_on=12))
+    wanted = [(cause, horizon) for cause in ("infection", "death") for horizon in (90, 180, 365)]
+    assert [
+        (one["outcome"]["coding"][0]["code"], (date.fromisoformat(one["whenPeriod"]["end"]) - INFUSION).days - 12)
+        for one in found["prediction"]
+    ] == wanted
+    assert {one["whenPeriod"]["start"] for one in found["prediction"]} == {day(12)}
+    assert found["prediction"][0]["outcome"]["text"] == "infection of grade 3 or more"
+    assert found["method"]["coding"][0]["version"] == "m:1"
+    assert found["subject"] == {"reference": "Patient/p1"}
+    assert found["status"] == "final"
+    assert "simulated" in notes(found)
+    assert "qualitativeRisk" not in found["prediction"][0]  # the endpoint has no tiers
+
+
+def test_units_may_be_mixed(assess: Assess) -> None:
+    one = bundle(observation("718-7", 0, 97, "g/L"), observation("2276-4", -2, 900, "ng/mL"))
+    other = bundle(observation("59260-0", 0, 97 / 16.1145, "mmol/L"), observation("2276-4", -2, 900, "ug/L"))
+    assert risks(assess(one)) == pytest.approx(risks(assess(other)), rel=1e-9)
+
+
+def test_a_unit_may_stand_as_text_where_there_is_no_code(assess: Assess) -> None:
+    coded, text = observation("718-7", 0, 97, "g/L"), observation("718-7", 0, 97, "g/L")
+    del text["valueQuantity"]["code"], text["valueQuantity"]["system"]
+    assert risks(assess(bundle(coded))) == risks(assess(bundle(text)))
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "why"),
+    [
+        ({"status": "entered-in-error"}, "1 not final"),
+        ({"status": "registered"}, "1 not final"),
+        ({"effectiveDateTime": "2026-03"}, "1 without a day"),
+        ({"effectiveDateTime": day(31)}, "1 after the landmark"),
+        ({"valueQuantity": {}}, "1 without a value"),
+        (
+            {"code": {"coding": [{"system": "http://loinc.org", "code": "99999-9"}]}},
+            "1 of which the model knows nothing",
+        ),
+    ],
+)
+def test_what_does_not_hold_does_not_enter_and_is_said(assess: Assess, spoilt: Json, why: str) -> None:
+    sound = observation("2276-4", -2, 900, "ng/mL", id="sound")
+    found = assess(bundle(sound, observation("2276-4", -1, 90_000, "ng/mL", id="spoilt") | spoilt))
+    assert risks(found) == risks(assess(bundle(sound)))
+    assert why in notes(found)
+    assert {"reference": "Observation/sound"} in found["basis"]
+    assert {"reference": "Observation/spoilt"} not in found["basis"]
+
+
+def test_a_repeated_value_counts_once_and_a_corrected_one_for_what_it_corrects(assess: Assess) -> None:
+    right = observation("2276-4", -2, 900, "ng/mL")
+    wrong = observation("2276-4", -2, 90_000, "ng/mL")
+    alone = risks(assess(bundle(right)))
+    assert risks(assess(bundle(right, right))) == alone
+    assert risks(assess(bundle(right | {"status": "corrected"}, wrong))) == alone
+    assert risks(assess(bundle(wrong, right | {"status": "amended"}))) == alone
+    assert risks(assess(bundle(wrong | {"issued": day(-2)}, right | {"issued": day(-1)}))) == alone
+    assert risks(assess(bundle(wrong | {"status": "preliminary"}, right))) == alone
+    assert "1 repeated or replaced" in notes(assess(bundle(wrong, right | {"status": "amended"})))
+
+
+def test_a_preliminary_value_makes_the_assessment_preliminary(assess: Assess) -> None:
+    value = observation("2276-4", -2, 900, "ng/mL")
+    found = assess(bundle(value | {"status": "preliminary"}))
+    assert found["status"] == "preliminary"
+    assert risks(found) == risks(assess(bundle(value)))
+
+
+def test_what_is_missing_is_said(assess: Assess) -> None:
+    assert "Missing, and imputed: baseline.age" in notes(assess(bundle()))
+
+
+def test_diagnoses_are_events_with_their_grades(assess: Assess, artifact: Artifact) -> None:
+    events = [{"event": "icans", "day": 5.0, "grade": 3}, {"event": "infection", "day": 20.0, "grade": 3}]
+    found = assess(bundle(condition("icans", 5, 3), condition("infection", 20, 3), condition("infection", 31, 4)))
+    assert risks(found) == pytest.approx(said_plainly(artifact, landmark_day=30.0, events=events))
+    refuted = condition("icans", 5, 3) | {"verificationStatus": {"coding": [{"system": "s", "code": "refuted"}]}}
+    assert risks(assess(bundle(refuted))) == risks(assess(bundle()))
+
+
+def test_the_landmark_is_the_day_of_asking_or_the_last_or_what_is_wanted(assess: Assess, artifact: Artifact) -> None:
+    late = assess(bundle(asked_on=200))
+    assert risks(late) == said_plainly(artifact, landmark_day=30.0)
+    assert "as of day 30" in notes(late)
+    assert late["occurrenceDateTime"] == day(200)
+    wanted = {
+        "resourceType": "Parameters",
+        "parameter": [
+            {"name": "bundle", "resource": bundle(asked_on=200)},
+            {"name": "date", "valueDate": day(14)},
+            {"name": "landmark-day", "valueDecimal": 7},
+        ],
+    }
+    assert risks(assess(wanted)) == said_plainly(artifact, landmark_day=7.0)
+    del wanted["parameter"][2]
+    assert risks(assess(wanted)) == said_plainly(artifact, landmark_day=14.0)
+
+
+def ferritin(value: float, unit: str, **more: Any) -> Json:
+    return observation("2276-4", 0, value, unit, **more)
+
+
+def answer_to(artifact: Artifact, content: Any) -> None:
+    question = asked(artifact, json.dumps(content).encode())
+    question.by(answer)(artifact, "m:1", question.request)
+
+
+def without(kind: str) -> Json:
+    found = bundle()
+    found["entry"] = [one for one in found["entry"] if one["resource"]["resourceType"] != kind]
+    return found
+
+
+def patient_with(**more: Any) -> Json:
+    found = bundle()
+    found["entry"][0]["resource"] |= more
+    return found
+
+
+@pytest.mark.parametrize(
+    ("content", "field"),
+    [
+        (bundle(ferritin(9, "mg/dL{x}")), ""),
+        (bundle(observation("718-7", 0, 9, "mmol/L{x}")), ""),
+        (bundle(ferritin(-5, "ng/mL")), ""),
+        (bundle(ferritin(5, "")), "valueQuantity.code"),
+        (bundle(ferritin(5, "ng/mL", effectiveDateTime="soon")), "effectiveDateTime"),
+        (bundle(ferritin(5, "ng/mL", valueQuantity={"value": "5"})), "valueQuantity.value"),
+        (bundle(ferritin(5, "ng/mL", subject={"reference": "Patient/p2"})), "subject.reference"),
+        (bundle(level("ecog", "9")), "value"),
+        (bundle(asked_on=-3), "Parameters.date"),
+        (without("Patient"), "Bundle.entry"),
+        (without("Procedure"), "Bundle.entry"),
+        (patient_with(deceasedBoolean=True), "Bundle.entry[0].resource.deceased"),
+        (patient_with(deceasedDateTime=day(11)), "Bundle.entry[0].resource.deceased"),
+        (patient_with(birthDate="long ago"), "Bundle.entry[0].resource.birthDate"),
+        ({"resourceType": "Patient"}, "Bundle.resourceType"),
+        ({"resourceType": "Parameters"}, "Parameters.parameter"),
+        ({"resourceType": "Parameters", "parameter": [{"name": "x"}]}, "Parameters.parameter[0].name"),
+        ([], "Bundle.resourceType"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_is_refused_by_its_place(
+    artifact: Artifact, official: jsonschema.Draft6Validator, content: Any, field: str
+) -> None:
+    with pytest.raises(InputError) as refused:
+        answer_to(artifact, content)
+    expected = field if field.startswith(("Bundle", "Parameters")) else f"Bundle.entry[2].resource.{field}".rstrip(".")
+    assert refused.value.field == expected
+    official.validate(operation_outcome(400, refused.value.field, refused.value.rule))
+
+
+@pytest.mark.parametrize(
+    "procedure",
+    [
+        infusion("0540T"),
+        infusion("XW033C3", "http://www.cms.gov/Medicare/Coding/ICD10"),
+        infusion("XW043H7", "http://hl7.org/fhir/sid/icd-10-pcs"),
+        infusion("infusion", "urn:sequela:procedures"),
+    ],
+)
+def test_infusions_are_known_by_their_codes(assess: Assess, procedure: Json) -> None:
+    found = bundle(observation("2276-4", 0, 900, "ng/mL"))
+    expected = risks(assess(found))
+    found["entry"][1]["resource"] = procedure
+    assert risks(assess(found)) == expected
+
+
+def test_the_last_infusion_counts(assess: Assess) -> None:
+    again = infusion() | {"performedDateTime": day(10)}
+    assert assess(bundle(again))["prediction"][0]["whenPeriod"]["start"] == day(30)  # day 20 after the second
+    ahead = infusion() | {"status": "preparation", "performedDateTime": day(20)}
+    assert risks(assess(bundle(ahead))) == risks(assess(bundle()))
+
+
+def with_tiers(artifact: Artifact, gain: tuple[float, float, float] | None) -> Artifact:
+    """The same model, whose endpoint has tiers."""
+    tiers = (
+        Tier(name="standard", options=("herpes_prophylaxis",)),
+        Tier(name="raised", from_risk=0.02, options=("growth_factor",)),
+        Tier(name="high", from_risk=0.99),
+    )
+    decision = Decision(horizon_days=180, tiers=tiers)
+    endpoint = artifact.manifest.endpoint.model_copy(update={"decision": decision})
+    measured = (ThresholdBenefit(landmark_day=0, threshold=0.02, flagged=0.9, gain=gain),)
+    manifest = artifact.manifest.model_copy(update={"endpoint": endpoint, "decision": measured})
+    changed = copy.copy(artifact)
+    object.__setattr__(changed, "manifest", manifest)
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("gain", "verdict"),
+    [
+        ((0.02, 0.01, 0.03), "on is of use was shown: "),
+        ((0.01, -0.01, 0.03), "was not shown: "),
+        ((-0.02, -0.03, -0.01), "was shown not to be so: "),
+        (None, "was not measured"),
+    ],
+)
+def test_the_tier_says_what_it_rests_on_and_what_guidance_offers(
+    assess: Assess, artifact: Artifact, gain: tuple[float, float, float] | None, verdict: str
+) -> None:
+    found = assess(bundle(), of=with_tiers(artifact, gain))
+    tiers = [one.get("qualitativeRisk", {}).get("text") for one in found["prediction"]]
+    assert tiers == [None, "raised", None, None, None, None]  # of the event, at the decision's horizon
+    assert "Aciclovir" in found["mitigation"]
+    assert "Granulocyte" in found["mitigation"]
+    assert "Blood 2023" in found["mitigation"]
+    assert verdict in notes(found)
+
+
+SPOILS = st.sampled_from(
+    [
+        None,
+        "",
+        "x",
+        "\ud800",
+        0,
+        -1,
+        1e308,
+        10**30,
+        True,
+        [],
+        {},
+        [[]],
+        [None],
+        {"a": 1},
+        "2026-13-45",
+        "2026-02-30T",
+        "#",
+    ]
+)
+
+
+def places(content: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """All places in JSON."""
+    inside = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
+    return [at, *(place for key, value in inside for place in places(value, (*at, key)))]
+
+
+@settings(max_examples=250)
+@given(data=st.data())
+def test_a_mutated_bundle_is_answered_or_refused(artifact: Artifact, assess: Assess, data: st.DataObject) -> None:
+    content = bundle(observation("2276-4", -2, 900, "ng/mL"), level("ecog", "1"), condition("icans", 5, 3), age=60)
+    for _ in range(data.draw(st.integers(1, 3))):
+        *way, last = data.draw(st.sampled_from(places(content)[1:]))
+        inner: Any = content
+        for key in way:
+            inner = inner[key]
+        inner[last] = data.draw(SPOILS)
+    with contextlib.suppress(InputError):
+        assess(json.loads(json.dumps(content)))
