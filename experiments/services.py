@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.home import Home
@@ -24,20 +25,55 @@ Command = tuple[list[str], dict[str, str]]
 """Arguments and environment of a process."""
 
 
+@dataclass(frozen=True, slots=True)
+class ServiceOptions:
+    """What a service does beside answering this machine about one model; see `serving.service`."""
+
+    keys: Path | None = None
+    """File of the keys of callers; None: only this machine is answered."""
+    follow: Path | None = None
+    """File that names the champion, whose changes are followed; None: the model stays."""
+    audit: Path | None = None
+    """File to which who asked for whom is appended; None: none is kept."""
+    audit_keep_days: int | None = None
+    """None: for ever."""
+    ledger: Path | None = None
+    """Folder in which predictions wait for outcomes; None: none are kept."""
+    ledger_keep_days: int | None = None
+    """None: for ever."""
+    challenger: str | None = None
+    """Model that answers the same requests for the ledger; None: none does."""
+    workers: int = 1
+    """Processes that answer."""
+    public_url: str | None = None
+    """Address under which others reach the service."""
+    cds_clients: Path | None = None
+    """File of the clients of CDS Hooks; None: they show keys like others."""
+    feedback: Path | None = None
+    """Folder in which cards and what became of them are kept; None: they are not."""
+
+    def environment(self) -> dict[str, str]:
+        """Variables of the service; what is not wanted is empty, whatever the environment around says."""
+        files = {
+            "SEQUELA_KEYS": self.keys,
+            "SEQUELA_FOLLOW": self.follow,
+            "SEQUELA_AUDIT": self.audit,
+            "SEQUELA_LEDGER": self.ledger,
+            "SEQUELA_CDS_CLIENTS": self.cds_clients,
+            "SEQUELA_FEEDBACK": self.feedback,
+        }
+        days = {"SEQUELA_AUDIT_KEEP_DAYS": self.audit_keep_days, "SEQUELA_LEDGER_KEEP_DAYS": self.ledger_keep_days}
+        return {
+            **{name: "" if file is None else str(file.resolve()) for name, file in files.items()},
+            **{name: "" if kept is None else str(kept) for name, kept in days.items()},
+            "SEQUELA_WORKERS": str(self.workers),
+            "SEQUELA_SHADOW": self.challenger or "",
+            "SEQUELA_PUBLIC_URL": self.public_url or "",
+        }
+
+
 def serve_command(
-    home: Home,
-    bento_tag: str,
-    host: str,
-    port: int,
-    *,
-    keys: Path | None = None,
-    follow: Path | None = None,
-    audit: Path | None = None,
-    audit_keep_days: int | None = None,
-    ledger: Path | None = None,
-    ledger_keep_days: int | None = None,
-    challenger: str | None = None,
-    workers: int = 1,
+    home: Home, bento_tag: str, host: str, port: int, options: ServiceOptions = ServiceOptions()
 ) -> Command:
     """BentoML on one model of the serving store.
 
@@ -46,26 +82,16 @@ def serve_command(
         bento_tag: The model.
         host: Address to listen on.
         port: Likewise.
-        keys: File of the keys of callers; None: only this machine is answered.
-        follow: File that names the champion, whose changes are followed; None: the model stays.
-        audit: File to which who asked for whom is appended; None: none is kept.
-        audit_keep_days: For which its lines are kept; None: for ever.
-        ledger: Folder in which predictions wait for outcomes; None: none are kept.
-        ledger_keep_days: For which its lines are kept; None: for ever.
-        challenger: Model that answers the same requests for the ledger; None: none does.
-        workers: Processes that answer.
+        options: What else the service does.
     """
     environment = os.environ | {
         "BENTOML_HOME": str(home.bentoml),
         "SEQUELA_MODEL": bento_tag,
+        "SEQUELA_USE": str(home.use),
         "BENTOML_DO_NOT_TRACK": "true",
         "OTEL_SDK_DISABLED": "true",
+        **options.environment(),
     }
-    files = {"SEQUELA_KEYS": keys, "SEQUELA_FOLLOW": follow, "SEQUELA_AUDIT": audit, "SEQUELA_LEDGER": ledger}
-    environment |= {name: "" if file is None else str(file.resolve()) for name, file in files.items()}
-    days = {"SEQUELA_AUDIT_KEEP_DAYS": audit_keep_days, "SEQUELA_LEDGER_KEEP_DAYS": ledger_keep_days}
-    environment |= {name: "" if kept is None else str(kept) for name, kept in days.items()}
-    environment |= {"SEQUELA_WORKERS": str(workers), "SEQUELA_USE": str(home.use), "SEQUELA_SHADOW": challenger or ""}
     arguments = ["-m", "bentoml", "serve", "serving.service:RiskService", "--host", host, "--port", str(port)]
     return [sys.executable, *arguments, "--working-dir", str(CODE)], environment
 

@@ -12,6 +12,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving.asking import asking
+from serving.cds.clients import Clients
+from serving.cds.services import BASE as HOOKS
 from serving.guard import HEADERS, refusal, with_headers
 from serving.keys import Key, KeyRing
 from serving.messages import Fault
@@ -46,10 +48,16 @@ class Bucket:
 
 
 class Access:
-    """Answers 401, 403 or 429 to whoever may not ask; without keys it answers this machine alone."""
+    """Answers 401, 403 or 429 to whoever may not ask; without keys it answers this machine alone.
 
-    def __init__(self, app: ASGIApp, keys: KeyRing | None) -> None:
-        self.app, self.keys = app, keys
+    Args:
+        app: What answers.
+        keys: Of applications; None: there are none.
+        clients: Of CDS Hooks, who show tokens of their own on its paths; None: there are none.
+    """
+
+    def __init__(self, app: ASGIApp, keys: KeyRing | None, clients: Clients | None = None) -> None:
+        self.app, self.keys, self.clients = app, keys, clients
         self._failures: OrderedDict[str, Bucket] = OrderedDict()
         self._uses: dict[str, Bucket] = {}
 
@@ -68,14 +76,20 @@ class Access:
 
     def _refused(self, scope: Scope) -> Response | None:
         peer = str((scope.get("client") or ("",))[0])
-        if self.keys is None:
-            return None if not peer or is_loopback(peer) else _no_keys()  # a socket of this machine has no address
+        clients = self.clients if _is_hook(scope["path"]) else None
+        if self.keys is None and (clients is None or not _is_here(peer)):
+            return None if _is_here(peer) else _no_keys()
         failures = self._of(peer)
         wait = failures.wait_seconds()
         if wait:
             return _too_often("wrong keys from this address", wait)
         kind, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
-        key = self.keys.find(token.strip()) if kind.lower() == "bearer" else None
+        shown = token.strip() if kind.lower() == "bearer" else ""
+        issuer = clients.issuer_of(shown, scope["path"]) if clients is not None and shown.count(".") == 2 else None
+        if issuer is not None:
+            asking().key_id = issuer
+            return None
+        key = self.keys.find(shown) if self.keys is not None else None
         if key is None:
             failures.take()
             return _who_are_you()
@@ -105,6 +119,15 @@ class Access:
         if len(self._failures) > MOST_ADDRESSES:
             self._failures.popitem(last=False)
         return bucket
+
+
+def _is_hook(path: str) -> bool:
+    return path == HOOKS or path.startswith(f"{HOOKS}/")
+
+
+def _is_here(peer: str) -> bool:
+    """Whether it is this machine that asks; a socket of its own has no address."""
+    return not peer or is_loopback(peer)
 
 
 def is_loopback(host: str) -> bool:

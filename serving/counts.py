@@ -23,6 +23,9 @@ PATHS = frozenset(
         "/v1/scores",
         "/v1/model",
         "/v1/schema",
+        "/fhir/$predict-risk",
+        "/cds-services/sequela-patient-view",
+        "/cds-services/sequela-order-select",
         "/docs.json",
         "/readyz",
     }

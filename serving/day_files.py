@@ -1,16 +1,75 @@
-"""Files of one day each: how workers name them apart, and how long they are kept."""
+"""Files of one day each: how workers write them apart, and how long they are kept."""
 
 from __future__ import annotations
 
 import logging
 import os
 import re
+import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from secrets import token_hex
 
+from pydantic import BaseModel
+
 logger = logging.getLogger("bentoml.sequela")
+
+
+_LINES = r"(?P<day>\d{4}-\d\d-\d\d)-.+\.jsonl"
+
+
+class DayFiles:
+    """Folders of lines of JSON, a file for each worker and day, readable by their owner alone.
+
+    Args:
+        folder: In which the folders lie; it is made when there is none.
+        kinds: Names of the folders.
+        keep_days: Files of more days ago are deleted; None: none is.
+
+    Raises:
+        OSError: They cannot be made.
+    """
+
+    def __init__(self, folder: Path, kinds: Sequence[str], keep_days: int | None = None) -> None:
+        self.folder, self.kinds, self.keep_days = folder, tuple(kinds), keep_days
+        for kind in kinds:
+            (folder / kind).mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._worker = worker_name()
+        self._lock = threading.Lock()
+        self._looked: date | None = None
+        """The day on which files of past days were last looked for."""
+        self._forget()
+
+    def append(self, kind: str, now: datetime, lines: Sequence[BaseModel]) -> None:
+        """All lines in one write: others read while we append.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        content = "".join(f"{line.model_dump_json()}\n" for line in lines).encode()
+        path = self.folder / kind / f"{now:%Y-%m-%d}-{self._worker}.jsonl"
+        with self._lock:
+            self._forget()
+            file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            before = os.fstat(file).st_size
+            try:
+                if os.write(file, content) != len(content):
+                    msg = "no space left"
+                    raise OSError(msg)
+            except OSError:
+                os.ftruncate(file, before)  # no part of a line stays: nobody else writes to this file
+                raise
+            finally:
+                os.close(file)
+
+    def _forget(self) -> None:
+        """Delete what is older than it is kept, once a day."""
+        if self.keep_days is not None and self._looked != (now := today()):
+            self._looked = now
+            for kind in self.kinds:
+                delete_older(self.folder / kind, _LINES, self.keep_days)
 
 
 def worker_name() -> str:

@@ -1,9 +1,10 @@
-"""Numbers that the environment gives."""
+"""Numbers and addresses that the environment gives."""
 
 from __future__ import annotations
 
 import math
 import os
+import re
 from typing import TypeVar
 
 from features.errors import SequelaError
@@ -46,3 +47,30 @@ def whole(name: str, default: Default, *, most: float = math.inf) -> int | Defau
         msg = f"{name}: {os.environ[name][:40]!r} is no whole number; give one, or leave it out"
         raise SequelaError(msg)
     return int(value)
+
+
+def address(name: str, *, required_by: str | None = None) -> str | None:
+    """A variable of the environment that is an address of the web; None where it is not set.
+
+    Args:
+        name: Of the variable.
+        required_by: Another variable, which is set and needs this one.
+
+    Raises:
+        SequelaError: It is none, or is absent and needed.
+    """
+    text = os.environ.get(name, "")
+    return address_in(name, text, required_by=required_by) if text or required_by else None
+
+
+def address_in(name: str, text: str, *, required_by: str | None = None) -> str:
+    """An address of the web, without a slash at its end.
+
+    Raises:
+        SequelaError: It is none; names what it was given for.
+    """
+    if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", text):
+        why = f"is needed with {required_by}: " if required_by and not text else ""
+        msg = f"{name}: {why}{text[:40]!r} is no address such as https://sequela.example"
+        raise SequelaError(msg)
+    return text.rstrip("/")

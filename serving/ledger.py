@@ -7,10 +7,8 @@ and those of past days are deleted where a number of days was said. `sequela fol
 
 from __future__ import annotations
 
-import os
-import threading
-from collections.abc import Iterable, Sequence
-from datetime import UTC, date, datetime
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import AwareDatetime
@@ -18,12 +16,11 @@ from pydantic import AwareDatetime
 from features.errors import SequelaError
 from features.records import EventRecord, PatientRecord
 from features.schema import Frozen
-from serving.day_files import delete_older, today, worker_name
+from serving.day_files import DayFiles
 from serving.messages import PatientOutcome, PredictAnswer
 from serving.pseudonyms import Pseudonyms
 
 PREDICTIONS, OUTCOMES, KEY = "predictions", "outcomes", "key"
-_FILES = r"(?P<day>\d{4}-\d\d-\d\d)-.+\.jsonl"
 _NOBODY = PatientRecord.model_fields["patient_id"].default
 """The id of whoever was given none: nothing that happens can belong to it."""
 
@@ -66,19 +63,12 @@ class Ledger:
     """
 
     def __init__(self, folder: Path, keep_days: int | None = None) -> None:
-        self.folder, self.keep_days = folder, keep_days
         try:
-            for name in (PREDICTIONS, OUTCOMES):
-                (folder / name).mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._files = DayFiles(folder, (PREDICTIONS, OUTCOMES), keep_days)
             self.pseudonyms = Pseudonyms(folder / KEY, make=True)
         except OSError as error:
             msg = f"{folder}: cannot be written ({error.strerror}); name a folder that is ours"
             raise SequelaError(msg) from error
-        self._worker = worker_name()
-        self._lock = threading.Lock()
-        self._looked: date | None = None
-        """The day on which files of past days were last looked for."""
-        self._forget()
 
     def predicted(self, answer: PredictAnswer, *, shadow: bool = False) -> None:
         """Append what was answered, or what a challenger would have.
@@ -100,7 +90,7 @@ class Ledger:
             for one in answer.predictions
             if one.patient_id != _NOBODY
         ]
-        self._append(PREDICTIONS, now, lines)
+        self._files.append(PREDICTIONS, now, lines)
 
     def happened(self, outcomes: Iterable[PatientOutcome]) -> None:
         """Append what became of patients.
@@ -118,29 +108,4 @@ class Ledger:
             )
             for one in outcomes
         ]
-        self._append(OUTCOMES, now, lines)
-
-    def _append(self, kind: str, now: datetime, lines: Sequence[Frozen]) -> None:
-        """All lines in one write: others read while we append."""
-        content = "".join(f"{line.model_dump_json()}\n" for line in lines).encode()
-        path = self.folder / kind / f"{now:%Y-%m-%d}-{self._worker}.jsonl"
-        with self._lock:
-            self._forget()
-            file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-            before = os.fstat(file).st_size
-            try:
-                if os.write(file, content) != len(content):
-                    msg = "no space left"
-                    raise OSError(msg)
-            except OSError:
-                os.ftruncate(file, before)  # no part of a line stays: nobody else writes to this file
-                raise
-            finally:
-                os.close(file)
-
-    def _forget(self) -> None:
-        """Delete what is older than it is kept, once a day."""
-        if self.keep_days is not None and self._looked != (now := today()):
-            self._looked = now
-            for kind in (PREDICTIONS, OUTCOMES):
-                delete_older(self.folder / kind, _FILES, self.keep_days)
+        self._files.append(OUTCOMES, now, lines)

@@ -15,6 +15,9 @@ The environment says what is served:
     SEQUELA_LEDGER_KEEP_DAYS  days for which its files are kept; absent: for ever
     SEQUELA_SHADOW            tag of a challenger that answers the same requests for the ledger (`serving.shadow`)
     SEQUELA_USE               folder in which what comes is counted by day (`serving.use`); absent: it is not
+    SEQUELA_PUBLIC_URL        address under which others reach the service; cards link its page
+    SEQUELA_CDS_CLIENTS       file of the clients of CDS Hooks (`serving.cds.clients`), whose tokens name that address
+    SEQUELA_FEEDBACK          folder in which cards and what became of them are kept; absent: they are not
     SEQUELA_LOG               json: log lines are JSON; default text
     BENTOML_HOME              where the model store lies
 
@@ -41,8 +44,12 @@ from serving.access import Access
 from serving.answering import UNREADY, Answering, failed, refused
 from serving.asking import Identified
 from serving.audit import AuditLog
+from serving.cds.clients import Clients
+from serving.cds.cors import CdsCors
+from serving.cds.feedback import Feedback
+from serving.cds.routes import Hooks
 from serving.counts import exposition
-from serving.environment import MOST_DAYS, number, whole
+from serving.environment import MOST_DAYS, address, number, whole
 from serving.explaining import explain_request
 from serving.fhir.operation import FHIR
 from serving.fhir.outcome import AsOutcomes
@@ -72,12 +79,13 @@ MAX_BODY_BYTES = whole("SEQUELA_MAX_BODY_MIB", 64) * 2**20
 MAX_REQUESTS = whole("SEQUELA_MAX_REQUESTS", 64)
 MAX_SECONDS = number("SEQUELA_MAX_SECONDS", 120)
 WORKERS = whole("SEQUELA_WORKERS", 1)
-KEYS, FOLLOWED, AUDITED, COUNTED, KEPT = (
+KEYS, FOLLOWED, AUDITED, COUNTED, KEPT, TRUSTED, TOLD = (
     Path(name) if (name := os.environ.get(f"SEQUELA_{key}")) else None
-    for key in ("KEYS", "FOLLOW", "AUDIT", "USE", "LEDGER")
+    for key in ("KEYS", "FOLLOW", "AUDIT", "USE", "LEDGER", "CDS_CLIENTS", "FEEDBACK")
 )
 AUDITED_DAYS, KEPT_DAYS = (whole(f"SEQUELA_{key}_KEEP_DAYS", None, most=MOST_DAYS) for key in ("AUDIT", "LEDGER"))
 CHALLENGER = os.environ.get("SEQUELA_SHADOW")
+PUBLIC_URL = address("SEQUELA_PUBLIC_URL", required_by="SEQUELA_CDS_CLIENTS" if TRUSTED else None)
 CHAMPION = Champion()
 """Of this process."""
 NO_LEDGER = Fault(field=None, rule="this service keeps no predictions with which outcomes could be compared")
@@ -87,6 +95,8 @@ SHADOW = Shadow(LEDGER) if LEDGER else None
 USE = Use(COUNTED) if COUNTED else None
 PREDICT = Predicting(USE)
 ANSWERING = Answering(CHAMPION, AUDIT, LEDGER, SHADOW)
+CLIENTS = Clients(TRUSTED, PUBLIC_URL) if TRUSTED and PUBLIC_URL else None
+HOOKS = Hooks(CHAMPION, ANSWERING, PREDICT, Feedback(TOLD) if TOLD else None, PUBLIC_URL)
 
 if os.environ.get("SEQUELA_LOG") == "json":
     log_as_json()
@@ -163,6 +173,7 @@ PAGES = Starlette(
         Route("/v1/scores", _scores_page, methods=["GET", "POST"]),
         Route("/docs.json", _openapi_page),
         *fhir_routes(CHAMPION, ANSWERING, PREDICT),
+        *HOOKS.routes(),
     ]
 )
 
@@ -230,7 +241,8 @@ SERVICE = cast("Any", RiskService)  # what the decorator makes of the class has 
 SERVICE.add_asgi_middleware(Identified)
 SERVICE.add_asgi_middleware(AsOutcomes)
 SERVICE.add_asgi_middleware(Named, champion=CHAMPION)
-SERVICE.add_asgi_middleware(Access, keys=KeyRing(KEYS) if KEYS else None)
+SERVICE.add_asgi_middleware(CdsCors, origins=CLIENTS.origins if CLIENTS else ())
+SERVICE.add_asgi_middleware(Access, keys=KeyRing(KEYS) if KEYS else None, clients=CLIENTS)
 SERVICE.add_asgi_middleware(TimeLimit, seconds=MAX_SECONDS)
 SERVICE.add_asgi_middleware(
     Guard,

@@ -28,7 +28,7 @@ import numpy as np
 
 from benchmarks.serving.load import Connection, post
 from experiments.home import Home
-from experiments.services import free_port, running, serve_command
+from experiments.services import ServiceOptions, free_port, running, serve_command
 from features.cells.bag import CellBag
 from serving.openapi import SCORE_EXAMPLE
 from serving.packed import JSON, PACKED, pack
@@ -226,9 +226,8 @@ def main() -> None:
         home = Home(Path(folder) / "home")
         os.environ["BENTOML_HOME"] = str(home.bentoml)
         tag, port, log = publish(servable(Path(folder)), {}), free_port(), Path(folder) / "serve.log"
-        command, environment = serve_command(
-            home, tag, "127.0.0.1", port, ledger=Path(folder) / "ledger", audit=Path(folder) / "audit.jsonl"
-        )
+        options = ServiceOptions(ledger=Path(folder) / "ledger", audit=Path(folder) / "audit.jsonl")
+        command, environment = serve_command(home, tag, "127.0.0.1", port, options)
         found, began = Found(), time.perf_counter()
         with running(command, environment, f"http://127.0.0.1:{port}/readyz", log):
             asyncio.run(ask_all(port, cases(words.cases, words.seed), found))

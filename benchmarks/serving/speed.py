@@ -32,7 +32,7 @@ import numpy as np
 
 from benchmarks.serving.load import Answer, Connection, closed_loop, post
 from experiments.home import Home
-from experiments.services import free_port, running, serve_command
+from experiments.services import ServiceOptions, free_port, running, serve_command
 from features.cells.bag import CellBag
 from serving.answer import answer
 from serving.champions import read_champion
@@ -101,7 +101,7 @@ class Subject:
             return lambda port: ([sys.executable, "-m", f"{peers}.{name}", str(port)], environment)
 
         def ours(port: int) -> tuple[list[str], dict[str, str]]:
-            return serve_command(self.home, self.tag, "127.0.0.1", port, keys=self.keys)
+            return serve_command(self.home, self.tag, "127.0.0.1", port, ServiceOptions(keys=self.keys))
 
         return {"Sequela": ours, "BentoML": bento, "FastAPI": module("fast_api"), "LitServe": module("lit_serve")}
 

@@ -25,7 +25,7 @@ import numpy as np
 
 from benchmarks.serving.load import Answer, open_loop, post
 from experiments.home import CONFIGS, Home
-from experiments.services import free_port, running, serve_command
+from experiments.services import ServiceOptions, free_port, running, serve_command
 from serving.champions import ExportedChampion, read_champion, write_champion
 
 RESULT = Path(__file__).parents[1] / "results" / "serving_swap.md"
@@ -119,7 +119,7 @@ def main() -> None:
         home.folder.mkdir()
         champions = two_champions(home)
         path, port = home.exported_champion(ENDPOINT), free_port()
-        command, environment = serve_command(home, champions[1].tag, "127.0.0.1", port, follow=path)
+        command, environment = serve_command(home, champions[1].tag, "127.0.0.1", port, ServiceOptions(follow=path))
         url = f"http://127.0.0.1:{port}"
         with running(command, environment, f"{url}/readyz", home.folder / "serve.log"):
             answers = asyncio.run(under_load(port, path, champions, words))

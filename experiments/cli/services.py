@@ -60,6 +60,17 @@ def serve(
         bool, typer.Option("--shadow", help="The challenger answers the same requests, for the ledger alone.")
     ] = False,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that answer.")] = 1,
+    public_url: Annotated[
+        str | None, typer.Option(metavar="URL", help="Address under which others reach the service; cards link it.")
+    ] = None,
+    cds_clients: Annotated[
+        Path | None,
+        typer.Option(metavar="JSON", help="Clients of CDS Hooks and their public keys; else they show keys."),
+    ] = None,
+    feedback: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Keep what became of cards of CDS Hooks; else not kept."),
+    ] = None,
 ) -> None:
     """Serve the champion over HTTP with BentoML; the API page is at http://HOST:PORT/.
 
@@ -71,13 +82,18 @@ def serve(
               sequela serve --host 0.0.0.0 --keys /etc/sequela/keys.json --audit /var/log/sequela/audit.jsonl
 
               sequela serve --ledger /var/lib/sequela/ledger --shadow
+
+              sequela serve --public-url https://sequela.example --cds-clients clients.json --feedback feedback
     """
     from experiments.home import Home
     from experiments.promotion import registry
-    from experiments.services import keys_for, require_free, serve_command
+    from experiments.services import ServiceOptions, keys_for, require_free, serve_command
     from experiments.store import open_store
     from features.errors import SequelaError
     from serving.audit import AuditLog
+    from serving.cds.clients import Clients
+    from serving.cds.feedback import Feedback
+    from serving.environment import address_in
     from serving.ledger import Ledger
 
     if shadow and ledger is None:
@@ -98,11 +114,11 @@ def serve(
         AuditLog(audit, keep_days=audit_keep_days)  # refused here, and not by each worker
     if ledger is not None:
         Ledger(ledger, ledger_keep_days)
-    command, environment = serve_command(
-        home,
-        champion.bento_tag,
-        host,
-        port,
+    if cds_clients is not None:
+        Clients(cds_clients, address_in("--public-url", public_url or "", required_by="--cds-clients"))
+    if feedback is not None:
+        Feedback(feedback)
+    options = ServiceOptions(
         keys=guarded,
         follow=follow,
         audit=audit,
@@ -111,7 +127,11 @@ def serve(
         ledger_keep_days=ledger_keep_days,
         challenger=challenger,
         workers=workers,
+        public_url=public_url,
+        cds_clients=cds_clients,
+        feedback=feedback,
     )
+    command, environment = serve_command(home, champion.bento_tag, host, port, options)
     typer.echo(f"serving {champion.bento_tag} ({champion.endpoint}) on http://{host}:{port}", err=True)
     os.execve(sys.executable, command, environment)  # noqa: S606  signals reach BentoML directly
 

@@ -1,5 +1,5 @@
 """The service in the hospital's language, FHIR R4: a Bundle in, a RiskAssessment out.
 
-`bundle` reads what came, as `resources` and `codes` have it; `infusion` finds day 0; `risk_assessment` writes the
-answer; `conformance` says what there is; `outcome` turns refusals into OperationOutcomes.
+`record` reads what came, as `resources`, `codes` and `known` have it; `risk_assessment` writes the answer, and
+`operation` is both in one; `conformance` says what there is; `outcome` turns refusals into OperationOutcomes.
 """

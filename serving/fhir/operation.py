@@ -5,19 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
-from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
+from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from features.errors import InputError
-from serving.fhir.bundle import ReadBundle, read_bundle
+from serving.fhir.record import ReadRecord, entries_of, read_record
 from serving.fhir.resources import day_of
 from serving.messages import PredictAnswer, PredictRequest
 from training.artifact import Artifact
 
 FHIR = "application/fhir+json"
-_JSON: TypeAdapter[Any] = TypeAdapter(JsonValue, config=ConfigDict(allow_inf_nan=False))
+_JSON: TypeAdapter[Any] = TypeAdapter(JsonValue)
 AnswerOf = Callable[[Artifact, str, PredictRequest], PredictAnswer]
 
 
@@ -25,7 +25,7 @@ AnswerOf = Callable[[Artifact, str, PredictRequest], PredictAnswer]
 class Asked:
     """What a body asks."""
 
-    read: ReadBundle
+    read: ReadRecord
 
     @property
     def request(self) -> PredictRequest:
@@ -54,11 +54,13 @@ def asked(artifact: Artifact, body: bytes) -> Asked:
     content = parsed(body)
     bundle, when, landmark = _parameters(content) if _kind(content) == "Parameters" else (content, None, None)
     model = artifact.model.encoder, artifact.manifest.endpoint
-    return Asked(read_bundle(bundle, *model, asked_on=when, landmark_day=landmark))
+    entries = entries_of(bundle)
+    when = when or _stamped(bundle) or datetime.now(UTC).date()
+    return Asked(read_record(entries, *model, asked_on=when, landmark_day=landmark))
 
 
 def parsed(body: bytes) -> Any:  # noqa: ANN401  (any JSON)
-    """JSON, without NaN.
+    """JSON; NaN is refused where it is read.
 
     Raises:
         InputError: It is none.
@@ -67,7 +69,7 @@ def parsed(body: bytes) -> Any:  # noqa: ANN401  (any JSON)
         return _JSON.validate_json(body)
     except ValidationError as error:
         rule = str(error.errors(include_input=False, include_url=False)[0]["msg"])
-    raise InputError("body", f"must be JSON without NaN: {rule}")
+    raise InputError("body", f"must be JSON: {rule}")
 
 
 def _kind(content: object) -> object:
@@ -96,6 +98,14 @@ def _parameters(content: dict[str, Any]) -> tuple[Any, date | None, float | None
     return found["bundle"], _day_of_asking(found.get("date")), landmark
 
 
+def _stamped(bundle: dict[str, Any]) -> date | None:
+    """The day of a Bundle's timestamp."""
+    found = bundle.get("timestamp")
+    if found is not None and not isinstance(found, str):
+        raise InputError("Bundle.timestamp", "must be text")
+    return day_of(found, "Bundle.timestamp")
+
+
 def _day_of_asking(given: object) -> date | None:
     if given is None:
         return None
@@ -105,7 +115,7 @@ def _day_of_asking(given: object) -> date | None:
     return day
 
 
-def _place(field: str, read: ReadBundle) -> str:
+def _place(field: str, read: ReadRecord) -> str:
     """Where in the Bundle a part of the record stood."""
     part = re.fullmatch(r"patients\[0\]\.((?:measurements|events)\[\d+\]|baseline\.[^.]+)(.*)", field)
     if part is None:

@@ -8,8 +8,8 @@ from typing import Any
 
 from features.schema import EventRule
 from serving.decision import RESEARCH, SIMULATED, Advice, advice, event_title, percent
-from serving.fhir.bundle import ReadBundle
 from serving.fhir.codes import EVENTS
+from serving.fhir.record import ReadRecord
 from serving.messages import PredictAnswer, Prediction
 from training.manifest import Manifest
 
@@ -18,7 +18,7 @@ TIERS = "urn:sequela:tiers"
 Json = dict[str, Any]
 
 
-def risk_assessment(manifest: Manifest, answered: PredictAnswer, read: ReadBundle) -> Json:
+def risk_assessment(manifest: Manifest, answered: PredictAnswer, read: ReadRecord) -> Json:
     """The RiskAssessment of one patient.
 
     Args:
@@ -60,7 +60,7 @@ def _device(answered: PredictAnswer) -> Json:
 
 
 def _predictions(
-    manifest: Manifest, prediction: Prediction, read: ReadBundle, advised: Advice | None
+    manifest: Manifest, prediction: Prediction, read: ReadRecord, advised: Advice | None
 ) -> Iterator[Json]:
     """One for each cause and horizon, the event of interest first."""
     endpoint = manifest.endpoint
@@ -97,7 +97,7 @@ def _said(prediction: Prediction, cause: str, at: int) -> str:
     return f"{said} (90 % interval {percent(low)} to {percent(high)})"
 
 
-def _notes(answered: PredictAnswer, prediction: Prediction, read: ReadBundle) -> Iterator[str]:
+def _notes(answered: PredictAnswer, prediction: Prediction, read: ReadRecord) -> Iterator[str]:
     if answered.model.provenance == "simulated":
         yield SIMULATED
     yield from read.notes
@@ -120,7 +120,7 @@ def _mitigation(advised: Advice | None) -> str | None:
     return " ".join(("Information from published guidance, to be weighed by a clinician.", *offered))
 
 
-def _narrative(manifest: Manifest, prediction: Prediction, read: ReadBundle, advised: Advice | None) -> Json:
+def _narrative(manifest: Manifest, prediction: Prediction, read: ReadRecord, advised: Advice | None) -> Json:
     """The same for people, as XHTML."""
     endpoint = manifest.endpoint
     day = read.day(prediction.landmark_day).isoformat()

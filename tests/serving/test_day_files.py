@@ -76,8 +76,7 @@ def test_a_ledger_in_use_looks_again_when_the_next_day_begins(tmp_path: Path, mo
     ledger.happened([PatientOutcome(patient_id="p", follow_up_days=3.0)])
     assert old.exists()
     tomorrow = today() + timedelta(days=1)
-    for module in ("serving.ledger", "serving.day_files"):
-        monkeypatch.setattr(f"{module}.today", lambda: tomorrow)
+    monkeypatch.setattr("serving.day_files.today", lambda: tomorrow)
     ledger.happened([PatientOutcome(patient_id="p", follow_up_days=3.0)])
     assert not old.exists()
 

@@ -214,7 +214,7 @@ def patient_with(**more: Any) -> Json:
         (bundle(ferritin(5, "ng/mL", valueQuantity={"value": "5"})), "valueQuantity.value"),
         (bundle(ferritin(5, "ng/mL", subject={"reference": "Patient/p2"})), "subject.reference"),
         (bundle(level("ecog", "9")), "value"),
-        (bundle(asked_on=-3), "Parameters.date"),
+        (bundle(asked_on=-3), "Bundle.entry"),
         (without("Patient"), "Bundle.entry"),
         (without("Procedure"), "Bundle.entry"),
         (patient_with(deceasedBoolean=True), "Bundle.entry[0].resource.deceased"),
@@ -334,6 +334,6 @@ def test_a_mutated_bundle_is_answered_or_refused(artifact: Artifact, assess: Ass
         inner: Any = content
         for key in way:
             inner = inner[key]
-        inner[last] = data.draw(SPOILS)
+        inner[last] = copy.deepcopy(data.draw(SPOILS))
     with contextlib.suppress(InputError):
         assess(json.loads(json.dumps(content)))

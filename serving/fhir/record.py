@@ -1,4 +1,4 @@
-"""A Bundle of FHIR as the record that the plain API takes, with where each part of it stood.
+"""A record in FHIR as the one that the plain API takes, with where each part of it stood.
 
 Days are counted between calendar dates, the infusion's being day 0. What is not to be used (entered in error, refuted,
 later than the landmark, without a day) is left out and said; what cannot be read is refused, by its place.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any
 
 from features.encoder import PatientEncoder
@@ -47,6 +47,21 @@ _GRADES = {**{str(grade): grade for grade in range(1, 6)}, "255604002": 1, "6736
 """Of a Condition's severity: ours, and mild, moderate and severe of SNOMED CT."""
 
 
+class NotApplicableError(InputError):
+    """A record is sound, and the model has nothing to say of the patient: not treated, not yet, or dead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A resource as it came."""
+
+    content: Any
+    """Any JSON."""
+    place: str
+    """As faults name it."""
+    full_url: str
+
+
 @dataclass(frozen=True, slots=True)
 class Placed:
     """A resource, and where in the Bundle it is."""
@@ -58,8 +73,8 @@ class Placed:
 
 
 @dataclass(frozen=True, slots=True)
-class ReadBundle:
-    """A Bundle, read."""
+class ReadRecord:
+    """A patient's record, read."""
 
     record: PatientRecord
     subject: str
@@ -97,35 +112,55 @@ class _Reading:
         self.preliminary = self.preliminary or preliminary
 
 
-def read_bundle(
-    bundle: Any,  # noqa: ANN401  (any JSON)
+def entries_of(bundle: Any, place: str = "Bundle") -> list[Entry]:  # noqa: ANN401  (any JSON)
+    """What a Bundle holds.
+
+    Raises:
+        InputError: It is none.
+    """
+    if not isinstance(bundle, dict) or bundle.get("resourceType") != "Bundle":
+        raise InputError(f"{place}.resourceType", "must be Bundle")
+    found = bundle.get("entry", [])
+    if not isinstance(found, list):
+        raise InputError(f"{place}.entry", "must be a list")
+    entries = []
+    for i, entry in enumerate(found):
+        own = f"{place}.entry[{i}].resource"
+        if not isinstance(entry, dict):
+            raise InputError(own, "must be a resource")
+        entries.append(Entry(entry.get("resource"), own, str(entry.get("fullUrl") or f"#{i}")[:200]))
+    return entries
+
+
+def read_record(
+    found: Sequence[Entry],
     encoder: PatientEncoder,
     endpoint: Endpoint,
     *,
-    asked_on: date | None = None,
+    asked_on: date,
     landmark_day: float | None = None,
-) -> ReadBundle:
-    """Read a Bundle about one patient.
+) -> ReadRecord:
+    """Read what is known of one patient.
 
     Args:
-        bundle: JSON, as Python has it.
+        found: The patient, the infusion, and all else.
         encoder: Of the model that is asked.
         endpoint: Likewise.
-        asked_on: The day on which it is asked; None: that of the Bundle's timestamp, else today.
+        asked_on: The day on which it is asked.
         landmark_day: The day from which the prediction looks ahead; None: the last one from which the model predicts
             that is not after `asked_on`.
 
     Raises:
+        NotApplicableError: There was no infusion, it is too early to predict, or the patient has died.
         InputError: An element breaks a rule; names the element, never its value.
     """
-    entries = _entries(bundle)
+    entries = _by_kind(found)
     patient = _patient(entries["Patient"])
     own = [one for kind in ("Observation", "Condition", "Procedure") for one in entries[kind]]
-    _of_one_patient(own, patient)
+    _require_one_patient(own, patient)
     infusion = _infusion(entries["Procedure"], asked_on)
-    asked_on = asked_on or day_of(_timestamp(bundle), "Bundle.timestamp") or datetime.now(UTC).date()
     landmark = _landmark(endpoint, (asked_on - infusion).days, landmark_day)
-    _alive(patient, infusion, landmark)
+    _require_alive(patient, infusion, landmark)
     reading = _Reading()
     known = Known(encoder)
     _read_patient(patient, infusion, known, reading)
@@ -140,7 +175,7 @@ def read_bundle(
         measurements=tuple(reading.measurements),
         events=tuple(reading.events),
     )
-    return ReadBundle(
+    return ReadRecord(
         record,
         patient.reference,
         infusion,
@@ -152,34 +187,20 @@ def read_bundle(
     )
 
 
-def _entries(bundle: Any) -> dict[str, list[Placed]]:  # noqa: ANN401  (any JSON)
-    """What is in a Bundle, by kind; under ``other`` what is not read."""
-    if not isinstance(bundle, dict) or bundle.get("resourceType") != "Bundle":
-        raise InputError("Bundle.resourceType", "must be Bundle")
-    found = bundle.get("entry", [])
-    if not isinstance(found, list):
-        raise InputError("Bundle.entry", "must be a list")
+def _by_kind(found: Sequence[Entry]) -> dict[str, list[Placed]]:
+    """What is read, by kind; under ``other`` what is not."""
     if len(found) > MOST_ENTRIES:
         raise TooLargeError("Bundle.entry", f"may hold at most {MOST_ENTRIES:,} resources")
     entries: dict[str, list[Placed]] = {kind: [] for kind in (*_READ, "other")}
-    for i, entry in enumerate(found):
-        place = f"Bundle.entry[{i}].resource"
-        content = entry.get("resource") if isinstance(entry, dict) else None
-        if not isinstance(content, dict):
-            raise InputError(place, "must be a resource")
-        kind = str(content.get("resourceType"))
-        read = read_as(_READ[kind], content, place) if kind in _READ else None
+    for entry in found:
+        if not isinstance(entry.content, dict):
+            raise InputError(entry.place, "must be a resource")
+        kind = str(entry.content.get("resourceType"))
+        read = read_as(_READ[kind], entry.content, entry.place) if kind in _READ else None
         own_id = getattr(read, "id", None)
-        reference = f"{kind}/{own_id}" if own_id else str(entry.get("fullUrl") or f"#{i}")
-        entries[kind if read is not None else "other"].append(Placed(read, place, reference[:200]))
+        reference = f"{kind}/{own_id}" if own_id else entry.full_url
+        entries[kind if read is not None else "other"].append(Placed(read, entry.place, reference))
     return entries
-
-
-def _timestamp(bundle: Mapping[str, Any]) -> str | None:
-    found = bundle.get("timestamp")
-    if found is not None and not isinstance(found, str):
-        raise InputError("Bundle.timestamp", "must be text")
-    return found
 
 
 def _patient(found: Sequence[Placed]) -> Placed:
@@ -188,7 +209,7 @@ def _patient(found: Sequence[Placed]) -> Placed:
     return found[0]
 
 
-def _of_one_patient(own: Sequence[Placed], patient: Placed) -> None:
+def _require_one_patient(own: Sequence[Placed], patient: Placed) -> None:
     """Refuse what says to be of another patient."""
     for one in own:
         said = (one.resource.subject or Reference()).reference
@@ -196,7 +217,7 @@ def _of_one_patient(own: Sequence[Placed], patient: Placed) -> None:
             raise InputError(f"{one.place}.subject.reference", "must be the Patient of this Bundle, or be left out")
 
 
-def _infusion(procedures: Sequence[Placed], asked_on: date | None) -> date:
+def _infusion(procedures: Sequence[Placed], asked_on: date) -> date:
     """The day of the latest infusion that is over, and not after the day on which it is asked."""
     days = []
     for one in procedures:
@@ -206,10 +227,10 @@ def _infusion(procedures: Sequence[Placed], asked_on: date | None) -> date:
         if day is None:
             raise InputError(f"{one.place}.performedDateTime", "must be a date to the day: it is day 0")
         days.append(day)
-    before = [day for day in days if asked_on is None or day <= asked_on]
+    before = [day for day in days if day <= asked_on]
     if not before:
         rule = "must hold a completed Procedure whose code is an infusion of CAR-T cells, until the day of asking"
-        raise InputError("Bundle.entry", f"{rule}; codes are listed in the OperationDefinition")
+        raise NotApplicableError("Bundle.entry", f"{rule}; codes are listed in the OperationDefinition")
     return max(before)
 
 
@@ -226,10 +247,10 @@ def _landmark(endpoint: Endpoint, day: int, wanted: float | None) -> float:
     return min(float(day), last)
 
 
-def _alive(patient: Placed, infusion: date, landmark: float) -> None:
+def _require_alive(patient: Placed, infusion: date, landmark: float) -> None:
     died = day_of(patient.resource.deceased_date_time, f"{patient.place}.deceasedDateTime")
     if patient.resource.deceased_boolean or (died is not None and (died - infusion).days <= landmark):
-        raise InputError(f"{patient.place}.deceased", "nothing is predicted for a patient who has died")
+        raise NotApplicableError(f"{patient.place}.deceased", "nothing is predicted for a patient who has died")
 
 
 def _read_patient(patient: Placed, infusion: date, known: Known, reading: _Reading) -> None:

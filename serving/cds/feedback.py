@@ -1,0 +1,131 @@
+"""What physicians did with the cards they were shown: lines of JSON in a folder, a file for each worker and day.
+
+``cards`` says which model and tier a card was of, ``feedback`` what became of it; the two have the card's id in common,
+and neither names a patient. Comments are not kept: they may.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from features.errors import SequelaError
+from features.schema import Frozen
+from serving.day_files import DayFiles
+
+CARDS, FEEDBACK = "cards", "feedback"
+MOST = 1_000
+"""Pieces of feedback in one call."""
+Short = Annotated[str, Field(max_length=200)]
+
+
+class CardShown(Frozen):
+    """A card that was answered."""
+
+    at: AwareDatetime
+    card: UUID
+    service: str
+    model: str
+    """Tag in the model store."""
+    indicator: str
+
+
+class CardFeedback(Frozen):
+    """What became of a card."""
+
+    at: AwareDatetime
+    """When it was told."""
+    by: str | None
+    """The key or the client that told it."""
+    service: str
+    card: UUID
+    outcome: Literal["accepted", "overridden"]
+    reason: str | None
+    """``system|code`` of why it was overridden."""
+    happened_at: AwareDatetime
+
+
+class _Standard(BaseModel):
+    """As the standard has it; what is not named here is not kept."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+
+class Reason(_Standard):
+    """One of those that a card offers, or another."""
+
+    code: Short
+    system: Short = ""
+
+
+class OverrideReason(_Standard):
+    """Why a card was overridden."""
+
+    reason: Reason | None = None
+
+
+class Given(_Standard):
+    """Feedback on one card."""
+
+    card: UUID
+    outcome: Literal["accepted", "overridden"]
+    overrideReason: OverrideReason | None = None  # noqa: N815  (the standard's name)
+    outcomeTimestamp: AwareDatetime  # noqa: N815
+
+
+class FeedbackRequest(_Standard):
+    """Of one service."""
+
+    feedback: Annotated[list[Given], Field(min_length=1, max_length=MOST)]
+
+
+class Feedback:
+    """Of one folder, which is made when there is none.
+
+    Args:
+        folder: Its files are readable by their owner alone.
+
+    Raises:
+        SequelaError: It cannot be written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            self._files = DayFiles(folder, (CARDS, FEEDBACK))
+        except OSError as error:
+            msg = f"{folder}: cannot be written ({error.strerror}); name a folder that is ours"
+            raise SequelaError(msg) from error
+
+    def shown(self, one: CardShown) -> None:
+        """Keep which card was answered.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        self._files.append(CARDS, one.at, [one])
+
+    def given(self, request: FeedbackRequest, service: str, by: str | None) -> None:
+        """Keep what became of cards.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        now = datetime.now(UTC)
+        self._files.append(FEEDBACK, now, [_kept(one, now, service, by) for one in request.feedback])
+
+
+def _kept(one: Given, now: datetime, service: str, by: str | None) -> CardFeedback:
+    reason = None if one.overrideReason is None else one.overrideReason.reason
+    return CardFeedback(
+        at=now,
+        by=by,
+        service=service,
+        card=one.card,
+        outcome=one.outcome,
+        reason=None if reason is None else f"{reason.system}|{reason.code}",
+        happened_at=one.outcomeTimestamp,
+    )
