@@ -34,6 +34,8 @@ from serving.refusals import TooLargeError
 
 MOST_ENTRIES = 50_000
 LONGEST_DAYS = 36_500
+LONGEST_REFERENCE = 200
+"""Characters of a patient's id in a request."""
 _READ: Mapping[str, type[Element]] = {
     "Patient": Patient,
     "Observation": Observation,
@@ -70,6 +72,7 @@ class Placed:
     place: str
     reference: str
     """By which answers name it."""
+    full_url: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,7 @@ def entries_of(bundle: Any, place: str = "Bundle") -> list[Entry]:  # noqa: ANN4
         own = f"{place}.entry[{i}].resource"
         if not isinstance(entry, dict):
             raise InputError(own, "must be a resource")
-        entries.append(Entry(entry.get("resource"), own, str(entry.get("fullUrl") or f"#{i}")[:200]))
+        entries.append(Entry(entry.get("resource"), own, str(entry.get("fullUrl") or f"#{i}")[:LONGEST_REFERENCE]))
     return entries
 
 
@@ -199,13 +202,15 @@ def _by_kind(found: Sequence[Entry]) -> dict[str, list[Placed]]:
         read = read_as(_READ[kind], entry.content, entry.place) if kind in _READ else None
         own_id = getattr(read, "id", None)
         reference = f"{kind}/{own_id}" if own_id else entry.full_url
-        entries[kind if read is not None else "other"].append(Placed(read, entry.place, reference))
+        entries[kind if read is not None else "other"].append(Placed(read, entry.place, reference, entry.full_url))
     return entries
 
 
 def _patient(found: Sequence[Placed]) -> Placed:
     if len(found) != 1:
         raise InputError("Bundle.entry", f"must hold one Patient; it holds {len(found)}")
+    if len(found[0].reference) > LONGEST_REFERENCE:
+        raise InputError(f"{found[0].place}.id", f"must have at most {LONGEST_REFERENCE} characters, with its kind")
     return found[0]
 
 
@@ -213,7 +218,8 @@ def _require_one_patient(own: Sequence[Placed], patient: Placed) -> None:
     """Refuse what says to be of another patient."""
     for one in own:
         said = (one.resource.subject or Reference()).reference
-        if said is not None and said != patient.reference and not said.endswith(f"/{patient.reference}"):
+        same = said in (None, patient.reference, patient.full_url) or str(said).endswith(f"/{patient.reference}")
+        if not same:
             raise InputError(f"{one.place}.subject.reference", "must be the Patient of this Bundle, or be left out")
 
 

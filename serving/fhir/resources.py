@@ -15,7 +15,6 @@ from serving.fhir.codes import Code
 Read = TypeVar("Read", bound=BaseModel)
 _DAY = re.compile(r"(\d{4}-\d{2}-\d{2})(T.*)?")
 DateText = Annotated[str, Field(max_length=40)]
-Text = Annotated[str, Field(max_length=1_000)]
 
 
 class Element(BaseModel):
@@ -27,16 +26,16 @@ class Element(BaseModel):
 class Coding(Element):
     """A code of a system."""
 
-    system: Text | None = None
-    code: Text | None = None
-    display: Text | None = None
+    system: str | None = None
+    code: str | None = None
+    display: str | None = None
 
 
 class CodeableConcept(Element):
     """One thing, in several systems."""
 
     coding: list[Coding] = []
-    text: Text | None = None
+    text: str | None = None
 
     @property
     def codes(self) -> tuple[Code, ...]:
@@ -48,16 +47,16 @@ class Quantity(Element):
     """A measured value."""
 
     value: Annotated[float, Strict()] | None = None
-    comparator: Text | None = None
-    unit: Text | None = None
-    system: Text | None = None
-    code: Text | None = None
+    comparator: str | None = None
+    unit: str | None = None
+    system: str | None = None
+    code: str | None = None
 
 
 class Reference(Element):
     """To another resource."""
 
-    reference: Text | None = None
+    reference: str | None = None
 
 
 class Period(Element):
@@ -76,9 +75,9 @@ class Meta(Element):
 class Resource(Element):
     """Base of what a Bundle holds."""
 
-    id: Text | None = None
+    id: str | None = None
     meta: Meta | None = None
-    status: Text | None = None
+    status: str | None = None
     subject: Reference | None = None
     code: CodeableConcept = CodeableConcept()
 
@@ -86,8 +85,8 @@ class Resource(Element):
 class Patient(Element):
     """Whose record it is."""
 
-    id: Text | None = None
-    gender: Text | None = None
+    id: str | None = None
+    gender: str | None = None
     birth_date: DateText | None = None
     deceased_boolean: StrictBool | None = None
     deceased_date_time: DateText | None = None
@@ -102,7 +101,7 @@ class Observation(Resource):
     issued: DateText | None = None
     value_quantity: Quantity | None = None
     value_integer: StrictInt | None = None
-    value_string: Text | None = None
+    value_string: str | None = None
     value_boolean: StrictBool | None = None
     value_codeable_concept: CodeableConcept | None = None
 

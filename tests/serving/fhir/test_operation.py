@@ -259,6 +259,19 @@ def test_the_last_infusion_counts(assess: Assess) -> None:
     assert risks(assess(bundle(ahead))) == risks(assess(bundle()))
 
 
+def test_resources_may_name_the_patient_in_any_way(assess: Assess) -> None:
+    expected = risks(assess(bundle(observation("2276-4", 0, 900, "ng/mL"))))
+    for said in ("urn:uuid:6f1e", "https://ehr.example/fhir/Patient/p1", "Patient/p1"):
+        found = bundle(observation("2276-4", 0, 900, "ng/mL", subject={"reference": said}))
+        found["entry"][0]["fullUrl"] = "urn:uuid:6f1e"
+        assert risks(assess(found)) == expected
+
+
+def test_long_reports_do_not_matter(assess: Assess) -> None:
+    report = {"code": {"text": "x" * 100_000}, "valueString": "y" * 100_000, "valueQuantity": None}
+    assert risks(assess(bundle(observation("2276-4", 0, 1, "ng/mL") | report))) == risks(assess(bundle()))
+
+
 def with_tiers(artifact: Artifact, gain: tuple[float, float, float] | None) -> Artifact:
     """The same model, whose endpoint has tiers."""
     tiers = (
