@@ -71,7 +71,7 @@ class Placed:
     resource: Any
     place: str
     reference: str
-    """By which answers name it."""
+    """By which answers name it; empty where it has neither an id nor an address."""
     full_url: str
 
 
@@ -111,7 +111,9 @@ class _Reading:
     preliminary: bool = False
 
     def used(self, placed: Placed, part: str, *, preliminary: bool = False) -> None:
-        self.places[part], self.basis[placed.reference] = placed.place, None
+        self.places[part] = placed.place
+        if placed.reference:
+            self.basis[placed.reference] = None
         self.preliminary = self.preliminary or preliminary
 
 
@@ -131,7 +133,7 @@ def entries_of(bundle: Any, place: str = "Bundle") -> list[Entry]:  # noqa: ANN4
         own = f"{place}.entry[{i}].resource"
         if not isinstance(entry, dict):
             raise InputError(own, "must be a resource")
-        entries.append(Entry(entry.get("resource"), own, str(entry.get("fullUrl") or f"#{i}")[:LONGEST_REFERENCE]))
+        entries.append(Entry(entry.get("resource"), own, str(entry.get("fullUrl") or "")[:LONGEST_REFERENCE]))
     return entries
 
 
@@ -161,11 +163,11 @@ def read_record(
     patient = _patient(entries["Patient"])
     own = [one for kind in ("Observation", "Condition", "Procedure") for one in entries[kind]]
     _require_one_patient(own, patient)
-    infusion = _infusion(entries["Procedure"], asked_on)
+    infusion, infused = _infusion(entries["Procedure"], asked_on)
     landmark = _landmark(endpoint, (asked_on - infusion).days, landmark_day)
     _require_alive(patient, infusion, landmark)
-    reading = _Reading()
-    known = Known(encoder)
+    known, reading = Known(encoder), _Reading()
+    reading.used(infused, "infusion")
     _read_patient(patient, infusion, known, reading)
     _read_procedures(entries["Procedure"], known, reading)
     _read_conditions(entries["Condition"], infusion, landmark, known, reading)
@@ -209,8 +211,8 @@ def _by_kind(found: Sequence[Entry]) -> dict[str, list[Placed]]:
 def _patient(found: Sequence[Placed]) -> Placed:
     if len(found) != 1:
         raise InputError("Bundle.entry", f"must hold one Patient; it holds {len(found)}")
-    if len(found[0].reference) > LONGEST_REFERENCE:
-        raise InputError(f"{found[0].place}.id", f"must have at most {LONGEST_REFERENCE} characters, with its kind")
+    if not 0 < len(found[0].reference) <= LONGEST_REFERENCE:
+        raise InputError(f"{found[0].place}.id", f"must be there, and with its kind at most {LONGEST_REFERENCE} long")
     return found[0]
 
 
@@ -223,21 +225,21 @@ def _require_one_patient(own: Sequence[Placed], patient: Placed) -> None:
             raise InputError(f"{one.place}.subject.reference", "must be the Patient of this Bundle, or be left out")
 
 
-def _infusion(procedures: Sequence[Placed], asked_on: date) -> date:
-    """The day of the latest infusion that is over, and not after the day on which it is asked."""
-    days = []
+def _infusion(procedures: Sequence[Placed], asked_on: date) -> tuple[date, Placed]:
+    """The latest infusion that is over, and not after the day on which it is asked."""
+    found = []
     for one in procedures:
         if one.resource.status != "completed" or not is_infusion(one.resource.codes):
             continue
         day = day_of(one.resource.when, f"{one.place}.performedDateTime")
         if day is None:
             raise InputError(f"{one.place}.performedDateTime", "must be a date to the day: it is day 0")
-        days.append(day)
-    before = [day for day in days if day <= asked_on]
-    if not before:
+        if day <= asked_on:
+            found.append((day, one))
+    if not found:
         rule = "must hold a completed Procedure whose code is an infusion of CAR-T cells, until the day of asking"
         raise NotApplicableError("Bundle.entry", f"{rule}; codes are listed in the OperationDefinition")
-    return max(before)
+    return max(found, key=lambda infused: infused[0])
 
 
 def _landmark(endpoint: Endpoint, day: int, wanted: float | None) -> float:

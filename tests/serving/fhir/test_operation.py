@@ -94,6 +94,7 @@ def test_predictions_name_cause_and_period_and_come_from_the_model(assess: Asses
     assert found["method"]["coding"][0]["version"] == "m:1"
     assert found["subject"] == {"reference": "Patient/p1"}
     assert found["status"] == "final"
+    assert found["basis"] == [{"reference": "Procedure/infusion"}]
     assert "simulated" in notes(found)
     assert "qualitativeRisk" not in found["prediction"][0]  # the endpoint has no tiers
 
@@ -217,6 +218,8 @@ def patient_with(**more: Any) -> Json:
         (bundle(asked_on=-3), "Bundle.entry"),
         (without("Patient"), "Bundle.entry"),
         (without("Procedure"), "Bundle.entry"),
+        (patient_with(id=None), "Bundle.entry[0].resource.id"),
+        (patient_with(id="p" * 300), "Bundle.entry[0].resource.id"),
         (patient_with(deceasedBoolean=True), "Bundle.entry[0].resource.deceased"),
         (patient_with(deceasedDateTime=day(11)), "Bundle.entry[0].resource.deceased"),
         (patient_with(birthDate="long ago"), "Bundle.entry[0].resource.birthDate"),
