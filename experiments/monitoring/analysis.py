@@ -1,0 +1,155 @@
+"""From a run's configuration to what alerts by its model would have done, on patients it was not trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from experiments.config import RunConfig
+from experiments.crossval import held_out_models
+from experiments.data import TrainingRows, all_patients, rows_of_run
+from experiments.home import Home
+from experiments.monitoring.landmarks import OnDay, by_day
+from experiments.monitoring.markers import Marker, markers_of
+from experiments.monitoring.rules import Rule, rules_of
+from experiments.monitoring.visits import VisitRows, held_out_risks, rows_on, visit_days, visits_of
+from features.errors import SequelaError
+from features.patients import IntArray, Patients
+from training.config import sees_cells
+from training.evaluation.alerts import Visits
+from training.importance import HeldOutModel
+
+BORNE = (0.05, 0.1, 0.2, 0.5)
+"""Alerts a patient and month, at which rules are compared."""
+EVERY_DAYS = 7.0
+"""Between the days on which markers are compared on everyone at risk."""
+Bar = Callable[[str], Callable[[int, int], None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Monitoring:
+    """What was found."""
+
+    rows: TrainingRows
+    config: RunConfig
+    horizon_days: float
+    n_visits: int
+    n_patients: int
+    patient_months: float
+    rules: tuple[Rule, ...]
+    on_days: tuple[OnDay, ...]
+
+    @property
+    def borne(self) -> tuple[float, ...]:
+        """Alerts a patient and month."""
+        return tuple(dict.fromkeys(rule.borne for rule in self.rules))
+
+
+def monitor(
+    config: RunConfig,
+    home: Home,
+    folder: Path,
+    bar: Bar,
+    *,
+    horizon_days: float | None = None,
+    borne: Sequence[float] = BORNE,
+) -> Monitoring:
+    """Cross-validate a run's model, watch its test patients, and compare rules.
+
+    Args:
+        config: Of the run; the folds are those of its cross-validation.
+        home: With the feature stores.
+        folder: Where folds keep what they need on the way.
+        bar: Makes progress bars.
+        horizon_days: For which an alert is good; None: that of the endpoint's decision, else the first.
+        borne: Alerts a patient and month.
+
+    Raises:
+        SequelaError: The endpoint has one landmark, an unknown horizon, or no event could be caught.
+    """
+    trained = rows_of_run(config, home, bar("cells stored"))
+    endpoint = trained.endpoint
+    if len(endpoint.landmark_days) < 2:
+        msg = (
+            f"endpoint {endpoint.name}: has one landmark, day {endpoint.landmark_days[0]:g}, and nobody is watched; "
+            "give it a later one as well, such as landmark_days: [0, 30]"
+        )
+        raise SequelaError(msg)
+    horizon = _horizon(trained, horizon_days)
+    processing = config.features.processing if config.features.cells or sees_cells(config.model) else None
+    patients = all_patients(trained.cohort, processing, home.features)
+    models = _models(trained, config, folder, bar)
+    rows, visits, markers, fold = _watched(trained, patients, models, horizon, bar("visits predicted"))
+    if not visits.catchable.any():
+        msg = f"endpoint {endpoint.name}: no event comes within {horizon:g} days of a visit; choose a longer --horizon"
+        raise SequelaError(msg)
+    seed, n_bootstrap = config.seed, config.validation.bootstrap
+    rules = rules_of(markers, rows, visits, fold, borne, seed=seed, n_bootstrap=n_bootstrap)
+    weekly = _weekly(trained, patients, models, horizon, bar("days predicted"))
+    return Monitoring(
+        trained,
+        config,
+        horizon,
+        len(rows),
+        visits.n_patients,
+        float(visits.months.sum()),
+        tuple(rules),
+        tuple(by_day(*weekly, horizon, seed=seed, n_bootstrap=n_bootstrap)),
+    )
+
+
+def _horizon(trained: TrainingRows, wanted: float | None) -> float:
+    endpoint = trained.endpoint
+    if wanted is None:
+        return endpoint.horizons_days[0] if endpoint.decision is None else endpoint.decision.horizon_days
+    if not 0 < wanted <= endpoint.horizons_days[-1]:
+        msg = f"--horizon {wanted:g}: must be above 0 and at most {endpoint.horizons_days[-1]:g} days, the last horizon"
+        raise SequelaError(msg)
+    return wanted
+
+
+def _models(trained: TrainingRows, config: RunConfig, folder: Path, bar: Bar) -> list[HeldOutModel]:
+    advance = bar("folds fitted")
+    advance(0, 1)
+    models = held_out_models(trained, config, folder, {})
+    advance(1, 1)
+    return models
+
+
+def _watched(
+    trained: TrainingRows,
+    patients: Patients,
+    models: Sequence[HeldOutModel],
+    horizon: float,
+    told: Callable[[int, int], None],
+) -> tuple[VisitRows, Visits, list[Marker], IntArray]:
+    """Rows of visits of patients for whom there is a model that never saw them, and what is known at each."""
+    cohort, endpoint = trained.cohort, trained.endpoint
+    wanted = visit_days(cohort, endpoint)
+    rows = rows_on(cohort, endpoint, patients, np.unique(wanted["day"]).tolist(), wanted)
+    risk, fold = held_out_risks(rows, trained, models, horizon, told)
+    tested = np.flatnonzero(fold >= 0)
+    rows = VisitRows(rows.patients.take(tested), rows.outcomes.take(tested), rows.number[tested])
+    markers = markers_of(rows.patients, cohort.card.variables, risk[tested, 0])
+    return rows, visits_of(rows, endpoint, horizon), markers, fold[tested]
+
+
+def _weekly(
+    trained: TrainingRows,
+    patients: Patients,
+    models: Sequence[HeldOutModel],
+    horizon: float,
+    told: Callable[[int, int], None],
+) -> tuple[list[Marker], VisitRows]:
+    """Everyone at risk on every seventh day between the landmarks, and what is known of them."""
+    cohort, endpoint = trained.cohort, trained.endpoint
+    first, last = endpoint.landmark_days[0], endpoint.landmark_days[-1]
+    days = np.unique([*np.arange(first, last, EVERY_DAYS), last])
+    rows = rows_on(cohort, endpoint, patients, days.tolist())
+    risk, fold = held_out_risks(rows, trained, models, horizon, told)
+    tested = np.flatnonzero(fold >= 0)
+    rows = VisitRows(rows.patients.take(tested), rows.outcomes.take(tested), rows.number[tested])
+    return markers_of(rows.patients, cohort.card.variables, risk[tested, 0]), rows

@@ -1,0 +1,160 @@
+"""Alerts while patients are watched: how often a marker raises one, how many events it catches, and how early.
+
+A marker is anything known at each visit: a predicted risk, a score, a laboratory value. It is in alert from a threshold
+on; an alert is raised at a visit at which it comes to be so. An event is caught if an alert was raised before its day,
+and not longer before than the horizon, the time that the prediction looks ahead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.evaluation.arrays import ratio
+from training.evaluation.intervals import Interval, percentile_interval
+
+DAYS_PER_MONTH = 30.4375
+MOST_CANDIDATES = 200
+"""Thresholds that are tried."""
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Visits:
+    """Visits of patients at risk, ordered by patient and day."""
+
+    patient: NDArray[np.int64]
+    """(visits,): number of the patient, 0, 1, …, each with a visit at least."""
+    day: FloatArray
+    """(visits,)"""
+    end_day: FloatArray
+    """(patients,): of the first event of any cause, or of follow-up."""
+    event: NDArray[np.bool_]
+    """(patients,): whether that is the event of interest."""
+    last_day: float
+    """Until which patients are watched."""
+    horizon_days: float
+    """For which an alert is good."""
+
+    @property
+    def n_patients(self) -> int:
+        """Watched."""
+        return len(self.end_day)
+
+    @property
+    def first(self) -> NDArray[np.bool_]:
+        """(visits,): whether it is the patient's first."""
+        return np.diff(self.patient, prepend=-1) > 0
+
+    @property
+    def months(self) -> FloatArray:
+        """(patients,): watched, from the first visit."""
+        begin = self.day[self.first]
+        return np.maximum(np.minimum(self.end_day, self.last_day) - begin, 1.0) / DAYS_PER_MONTH
+
+    @property
+    def catchable(self) -> NDArray[np.bool_]:
+        """(patients,): whether the event comes while an alert of the time watched could be good."""
+        watched: NDArray[np.bool_] = self.event & (self.end_day <= self.last_day + self.horizon_days)
+        return watched
+
+
+@dataclass(frozen=True, slots=True)
+class AlertSums:
+    """What a rule does for each patient, from which rates are made."""
+
+    alerts: FloatArray
+    """(patients,): raised."""
+    months: FloatArray
+    events: FloatArray
+    caught: FloatArray
+    lead_days: FloatArray
+    """(patients,): from the first alert that is good for the event to the event; NaN where none is."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlertPerformance:
+    """Of a rule, with 95 % intervals over patients."""
+
+    per_patient_month: Interval
+    """Alerts."""
+    caught: Interval
+    """Share of events."""
+    lead_days: Interval
+    """Median over events that are caught."""
+    n_events: int
+
+
+def alert_sums(in_alert: NDArray[np.bool_], visits: Visits) -> AlertSums:
+    """What a rule does.
+
+    Args:
+        in_alert: (visits,).
+        visits: Of all patients.
+    """
+    before = np.concatenate([[False], in_alert[:-1]]) & ~visits.first
+    raised = in_alert & ~before
+    end = visits.end_day[visits.patient]
+    good = raised & (visits.day < end) & (end - visits.day <= visits.horizon_days) & visits.catchable[visits.patient]
+    lead = np.full(visits.n_patients, -np.inf)
+    np.maximum.at(lead, visits.patient[good], (end - visits.day)[good])
+    caught = np.isfinite(lead)
+    return AlertSums(
+        np.bincount(visits.patient, raised, minlength=visits.n_patients).astype(float),
+        visits.months,
+        visits.catchable.astype(float),
+        caught.astype(float),
+        np.where(caught, lead, np.nan),
+    )
+
+
+def alert_performance(sums: AlertSums, *, rng: np.random.Generator, n_bootstrap: int = 200) -> AlertPerformance:
+    """Rates and the median lead, with percentile intervals over patients, the rule being held fixed."""
+    n = len(sums.alerts)
+    drawn = rng.multinomial(n, np.full(n, 1 / n), size=n_bootstrap).astype(float)
+    own = np.ones((1, n))
+    rates = [
+        percentile_interval(float(_rate(*parts, own)[0]), _rate(*parts, drawn))
+        for parts in ((sums.alerts, sums.months), (sums.caught, sums.events))
+    ]
+    lead = percentile_interval(float(_median(sums.lead_days, own)[0]), _median(sums.lead_days, drawn))
+    return AlertPerformance(rates[0], rates[1], lead, int(sums.events.sum()))
+
+
+def threshold_for(marker: FloatArray, visits: Visits, per_patient_month: float) -> float:
+    """The lowest threshold from which on a rule raises no more alerts than are borne; infinity if none does.
+
+    Args:
+        marker: (visits,), NaN where it is not known: then there is no alert.
+        visits: Of the patients on whom the rule is fixed.
+        per_patient_month: Alerts that are borne.
+    """
+    known = np.unique(marker[np.isfinite(marker)])
+    if len(known) > MOST_CANDIDATES:
+        known = np.unique(np.quantile(known, np.linspace(0, 1, MOST_CANDIDATES), method="higher"))
+    months = visits.months.sum()
+    chosen = np.inf
+    for candidate in known[::-1]:
+        if alert_sums(marker >= candidate, visits).alerts.sum() > per_patient_month * months:
+            break
+        chosen = float(candidate)
+    return chosen
+
+
+def _rate(numerator: FloatArray, denominator: FloatArray, weights: FloatArray) -> FloatArray:
+    """Of sums over patients, (resamples,)."""
+    return ratio(weights @ numerator, weights @ denominator)
+
+
+def _median(values: FloatArray, weights: FloatArray) -> FloatArray:
+    """(resamples,): of the known values, each counting as often as its patient is drawn; NaN where none is."""
+    order = np.argsort(values)
+    order = order[np.isfinite(values[order])]
+    if not len(order):
+        return np.full(len(weights), np.nan)
+    reached = np.cumsum(weights[:, order], axis=1)
+    half = reached[:, -1:] / 2
+    at = np.argmax(reached >= half, axis=1)
+    return np.where(half[:, 0] > 0, values[order][at], np.nan)
