@@ -20,7 +20,7 @@ from serving.messages import Fault
 
 OPEN = frozenset({"/livez", "/readyz", "/healthz"})
 """What orchestrators ask, and what says nothing of models or patients."""
-SCOPES = {"/metrics": "admin", "/v1/explain": "explain", "/v1/outcomes": "outcomes"}
+SCOPES = {"/metrics": "admin", "/v1/explain": "explain", "/v1/monitor": "explain", "/v1/outcomes": "outcomes"}
 """The scope of a path; of every other path it is ``predict``."""
 FAILURES_PER_MINUTE = 30
 """Wrong keys that an address may show; then it is answered 429 before its key is looked at."""

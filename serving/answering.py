@@ -17,6 +17,7 @@ from serving.following import Champion, Served
 from serving.guard import refusal
 from serving.ledger import Ledger
 from serving.messages import ExplainAnswer, Fault, OutcomesAnswer, OutcomesRequest, PredictAnswer, PredictRequest
+from serving.monitor_messages import MonitorAnswer, MonitorRequest
 from serving.packed import JSON
 from serving.refusals import TooLargeError, fault_of, parse_as
 from serving.score_messages import ScoreRequest
@@ -24,7 +25,8 @@ from serving.shadow import Shadow
 from training.artifact import Artifact
 
 logger = logging.getLogger("bentoml.sequela")
-Answer = TypeVar("Answer", PredictAnswer, ExplainAnswer)
+Question = TypeVar("Question", PredictRequest, MonitorRequest)
+Answer = TypeVar("Answer", PredictAnswer, ExplainAnswer, MonitorAnswer)
 Asked = TypeVar("Asked", ScoreRequest, OutcomesRequest)
 
 UNREADY = Fault(field=None, rule="no model is ready; the server's log says why")
@@ -63,8 +65,8 @@ class Answering:
 
     def by_model(
         self,
-        request: PredictRequest | Response,
-        answer_of: Callable[[Artifact, str, PredictRequest], Answer],
+        request: Question | Response,
+        answer_of: Callable[[Artifact, str, Question], Answer],
         action: str,
         served: Served | None = None,
     ) -> Answer | Response:
@@ -85,7 +87,7 @@ class Answering:
         patients = [record.patient_id for record in request.patients]
         if not self._audited(action, served.tag if served else None, 504 if late else status, patients):
             return refusal(503, UNAUDITED)
-        if isinstance(given, PredictAnswer) and not late:
+        if isinstance(given, PredictAnswer) and isinstance(request, PredictRequest) and not late:
             self._keep(request, given)
         return given
 
@@ -150,7 +152,7 @@ def _unkept(error: OSError) -> Response:
 
 
 def _answer(
-    request: PredictRequest, answer_of: Callable[[Artifact, str, PredictRequest], Answer], served: Served, action: str
+    request: Question, answer_of: Callable[[Artifact, str, Question], Answer], served: Served, action: str
 ) -> Answer | Response:
     try:
         return answer_of(served.artifact, served.tag, request)

@@ -30,6 +30,7 @@ from features.cells.bag import CellBag
 from features.errors import SequelaError
 from features.records import PackedSample, PatientRecord
 from serving.messages import ExplainAnswer, ModelCard, PredictAnswer, Prediction, Problem, ServedModel
+from serving.monitor_messages import MonitorAnswer
 from serving.packed import JSON, MAX_SAMPLES, PACKED, pack
 
 AGAIN = frozenset({429, 502, 503})
@@ -118,6 +119,21 @@ class Client:
         rest = _and_horizons(horizons_days)
         body, media_type = _body([_sent(patient) for patient in patients], rest)
         return ExplainAnswer.model_validate_json(self._ask("/v1/explain", body, media_type))
+
+    def monitor(
+        self, patients: Sequence[PatientRecord | Mapping[str, Any]], *, horizon_days: float | None = None
+    ) -> MonitorAnswer:
+        """The course of a few patients so far: risks at their visits, what moved them, what to measure next.
+
+        Raises:
+            ServiceError: The service refuses, or does not answer.
+        """
+        rest = "" if horizon_days is None else f', "horizon_days": {json.dumps(horizon_days)}'
+        body, media_type = _body([_sent(patient) for patient in patients], rest)
+        if media_type == PACKED:
+            msg = f"{self.url}: courses take cells as lists, and not packed; leave samples out, or give their lists"
+            raise ServiceError(msg)
+        return MonitorAnswer.model_validate_json(self._ask("/v1/monitor", body, media_type))
 
     def _predict(self, part: list[_Sent], rest: str, first: int) -> Iterator[Answered]:
         """Patients of one request, or of two where the service takes less at once."""

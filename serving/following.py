@@ -21,6 +21,8 @@ from serving.champions import read_champion
 from serving.explaining import explain_request
 from serving.guard import with_headers
 from serving.messages import ModelCard, RefusedModel
+from serving.monitor_messages import MonitorRequest
+from serving.monitoring import monitor_request
 from serving.openapi import document
 from serving.store import artifact_folder
 from serving.watched import WatchedFile
@@ -44,7 +46,9 @@ class Served:
     @cached_property
     def document(self) -> dict[str, Any]:
         """The OpenAPI document, whose examples are this model's answers."""
-        return document(self.card, explain_request(self.artifact, self.tag, self.card.example.request))
+        request = self.card.example.request
+        watched = monitor_request(self.artifact, self.tag, MonitorRequest(patients=request.patients))
+        return document(self.card, explain_request(self.artifact, self.tag, request), watched)
 
 
 def load(stored: bentoml.Model) -> Served:

@@ -29,8 +29,8 @@ from serving.watched import WatchedFile
 logger = logging.getLogger("bentoml.sequela")
 
 Scope = Literal["predict", "explain", "outcomes", "admin"]
-"""``predict``: predictions, scores and the model card; ``explain``: contributions; ``outcomes``: telling what became of
-patients; ``admin``: metrics."""
+"""``predict``: predictions, scores and the model card; ``explain``: contributions and courses; ``outcomes``: telling
+what became of patients; ``admin``: metrics."""
 PREFIX = "sequela"
 LOOK_AGAIN_SECONDS = 1.0
 """A key that was added or revoked is known after at most so long."""

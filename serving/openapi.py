@@ -22,6 +22,7 @@ from serving.messages import (
     PredictRequest,
     Problem,
 )
+from serving.monitor_messages import MonitorAnswer, MonitorRequest
 from serving.packed import PACKED
 from serving.request_schema import SCHEMA
 from serving.score_messages import ScoreList, ScoreRequest, ScoresAnswer
@@ -85,13 +86,17 @@ OUTCOMES_EXAMPLE: Json = {
 """Nobody's, likewise."""
 
 
-def document(card: ModelCard | None, explained: ExplainAnswer | None = None) -> Json:
-    """The OpenAPI 3.0.3 document; examples are those of the card, and its example explained."""
+def document(
+    card: ModelCard | None, explained: ExplainAnswer | None = None, watched: MonitorAnswer | None = None
+) -> Json:
+    """The OpenAPI 3.0.3 document; examples are those of the card, and its example explained and watched."""
     _, schemas = models_json_schema(
         [
             (PredictRequest, "validation"),
             (PredictAnswer, "serialization"),
             (ExplainAnswer, "serialization"),
+            (MonitorRequest, "validation"),
+            (MonitorAnswer, "serialization"),
             (ModelCard, "serialization"),
             (OutcomesRequest, "validation"),
             (OutcomesAnswer, "serialization"),
@@ -110,7 +115,8 @@ def document(card: ModelCard | None, explained: ExplainAnswer | None = None) -> 
             "title": "Sequela",
             "version": card.version if card else "no model",
             "description": "Cumulative incidence of late complications of CAR-T cell therapy, others competing. "
-            "All times are days. For research; no medical device.",
+            "All times are days. For research; no medical device. FHIR R4 is described at /fhir/metadata, CDS Hooks at "
+            "/cds-services.",
         },
         "servers": [{"url": "."}],
         "paths": {
@@ -132,6 +138,7 @@ def document(card: ModelCard | None, explained: ExplainAnswer | None = None) -> 
                     ("ExplainAnswer", why),
                 )
             },
+            "/v1/monitor": {"post": _monitor(example.get("request"), watched)},
             "/v1/outcomes": {"post": _outcomes()},
             "/v1/scores": {"get": _score_list(), "post": _scores()},
             "/v1/model": {"get": _get("The model card", "ModelCard")},
@@ -196,6 +203,21 @@ def _predict(name: str, summary: str, said: str, request: JsonValue, answer: tup
         "summary": summary,
         "requestBody": {"required": True, "content": _content("PredictRequest", request) | {PACKED: packed}},
         "responses": {"200": {"description": said, "content": _content(*answer)}, **_refusals()},
+    }
+
+
+def _monitor(request: JsonValue, watched: MonitorAnswer | None) -> Json:
+    asked = {"patients": request["patients"]} if isinstance(request, dict) else None
+    told = None if watched is None else watched.model_dump(mode="json")
+    answer = {
+        "description": "One course a patient, in the order of the request",
+        "content": _content("MonitorAnswer", told),
+    }
+    return {
+        "operationId": "monitor",
+        "summary": "The risk at each visit so far, what moved it, and which value would tell most next",
+        "requestBody": {"required": True, "content": _content("MonitorRequest", asked)},
+        "responses": {"200": answer, **_refusals()},
     }
 
 

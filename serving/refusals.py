@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from features.errors import InputError
 from features.records import CloneRecord, EventRecord, MeasurementRecord, PatientRecord, Quantity, SampleRecord
 from serving.messages import Fault, OutcomesRequest, PatientOutcome, PredictRequest
+from serving.monitor_messages import MonitorRequest
 from serving.score_messages import (
     Count,
     CrsComponents,
@@ -24,7 +25,7 @@ from serving.score_messages import (
     ScoreRequest,
 )
 
-Message = TypeVar("Message", PredictRequest, ScoreRequest, OutcomesRequest)
+Message = TypeVar("Message", PredictRequest, MonitorRequest, ScoreRequest, OutcomesRequest)
 
 
 class TooLargeError(InputError):
@@ -41,6 +42,7 @@ _NAMED_VALUES = ("baseline", "inputs")
 """Fields of a patient that hold numbers, texts and quantities by name."""
 _PARTS: Mapping[type[BaseModel], tuple[type[BaseModel], ...]] = {
     PredictRequest: (PatientRecord, MeasurementRecord, EventRecord, SampleRecord, CloneRecord, Quantity),
+    MonitorRequest: (PatientRecord, MeasurementRecord, EventRecord, SampleRecord, CloneRecord, Quantity),
     ScoreRequest: (ScorePatient, DailyCounts, Count, CrsComponents, IcansComponents, IceItems, Quantity),
     OutcomesRequest: (PatientOutcome, EventRecord),
 }

@@ -60,10 +60,12 @@ from serving.json_log import log_as_json
 from serving.keys import KeyRing
 from serving.ledger import Ledger
 from serving.messages import ExplainAnswer, Fault, OutcomesRequest, PredictAnswer, PredictRequest
+from serving.monitor_messages import MonitorRequest
+from serving.monitoring import monitor_request
 from serving.openapi import document
 from serving.packed import JSON, PACKED, parse_packed
 from serving.predicting import Predicting
-from serving.refusals import parse
+from serving.refusals import parse, parse_as
 from serving.request_schema import SCHEMA, request_schema
 from serving.score_messages import ScoreRequest
 from serving.scores import score_answer, score_list
@@ -164,10 +166,27 @@ async def _outcomes_page(request: Request) -> Response:
     return await run_in_threadpool(ANSWERING.without_model, "outcomes", OutcomesRequest, body, ANSWERING.outcomes)
 
 
+async def _monitor_page(request: Request) -> Response:
+    return await run_in_threadpool(_watched, await request.body())
+
+
+def _watched(body: bytes) -> Response:
+    """The course of patients so far."""
+    try:
+        asked: MonitorRequest | Response = parse_as(MonitorRequest, body)
+    except InputError as error:
+        asked = refused(error)
+    except Exception as error:  # noqa: BLE001  (as in `serving.answering`)
+        asked = failed(error, "read")
+    given = ANSWERING.by_model(asked, monitor_request, "monitor")
+    return given if isinstance(given, Response) else Response(given.model_dump_json(), media_type=JSON)
+
+
 PAGES = Starlette(
     routes=[
         Route("/v1/model", _card_page),
         Route("/v1/schema", _schema_page),
+        Route("/v1/monitor", _monitor_page, methods=["POST"]),
         Route("/metrics", _metrics_page),
         Route("/v1/outcomes", _outcomes_page, methods=["POST"]),
         Route("/v1/scores", _scores_page, methods=["GET", "POST"]),

@@ -28,8 +28,8 @@ def assumptions(found: Monitoring) -> Iterator[str]:
     events = found.rules[0].performance.n_events
     yield (
         "Thresholds and directions were fixed on other patients than those they were tried on; risks are of models "
-        f"that never saw the patient; {events} events could be caught. Which of the simpler rules is best was seen on the "
-        "same patients, which flatters it."
+        f"that never saw the patient; {events} events could be caught. Which of the simpler rules is best was seen on "
+        "the same patients, which flatters it."
     )
     yield (
         "Events after the end of a patient's follow-up are not counted; the risk after a first alert takes account of "

@@ -1,0 +1,177 @@
+"""A patient's course as the service tells it: visits, what moved the risk, what would tell most next."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from features.drift import Reference
+from features.errors import InputError
+from features.records import PatientRecord
+from features.schema import Decision, Tier
+from serving.answer import answer
+from serving.client import Client, ServiceError
+from serving.messages import PredictRequest
+from serving.monitor_messages import MAX_WATCHED, MOST_VISITS, MonitorAnswer, MonitorRequest
+from serving.monitoring import monitor_request
+from training.artifact import Artifact
+from training.models.risk_model import FittedRiskModel
+
+
+@pytest.fixture(scope="module")
+def watching(artifact: Artifact, fitted: FittedRiskModel, cohort: Any) -> Artifact:
+    """The same model with tiers, and with a reference of what came in training."""
+    values = fitted.encoder.encode(cohort.patients).values
+    inputs = dict(zip(fitted.encoder.input_names, values.T, strict=True))
+    reference = Reference.of(inputs, {"infection": np.zeros(len(values))})
+    tiers = (Tier(name="standard"), Tier(name="raised", from_risk=0.12))
+    endpoint = artifact.manifest.endpoint.model_copy(update={"decision": Decision(horizon_days=90, tiers=tiers)})
+    changed = copy.copy(artifact)
+    manifest = artifact.manifest.model_copy(update={"endpoint": endpoint, "reference": reference})
+    object.__setattr__(changed, "manifest", manifest)
+    return changed
+
+
+def request_of(*records: Any, **rest: Any) -> MonitorRequest:
+    return MonitorRequest.model_validate({"patients": list(records), **rest})
+
+
+RECORD: dict[str, Any] = {
+    "patient_id": "p1",
+    "landmark_day": 20.0,
+    "baseline": {"age": 60.0, "ecog": "1", "product": "axi-cel", "haemoglobin": 90.0, "crp": 12.0},
+    "measurements": [
+        {"variable": "ferritin", "day": -2.0, "value": 500.0},
+        {"variable": "anc", "day": 0.0, "value": 2000.0},
+        {"variable": "ferritin", "day": 6.4, "value": 4000.0},
+        {"variable": "anc", "day": 7.0, "value": 200.0},
+        {"variable": "anc", "day": 20.0, "value": 100.0},
+        {"variable": "anc", "day": 25.0, "value": 3000.0},
+    ],
+    "events": [{"event": "icans", "day": 5.0}],
+}
+
+
+def test_every_visit_has_the_risk_that_was_predicted_then(watching: Artifact) -> None:
+    (course,) = monitor_request(watching, "m:1", request_of(RECORD)).trajectories
+    assert [visit.day for visit in course.visits] == [0, 5, 7, 20]
+    known = [("measurements.ferritin", "measurements.anc"), ("events.icans",)]
+    known += [("measurements.ferritin", "measurements.anc"), ("measurements.anc",)]
+    assert [visit.known for visit in course.visits] == known
+    for visit in course.visits:
+        record = PatientRecord.model_validate(RECORD | {"landmark_day": visit.day})
+        then = answer(watching, "m:1", PredictRequest(patients=(record,), horizons_days=(90.0,))).predictions[0]
+        assert visit.incidence == {cause: values[0] for cause, values in then.incidence.items()}
+
+
+def test_an_alert_is_raised_where_a_tier_is_reached(watching: Artifact) -> None:
+    (course,) = monitor_request(watching, "m:1", request_of(RECORD)).trajectories
+    tiers = [visit.tier for visit in course.visits]
+    assert set(tiers) == {"standard", "raised"}  # the record was chosen so
+    before = "standard"
+    for visit in course.visits:
+        assert visit.tier == ("raised" if visit.incidence["infection"] >= 0.12 else "standard")
+        assert visit.alert == (visit.tier == "raised" and before == "standard")
+        before = visit.tier or ""
+    (other,) = monitor_request(watching, "m:1", request_of(RECORD, horizon_days=180.0)).trajectories
+    assert {(visit.tier, visit.alert) for visit in other.visits} == {(None, False)}  # the decision is at 90 days
+
+
+def test_what_moved_the_risk_sums_to_the_change(watching: Artifact, cohort: Any) -> None:
+    for course in monitor_request(watching, "m:1", request_of(*cohort.records[:10])).trajectories:
+        if len(course.visits) < 2:
+            assert course.change is None
+            continue
+        change = course.change
+        assert change is not None
+        assert (change.from_day, change.to_day) == (course.visits[-2].day, course.visits[-1].day)
+        for cause, whole in change.incidence.items():
+            assert whole == pytest.approx(
+                course.visits[-1].incidence[cause] - course.visits[-2].incidence[cause], abs=1e-6
+            )
+            assert change.average[cause] + sum(change.moved_by[cause].values()) == pytest.approx(whole, abs=1e-4)
+
+
+def test_what_would_tell_most_comes_first_and_moves_the_risk_as_said(watching: Artifact) -> None:
+    (course,) = monitor_request(watching, "m:1", request_of(RECORD)).trajectories
+    spreads = [one.spread for one in course.next_measurements]
+    assert [one.variable for one in course.next_measurements]
+    assert spreads == sorted(spreads, reverse=True)
+    first = course.next_measurements[0]
+    assert first.day in (21.0, 27.0, 30.0)
+    for value, risk in (first.lowest, first.highest):
+        more = {"variable": first.variable, "day": first.day, "value": value}
+        record = RECORD | {"landmark_day": first.day, "measurements": [*RECORD["measurements"], more]}
+        asked = PredictRequest(patients=(PatientRecord.model_validate(record),), horizons_days=(90.0,))
+        assert answer(watching, "m:1", asked).predictions[0].incidence["infection"][0] == pytest.approx(risk, abs=1e-9)
+    assert first.lowest[1] < first.highest[1]
+
+
+def test_after_the_last_landmark_nothing_is_next(watching: Artifact, artifact: Artifact) -> None:
+    (course,) = monitor_request(watching, "m:1", request_of(RECORD | {"landmark_day": 30.0})).trajectories
+    assert course.next_measurements == ()
+    (other,) = monitor_request(artifact, "m:1", request_of(RECORD)).trajectories
+    assert other.next_measurements == ()  # an artifact without a reference
+    assert other.visits[0].tier is None
+
+
+def test_of_many_visits_the_latest_are_told(watching: Artifact) -> None:
+    measurements = [{"variable": "anc", "day": 0.3 * i, "value": 500.0} for i in range(100)]
+    (course,) = monitor_request(
+        watching, "m:1", request_of({"landmark_day": 30.0, "measurements": measurements})
+    ).trajectories
+    assert len(course.visits) <= MOST_VISITS
+    assert course.visits[-1].day == 30
+    assert len({visit.day for visit in course.visits}) == len(course.visits)
+
+
+@settings(max_examples=25)
+@given(
+    days=st.lists(st.tuples(st.floats(-5, 29), st.integers(100, 900)), max_size=6).flatmap(
+        lambda days: st.tuples(st.just(days), st.permutations(days))
+    ),
+    today=st.sampled_from([0.0, 10.0, 30.0]),
+)
+def test_the_order_of_what_is_known_does_not_matter(watching: Artifact, days: Any, today: float) -> None:
+    measurements, shuffled = (
+        [{"variable": "anc", "day": day, "value": float(value)} for day, value in some] for some in days
+    )
+    one, other = (
+        monitor_request(watching, "m:1", request_of({"landmark_day": today, "measurements": some})).trajectories[0]
+        for some in (measurements, shuffled)
+    )
+    assert [visit.incidence for visit in one.visits] == [visit.incidence for visit in other.visits]
+    assert one.visits[-1].day == today
+
+
+def test_faults_are_told_by_their_place(watching: Artifact) -> None:
+    with pytest.raises(InputError, match=r"^patients\[1\]\.baseline\.age"):
+        monitor_request(watching, "m:1", request_of(RECORD, {"baseline": {"age": 300.0}}))
+    with pytest.raises(InputError, match=r"^horizon_days: must be at most 365 days"):
+        monitor_request(watching, "m:1", request_of(RECORD, horizon_days=366.0))
+    with pytest.raises(InputError, match=r"^patients\[0\]\.landmark_day"):
+        monitor_request(watching, "m:1", request_of(RECORD | {"landmark_day": 31.0}))
+
+
+def test_the_service_and_its_client_tell_the_same(server: Any, artifact: Artifact, tag: str) -> None:
+    with server.client() as client:
+        answered = client.post("/v1/monitor", json={"patients": [RECORD]})
+        refused = client.post("/v1/monitor", json={"patients": [RECORD | {"landmark": 3}]})
+        many = client.post("/v1/monitor", json={"patients": [RECORD] * (MAX_WATCHED + 1)})
+    assert answered.status_code == 200, answered.text
+    told = MonitorAnswer.model_validate_json(answered.content)
+    assert told.model.version == tag
+    here = monitor_request(artifact, tag, request_of(RECORD))
+    for one, other in zip(told.trajectories[0].visits, here.trajectories[0].visits, strict=True):
+        assert one.incidence == pytest.approx(other.incidence, abs=1e-9)
+    assert (refused.status_code, refused.json()["field"]) == (400, "patients[0].landmark")
+    assert (many.status_code, many.json()["field"]) == (413, "patients")
+    asked = Client(server.url).monitor([RECORD], horizon_days=180.0)
+    assert asked.trajectories[0].horizon_days == 180
+    with pytest.raises(ServiceError, match="landmark_day"):
+        Client(server.url).monitor([RECORD | {"landmark_day": 99.0}])
