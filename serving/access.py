@@ -12,9 +12,10 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving.asking import asking
-from serving.guard import HEADERS, refusal, with_headers
+from serving.guard import HEADERS, PAGE_HEADERS, refusal, with_headers
 from serving.keys import Key, KeyRing
 from serving.messages import Fault
+from serving.page_files import FILES
 
 OPEN = frozenset({"/livez", "/readyz", "/healthz"})
 """What orchestrators ask, and what says nothing of models or patients."""
@@ -58,8 +59,9 @@ class Access:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        send = with_headers(send, HEADERS)
-        if scope["path"] not in OPEN:
+        page = scope["path"] in FILES  # open where there are keys: it says nothing, and asks for one
+        send = with_headers(send, PAGE_HEADERS if page else HEADERS)
+        if scope["path"] not in OPEN and not (page and self.keys is not None):
             refused = self._refused(scope)
             if refused is not None:
                 await refused(scope, receive, send)

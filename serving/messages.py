@@ -10,7 +10,7 @@ from features.cells.samples import SampleFeature
 from features.config import Grade
 from features.records import EventRecord, PatientRecord
 from features.schema import Endpoint, Frozen
-from training.manifest import TrainingCohort
+from training.manifest import RiskGroups, TrainingCohort
 
 MAX_PATIENTS = 10_000
 MAX_HORIZONS = 1_000
@@ -243,6 +243,8 @@ class ModelCard(Frozen):
     """Rows of the training cohort in the model's files, encoded, with outcomes and without identifiers; 0 for most."""
     metrics: dict[str, float | None]
     """Cross-validated, on patients not trained on."""
+    calibration: tuple[RiskGroups, ...] = ()
+    """Cross-validated: what became of patients of similar predicted risk; empty where the artifact does not say."""
     run_id: str
     git_commit: str
     example: WorkedExample

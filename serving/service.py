@@ -55,6 +55,7 @@ from serving.ledger import Ledger
 from serving.messages import ExplainAnswer, Fault, OutcomesAnswer, OutcomesRequest, PredictAnswer, PredictRequest
 from serving.openapi import document
 from serving.packed import JSON, PACKED, parse_packed
+from serving.page_files import page_routes
 from serving.predicting import Predicting
 from serving.refusals import TooLargeError, fault_of, parse, parse_as
 from serving.request_schema import SCHEMA, request_schema
@@ -270,6 +271,7 @@ PAGES = Starlette(
         Route("/v1/outcomes", _outcomes_page, methods=["POST"]),
         Route("/v1/scores", _scores_page, methods=["GET", "POST"]),
         Route("/docs.json", _openapi_page),
+        *page_routes(),
     ]
 )
 

@@ -1,0 +1,64 @@
+/* Numbers and names as people read them. */
+
+const THIN = "\u202f";
+const UNITS = { a: "years", "1": "", "{score}": "" };
+
+/** "34 %"; below ten with one decimal. */
+export function percent(share) {
+  return `${points(share)}${THIN}%`;
+}
+
+/** A share in hundredths, without the sign. */
+export function points(share) {
+  const hundredths = 100 * share;
+  if (hundredths > 0 && hundredths < 0.05) return "<0.1";
+  return hundredths < 9.95 ? hundredths.toFixed(1) : hundredths.toFixed(0);
+}
+
+/** "28–41 %". */
+export function span([low, high]) {
+  return `${points(low)}–${points(high)}${THIN}%`;
+}
+
+/** Signed percentage points: "+4.1". */
+export function signed(share) {
+  const text = (100 * Math.abs(share)).toFixed(1);
+  if (text === "0.0") return "0.0";
+  return `${share < 0 ? "−" : "+"}${text}`;
+}
+
+/** Days with no more decimals than there are. */
+export function days(number) {
+  return `${plainNumber(number)} ${number === 1 ? "day" : "days"}`;
+}
+
+/** A number as short as it is exact. */
+export function plainNumber(number) {
+  return String(Number(number.toPrecision(12))).replace("-", "−");
+}
+
+/** "severe_infection" as words. */
+export function words(name) {
+  return name.replaceAll("_", " ");
+}
+
+/** The same at the beginning of a sentence. */
+export function title(name) {
+  const text = words(name);
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/** A UCUM unit as it is written at the bedside. */
+export function unitText(unit) {
+  if (unit in UNITS) return UNITS[unit];
+  const powers = { 3: "³", 6: "⁶", 9: "⁹", 12: "¹²" };
+  return unit
+    .replace(/10\*(\d+)/g, (whole, power) => (power in powers ? `10${powers[power]}` : whole))
+    .replace(/\bu(?=[gLlm]|mol)/g, "µ")
+    .replace(/[{}[\]]/g, "");
+}
+
+/** "a, b and c". */
+export function listed(texts) {
+  return texts.length < 2 ? texts.join("") : `${texts.slice(0, -1).join(", ")} and ${texts.at(-1)}`;
+}
