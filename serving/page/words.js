@@ -1,6 +1,7 @@
 /* Numbers and names as people read them. */
 
 const THIN = "\u202f";
+const ABBREVIATIONS = ["ALC", "ANC", "CAR", "CD19", "CD4", "CD8", "CRP", "CRS", "ECOG", "ICANS", "IgA", "IgG", "IgM", "IL6", "LDH"];
 const UNITS = { a: "years", "1": "", "{score}": "" };
 
 /** "34 %"; below ten with one decimal. */
@@ -37,9 +38,12 @@ export function plainNumber(number) {
   return String(Number(number.toPrecision(12))).replace("-", "−");
 }
 
-/** "severe_infection" as words. */
+/** "severe_infection" as words, with the field's abbreviations as it writes them. */
 export function words(name) {
-  return name.replaceAll("_", " ");
+  return name
+    .split("_")
+    .map((word) => ABBREVIATIONS.find((one) => one.toLowerCase() === word) ?? word)
+    .join(" ");
 }
 
 /** The same at the beginning of a sentence. */
