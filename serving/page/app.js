@@ -14,7 +14,7 @@ import { landmarks } from "./landmarks.js";
 import { noted } from "./noted.js";
 import { paste } from "./paste.js";
 import { gridDays, landmarksUpTo } from "./records.js";
-import { days, percent, plainNumber, title, words } from "./words.js";
+import { days, percent, plainNumber, ruleText, title, words } from "./words.js";
 
 const at = (id) => document.getElementById(id);
 
@@ -67,7 +67,7 @@ function introduce(card) {
   document.title = `${name} – Sequela`;
   at("title").textContent = `${name} after CAR-T cell therapy`;
   const who = `${card.training_cohort.n_patients.toLocaleString("en")} ${simulated ? "simulated " : ""}patients`;
-  at("lead").textContent = `The risk of ${words(card.causes[0])} within ${days(card.horizons_days.at(-1))}, with ${card.causes.slice(1).map(words).join(" and ") || "nothing"} competing, as the model ${card.name} learnt it from ${who}.`;
+  at("lead").textContent = `The risk of ${ruleText(card.endpoint.event)} within ${days(card.horizons_days.at(-1))}, with ${card.causes.slice(1).map(words).join(" and ") || "nothing"} competing, as the model ${card.name} learnt it from ${who}.`;
   if (simulated) {
     at("banner").classList.add("simulated");
     at("banner").textContent = "Trained on simulated patients: these numbers are about nobody. A research instrument, not a medical device.";
@@ -125,7 +125,19 @@ function ready(card, schema) {
 }
 
 function invitation() {
-  return element("p", { id: "invitation", class: "invitation" }, "Choose an example, or enter what is known of a patient and press Predict.");
+  const shown = [
+    "The risk of each event over time, with what competes",
+    "Days free of all events, and days lost to each",
+    "How the risk changed, and what drives it",
+    "What is missing or unusual about the patient",
+    "How well the model is calibrated for such patients",
+  ];
+  return element(
+    "div",
+    { id: "invitation", class: "invitation" },
+    element("p", {}, element("b", {}, "Choose an example, or enter what is known of a patient and press Predict.")),
+    element("ul", {}, shown.map((text) => element("li", {}, text))),
+  );
 }
 
 /** One request: the patient from the day asked for, last, and from the model's landmarks before it. */

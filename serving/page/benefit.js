@@ -40,7 +40,7 @@ export function benefit() {
       [element("span", { class: "named" }, element("i", { class: "free-swatch" }), title(freeOf(card))), ...amounts(free, last)],
       ...card.causes.map((cause, k) => [element("span", { class: "named" }, swatch(k), `Lost to ${words(cause)}`), ...amounts(lost[k], last)]),
     ];
-    numbers.replaceChildren(table(`Mean days up to day ${plainNumber(last)} after the landmark`, ["", "Days", "Share"], rows, { name: "days" }));
+    numbers.replaceChildren(table(`Mean days up to day ${plainNumber(last)} after the landmark`, ["Spent", "Days", "Share"], rows, { name: "days" }));
   }
   return { node, show };
 }

@@ -13,6 +13,7 @@ export function calibration() {
   const plot = figure(HEIGHT, () => described(drawnFrom), (width) => draw(drawnFrom, width));
   const numbers = element("div", {});
   const note = element("p", { class: "note" });
+  plot.node.classList.add("narrow");
   const node = part("calibration", "How well calibrated for such patients", lead, plot.node, numbers, note);
   function show(state) {
     const found = groupsFor(state);
@@ -66,9 +67,8 @@ function noteOf({ card, landmark }) {
 }
 
 function draw({ groups, own, risk }, width) {
-  const square = Math.min(width, 440);
   const top = topOf([risk, ...groups.flatMap((group) => [group.high ?? group.observed, group.predicted])]);
-  const room = { width: square, height: HEIGHT, left: 46, right: 12, top: 30, bottom: 48 };
+  const room = { width, height: HEIGHT, left: 46, right: 26, top: 30, bottom: 48 };
   const shown = { last: top, ticks: [], top, label: "predicted", side: "Observed" };
   const { x, y, nodes } = axes(room, shown);
   const low = HEIGHT - room.bottom;
@@ -79,7 +79,7 @@ function draw({ groups, own, risk }, width) {
     group.low === null ? null : drawn("line", { class: "whisker cause-0", x1: x(group.predicted), x2: x(group.predicted), y1: y(group.low), y2: y(group.high) }),
     drawn("circle", { class: i === own ? "dot own cause-0" : "dot cause-0", cx: x(group.predicted), cy: y(group.observed), r: i === own ? 7 : 4.5 }),
   ]);
-  const toRight = x(risk) < square / 2;
+  const toRight = x(risk) < width / 2;
   return [
     ...nodes,
     ...ticks,
@@ -100,7 +100,7 @@ function tableOf({ groups, own }) {
     String(group.n_patients),
     percent(group.predicted),
     percent(group.observed),
-    group.low === null ? "none" : span([group.low, group.high]),
+    group.low === null ? "–" : span([group.low, group.high]),
   ]);
   const columns = ["Predicted risk", "Patients", "Predicted", "Observed", "95 % interval"];
   return table("Groups of patients not trained on; ▸ is where this patient belongs", columns, rows, { name: "calibration" });

@@ -1,7 +1,7 @@
 /* The model card: what the model is, what it takes, on whom it was trained, and how good it was. */
 
 import { element, definitions, folded, table } from "./dom.js";
-import { days, listed, plainNumber, title, unitText, words } from "./words.js";
+import { days, listed, plainNumber, ruleText, title, unitText, words } from "./words.js";
 
 /** What is shown of a card, as nodes. */
 export function cardNodes(card) {
@@ -31,10 +31,6 @@ function about(card) {
       ["Made from", element("code", {}, card.git_commit.slice(0, 12))],
     ]),
   );
-}
-
-function ruleText(rule) {
-  return rule.min_grade ? `${words(rule.name)} of grade ${rule.min_grade} or worse` : words(rule.name);
 }
 
 function cohort(card) {

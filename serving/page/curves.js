@@ -79,13 +79,13 @@ function roomOf(width) {
 
 function draw({ card, prediction, horizon }, at, width) {
   const grid = prediction.horizons_days;
-  const highest = card.causes.flatMap((cause) => prediction.interval?.[cause].map(([, high]) => high) ?? prediction.incidence[cause]);
+  const highest = card.causes.flatMap((cause) => (prediction.interval ? rising(prediction.interval[cause]).map(([, high]) => high) : null) ?? prediction.incidence[cause]);
   const shown = { last: grid.at(-1), ticks: dayTicks(grid.at(-1), width), top: topOf(highest) };
   const label = `days after day ${plainNumber(prediction.landmark_day)}`;
   const { x, y, nodes } = axes(roomOf(width), { ...shown, label, side: "Cumulative incidence" });
   const bands = card.causes.map((cause, k) => {
     if (!prediction.interval) return null;
-    const ends = prediction.interval[cause];
+    const ends = rising(prediction.interval[cause]);
     const upper = grid.map((day, i) => [x(day), y(ends[i][1])]);
     const lower = grid.map((day, i) => [x(day), y(ends[i][0])]).reverse();
     return drawn("path", { class: `band cause-${k}`, d: `${path([[x(0), y(0)], ...upper, ...lower])}Z` });
@@ -108,6 +108,14 @@ function draw({ card, prediction, horizon }, at, width) {
   ];
 }
 
+/** Intervals as a band is drawn: risks never fall, so it goes no higher than at a later day, nor lower than before. */
+function rising(ends) {
+  const high = ends.map(([, end]) => end);
+  for (let i = high.length - 2; i >= 0; i -= 1) high[i] = Math.min(high[i], high[i + 1]);
+  let low = 0;
+  return ends.map(([end], i) => [(low = Math.max(low, end)), high[i]]);
+}
+
 function described({ card, prediction }) {
   const last = prediction.horizons_days.at(-1);
   const ends = card.causes.map((cause) => `${words(cause)} ${percent(prediction.incidence[cause].at(-1))}`);
@@ -117,7 +125,8 @@ function described({ card, prediction }) {
 function noteOf(prediction) {
   const counted = `Days count from day ${plainNumber(prediction.landmark_day)} since infusion.`;
   const band =
-    "Bands are 90 % intervals of the risk itself, right on average over patients; they do not say how this one patient will fare.";
+    "Bands are 90 % intervals of the risk itself, right on average over patients; they do not say how this one patient " +
+    "will fare. As risks never fall, a band is drawn no higher than at any later day.";
   return `${counted} ${prediction.interval ? band : "This model was fitted without intervals."}`;
 }
 

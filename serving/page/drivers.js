@@ -2,7 +2,7 @@
 
 import { element, folded, part, table } from "./dom.js";
 import { valueOf } from "./records.js";
-import { days, percent, plainNumber, signed, title, unitText, words } from "./words.js";
+import { days, percent, placeName, plainNumber, signed, unitText, words } from "./words.js";
 
 const MOST = 8;
 
@@ -47,7 +47,7 @@ function explained({ card, explanation, record, horizon }, cause) {
   const rest = all.slice(MOST);
   const others = rest.reduce((sum, { share }) => sum + share, 0);
   const largest = Math.max(...all.map(({ share }) => Math.abs(share)), Math.abs(others));
-  const items = all.slice(0, MOST).map((one) => bar(one.share, largest, nameOf(one.source), shownValue(card, record, one.source)));
+  const items = all.slice(0, MOST).map((one) => bar(one.share, largest, placeName(one.source), shownValue(card, record, one.source)));
   if (rest.length) items.push(bar(others, largest, `${rest.length} others together`, ""));
   return [element("p", {}, lead), element("ul", { class: "bars" }, items), allOf(all, card, record)];
 }
@@ -65,16 +65,8 @@ function bar(share, largest, name, value) {
 }
 
 function allOf(all, card, record) {
-  const rows = all.map(({ source, share }) => [nameOf(source), shownValue(card, record, source) || "–", signed(share)]);
+  const rows = all.map(({ source, share }) => [placeName(source), shownValue(card, record, source) || "–", signed(share)]);
   return folded("All parts of the record", table("Percentage points that each part adds", ["Part", "Value", "Adds"], rows, { name: "drivers" }));
-}
-
-/** "baseline.crp" → "Crp", "measurements.crp" → "Crp, measured over time". */
-function nameOf(source) {
-  const [place, name] = source.split(/\.(.*)/s);
-  if (!name) return title(source);
-  if (place === "baseline") return title(name);
-  return place === "measurements" ? `${title(name)}, over time` : `${title(name)} (${words(place)})`;
 }
 
 function shownValue(card, record, source) {
@@ -82,7 +74,8 @@ function shownValue(card, record, source) {
   if (source === "landmark_day") return `day ${plainNumber(record.landmark_day ?? 0)}`;
   if (!text) return /^(baseline|measurements)\./.test(source) ? "not known" : "";
   const [value, ...unit] = text.split(" ");
+  const last = source.startsWith("measurements.") ? "last " : "";
   const own = card.variables.find((one) => source.endsWith(`.${one.name}`));
   const said = unit.join(" ") || (own?.kind === "numeric" ? own.unit : "");
-  return `${own?.kind === "numeric" ? plainNumber(Number(value)) : text} ${own?.kind === "numeric" ? unitText(said) : ""}`.trim();
+  return `${last}${own?.kind === "numeric" ? plainNumber(Number(value)) : text} ${own?.kind === "numeric" ? unitText(said) : ""}`.trim();
 }

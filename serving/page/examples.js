@@ -7,9 +7,11 @@ export function examplesOf(card) {
   const own = withoutNulls(card.example.request.patients[0]);
   const [first, last] = [card.landmark_days[0], card.landmark_days.at(-1)];
   const found = [{ name: "Example of the model", text: "Made of training medians: nobody’s values.", record: own }];
-  if (last > (own.landmark_day ?? 0)) {
-    const text = "The same patient without an event by then; nothing new was measured.";
-    found.push({ name: `The same, seen from day ${plainNumber(last)}`, text, record: { ...own, landmark_day: last } });
+  const other = last > (own.landmark_day ?? 0) ? last : first;
+  if (first !== last) {
+    const later = "The same patient without an event by then; nothing new was measured.";
+    const text = other === last ? later : "The same patient, with what was known by then.";
+    found.push({ name: `The same, seen from day ${plainNumber(other)}`, text, record: { ...own, landmark_day: other } });
   }
   const unknown = { landmark_day: own.landmark_day ?? first };
   found.push({ name: "Nothing known", text: "No value at all: everything is imputed.", record: unknown });

@@ -122,7 +122,7 @@ function landmarkHint(card) {
 function baselineField(name, rule, card) {
   const variable = card.variables.find((one) => one.name === name);
   const place = `baseline.${name}`;
-  const about = variable.description && variable.description !== name ? variable.description : "";
+  const about = variable.description && variable.description !== name ? title(variable.description) : "";
   if (variable.kind === "numeric") {
     const range = variable.range ? `${plainNumber(variable.range[0])} to ${plainNumber(variable.range[1])}` : "";
     return field(name, title(name), [range, about].filter(Boolean).join(". "), text(place, { "data-kind": "numeric" }), unitText(variable.unit), variable.unit);
@@ -150,7 +150,7 @@ function setValue(input, value) {
 }
 
 function plain(value) {
-  return typeof value === "number" ? plainNumber(value) : String(value);
+  return String(value).replace(/^-(?=\d)/, "−"); // all digits: what is shown is what is sent
 }
 
 function valueOf(input, unit) {

@@ -2,7 +2,7 @@
 
 import { drawn, element, part, table } from "./dom.js";
 import { swatch } from "./plot.js";
-import { days, listed, percent, plainNumber, span, title, words } from "./words.js";
+import { days, listed, percent, plainNumber, ruleText, span, title, words } from "./words.js";
 
 /** @returns {{node, show}} */
 export function headline() {
@@ -31,7 +31,7 @@ function sentenceOf({ card, prediction, horizon }, at) {
   const others = card.causes.slice(1).map((cause) => `${words(cause)} comes first in ${percent(prediction.incidence[cause][at])}`);
   const competing = others.length ? `; ${listed(others)}` : "";
   return (
-    `${title(card.causes[0])} within ${days(horizon)} after day ${plainNumber(prediction.landmark_day)} since infusion` +
+    `${title(ruleText(card.endpoint.event))} within ${days(horizon)} after day ${plainNumber(prediction.landmark_day)} since infusion` +
     `${competing}; ${percent(prediction.event_free[at])} stay free of all.`
   );
 }
@@ -45,7 +45,7 @@ function riskTable(card, prediction) {
   ]);
   const free = ["Free of all", ...places.map((at) => percent(prediction.event_free[at]))];
   const caption = `Risk by days after day ${plainNumber(prediction.landmark_day)}${prediction.interval ? ", with 90 % intervals" : ""}`;
-  return table(caption, ["", ...card.horizons_days.map((day) => days(day))], [...rows, free], { name: "risks" });
+  return table(caption, ["First event", ...card.horizons_days.map(days)], [...rows, free], { name: "risks" });
 }
 
 function cell(risk, ends) {

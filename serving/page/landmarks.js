@@ -12,6 +12,7 @@ export function landmarks() {
   const plot = figure(HEIGHT, () => described(state), (width) => draw(state, width));
   const lead = element("p", {});
   const numbers = element("div", {});
+  plot.node.classList.add("narrow");
   const node = part("landmarks", "How the risk changed", lead, plot.node, numbers);
   function show(next) {
     state = next;

@@ -1,7 +1,7 @@
 /* What was not as usual about the record. */
 
 import { element, part } from "./dom.js";
-import { title, words } from "./words.js";
+import { placeName } from "./words.js";
 
 const KINDS = [
   ["impossible", "Impossible, and treated as missing", "These values cannot be. Check them and their units."],
@@ -29,13 +29,6 @@ function list(kind, name, text, places) {
     { class: `noted ${kind}` },
     element("h4", {}, `${name} `, element("span", { class: "count" }, String(places.length))),
     element("p", {}, text),
-    element("ul", { class: "chips", "data-noted": kind }, places.map((place) => element("li", { "data-place": place }, nameOf(place)))),
+    element("ul", { class: "chips", "data-noted": kind }, places.map((place) => element("li", { "data-place": place }, placeName(place)))),
   );
-}
-
-function nameOf(place) {
-  const [first, name] = place.split(/\.(.*)/s);
-  if (name && first === "baseline") return title(name);
-  if (name && first === "measurements") return `${title(name)}, over time`;
-  return words(place);
 }

@@ -2,6 +2,8 @@
 
 const THIN = "\u202f";
 const ABBREVIATIONS = ["ALC", "ANC", "CAR", "CD19", "CD4", "CD8", "CRP", "CRS", "ECOG", "ICANS", "IgA", "IgG", "IgM", "IL6", "LDH"];
+const PLACES = { baseline: "", measurements: ", over time", samples: ", cells", events: ", events", scores: ", score" };
+const STATISTICS = { age: "days since measured", last: "last value", max: "highest", mean: "mean", min: "lowest", slope: "trend" };
 const UNITS = { a: "years", "1": "", "{score}": "" };
 
 /** "34 %"; below ten with one decimal. */
@@ -60,6 +62,19 @@ export function unitText(unit) {
     .replace(/10\*(\d+)/g, (whole, power) => (power in powers ? `10${powers[power]}` : whole))
     .replace(/\bu(?=[gLlm]|mol)/g, "µ")
     .replace(/[{}[\]]/g, "");
+}
+
+/** A place in the record as people call it: "measurements.crp:slope" is "CRP, over time: trend". */
+export function placeName(place) {
+  const [first, name] = place.split(/\.(.*)/s);
+  if (!name || !(first in PLACES)) return title(place);
+  const [variable, statistic] = name.split(/:(.*)/s);
+  return `${title(variable)}${PLACES[first]}${statistic ? `: ${STATISTICS[statistic] ?? words(statistic)}` : ""}`;
+}
+
+/** What counts as an event of an endpoint: "infection of grade 3 or worse". */
+export function ruleText(rule) {
+  return rule.min_grade ? `${words(rule.name)} of grade ${rule.min_grade} or worse` : words(rule.name);
 }
 
 /** "a, b and c". */
