@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import numpy as np
 
@@ -39,12 +40,21 @@ def risk_groups(rows: TrainingRows, out_of_fold: OutOfFold) -> tuple[RiskGroups,
 
 
 def groups_of(risk: FloatArray, outcomes: Outcomes, horizon_days: float, shown: Disclosure) -> Iterator[RiskGroup]:
-    """Groups of ascending risk (rows,) of the first cause, between rounded fifths; none of fewer than ten patients."""
-    if len(risk) < FEWEST_PATIENTS:
+    """Groups of ascending risk (rows,) of the first cause, between rounded fifths.
+
+    None is of fewer than ten patients or, where small counts are withheld, of fewer than five events but 0.
+    """
+    happened = (outcomes.cause == 1) & (outcomes.duration_days <= horizon_days)
+
+    def enough(above: float, up_to: float) -> bool:
+        own = (risk > above) & (risk <= up_to)
+        return own.sum() >= FEWEST_PATIENTS and not shown.small(int(happened[own].sum()))
+
+    if not enough(-np.inf, np.inf):
         return
-    bounds = [0.0, *_inner_bounds(risk, outcomes, horizon_days, shown), 1.0]
+    bounds = [0.0, *_inner_bounds(risk, enough), 1.0]
     number = np.searchsorted(bounds[1:-1], risk, side="left")
-    for i, (above, up_to) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+    for i, (above, up_to) in enumerate(pairwise(bounds)):
         rows = np.flatnonzero(number == i)
         observed = observed_risk(outcomes.take(rows), 1, horizon_days)
         low, high = (None if np.isnan(end) else float(end) for end in (observed.low, observed.high))
@@ -59,15 +69,9 @@ def groups_of(risk: FloatArray, outcomes: Outcomes, horizon_days: float, shown: 
         )
 
 
-def _inner_bounds(risk: FloatArray, outcomes: Outcomes, horizon_days: float, shown: Disclosure) -> list[float]:
-    """Bounds between groups, ascending, without those that would leave too few patients or events on a side."""
+def _inner_bounds(risk: FloatArray, enough: Callable[[float, float], bool]) -> list[float]:
+    """Bounds between groups, ascending, without those that would leave too little between two of them."""
     quantiles = np.quantile(risk, np.arange(1, MOST_GROUPS) / MOST_GROUPS)
-    happened = (outcomes.cause == 1) & (outcomes.duration_days <= horizon_days)
-
-    def enough(above: float, up_to: float) -> bool:
-        own = (risk > above) & (risk <= up_to)
-        return own.sum() >= FEWEST_PATIENTS and not shown.small(int(happened[own].sum()))
-
     kept: list[float] = []
     for bound in np.unique(np.round(quantiles, DIGITS)).tolist():
         if enough(kept[-1] if kept else -np.inf, bound):

@@ -59,9 +59,10 @@ class Access:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        page = scope["path"] in FILES  # open where there are keys: it says nothing, and asks for one
+        page = scope["path"] in FILES and scope["method"] in ("GET", "HEAD")
         send = with_headers(send, PAGE_HEADERS if page else HEADERS)
-        if scope["path"] not in OPEN and not (page and self.keys is not None):
+        open_to_all = scope["path"] in OPEN or (page and self.keys is not None)  # the page asks for a key itself
+        if not open_to_all:
             refused = self._refused(scope)
             if refused is not None:
                 await refused(scope, receive, send)

@@ -1,4 +1,4 @@
-"""The page for people at ``/``: its files, read once, and how they are answered. They say nothing of models or patients."""
+"""The page for people at ``/``: its files, read once, and how they are answered. They say nothing of any patient."""
 
 from __future__ import annotations
 

@@ -243,9 +243,7 @@ def fitted(cohort: Cohort) -> FittedRiskModel:
         )
 
 
-def make_artifact(
-    fitted: FittedRiskModel, folder: Path, name: str, calibration: tuple[RiskGroups, ...] = ()
-) -> None:
+def make_artifact(fitted: FittedRiskModel, folder: Path, name: str, calibration: tuple[RiskGroups, ...] = ()) -> None:
     """Write the artifact of a model."""
     block, arrays = model_block(fitted)
     patient = PatientRecord(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections.abc import Iterator
@@ -28,9 +29,12 @@ from training.models.risk_model import FittedRiskModel
 Json = dict[str, Any]
 WIDTHS = (390, 1440)
 N_EXAMPLES = 4
+MEASURED = {"variable": "ferritin", "day": 0, "value": 90}
 LISTENING = """
 window.refusedByPolicy = [];
-document.addEventListener('securitypolicyviolation', e => refusedByPolicy.push(`${e.violatedDirective} ${e.blockedURI}`));
+document.addEventListener('securitypolicyviolation', event => {
+  refusedByPolicy.push(`${event.violatedDirective} ${event.blockedURI}`);
+});
 """
 THIN = "\u202f"
 
@@ -210,7 +214,7 @@ def test_days_free_and_lost_are_the_areas_under_the_answered_curves(
 def area(days: list[float], values: list[float], start: float) -> float:
     """By the trapezoidal rule, from day 0."""
     points = list(zip([0.0, *days], [start, *values], strict=True))
-    return sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in zip(points, points[1:], strict=False))
+    return sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in itertools.pairwise(points))
 
 
 def test_the_risk_from_each_landmark_is_that_of_the_record_seen_from_there(
@@ -324,7 +328,7 @@ def paste(browser: Browser, content: Json | str) -> None:
         ({"baseline": {"age": 999}}, "baseline.age"),
         ({"baseline": {"age": "old"}}, "baseline.age"),
         ({"landmark_day": 4_000}, "landmark_day"),
-        ({"measurements": [{"variable": "anc", "day": 0, "value": 90}, {"variable": "ferritin", "day": 0, "value": -1}]}, "measurements[1].value"),
+        ({"measurements": [MEASURED, MEASURED | {"value": -1}]}, "measurements[1].value"),
         ({"events": [{"event": "icans", "day": 0, "grade": 9}]}, "events[0].grade"),
     ],
     ids=["range", "text", "landmark", "measurement", "event"],
@@ -341,8 +345,8 @@ def test_what_is_refused_is_said_at_its_field(
     wrong = browser.evaluate("[...document.querySelectorAll('[aria-invalid]')].map(e => e.dataset.place)")
     assert wrong == [place]
     assert browser.evaluate("document.activeElement.dataset.place") == place
-    described = "document.activeElement.getAttribute('aria-describedby').split(' ').map(i => document.getElementById(i).textContent)"
-    assert browser.evaluate(described)[-1] == rule
+    last = "document.activeElement.getAttribute('aria-describedby').split(' ').at(-1)"
+    assert browser.evaluate(f"document.getElementById({last}).textContent") == rule
     choose(browser, 0)
     assert browser.evaluate("document.querySelectorAll('[aria-invalid]').length") == 0
 
