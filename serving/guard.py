@@ -34,7 +34,6 @@ PAGE_HEADERS = (
         b"; require-trusted-types-for 'script'; trusted-types 'none'",  # no text becomes markup or code
     ),
     (b"cache-control", b"no-cache"),  # kept, and asked for again by its ETag
-    (b"cross-origin-opener-policy", b"same-origin"),
 )
 """Of the files of the page, which loads nothing from elsewhere and has no script or style within."""
 LENGTH_DIGITS = 19

@@ -13,7 +13,7 @@ import { headline } from "./headline.js";
 import { landmarks } from "./landmarks.js";
 import { noted } from "./noted.js";
 import { paste } from "./paste.js";
-import { gridDays, landmarksUpTo } from "./records.js";
+import { gridDays } from "./records.js";
 import { days, percent, plainNumber, ruleText, title, words } from "./words.js";
 
 const at = (id) => document.getElementById(id);
@@ -65,7 +65,7 @@ function introduce(card) {
   const simulated = card.training_cohort.provenance === "simulated";
   const name = title(card.endpoint.name);
   document.title = `${name} – Sequela`;
-  at("title").textContent = `${name} after CAR-T cell therapy`;
+  at("title").textContent = `${name}: predicted risk`;
   const who = `${card.training_cohort.n_patients.toLocaleString("en")} ${simulated ? "simulated " : ""}patients`;
   at("lead").textContent = `The risk of ${ruleText(card.endpoint.event)} within ${days(card.horizons_days.at(-1))}, with ${card.causes.slice(1).map(words).join(" and ") || "nothing"} competing, as the model ${card.name} learnt it from ${who}.`;
   if (simulated) {
@@ -78,14 +78,15 @@ function introduce(card) {
 
 /** The form, the examples, and an empty place for the answer. */
 function ready(card, schema) {
-  const form = patientForm(card, schema, () => predict(form.record()));
   const answer = answerOf(card);
+  const form = patientForm(card, schema, () => predict(form.record()), answer.outdate);
   let newest = null;
 
   async function predict(record) {
     newest?.abort();
     const mine = (newest = new AbortController());
     form.node.setAttribute("aria-busy", "true");
+    answer.outdate();
     try {
       const predicted = await asked("v1/predict", requestOf(record, card), mine.signal);
       form.clear();
@@ -140,12 +141,14 @@ function invitation() {
   );
 }
 
-/** One request: the patient from the day asked for, last, and from the model's landmarks before it. */
+/** One request: the patient from the day asked for, then from the model's landmarks before it.
+ *  Those go without the id: looking back is no prediction that outcomes could be compared with. */
 function requestOf(record, card) {
   const day = record.landmark_day;
-  const seen = typeof day === "number" ? landmarksUpTo(day, card) : [day];
-  const patients = seen.map((landmark) => ({ ...record, landmark_day: landmark }));
-  return { patients: [patients.at(-1), ...patients.slice(0, -1)], horizons_days: gridDays(card.horizons_days) };
+  const before = typeof day === "number" ? card.landmark_days.filter((landmark) => landmark < day) : [];
+  const { patient_id: _, ...nobody } = record;
+  const patients = [record, ...before.map((landmark) => ({ ...nobody, landmark_day: landmark }))];
+  return { patients, horizons_days: gridDays(card.horizons_days) };
 }
 
 /** What is shown of an answer; all parts speak of the same horizon. */
@@ -159,7 +162,8 @@ function answerOf(card) {
     return element("label", { for: input.id }, input, element("span", {}, days(day)));
   });
   const horizons = element("fieldset", { class: "horizons" }, element("legend", {}, "Within"), element("div", {}, choices));
-  const node = element("div", { class: "answer", hidden: true }, horizons, parts.map((one) => one.node));
+  const outdated = element("p", { class: "outdated", role: "status" });
+  const node = element("div", { class: "answer", hidden: true }, horizons, outdated, parts.map((one) => one.node));
 
   function update(changed) {
     state = { ...state, ...changed };
@@ -170,6 +174,8 @@ function answerOf(card) {
     const [prediction, ...earlier] = predictions;
     at("invitation").hidden = true;
     node.hidden = false;
+    node.classList.remove("old");
+    outdated.textContent = "";
     update({ record, prediction, seen: [...earlier, prediction], explanation: null, refusal: null });
     const risk = prediction.incidence[card.causes[0]][prediction.horizons_days.indexOf(state.horizon)];
     at("said").textContent = `Predicted, seen from day ${plainNumber(prediction.landmark_day)}: ${words(card.causes[0])} within ${days(state.horizon)} ${percent(risk)}.`;
@@ -180,5 +186,11 @@ function answerOf(card) {
     state = { ...state, explanation, refusal };
     why.show(state);
   }
-  return { node, show, explain };
+  /** What is shown is not of what the form now holds. */
+  function outdate() {
+    if (node.hidden || node.classList.contains("old")) return;
+    node.classList.add("old");
+    outdated.textContent = "These numbers are of what was entered before. Press Predict for what is entered now.";
+  }
+  return { node, show, explain, outdate };
 }

@@ -35,7 +35,8 @@ export function benefit() {
     const { free, lost } = meanDays(card.causes, prediction);
     const spent = card.causes.map((cause, k) => `${lost[k].toFixed(0)} lost to ${words(cause)}`);
     lead.textContent = `Of the ${days(last)} after day ${plainNumber(prediction.landmark_day)}, a patient like this one has on average ${free.toFixed(0)} ${freeOf(card)}, and ${listed(spent)}.`;
-    bar.replaceChildren(segment("free", free, last), ...lost.map((part, k) => segment(`fill cause-${k}`, part, last)));
+    const parts = card.causes.map((cause, k) => segment(`fill cause-${k}`, title(cause), lost[k], last));
+    bar.replaceChildren(segment("free", "Free", free, last), ...parts);
     const rows = [
       [element("span", { class: "named" }, element("i", { class: "free-swatch" }), title(freeOf(card))), ...amounts(free, last)],
       ...card.causes.map((cause, k) => [element("span", { class: "named" }, swatch(k), `Lost to ${words(cause)}`), ...amounts(lost[k], last)]),
@@ -53,9 +54,11 @@ function amounts(part, last) {
   return [part.toFixed(0), `${((100 * part) / last).toFixed(0)}\u202f%`];
 }
 
-function segment(kind, part, last) {
+/** As long as its days are many, named where there is room. */
+function segment(kind, name, part, last) {
   const node = element("span", { class: kind });
   node.style.flexGrow = part / last;
-  node.append(part / last > 0.07 ? part.toFixed(0) : "");
+  if (part / last > 0.18) node.append(`${name} `, part.toFixed(0));
+  else if (part / last > 0.07) node.append(part.toFixed(0));
   return node;
 }

@@ -99,11 +99,10 @@ function tableOf({ groups, own }) {
     i === own ? element("b", {}, "▸ ", capital(rangeOf(group))) : capital(rangeOf(group)),
     String(group.n_patients),
     percent(group.predicted),
-    percent(group.observed),
-    group.low === null ? "–" : span([group.low, group.high]),
+    group.low === null ? percent(group.observed) : [percent(group.observed), element("small", {}, span([group.low, group.high]))],
   ]);
-  const columns = ["Predicted risk", "Patients", "Predicted", "Observed", "95 % interval"];
-  return table("Groups of patients not trained on; ▸ is where this patient belongs", columns, rows, { name: "calibration" });
+  const columns = ["Predicted risk", "Patients", "Predicted", "Observed"];
+  return table("Groups of patients not trained on, with 95 % intervals; ▸ is where this patient belongs", columns, rows, { name: "calibration" });
 }
 
 function capital(text) {

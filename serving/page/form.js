@@ -5,23 +5,24 @@ import { numberOrText } from "./records.js";
 import { plainNumber, title, unitText } from "./words.js";
 
 /** @param onAsked called when the form is sent
+ *  @param onChanged called when something in it was changed by hand
  *  @returns {{node, fill, record, refuse, clear}} */
-export function patientForm(card, schema, onAsked) {
+export function patientForm(card, schema, onAsked, onChanged) {
   const patient = schema.$defs.PatientRecord.properties;
   const state = { own: {}, units: {} };
   const day = field("landmark_day", "Seen from day", landmarkHint(card), text("landmark_day"), "since infusion");
   const baseline = Object.entries(patient.baseline.properties).map(([name, rule]) => baselineField(name, rule, card));
-  const measured = rows("measurements", "Measurements over time", schema.$defs.MeasurementRecord, card);
-  const happened = rows("events", "Events so far", schema.$defs.EventRecord, card);
+  const measured = rows("measurements", "Measurements over time", schema.$defs.MeasurementRecord, card, onChanged);
+  const happened = rows("events", "Events so far", schema.$defs.EventRecord, card, onChanged);
   const kept = element("p", { class: "note", hidden: true });
   const faults = element("div", { class: "faults", role: "alert" });
   const button = element("button", { type: "submit", class: "primary" }, "Predict");
   const node = element(
     "form",
-    { novalidate: true, autocomplete: "off", submit: (event) => (event.preventDefault(), onAsked()) },
+    { novalidate: true, autocomplete: "off", input: onChanged, submit: (event) => (event.preventDefault(), onAsked()) },
     faults,
     day,
-    element("fieldset", {}, element("legend", {}, "Before infusion"), element("div", { class: "fields" }, baseline)),
+    element("fieldset", {}, element("legend", {}, "Baseline"), element("div", { class: "fields" }, baseline)),
     measured?.node,
     happened?.node,
     kept,
@@ -110,7 +111,7 @@ function field(name, label, hint, input, unit, own) {
 }
 
 function text(place, more = {}) {
-  return element("input", { type: "text", inputmode: "decimal", id: `f-${place}`, name: place, "data-place": place, ...more });
+  return element("input", { type: "text", inputmode: "decimal", spellcheck: "false", id: `f-${place}`, name: place, "data-place": place, ...more });
 }
 
 function landmarkHint(card) {
@@ -160,7 +161,7 @@ function valueOf(input, unit) {
 }
 
 /** Records of one kind as rows that are added and removed; null where the model takes none. */
-function rows(place, legend, rule, card) {
+function rows(place, legend, rule, card, onChanged) {
   const [first, ...others] = Object.keys(rule.properties).filter((name) => name !== "unit");
   const names = rule.properties[first].enum;
   if (!names) return null;
@@ -188,7 +189,7 @@ function rows(place, legend, rule, card) {
       return input;
     });
     unit.textContent = unitOf(one[first], one);
-    const remove = element("button", { type: "button", class: "plain remove", "aria-label": `Remove row ${i + 1} of ${legend.toLowerCase()}`, click: () => (fill(records().filter((_, j) => j !== i)), add.focus()) }, "×");
+    const remove = element("button", { type: "button", class: "plain remove", "aria-label": `Remove row ${i + 1} of ${legend.toLowerCase()}`, click: () => (fill(records().filter((_, j) => j !== i)), onChanged(), add.focus()) }, "×");
     return element("div", { class: `row ${place}` }, choice, inputs, place === "measurements" ? unit : null, remove, told);
   }
 

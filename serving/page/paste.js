@@ -6,7 +6,7 @@ import { recordsOf } from "./records.js";
 /** @param onRecord called with the patient to show
  *  @returns {Node} */
 export function paste(onRecord) {
-  const box = element("textarea", { id: "pasted", rows: 7, spellcheck: "false", "aria-describedby": "pasted-fault" });
+  const box = element("textarea", { id: "pasted", rows: 7, spellcheck: "false", autocomplete: "off", "aria-describedby": "pasted-fault" });
   const fault = element("p", { class: "fault", id: "pasted-fault", role: "alert" });
   const file = element("input", { type: "file", id: "uploaded", accept: ".json,application/json", change: upload });
   const several = element("div", { class: "choice", hidden: true });

@@ -25,12 +25,6 @@ export function numberOrText(text) {
   return Number.isFinite(number) ? number : text;
 }
 
-/** Days from which a patient seen on one day is also looked at: the model's landmarks before it, and the day. */
-export function landmarksUpTo(day, card) {
-  const earlier = card.landmark_days.filter((landmark) => landmark < day);
-  return [...earlier, day];
-}
-
 /** Times of the curves: an even grid, and the endpoint's horizons. */
 export function gridDays(horizons, points = 60) {
   const last = horizons.at(-1);

@@ -102,7 +102,7 @@ def choose(browser: Browser, number: int) -> None:
 
 
 def explained(browser: Browser) -> None:
-    browser.wait_for("document.querySelector('.drivers[aria-busy=false] .bars li') !== null", 20)
+    browser.wait_for("document.querySelector('.answer:not(.old) .drivers[aria-busy=false] .bars li') !== null", 20)
 
 
 def exchanged(browser: Browser, path: str) -> tuple[Json, Json]:
@@ -173,6 +173,7 @@ def test_every_example_is_predicted_and_the_numbers_shown_are_those_answered(
         )
         assert listed == prediction[kind]
     assert browser.evaluate("innerWidth") == width
+    browser.wait_for("Math.abs(document.querySelector('#results').getBoundingClientRect().top) < 400", 5)
     assert browser.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0
     assert browser.said() == []
 
@@ -222,6 +223,7 @@ def test_the_risk_from_each_landmark_is_that_of_the_record_seen_from_there(
 ) -> None:
     visit(browser, page_server)
     record = {
+        "patient_id": "p7",
         "landmark_day": 20,
         "baseline": {"age": 70},
         "measurements": [{"variable": "anc", "day": 15, "value": 90}],
@@ -234,7 +236,23 @@ def test_the_risk_from_each_landmark_is_that_of_the_record_seen_from_there(
         risk = client.post("/v1/predict", json=body).json()["predictions"][0]["incidence"]["infection"][-1]
         assert shown[f"Day {day}"][0] == percent(risk)
     assert list(shown) == ["Day 0", "Day 20"]
+    body, _ = exchanged(browser, "/v1/predict")
+    assert [one.get("patient_id") for one in body["patients"]] == ["p7", None]  # a ledger keeps what looks ahead alone
     assert rows(browser, "landmarks")["Day 0"] != rows(browser, "landmarks")["Day 20"]
+
+
+def test_numbers_of_what_was_entered_before_are_marked(browser: Browser, page_server: Any) -> None:
+    visit(browser, page_server)
+    choose(browser, 0)
+    assert text_of(browser, ".outdated") == ""
+    browser.evaluate("document.getElementById('f-baseline.age').focus()")
+    browser.call("Input.insertText", text="9999")
+    assert "entered before" in text_of(browser, ".outdated")
+    browser.evaluate("document.querySelector('.patient form').requestSubmit()")
+    browser.wait_for("document.querySelector('.faults').textContent", 10)
+    assert "entered before" in text_of(browser, ".outdated")  # refused: they are still of the patient before
+    choose(browser, 0)
+    assert text_of(browser, ".outdated") == ""
 
 
 def test_one_horizon_is_chosen_for_all(browser: Browser, page_server: Any, card: Json) -> None:
@@ -465,6 +483,8 @@ def test_a_key_is_asked_for_where_the_service_has_keys(
         browser.evaluate("document.querySelector('.example').click()")
         browser.wait_for("document.querySelector('.drivers').textContent.includes('lacks the scope explain')", 20)
         assert text_of(browser, "[data-risk]").endswith("%")
+        assert text_of(browser, ".risk .ends") == "fitted without intervals"
+        assert "carries no groups of patients" in text_of(browser, "[data-calibration]")
         assert browser.evaluate("[localStorage.length, sessionStorage.length, document.cookie]") == [0, 0, ""]
         visit_again = browser.evaluate("fetch('v1/model').then(answer => answer.status)")
         assert visit_again == 401  # the page alone knows the key
