@@ -46,8 +46,11 @@ export function benefit() {
   return { node, show };
 }
 
+/** What nobody who is free of all has met: "alive, relapse-free and free of infection". */
 function freeOf(card) {
-  return `free of ${listed(card.causes.map(words))}`;
+  const others = card.causes.filter((cause) => cause !== "death" && cause !== "relapse");
+  const parts = [card.causes.includes("death") ? "alive" : "", card.causes.includes("relapse") ? "relapse-free" : ""];
+  return listed([...parts, others.length ? `free of ${listed(others.map(words))}` : ""].filter(Boolean));
 }
 
 function amounts(part, last) {

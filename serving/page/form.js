@@ -44,7 +44,8 @@ export function patientForm(card, schema, onAsked, onChanged) {
     measured?.fill(record.measurements ?? []);
     happened?.fill(record.events ?? []);
     kept.hidden = !record.samples?.length;
-    kept.textContent = `${record.samples?.length ?? 0} samples with cells or clones are sent as they were pasted.`;
+    const many = record.samples?.length ?? 0;
+    kept.textContent = many === 1 ? "One sample with cells or clones is sent as it is." : `${many} samples with cells or clones are sent as they are.`;
   }
 
   /** The record as the form has it now; what the form does not know of stays as it came. */

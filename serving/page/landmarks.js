@@ -68,6 +68,7 @@ function described(state) {
 }
 
 function tableOf(state) {
-  const rows = risksOf(state).map(({ day, risk, ends }) => [`Day ${plainNumber(day)}`, percent(risk), ends ? span(ends) : "none"]);
-  return table(`${title(state.card.causes[0])} within ${days(state.horizon)}`, ["Seen from", "Risk", "90 % interval"], rows, { name: "landmarks" });
+  const rows = risksOf(state).map(({ day, risk, ends }) => [`Day ${plainNumber(day)}`, percent(risk), ...(ends ? [span(ends)] : [])]);
+  const columns = ["Seen from", "Risk", ...(state.prediction.interval ? ["90 % interval"] : [])];
+  return table(`${title(state.card.causes[0])} within ${days(state.horizon)}`, columns, rows, { name: "landmarks" });
 }

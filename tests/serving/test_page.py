@@ -208,7 +208,7 @@ def test_days_free_and_lost_are_the_areas_under_the_answered_curves(
     lost = {cause: area(prediction["horizons_days"], prediction["incidence"][cause], 0.0) for cause in card["causes"]}
     free = area(prediction["horizons_days"], prediction["event_free"], 1.0)
     assert free + sum(lost.values()) == pytest.approx(card["horizons_days"][-1])
-    assert shown.pop("Free of infection and death")[0] == f"{free:.0f}"
+    assert shown.pop("Alive and free of infection")[0] == f"{free:.0f}"
     assert {head: cells[0] for head, cells in shown.items()} == {f"Lost to {c}": f"{n:.0f}" for c, n in lost.items()}
 
 
@@ -398,6 +398,43 @@ def test_a_pasted_record_is_sent_as_it_is_shown(browser: Browser, page_server: A
     assert body["patients"] == [record | {"baseline": known}]
     assert browser.evaluate("location.href") == f"{page_server.url}/"
     assert browser.evaluate("[localStorage.length, sessionStorage.length, document.cookie]") == [0, 0, ""]
+
+
+def test_one_of_several_uploaded_patients_is_chosen(browser: Browser, page_server: Any, tmp_path: Path) -> None:
+    file = tmp_path / "request.json"
+    records = [{"patient_id": f"p{i}", "baseline": {"age": 40 + i}} for i in range(3)]
+    file.write_text(json.dumps({"patients": records}))
+    visit(browser, page_server)
+    root = browser.call("DOM.getDocument")["root"]["nodeId"]
+    node = browser.call("DOM.querySelector", nodeId=root, selector="#uploaded")["nodeId"]
+    browser.call("DOM.setFileInputFiles", nodeId=node, files=[str(file)])
+    explained(browser)
+    sent = [exchanged(browser, "/v1/explain")[0]["patients"][0]]
+    browser.evaluate("(choice => { choice.value = 2; choice.dispatchEvent(new Event('change')); })(which)")
+    explained(browser)
+    sent.append(exchanged(browser, "/v1/explain")[0]["patients"][0])
+    assert [(one["patient_id"], one["baseline"]) for one in sent] == [("p0", {"age": 40}), ("p2", {"age": 42})]
+
+
+def test_a_hundred_patients_are_a_hundred(browser: Browser, page_server: Any) -> None:
+    rng = np.random.default_rng(0)
+    shares = [*rng.dirichlet([0.3, 1, 2], 200).tolist(), [1.0, 0.0, 0.0], [0.29, 0.71, 0.0]]
+    visit(browser, page_server)
+    script = f"import('/page/headline.js').then(module => {json.dumps(shares)}.map(module.wholeNumbers))"
+    counts = np.array(browser.evaluate(script))
+    assert (counts.sum(axis=1) == 100).all()
+    assert (np.abs(counts - 100 * np.array(shares)) < 1).all()
+
+
+def test_a_model_of_one_landmark_says_that_there_is_no_course(browser: Browser, page_server: Any) -> None:
+    visit(browser, page_server)
+    state = {"card": {"landmark_days": [0], "causes": ["death"]}, "seen": [{}], "prediction": {"landmark_day": 0}}
+    script = f"""import('/page/landmarks.js').then(module => {{
+        const shown = module.landmarks();
+        shown.show({json.dumps(state)});
+        return shown.node.textContent;
+    }})"""
+    assert "predicts from day 0 alone, so there is no course" in browser.evaluate(script)
 
 
 def test_nothing_is_asked_of_anyone_else_and_the_policy_is_kept(browser: Browser, page_server: Any) -> None:
