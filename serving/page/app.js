@@ -29,8 +29,11 @@ async function start() {
     ready(card, schema);
   } catch (refusal) {
     if (!(refusal instanceof Refused)) throw refusal;
-    if (refusal.status === 401) askForKey(refusal);
+    if (refusal.status === 401) askForKey();
     else unavailable(refusal);
+  } finally {
+    document.body.classList.remove("reading");
+    at("key")?.focus();
   }
 }
 
@@ -51,7 +54,6 @@ function askForKey() {
   );
   at("lead").textContent = "A key is needed.";
   at("patient").replaceChildren(form);
-  input.focus();
 }
 
 function unavailable(refusal) {
@@ -97,7 +99,7 @@ function ready(card, schema) {
       if (refusal.name === "AbortError") return;
       form.node.removeAttribute("aria-busy");
       if (!(refusal instanceof Refused)) throw refusal;
-      if (refusal.status === 401) askForKey();
+      if (refusal.status === 401) start();
       else form.refuse(refusal);
     }
   }

@@ -19,7 +19,7 @@ export function patientForm(card, schema, onAsked, onChanged) {
   const button = element("button", { type: "submit", class: "primary" }, "Predict");
   const node = element(
     "form",
-    { novalidate: true, autocomplete: "off", input: onChanged, submit: (event) => (event.preventDefault(), onAsked()) },
+    { novalidate: true, autocomplete: "off", input: onChanged, focusin: clearOfButton, submit: (event) => (event.preventDefault(), onAsked()) },
     faults,
     day,
     element("fieldset", {}, element("legend", {}, "Baseline"), element("div", { class: "fields" }, baseline)),
@@ -82,6 +82,11 @@ export function patientForm(card, schema, onAsked, onChanged) {
     input.focus();
   }
   return { node, fill, record, refuse, clear };
+}
+
+/** Browsers take what is under a sticky button for seen. */
+function clearOfButton({ target }) {
+  if (target.type !== "submit") target.scrollIntoView({ block: "nearest" });
 }
 
 function fieldAt(form, place) {

@@ -36,6 +36,10 @@ document.addEventListener('securitypolicyviolation', event => {
   refusedByPolicy.push(`${event.violatedDirective} ${event.blockedURI}`);
 });
 """
+OUTLINED = """(focused => {
+    const style = getComputedStyle(focused.name === 'horizon' ? focused.nextSibling : focused);
+    return style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2;
+})(document.activeElement)"""
 THIN = "\u202f"
 
 
@@ -306,7 +310,7 @@ def test_the_page_is_used_by_keyboard_alone(browser: Browser, page_server: Any) 
     tab_to(browser, "name === 'horizon'")
     press(browser, "ArrowLeft")
     assert "180 days" in text_of(browser, "#risk .sentence")
-    assert browser.evaluate("getComputedStyle(document.activeElement.nextSibling).outlineStyle") == "solid"
+    assert browser.evaluate(OUTLINED)
 
 
 def press(browser: Browser, key: str) -> None:
@@ -327,6 +331,7 @@ def tab_to(browser: Browser, wanted: str) -> None:
     """Press Tab until what has the focus is what is wanted; everything on the way must show that it has it."""
     for _ in range(150):
         press(browser, "Tab")
+        assert browser.evaluate(OUTLINED), browser.evaluate("document.activeElement.outerHTML")
         if browser.evaluate(f"document.activeElement.{wanted}"):
             return
     pytest.fail(f"Tab never reaches what has {wanted}")
@@ -363,6 +368,8 @@ def test_what_is_refused_is_said_at_its_field(
     wrong = browser.evaluate("[...document.querySelectorAll('[aria-invalid]')].map(e => e.dataset.place)")
     assert wrong == [place]
     assert browser.evaluate("document.activeElement.dataset.place") == place
+    above = "document.querySelector('.send').getBoundingClientRect().top"
+    browser.wait_for(f"document.activeElement.getBoundingClientRect().bottom < {above}", 5)  # once it is scrolled to
     last = "document.activeElement.getAttribute('aria-describedby').split(' ').at(-1)"
     assert browser.evaluate(f"document.getElementById({last}).textContent") == rule
     choose(browser, 0)
@@ -484,6 +491,26 @@ def test_dark_is_dark(browser: Browser, page_server: Any) -> None:
     assert dark_paper < 150 < 650 < light_ink
 
 
+def test_nothing_moves_once_it_is_seen(browser: Browser, page_server: Any) -> None:
+    shifts = """
+    window.moved = 0;
+    new PerformanceObserver(list => list.getEntries().forEach(shift => { moved += shift.value; }))
+        .observe({type: 'layout-shift', buffered: true});
+    """
+    number = browser.call("Page.addScriptToEvaluateOnNewDocument", source=shifts)["identifier"]
+    try:
+        for width in WIDTHS:
+            visit(browser, page_server, width)
+            choose(browser, 0)
+            browser.evaluate("new Promise(done => setTimeout(done, 300))")
+            assert browser.evaluate("moved") < 0.05
+            browser.evaluate("scrollTo({top: 0, behavior: 'instant'})")
+            browser.evaluate("document.querySelector('.top').style.marginTop = '300px'")  # is heard
+            browser.wait_for("moved > 0.05", 5)
+    finally:
+        browser.call("Page.removeScriptToEvaluateOnNewDocument", identifier=number)
+
+
 def test_the_first_risk_is_seen_within_a_second(browser: Browser, page_server: Any) -> None:
     """From opening the page, with an example chosen as soon as there is one; nothing is cached."""
     browser.open("about:blank", 1440)
@@ -512,7 +539,7 @@ def test_a_key_is_asked_for_where_the_service_has_keys(
     env = {"BENTOML_HOME": str(store_home), "SEQUELA_MODEL": tag, "SEQUELA_KEYS": str(tmp_path / "keys.json")}
     with start_server(tmp_path, env) as server:
         browser.open(f"{server.url}/", 390)
-        browser.wait_for("document.querySelector('#key') !== null", 10)
+        browser.wait_for("document.activeElement.id === 'key'", 10)
         show_key(browser, "sequela_00000000_wrong")
         browser.wait_for("document.querySelector('.key [role=alert]') !== null", 10)
         show_key(browser, token)
