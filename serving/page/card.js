@@ -7,7 +7,7 @@ import { days, listed, plainNumber, ruleText, title, unitText, words } from "./w
 export function cardNodes(card) {
   return [
     element("div", { class: "card-columns" }, about(card), cohort(card)),
-    scores(card.metrics),
+    scores(card),
     variables(card),
     definitionsOf(card),
   ].flat();
@@ -54,23 +54,32 @@ function cohort(card) {
   );
 }
 
-/** Metrics as "name/cause", with "name_lo" and "name_hi" beside those that have an interval. */
-function scores(metrics) {
-  const names = Object.keys(metrics).filter((name) => !/_(lo|hi)\//.test(name));
-  const rows = names.map((name) => {
-    const [metric, cause = ""] = name.split("/");
-    const ends = ["lo", "hi"].map((end) => metrics[`${metric}_${end}/${cause}`]);
-    const interval = ends.every((end) => typeof end === "number") ? `${ends[0].toFixed(3)} to ${ends[1].toFixed(3)}` : "–";
-    const value = metrics[name];
-    return [metricName(metric), words(cause), value === null ? "undefined" : value.toFixed(3), interval];
-  });
-  return folded("Cross-validated scores, on patients not trained on", table("0.5 is chance for AUC and C; IPA is the gain over one risk for everyone", ["Score", "Cause", "Value", "95 % interval"], rows));
+/** Cross-validated metrics, a row for each score and landmark, a column for each cause; others as they are called. */
+function scores(card) {
+  const rows = new Map();
+  for (const [key, value] of Object.entries(card.metrics)) {
+    const [, name, end, landmark, cause] = key.match(/^(.*?)(_lo|_hi)?(?:_from([\d.]+))?\/(.*)$/) ?? [null, key, undefined, undefined, ""];
+    const row = `${metricName(name)}, from day ${landmark ?? plainNumber(card.landmark_days[0])}`;
+    const cells = rows.get(row) ?? rows.set(row, {}).get(row);
+    cells[cause] = { ...cells[cause], [end ?? "point"]: value };
+  }
+  const causes = [...new Set([...rows.values()].flatMap(Object.keys))];
+  const body = [...rows].map(([row, cells]) => [row, ...causes.map((cause) => scoreCell(cells[cause] ?? {}))]);
+  const caption = "95 % intervals; 0.5 is chance for AUC and C; IPA is the gain over one risk for everyone";
+  const shown = table(caption, ["Score", ...causes.map((cause) => title(cause) || "Value")], body, { name: "scores" });
+  return folded("Cross-validated scores, on patients not trained on", shown);
+}
+
+function scoreCell({ point, _lo: low, _hi: high }) {
+  if (point === null || point === undefined) return "–";
+  const ends = typeof low === "number" && typeof high === "number" ? element("small", {}, `${low.toFixed(3)} to ${high.toFixed(3)}`) : null;
+  return [point.toFixed(3), ends];
 }
 
 function metricName(metric) {
-  const [name, horizon] = metric.split("_");
-  const known = { auc: "AUC", c: "C", ibs: "Integrated Brier score", ipa: "IPA", brier: "Brier score" };
-  return `${known[name] ?? words(metric)}${horizon && known[name] ? ` by day ${horizon.replace(/d$/, "")}` : ""}`;
+  const [, name, day] = metric.match(/^(.*?)(?:_([\d.]+)d)?$/);
+  const known = { auc: "AUC", c: "C", ibs: "Integrated Brier score", ipa: "IPA" };
+  return `${known[name] ?? words(name)}${day ? ` by day ${day}` : ""}`;
 }
 
 function variables(card) {

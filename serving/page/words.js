@@ -35,8 +35,9 @@ export function days(number) {
   return `${plainNumber(number)} ${number === 1 ? "day" : "days"}`;
 }
 
-/** A number as short as it is exact. */
+/** A number as short as it is exact; large ones in groups of three. */
 export function plainNumber(number) {
+  if (Number.isInteger(number) && Math.abs(number) >= 10_000) return number.toLocaleString("en").replace("-", "−");
   return String(Number(number.toPrecision(12))).replace("-", "−");
 }
 

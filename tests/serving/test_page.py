@@ -407,6 +407,27 @@ def test_a_pasted_record_is_sent_as_it_is_shown(browser: Browser, page_server: A
     assert browser.evaluate("[localStorage.length, sessionStorage.length, document.cookie]") == [0, 0, ""]
 
 
+def test_scores_stand_by_score_and_landmark(browser: Browser, page_server: Any, client: httpx.Client) -> None:
+    metrics = {
+        "ibs/infection": 0.0889,
+        "ibs_lo/infection": 0.0743,
+        "ibs_hi/infection": 0.1096,
+        "auc_90d_from30/infection": 0.77,
+        "ibs/death": None,
+        "own": 0.7,
+    }
+    card = client.get("/v1/model").json() | {"metrics": metrics}
+    visit(browser, page_server)
+    script = f"import('/page/card.js').then(module => document.body.append(...module.cardNodes({json.dumps(card)})))"
+    browser.evaluate("document.querySelector('#card').replaceChildren()")
+    browser.evaluate(f"{script}.then(() => 0)")
+    assert rows(browser, "scores") == {
+        "Integrated Brier score, from day 0": ["0.0890.074 to 0.110", "–", "–"],
+        "AUC by day 90, from day 30": ["0.770", "–", "–"],
+        "own, from day 0": ["–", "–", "0.700"],
+    }
+
+
 def test_one_of_several_uploaded_patients_is_chosen(browser: Browser, page_server: Any, tmp_path: Path) -> None:
     file = tmp_path / "request.json"
     records = [{"patient_id": f"p{i}", "baseline": {"age": 40 + i}} for i in range(3)]
