@@ -61,7 +61,7 @@ function amounts(part, last) {
 function segment(kind, name, part, last) {
   const node = element("span", { class: kind });
   node.style.flexGrow = part / last;
-  if (part / last > 0.18) node.append(`${name} `, part.toFixed(0));
+  if (part / last > 0.18) node.append(element("b", {}, `${name} `), part.toFixed(0));
   else if (part / last > 0.07) node.append(part.toFixed(0));
   return node;
 }
