@@ -23,6 +23,7 @@ from experiments.out_of_fold import OutOfFold
 from experiments.pipeline_test import pipeline_test
 from experiments.reproduction.definition import write_definition
 from experiments.reproduction.machine import machine_tags
+from experiments.risk_groups import risk_groups
 from experiments.run_page import RunFacts, analyse, read_record, write_card
 from experiments.run_report import Findings, write_report
 from experiments.scoring import score, scores_table
@@ -220,6 +221,7 @@ def _fit_final(
         example=Example(patient=patient, times_days=times, incidence=answer_example(model, patient, times)),
         reference=_reference(model, rows, out_of_fold),
         decision=tier_benefits(rows, out_of_fold, config),
+        calibration=risk_groups(rows, out_of_fold),
         files={},
     )
     write_artifact(folder, manifest, arrays)

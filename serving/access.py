@@ -14,9 +14,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from serving.asking import asking
 from serving.cds.clients import Clients
 from serving.cds.services import BASE as HOOKS
-from serving.guard import HEADERS, refusal, with_headers
+from serving.guard import HEADERS, PAGE_HEADERS, refusal, with_headers
 from serving.keys import Key, KeyRing
 from serving.messages import Fault
+from serving.page_files import FILES
 
 OPEN = frozenset({"/livez", "/readyz", "/healthz"})
 """What orchestrators ask, and what says nothing of models or patients."""
@@ -66,8 +67,10 @@ class Access:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        send = with_headers(send, HEADERS)
-        if scope["path"] not in OPEN:
+        page = scope["path"] in FILES and scope["method"] in ("GET", "HEAD")
+        send = with_headers(send, PAGE_HEADERS if page else HEADERS)
+        open_to_all = scope["path"] in OPEN or (page and self.keys is not None)  # the page asks for a key itself
+        if not open_to_all:
             refused = self._refused(scope)
             if refused is not None:
                 await refused(scope, receive, send)

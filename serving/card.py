@@ -39,6 +39,7 @@ def model_card(artifact: Artifact, version: str) -> ModelCard:
         training_rows_held=rows_held(artifact.model.predictor),
         metrics=manifest.metrics,
         decision=manifest.decision,
+        calibration=manifest.calibration,
         run_id=manifest.run_id,
         git_commit=manifest.git_commit,
         example=worked_example(artifact, version),

@@ -14,19 +14,28 @@ from serving.messages import Fault, Problem
 from serving.packed import JSON
 
 PROBLEM = "application/problem+json"
-POLICY = (
-    b"default-src 'self'; style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline'; img-src 'self' data:"
-)
-
-
-HEADERS = (
-    (b"content-security-policy", POLICY),
+_ALIKE = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
+)
+_NOWHERE = b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+HEADERS = (
+    *_ALIKE,
+    (b"content-security-policy", _NOWHERE),
     (b"cache-control", b"no-store"),  # answers are about patients
 )
-"""Of every answer; pages load nothing from elsewhere: BentoML's would report its visitors."""
+"""Of every answer but the files of the page: a browser that is shown one runs and loads nothing."""
+PAGE_HEADERS = (
+    *_ALIKE,
+    (
+        b"content-security-policy",
+        _NOWHERE + b"; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'"
+        b"; require-trusted-types-for 'script'; trusted-types 'none'",  # no text becomes markup or code
+    ),
+    (b"cache-control", b"no-cache"),  # kept, and asked for again by its ETag
+)
+"""Of the files of the page, which loads nothing from elsewhere and has no script or style within."""
 LENGTH_DIGITS = 19
 """Of a declared length; Python reads no number of thousands of digits."""
 READ_SECONDS = 60.0

@@ -10,7 +10,7 @@ from features.cells.samples import SampleFeature
 from features.config import Grade
 from features.records import EventRecord, PatientRecord
 from features.schema import Endpoint, Frozen
-from training.manifest import ThresholdBenefit, TrainingCohort
+from training.manifest import RiskGroups, ThresholdBenefit, TrainingCohort
 
 MAX_PATIENTS = 10_000
 MAX_HORIZONS = 1_000
@@ -245,6 +245,8 @@ class ModelCard(Frozen):
     """Cross-validated, on patients not trained on."""
     decision: tuple[ThresholdBenefit, ...] = ()
     """What acting by the tiers of `endpoint.decision` was worth, on patients not trained on."""
+    calibration: tuple[RiskGroups, ...] = ()
+    """Cross-validated: what became of patients of similar predicted risk; empty where the artifact does not say."""
     run_id: str
     git_commit: str
     example: WorkedExample

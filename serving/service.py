@@ -64,6 +64,7 @@ from serving.monitor_messages import MonitorRequest
 from serving.monitoring import monitor_request
 from serving.openapi import document
 from serving.packed import JSON, PACKED, parse_packed
+from serving.page_files import page_routes
 from serving.predicting import Predicting
 from serving.refusals import parse, parse_as
 from serving.request_schema import SCHEMA, request_schema
@@ -193,6 +194,7 @@ PAGES = Starlette(
         Route("/docs.json", _openapi_page),
         *fhir_routes(CHAMPION, ANSWERING, PREDICT),
         *HOOKS.routes(),
+        *page_routes(),
     ]
 )
 

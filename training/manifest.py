@@ -58,6 +58,32 @@ class ThresholdBenefit(Frozen):
     95 % interval over patients. None where those at or above the threshold were not followed to the horizon."""
 
 
+class RiskGroup(Frozen):
+    """Patients not trained on, of similar predicted risk, and what became of them."""
+
+    above: float
+    """Their predicted risks lie above this; 0 in the first group, which has those of 0 too."""
+    up_to: float
+    """And up to this; 1 in the last group."""
+    n_patients: int
+    predicted: float
+    """Mean predicted risk."""
+    observed: float
+    """Aalen–Johansen estimate within the group."""
+    low: float | None
+    high: float | None
+    """95 % interval of the observed risk; None where nobody or everybody had the event."""
+
+
+class RiskGroups(Frozen):
+    """Calibration at one landmark and horizon: observed against predicted risk of the event of interest."""
+
+    landmark_day: float
+    horizon_days: float
+    groups: tuple[RiskGroup, ...]
+    """Of ascending risk; each holds at least ten patients."""
+
+
 class ModelBlock(Frozen):
     """The encoder's and the predictor's plain-JSON halves; their arrays are in the weights."""
 
@@ -87,6 +113,8 @@ class Manifest(Frozen):
     """How inputs and risks were spread in training; None in artifacts of before."""
     decision: tuple[ThresholdBenefit, ...] = ()
     """Of the tiers of the endpoint, where it has some."""
+    calibration: tuple[RiskGroups, ...] = ()
+    """Cross-validated, by landmark and horizon; empty in artifacts of before, and of too few patients."""
     files: dict[str, str]
     """sha256 of every other file of the folder."""
     digest: str = NO_DIGEST

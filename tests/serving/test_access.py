@@ -16,12 +16,19 @@ from starlette.types import Message, Receive, Scope, Send
 
 from serving.access import FAILURES_PER_MINUTE, Access
 from serving.keys import KeyRing, add_key, revoke_key
+from serving.page_files import FILES
 
 Answer = tuple[int, dict[str, str], Any]
 ELSEWHERE = "192.0.2.7"
 
 
-def ask(access: Access, authorization: str | None = None, path: str = "/v1/predict", peer: str = ELSEWHERE) -> Answer:
+def ask(
+    access: Access,
+    authorization: str | None = None,
+    path: str = "/v1/predict",
+    peer: str = ELSEWHERE,
+    method: str = "POST",
+) -> Answer:
     """Status, headers and body; whoever is let in is answered 204."""
     sent: list[Message] = []
 
@@ -32,7 +39,7 @@ def ask(access: Access, authorization: str | None = None, path: str = "/v1/predi
         sent.append(message)
 
     headers = [] if authorization is None else [(b"authorization", authorization.encode("latin-1"))]
-    scope = {"type": "http", "method": "POST", "path": path, "headers": headers, "client": (peer, 4711)}
+    scope = {"type": "http", "method": method, "path": path, "headers": headers, "client": (peer, 4711)}
     asyncio.run(access(scope, receive, send))
     body = b"".join(message.get("body", b"") for message in sent[1:])
     said = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
@@ -63,12 +70,21 @@ def test_scopes_open_what_they_say(file: Path, guarded: Callable[[], Access]) ->
     _, ward = add_key(file, "ward", ["predict"])
     _, admin = add_key(file, "prometheus", ["admin"])
     access = guarded()
-    paths = ("/v1/predict", "/v1/scores", "/v1/model", "/docs.json", "/", "/v1/explain", "/v1/outcomes", "/metrics")
-    assert [ask(access, f"Bearer {ward}", path)[0] for path in paths] == [204] * 5 + [403] * 3
-    assert [ask(access, f"Bearer {admin}", path)[0] for path in paths] == [403] * 7 + [204]
+    paths = ("/v1/predict", "/v1/scores", "/v1/model", "/docs.json", "/v1/explain", "/v1/outcomes", "/metrics")
+    assert [ask(access, f"Bearer {ward}", path)[0] for path in paths] == [204] * 4 + [403] * 3
+    assert [ask(access, f"Bearer {admin}", path)[0] for path in paths] == [403] * 6 + [204]
     _, headers, body = ask(access, f"Bearer {ward}", "/metrics")
     assert headers["www-authenticate"] == 'Bearer realm="sequela", error="insufficient_scope", scope="admin"'
     assert body["rule"] == "must be a key with the scope admin"
+
+
+def test_the_page_is_open_where_there_are_keys_to_ask_for(guarded: Callable[[], Access]) -> None:
+    access = guarded()
+    assert {ask(access, None, path, method=method)[0] for path in FILES for method in ("GET", "HEAD")} == {204}
+    others = ("/page/", "/page/x.js", "/page/../v1/model", "/v1/schema")
+    assert {ask(access, None, path, method="GET")[0] for path in others} == {401}
+    assert ask(access, None, "/")[0] == 401  # with a body
+    assert ask(Access(let_in, None), None, "/", method="GET")[0] == 403
 
 
 def test_without_a_key_nobody_is_answered_but_who_asks_whether_it_lives(guarded: Callable[[], Access]) -> None:

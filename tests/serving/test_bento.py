@@ -76,6 +76,9 @@ def test_the_bento_holds_what_serving_needs_and_nothing_that_trains(bento: tuple
     assert {"serving/service.py", "features/request.py", "training/artifact.py", "training/models/cox.py"} <= files
     assert not [f for f in files if f.startswith(("experiments", "tests", "training/evaluation"))]
     assert "training/fit.py" not in files
+    assert {path.name for path in (folder / "src" / "serving" / "page").iterdir()} == {
+        path.name for path in (REPOSITORY / "serving" / "page").iterdir()
+    }
     assert f"tag: {model}\n" in (folder / "bento.yaml").read_text()
     below = {f.split("/")[1] for f in files if f.startswith("features/") and f.count("/") > 1}
     assert below == {"cells", "scores"}  # no importer, no simulator

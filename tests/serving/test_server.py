@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving.messages import Problem
+from serving.page_files import FILES
 from training.artifact import Artifact
 from training.models.risk_model import FittedRiskModel
 
@@ -389,7 +390,9 @@ def test_a_worker_stays_small(server: Any, client: httpx.Client, cohort: Any) ->
 
 
 def test_no_page_may_load_anything_from_elsewhere(client: httpx.Client) -> None:
-    """BentoML's own page names a tag manager: the policy keeps browsers from calling it."""
-    policy = client.get("/").headers["content-security-policy"]
-    assert "default-src 'self'" in policy
-    assert "http" not in policy
+    for path in ("/", "/page/app.js", "/v1/model", "/docs.json", "/assets/style.css", "/v1/nothing"):
+        (policy,) = client.get(path).headers.get_list("content-security-policy")
+        assert policy.startswith("default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+        assert "http" not in policy
+        assert "unsafe" not in policy
+        assert ("script-src" in policy) == (path in FILES)

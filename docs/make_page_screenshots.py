@@ -1,0 +1,99 @@
+"""Draw the screenshots of docs/how-to/page.md: a model with intervals on simulated patients, served, in Chromium.
+
+    python docs/make_page_screenshots.py FOLDER
+
+FOLDER becomes (or is) the store: the model is trained once, so that the page can be drawn again in seconds.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+
+from experiments.home import CONFIGS, Home
+from experiments.services import address_of, free_port, running, serve_command
+from serving.store import publish
+from tests.support.browser import Browser, opened_browser
+
+IMAGES = Path(__file__).parent / "images"
+SETTINGS = (
+    "model={kind: with_intervals, model: {kind: cox}}",
+    "name=cox_with_intervals",
+    "validation.bootstrap=100",
+    "trainer.accelerator=cpu",
+)
+DESKTOP, PHONE = (1440, 1400), (390, 844)
+DRAWN = "document.querySelector('.answer:not(.old) .drivers[aria-busy=false] .bars li') !== null"
+EXAMPLE = 1
+"""The patient seen from the last landmark, so that there is a course to show."""
+
+
+def main(folder: Path) -> None:
+    """Train where there is no model yet, serve it, and draw its page."""
+    os.environ["SEQUELA_HOME"] = str(folder.resolve())
+    home = Home.current()
+    os.environ["BENTOML_HOME"] = str(home.bentoml)
+    artifacts = sorted(home.runs.glob("*/artifact"))
+    if not artifacts:
+        _train(folder)
+        artifacts = sorted(home.runs.glob("*/artifact"))
+    port = free_port()
+    address = address_of("127.0.0.1", port)
+    command, environment = serve_command(home, publish(artifacts[-1], {}), "127.0.0.1", port)
+    with (
+        running(command, environment, f"{address}/readyz", home.folder / "logs" / "serve.log"),
+        tempfile.TemporaryDirectory() as profile,
+        opened_browser(Path(profile)) as browser,
+    ):
+        if browser is None:
+            sys.exit("make_page_screenshots: needs Chromium")
+        _save([_seen(browser, address, DESKTOP, "light", "#results")], "page")
+        _save([_seen(browser, address, DESKTOP, "dark", "#landmarks")], "page_dark")
+        parts = ("#risk", "#benefit", "#drivers", "#calibration")
+        _save([_seen(browser, address, PHONE, "light", part) for part in parts], "page_phone")
+
+
+def _train(folder: Path) -> None:
+    """Simulate the cohort and train, through the command line."""
+    sequela = Path(sys.executable).parent / "sequela"
+    cohort = folder / "cohort"
+    subprocess.run([sequela, "simulate", cohort, "--patients", "400", "--cells-per-sample", "50"], check=True)
+    settings = [word for value in (*SETTINGS, f"cohort={cohort}") for word in ("--set", value)]
+    subprocess.run([sequela, "train", CONFIGS / "run" / "cox.yaml", *settings], check=True)
+
+
+def _seen(browser: Browser, address: str, size: tuple[int, int], scheme: str, part: str) -> Image.Image:
+    """What is seen of a predicted example from a part of the page on; from its beginning, where it fits beside it."""
+    browser.call("Emulation.setScrollbarsHidden", hidden=True)
+    media = [{"name": "prefers-color-scheme", "value": scheme}, {"name": "prefers-reduced-motion", "value": "reduce"}]
+    browser.call("Emulation.setEmulatedMedia", features=media)
+    browser.open(f"{address}/", *size)
+    browser.wait_for("document.querySelectorAll('.example').length > 1")
+    browser.evaluate(f"document.querySelectorAll('.example')[{EXAMPLE}].click()")
+    browser.wait_for(DRAWN)
+    if part != "#results":
+        browser.evaluate(f"scrollTo(0, document.querySelector('{part}').getBoundingClientRect().top + scrollY - 12)")
+    browser.evaluate("new Promise(done => setTimeout(done, 500))")  # figures are drawn once they have their width
+    return Image.open(io.BytesIO(browser.screenshot())).convert("RGB")
+
+
+def _save(seen: list[Image.Image], name: str) -> None:
+    """Screens side by side, in 128 colours."""
+    gap = 24
+    width = sum(one.width for one in seen) + gap * (len(seen) - 1)
+    image = Image.new("RGB", (width, seen[0].height), "white")
+    for i, one in enumerate(seen):
+        image.paste(one, (i * (one.width + gap), 0))
+    path = IMAGES / f"{name}.png"
+    image.quantize(128).save(path, optimize=True)
+    sys.stdout.write(f"{path}: {path.stat().st_size / 1000:.0f} kB\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
