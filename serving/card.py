@@ -6,8 +6,10 @@ from typing import Literal
 
 from features.derived import GRADED
 from features.encoder import PatientEncoder
+from features.guidance import OPTIONS
+from features.schema import Endpoint
 from serving.answer import CLONALITY, answer
-from serving.messages import CellsCardAnswer, ModelCard, PredictRequest, VariableCard, WorkedExample
+from serving.messages import CellsCardAnswer, GuidanceCard, ModelCard, PredictRequest, VariableCard, WorkedExample
 from training.artifact import Artifact
 from training.models.in_context_predictor import rows_held
 
@@ -39,6 +41,7 @@ def model_card(artifact: Artifact, version: str) -> ModelCard:
         training_rows_held=rows_held(artifact.model.predictor),
         metrics=manifest.metrics,
         decision=manifest.decision,
+        guidance=_guidance(endpoint),
         calibration=manifest.calibration,
         run_id=manifest.run_id,
         git_commit=manifest.git_commit,
@@ -77,6 +80,13 @@ def _variable(name: str, encoder: PatientEncoder) -> VariableCard:
         loinc=variable.loinc,
         description=variable.description,
     )
+
+
+def _guidance(endpoint: Endpoint) -> dict[str, GuidanceCard]:
+    """What the tiers of an endpoint point to."""
+    tiers = () if endpoint.decision is None else endpoint.decision.tiers
+    options = [OPTIONS[key] for tier in tiers for key in tier.options]
+    return {one.key: GuidanceCard(title=one.title, text=one.text, source=one.source) for one in options}
 
 
 def _cells(encoder: PatientEncoder) -> CellsCardAnswer | None:

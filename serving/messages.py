@@ -197,6 +197,14 @@ class CellsCardAnswer(Frozen):
     """Whether clones of a sample enter."""
 
 
+class GuidanceCard(Frozen):
+    """What published guidance offers; information for a clinician, no order."""
+
+    title: str
+    text: str
+    source: str
+
+
 class RefusedModel(Frozen):
     """A model that should serve and was refused; the server's log says why. Another goes on serving."""
 
@@ -245,6 +253,8 @@ class ModelCard(Frozen):
     """Cross-validated, on patients not trained on."""
     decision: tuple[ThresholdBenefit, ...] = ()
     """What acting by the tiers of `endpoint.decision` was worth, on patients not trained on."""
+    guidance: dict[str, GuidanceCard] = Field(default_factory=dict)
+    """What the options of those tiers are, by key."""
     calibration: tuple[RiskGroups, ...] = ()
     """Cross-validated: what became of patients of similar predicted risk; empty where the artifact does not say."""
     run_id: str

@@ -14,6 +14,7 @@ import { landmarks } from "./landmarks.js";
 import { noted } from "./noted.js";
 import { paste } from "./paste.js";
 import { gridDays } from "./records.js";
+import { tiers } from "./tiers.js";
 import { days, percent, plainNumber, ruleText, title, words } from "./words.js";
 
 const at = (id) => document.getElementById(id);
@@ -156,7 +157,7 @@ function requestOf(record, card) {
 /** What is shown of an answer; all parts speak of the same horizon. */
 function answerOf(card) {
   const why = drivers();
-  const parts = [headline(), curves(), benefit(), landmarks(), why, noted(), calibration()];
+  const parts = [headline(), tiers(), curves(), benefit(), landmarks(), why, noted(), calibration()];
   let state = { card, horizon: card.horizons_days.at(-1) };
   const choices = card.horizons_days.map((day) => {
     const input = element("input", { type: "radio", name: "horizon", value: day, id: `h-${day}`, change: () => update({ horizon: day }) });

@@ -31,7 +31,7 @@ from serving.store import publish
 from training.artifact import Artifact, answer_example, model_block, read_artifact, write_artifact
 from training.config import CoxConfig, MixtureConfig, NetworkConfig, TrainerConfig
 from training.fit import fit_risk_model
-from training.manifest import Example, Manifest, RiskGroups, TrainingCohort
+from training.manifest import Example, Manifest, TrainingCohort
 from training.models.risk_model import FittedRiskModel
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -243,8 +243,8 @@ def fitted(cohort: Cohort) -> FittedRiskModel:
         )
 
 
-def make_artifact(fitted: FittedRiskModel, folder: Path, name: str, calibration: tuple[RiskGroups, ...] = ()) -> None:
-    """Write the artifact of a model."""
+def make_artifact(fitted: FittedRiskModel, folder: Path, name: str, **more: Any) -> None:
+    """Write the artifact of a model; ``more`` goes into its manifest."""
     block, arrays = model_block(fitted)
     patient = PatientRecord(
         patient_id="example", landmark_day=30.0, baseline={"age": 55.0, "ecog": "1", "product": "axi-cel"}
@@ -267,9 +267,8 @@ def make_artifact(fitted: FittedRiskModel, folder: Path, name: str, calibration:
         run_id="0123456789abcdef0123456789abcdef",
         git_commit="f" * 40,
         example=Example(patient=patient, times_days=times, incidence=answer_example(fitted, patient, times)),
-        calibration=calibration,
         files={},
-    )
+    ).model_copy(update=more)
     write_artifact(folder, manifest, arrays)
 
 

@@ -17,13 +17,15 @@ from pages import axe_violations
 
 from experiments.page.privacy import Disclosure
 from experiments.risk_groups import groups_of
+from features.guidance import OPTIONS
+from features.schema import Decision, Tier
 from serving.keys import add_key
 from serving.page_files import FILES
 from serving.store import publish
 from tests.serving.conftest import CARD, ENDPOINT, FEATURES, make_artifact
 from training.config import CoxConfig, TrainerConfig, WithIntervalsConfig
 from training.fit import fit_risk_model
-from training.manifest import RiskGroups
+from training.manifest import RiskGroups, ThresholdBenefit
 from training.models.risk_model import FittedRiskModel
 
 Json = dict[str, Any]
@@ -41,6 +43,14 @@ OUTLINED = """(focused => {
     return style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2;
 })(document.activeElement)"""
 THIN = "\u202f"
+DECISION = Decision(
+    horizon_days=180,
+    tiers=(
+        Tier(name="standard", options=("herpes_prophylaxis",)),
+        Tier(name="raised", from_risk=0.05, options=("growth_factor",)),
+        Tier(name="high", from_risk=0.9, options=("immunoglobulin_replacement",)),
+    ),
+)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +71,14 @@ def page_server(
     config = WithIntervalsConfig(model=CoxConfig(penalty=1.0), refits=4)
     trainer = TrainerConfig(accelerator="cpu")
     fitted = fit_risk_model(cohort.patients, cohort.outcomes, CARD, FEATURES, config, trainer, seed=1)
-    make_artifact(fitted, folder / "artifact", "cox-for-tests", calibration_of(fitted, cohort))
+    make_artifact(
+        fitted,
+        folder / "artifact",
+        "cox-for-tests",
+        calibration=calibration_of(fitted, cohort),
+        endpoint=ENDPOINT.model_copy(update={"decision": DECISION}),
+        decision=(ThresholdBenefit(landmark_day=0, threshold=0.05, flagged=0.9, gain=(0.011, -0.02, 0.03)),),
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BENTOML_HOME", str(store_home))
         tag = publish(folder / "artifact", {"registry_version": "1"})
@@ -290,6 +307,29 @@ def test_the_patient_is_placed_in_the_group_of_its_risk(browser: Browser, page_s
     table = rows(browser, "calibration")
     assert [cells[0] for cells in table.values()] == [str(group["n_patients"]) for group in groups]
     assert [head.startswith("▸") for head in table] == [group is own for group in groups]
+
+
+def test_the_tier_says_what_guidance_offers_and_what_it_rests_on(
+    browser: Browser, page_server: Any, card: Json
+) -> None:
+    visit(browser, page_server)
+    choose(browser, 0)
+    _, answer = exchanged(browser, "/v1/predict")
+    one = answer["predictions"][0]
+    risk = one["incidence"]["infection"][one["horizons_days"].index(DECISION.horizon_days)]
+    level = DECISION.tier_of(risk)
+    said = text_of(browser, "[data-tier]")
+    assert said.startswith(DECISION.tiers[level].name.capitalize())
+    assert f"{percent(risk)} risk of infection of grade 3 or worse within 180 days" in said
+    offered = browser.evaluate("[...document.querySelectorAll('.options li')].map(one => one.textContent)")
+    keys = [key for tier in DECISION.tiers[: level + 1] for key in tier.options]
+    assert offered == [OPTIONS[key].title + OPTIONS[key].text + OPTIONS[key].source for key in keys]
+    note = text_of(browser, "#tier .note")
+    assert "no order" in note
+    if level < 2:
+        assert "on is of use was not shown" in note
+        assert "is 1.1 true positives in 100 patients (95 % interval −2.0 to 3.0)" in note
+    assert card["guidance"].keys() == {key for tier in DECISION.tiers for key in tier.options}
 
 
 def test_the_page_is_used_by_keyboard_alone(browser: Browser, page_server: Any) -> None:

@@ -21,12 +21,12 @@ import pytest
 from bundles import INFUSION, condition, infusion, level, observation
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from safetensors.numpy import load_file
 
 from features.schema import Decision, Tier
 from serving.store import publish
-from training.artifact import read_artifact, write_artifact
-from training.manifest import WEIGHTS, ThresholdBenefit
+from tests.serving.conftest import ENDPOINT, make_artifact
+from training.manifest import ThresholdBenefit
+from training.models.risk_model import FittedRiskModel
 
 Json = dict[str, Any]
 PUBLIC = "https://sequela.example"
@@ -114,9 +114,8 @@ RECORD = [
 
 
 @pytest.fixture(scope="session")
-def tiered(artifact_dir: Path, tmp_path_factory: pytest.TempPathFactory, store_home: Path) -> str:
-    """The artifact whose endpoint has tiers, published."""
-    artifact = read_artifact(artifact_dir)
+def tiered(fitted: FittedRiskModel, tmp_path_factory: pytest.TempPathFactory, store_home: Path) -> str:
+    """The model whose endpoint has tiers, published."""
     decision = Decision(
         horizon_days=180,
         tiers=(
@@ -124,15 +123,10 @@ def tiered(artifact_dir: Path, tmp_path_factory: pytest.TempPathFactory, store_h
             Tier(name="raised", from_risk=0.01, options=("immunoglobulin_replacement", "growth_factor")),
         ),
     )
-    manifest = artifact.manifest.model_copy(
-        update={
-            "endpoint": artifact.manifest.endpoint.model_copy(update={"decision": decision}),
-            "decision": (ThresholdBenefit(landmark_day=0, threshold=0.01, flagged=1, gain=(0.01, -0.02, 0.03)),),
-            "files": {},
-        }
-    )
     folder = tmp_path_factory.mktemp("tiered") / "artifact"
-    write_artifact(folder, manifest, load_file(artifact_dir / WEIGHTS))
+    measured = ThresholdBenefit(landmark_day=0, threshold=0.01, flagged=1, gain=(0.01, -0.02, 0.03))
+    endpoint = ENDPOINT.model_copy(update={"decision": decision})
+    make_artifact(fitted, folder, "mixture-with-tiers", endpoint=endpoint, decision=(measured,))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BENTOML_HOME", str(store_home))
         return publish(folder, {"registry_version": "4"})

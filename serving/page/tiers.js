@@ -1,0 +1,85 @@
+/* The tier of the risk: where its thresholds are, what published guidance offers there, and what the tier rests on. */
+
+import { drawn, element, part } from "./dom.js";
+import { figure } from "./plot.js";
+import { days, percent, plainNumber, ruleText, title } from "./words.js";
+
+const HEIGHT = 64;
+const EDGE = 8;
+
+/** @returns {{node, show}} Hidden where the endpoint has no tiers. */
+export function tiers() {
+  const lead = element("p", { "data-tier": true });
+  let drawnFrom = null;
+  const scale = figure(HEIGHT, () => described(drawnFrom), (width) => draw(drawnFrom, width));
+  const offered = element("ul", { class: "options" });
+  const note = element("p", { class: "note" });
+  const node = part("tier", "Tier, and what guidance offers there", lead, scale.node, offered, note);
+  function show({ card, prediction }) {
+    const { decision } = card.endpoint;
+    node.hidden = !decision;
+    if (!decision) return;
+    const risk = prediction.incidence[card.causes[0]][prediction.horizons_days.indexOf(decision.horizon_days)];
+    const level = decision.tiers.findLastIndex((tier) => tier.from_risk <= risk);
+    lead.replaceChildren(...leadOf(card, decision, risk, level));
+    drawnFrom = { decision, risk };
+    scale.redraw();
+    offered.replaceChildren(...optionsOf(card, decision, level).map(optionNode));
+    note.textContent = `For a clinician to weigh; no order. ${restsOn(card, decision, prediction, level)}`;
+  }
+  return { node, show };
+}
+
+function leadOf(card, decision, risk, level) {
+  const [from, to] = [decision.tiers[level].from_risk, decision.tiers[level + 1]?.from_risk];
+  const range = to === undefined ? `from ${percent(from)} on` : level ? `from ${percent(from)} to ${percent(to)}` : `below ${percent(to)}`;
+  return [
+    element("strong", {}, title(decision.tiers[level].name)),
+    ` (${range}): ${percent(risk)} risk of ${ruleText(card.endpoint.event)} within ${days(decision.horizon_days)}.`,
+  ];
+}
+
+/** Tiers side by side as wide as their ranges up to where the last one can be read, with the patient's place. */
+function draw({ decision, risk }, width) {
+  const starts = decision.tiers.map((tier) => tier.from_risk);
+  const top = Math.min(1, Math.max(1.6 * starts.at(-1), 1.15 * risk));
+  const x = (share) => EDGE + ((width - 2 * EDGE) * share) / top;
+  const bands = decision.tiers.flatMap((tier, i) => {
+    const [left, right] = [x(tier.from_risk), x(starts[i + 1] ?? top)];
+    return [
+      drawn("rect", { class: `tier tier-${Math.min(i, 2)}`, x: left, y: 22, width: right - left - 2, height: 14, rx: 3 }),
+      drawn("text", { class: "tick", x: left, y: 56 }, i ? `${tier.name}, ${percent(tier.from_risk)}` : tier.name),
+    ];
+  });
+  return [...bands, drawn("path", { class: "mark", d: `M${x(risk)} 20l-6 -10h12z` })];
+}
+
+function described({ decision, risk }) {
+  const starts = decision.tiers.slice(1).map((tier) => `${tier.name} from ${percent(tier.from_risk)} on`);
+  return `The risk is ${percent(risk)}; ${starts.join(", ")}.`;
+}
+
+/** Of the tier and of those below it. */
+function optionsOf(card, decision, level) {
+  const keys = decision.tiers.slice(0, level + 1).flatMap((tier) => tier.options);
+  return [...new Set(keys)].map((key) => card.guidance[key]);
+}
+
+function optionNode(option) {
+  return element("li", {}, element("b", {}, option.title), element("span", {}, option.text), element("small", {}, option.source));
+}
+
+/** What acting from the tier's threshold on was worth, from the last landmark up to the patient's. */
+function restsOn(card, decision, prediction, level) {
+  const threshold = decision.tiers[Math.max(level, 1)].from_risk;
+  const begins = `Whether acting from a risk of ${plainNumber(100 * threshold)} % on is of use`;
+  const measured = card.decision.filter((one) => one.threshold === threshold && one.landmark_day <= prediction.landmark_day);
+  const gain = measured.at(-1)?.gain;
+  if (!gain) return `${begins} was not measured.`;
+  const [point, low, high] = gain.map((value) => (100 * value).toFixed(1).replace("-", "−"));
+  const verdict = gain[1] > 0 ? "was shown" : gain[2] < 0 ? "was shown not to be so" : "was not shown";
+  return (
+    `${begins} ${verdict}: on patients not trained on, its net benefit less the better of acting on all and on nobody is ` +
+    `${point} true positives in 100 patients (95 % interval ${low} to ${high}).`
+  );
+}
