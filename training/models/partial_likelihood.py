@@ -132,24 +132,58 @@ class PartialLikelihood:
         hessian = (self.x * weight[:, None]).T @ self.x - mean.T @ mean
         return value, gradient, hessian
 
-    def score_residuals(self, beta: FloatArray) -> FloatArray:
+    def score_residuals(self, beta: FloatArray, of: FloatArray | None = None) -> FloatArray:
         """(rows, features), in the order of `x`: what each row adds to `gradient` by its events and its time at risk.
 
         L_i = (x_i − x̄(T_i)) 1{event} − Σ_{events at which i was at risk} (x_i − x̄) w_i exp(β x_i) / S0 (Lin & Wei,
         JASA 1989;84:1074); tied events share the mean of Efron's steps. Sums of their squares over independent rows,
         or over clusters of rows, are the middle of a robust (sandwich) variance.
+
+        Args:
+            beta: (features,)
+            of: (rows, others): other features whose coefficients are 0, in the order of `x`; None: the features.
+        """
+        of = self.x if of is None else of
+        relative, _ = self._relative(beta)
+        s0 = self._denominators(relative)
+        mean = self._at_risk(relative[:, None] * of) / s0[:, None]
+        tied = np.zeros((len(self.times), of.shape[1]))
+        np.add.at(tied, self.tie, mean)
+        n_tied = np.bincount(self.tie, minlength=len(self.times))
+        found = -of * (relative * self._exposure(1.0 / s0))[:, None]
+        for j in range(of.shape[1]):
+            found[:, j] += relative * self._exposure(mean[:, j] / s0)
+        found[self.event_row] += of[self.event_row] - (tied / n_tied[:, None])[self.tie]
+        return found
+
+    def martingale_residuals(self, beta: FloatArray) -> FloatArray:
+        """(rows,), in the order of `x`: events less those expected; weighted ones in Fine–Gray's risk sets.
+
+        The derivative of the log likelihood by the coefficient of any feature is its inner product with these, and
+        they sum to 0 (Therneau, Grambsch & Fleming, Biometrika 1990;77:147).
+        """
+        relative, _ = self._relative(beta)
+        found = -relative * self._exposure(1.0 / self._denominators(relative))
+        found[self.event_row] += 1.0
+        return found
+
+    def information_on(self, beta: FloatArray, others: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Parts of the negative Hessian of a model with one more feature, whose coefficient is 0; for many of these.
+
+        Args:
+            beta: (features,)
+            others: (rows, others), in the order of `x`.
+
+        Returns:
+            Of each other feature with itself, (others,), and of each feature with each other one, (features, others).
         """
         relative, _ = self._relative(beta)
         s0 = self._denominators(relative)
-        mean = self._at_risk(relative[:, None] * self.x) / s0[:, None]
-        tied = np.zeros((len(self.times), self.x.shape[1]))
-        np.add.at(tied, self.tie, mean)
-        n_tied = np.bincount(self.tie, minlength=len(self.times))
-        found = -self.x * (relative * self._exposure(1.0 / s0))[:, None]
-        for j in range(self.x.shape[1]):
-            found[:, j] += relative * self._exposure(mean[:, j] / s0)
-        found[self.event_row] += self.x[self.event_row] - (tied / n_tied[:, None])[self.tie]
-        return found
+        weight = relative * self._exposure(1.0 / s0)
+        mean_own = self._at_risk(relative[:, None] * self.x) / s0[:, None]
+        mean = self._at_risk(relative[:, None] * others) / s0[:, None]
+        own: FloatArray = weight @ others**2 - (mean**2).sum(axis=0)
+        return own, (self.x * weight[:, None]).T @ others - mean_own.T @ mean
 
     def _exposure(self, per_event: FloatArray) -> FloatArray:
         """(rows,): sum of `per_event` over the events at which the row was at risk, Efron's share for its own tie."""
