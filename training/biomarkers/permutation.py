@@ -22,7 +22,7 @@ class PermutationTests:
     """Of each marker; NaN where nothing can be tested."""
 
     p: FloatArray
-    """(markers,): share of the permutations with a statistic at least as far from 0, the data as they are among them."""
+    """(markers,): share of permutations, the data as they are among them, with a statistic at least as far from 0."""
     p_of_largest: FloatArray
     """(markers,): share in which that of *any* marker is: at 0.05, one false finding in twenty searches."""
 
