@@ -55,8 +55,8 @@ class NullModel:
         if not len(beta):
             return cls(likelihood, beta, np.zeros((0, 0)), len(outcomes))
         beta = newton(likelihood, 0.0, 0.0, beta, TOLERANCE)
-        information = likelihood.likelihood(beta)[2]
-        return cls(likelihood, beta, np.linalg.pinv(information, hermitian=True), len(outcomes))
+        inverse: FloatArray = np.linalg.pinv(likelihood.likelihood(beta)[2], hermitian=True).astype(np.float64)
+        return cls(likelihood, beta, inverse, len(outcomes))
 
     def martingale_residuals(self) -> FloatArray:
         """(rows,): events less those expected."""
