@@ -66,13 +66,6 @@ class Stratified:
             found[rows] = part.score_residuals(beta)
         return found
 
-    def residuals_of(self, others: FloatArray, beta: FloatArray) -> FloatArray:
-        """(rows, others): score residuals of other features (rows, others), whose coefficients are 0."""
-        found = np.zeros(others.shape)
-        for part, rows in zip(self.parts, self.rows, strict=True):
-            found[rows] = part.score_residuals(beta, others[rows])
-        return found
-
     def martingale_residuals(self, beta: FloatArray, n_rows: int) -> FloatArray:
         """(rows,): events less those expected; 0 in strata without an event."""
         found = np.zeros(n_rows)

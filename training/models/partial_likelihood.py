@@ -132,28 +132,23 @@ class PartialLikelihood:
         hessian = (self.x * weight[:, None]).T @ self.x - mean.T @ mean
         return value, gradient, hessian
 
-    def score_residuals(self, beta: FloatArray, of: FloatArray | None = None) -> FloatArray:
+    def score_residuals(self, beta: FloatArray) -> FloatArray:
         """(rows, features), in the order of `x`: what each row adds to `gradient` by its events and its time at risk.
 
         L_i = (x_i − x̄(T_i)) 1{event} − Σ_{events at which i was at risk} (x_i − x̄) w_i exp(β x_i) / S0 (Lin & Wei,
         JASA 1989;84:1074); tied events share the mean of Efron's steps. Sums of their squares over independent rows,
         or over clusters of rows, are the middle of a robust (sandwich) variance.
-
-        Args:
-            beta: (features,)
-            of: (rows, others): other features whose coefficients are 0, in the order of `x`; None: the features.
         """
-        of = self.x if of is None else of
         relative, _ = self._relative(beta)
         s0 = self._denominators(relative)
-        mean = self._at_risk(relative[:, None] * of) / s0[:, None]
-        tied = np.zeros((len(self.times), of.shape[1]))
+        mean = self._at_risk(relative[:, None] * self.x) / s0[:, None]
+        tied = np.zeros((len(self.times), self.x.shape[1]))
         np.add.at(tied, self.tie, mean)
         n_tied = np.bincount(self.tie, minlength=len(self.times))
-        found = -of * (relative * self._exposure(1.0 / s0))[:, None]
-        for j in range(of.shape[1]):
+        found = -self.x * (relative * self._exposure(1.0 / s0))[:, None]
+        for j in range(self.x.shape[1]):
             found[:, j] += relative * self._exposure(mean[:, j] / s0)
-        found[self.event_row] += of[self.event_row] - (tied / n_tied[:, None])[self.tie]
+        found[self.event_row] += self.x[self.event_row] - (tied / n_tied[:, None])[self.tie]
         return found
 
     def martingale_residuals(self, beta: FloatArray) -> FloatArray:

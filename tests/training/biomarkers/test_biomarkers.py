@@ -113,15 +113,15 @@ def test_p_values_are_uniform_where_nothing_is(covariates: bool) -> None:
 
 
 @pytest.mark.parametrize("covariates", [False, True], ids=["alone", "beyond covariates"])
-def test_robust_scores_reject_nearly_as_often_as_they_say(covariates: bool) -> None:
-    """Their variance is a little too small in few patients: 5 to 6 % at 5 % in 400 of them."""
+def test_subdistribution_scores_reject_nearly_as_often_as_they_say(covariates: bool) -> None:
+    """Beside a covariate whose subdistribution hazards are not proportional, as here, in up to 6 % at 5 %."""
     shares = []
     for seed in range(10):
-        values, outcomes, stratum = drawn(50_000 + seed, 400, 401, (0.8,))
+        values, outcomes, stratum = drawn(50_000 + seed, 200, 401, (0.8,), competing=0.8)
         z = values[:, :1] if covariates else None
         found = subdistribution_scores(values[:, 1:], outcomes, 1, stratum=stratum, covariates=z)
         shares.append((found.p < 0.05).mean())
-    assert 0.05 - 0.0115 < np.mean(shares) < 0.06 + 0.0115  # ± 3.3 binomial standard errors of 4,000 tests
+    assert 0.04 < np.mean(shares) < 0.06 + 0.0115  # + 3.3 binomial standard errors of 4,000 tests
 
 
 def test_the_two_hazards_are_told_apart() -> None:

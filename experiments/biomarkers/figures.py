@@ -1,0 +1,47 @@
+"""The volcano: how strongly every marker goes with a cause, and how surely."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from experiments.biomarkers.analysis import LEVEL, CauseScreen, Screen
+from experiments.biomarkers.matrix import KINDS
+from experiments.page.drawing import FAINT, INK, color_of, drawing, legend_below
+
+MOST_LABELLED = 6
+FURTHEST = 6.0
+"""Hazard ratios beyond 2⁶, of separated markers, are drawn there."""
+
+
+def volcano(screen: Screen, of: CauseScreen) -> Figure:
+    """log₂ of the hazard ratio against −log₁₀ p of the cause-specific test, in the colour of the marker's kind."""
+    with drawing(4.0) as (figure, (axes,)):
+        ratio = np.array([one.point for one in of.cause_specific.ratios])
+        x = np.clip(np.log2(np.where(ratio > 0, ratio, 1.0)), -FURTHEST, FURTHEST)
+        y = -np.log10(of.cause_specific.scores.p)
+        drawn = np.isfinite(y) & np.isfinite(ratio)
+        kinds = np.array([screen.matrix.markers[j].kind for j in of.tested])
+        many = len(of.tested) > 500
+        for k, kind in enumerate(KINDS):
+            own = drawn & (kinds == kind)
+            if own.any():
+                axes.scatter(
+                    x[own], y[own], s=8 if many else 16, alpha=0.7, lw=0, color=color_of(k), label=kind, rasterized=many
+                )
+        passing = drawn & (of.cause_specific.q <= LEVEL)
+        if passing.any():
+            axes.axhline(y[passing].min(), color=INK, lw=0.9, ls=(0, (2, 2)))
+        axes.axvline(0.0, color=FAINT, lw=0.9)
+        for j in [j for j in of.order if drawn[j]][:MOST_LABELLED]:
+            name = screen.matrix.markers[of.tested[j]].name
+            side = "right" if x[j] > 0 else "left"
+            axes.annotate(
+                name, (x[j], y[j]), textcoords="offset points", xytext=(-4 if x[j] > 0 else 4, 3), ha=side, fontsize=7
+            )
+        axes.set_xlabel("log₂ hazard ratio for one unit more (SD, or 1 against 0)")
+        axes.set_ylabel("−log₁₀ p")
+        axes.set_title(of.name)
+        axes.margins(0.12)
+        legend_below(figure, axes, columns=4)
+    return figure
