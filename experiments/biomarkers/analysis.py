@@ -36,6 +36,8 @@ class Tested:
     q: FloatArray
     """(markers,)."""
     permuted: PermutationTests
+    q_permuted: FloatArray
+    """(markers,): of the p-values of permuted outcomes."""
     ratios: tuple[Estimate, ...]
 
 
@@ -199,7 +201,7 @@ def _tested(
     for j in range(values.shape[1]):
         ratios.append(hazard_ratio(values[:, j], outcomes, cause, stratum=stratum, kept=kept))
         bar(j + 1, values.shape[1])
-    return Tested(scores, benjamini_hochberg(scores.p), permuted, tuple(ratios))
+    return Tested(scores, benjamini_hochberg(scores.p), permuted, benjamini_hochberg(permuted.p), tuple(ratios))
 
 
 def _beyond(question: Question, values: FloatArray, cause: int, *, kept: bool) -> Beyond:

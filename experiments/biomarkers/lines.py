@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from experiments.biomarkers.analysis import CauseScreen, Screen
+from experiments.biomarkers.analysis import Beyond, CauseScreen, Screen
 from experiments.interval_text import interval_text
 from experiments.page.privacy import Disclosure
 from experiments.page.tables import number, p_value
 from training.effects.estimates import Estimate
 
-COLUMNS = (
-    "marker", "unit", "patients", "events", "hazard ratio", "p", "q", "p, permuted", "stable", "subdistribution", "p", "q",
-    "beyond the clinic", "p", "q", "interaction p", "q",
-)  # fmt: skip
+Row = tuple[str, ...]
+TESTED = ("marker", "n", "events", "hazard ratio", "p", "q", "permuted p", "stable", "subdistribution", "p", "q")
 
 
 def ratio_text(one: Estimate) -> str:
@@ -21,8 +19,8 @@ def ratio_text(one: Estimate) -> str:
     return interval_text(one.point, one.low, one.high, digits=2)
 
 
-def rows_of(screen: Screen, of: CauseScreen, places: Iterable[int], shown: Disclosure) -> list[tuple[str, ...]]:
-    """Rows with the cells of `COLUMNS`; a dash for what was not asked.
+def tested_rows(screen: Screen, of: CauseScreen, places: Iterable[int], shown: Disclosure) -> list[Row]:
+    """Rows with the cells of `TESTED`; a dash where nothing is known.
 
     Args:
         screen: The screen.
@@ -30,14 +28,13 @@ def rows_of(screen: Screen, of: CauseScreen, places: Iterable[int], shown: Discl
         places: Among the tested markers.
         shown: What may be shown of real patients.
     """
-    return [_row(screen, of, j, shown) for j in places]
+    return [_tested(screen, of, j, shown) for j in places]
 
 
-def _row(screen: Screen, of: CauseScreen, j: int, shown: Disclosure) -> tuple[str, ...]:
-    marker, first, second = screen.matrix.markers[of.tested[j]], of.cause_specific, of.subdistribution
+def _tested(screen: Screen, of: CauseScreen, j: int, shown: Disclosure) -> Row:
+    first, second = of.cause_specific, of.subdistribution
     cells = [
-        marker.name,
-        marker.unit,
+        screen.matrix.markers[of.tested[j]].name,
         shown.count(int(of.n[j])),
         shown.count(int(of.n_events[j])),
         ratio_text(first.ratios[j]),
@@ -47,7 +44,32 @@ def _row(screen: Screen, of: CauseScreen, j: int, shown: Disclosure) -> tuple[st
         f"{of.stability.frequency[j]:.0%}",
     ]
     cells += [ratio_text(second.ratios[j]), p_value(second.scores.p[j]), number(second.q[j])] if second else ["–"] * 3
-    one = of.beyond
-    cells += [ratio_text(one.ratios[j]), p_value(one.scores.p[j]), number(one.q[j])] if one else ["–"] * 3
-    cells += [p_value(of.by_arm.p[j]), number(of.by_arm.q[j])] if of.by_arm else ["–"] * 2
     return tuple(cells)
+
+
+def further_columns(screen: Screen) -> Row:
+    """Of what was asked beside: beyond the clinic, and by arm."""
+    beyond = ("marker", "beyond the clinic", "p", "q", "subdistribution", "p", "q")
+    found = beyond if screen.question.clinic is not None else ("marker",)
+    arms = screen.question.arms
+    return found if arms is None else (*found, *arms.names, "interaction p", "q")
+
+
+def further_rows(screen: Screen, of: CauseScreen, places: Iterable[int]) -> list[Row]:
+    """Rows with the cells of `further_columns`."""
+    return [_further(screen, of, j) for j in places]
+
+
+def _further(screen: Screen, of: CauseScreen, j: int) -> Row:
+    cells = [screen.matrix.markers[of.tested[j]].name]
+    if screen.question.clinic is not None:
+        for one in (of.beyond, of.beyond_subdistribution):
+            cells += _beyond(one, j)
+    if of.by_arm is not None:
+        cells += [ratio_text(one) for one in of.by_arm.within[j].ratios]
+        cells += [p_value(of.by_arm.p[j]), number(of.by_arm.q[j])]
+    return tuple(cells)
+
+
+def _beyond(one: Beyond | None, j: int) -> list[str]:
+    return ["–"] * 3 if one is None else [ratio_text(one.ratios[j]), p_value(one.scores.p[j]), number(one.q[j])]

@@ -9,6 +9,7 @@ import numpy as np
 from experiments.biomarkers.analysis import LEVEL, CauseScreen, Screen
 from experiments.biomarkers.question import FEWEST_EVENTS, FEWEST_PATIENTS
 from experiments.page.drawing import listed
+from experiments.page.tables import p_value
 from features.patients import FloatArray
 
 MOST_NAMED = 8
@@ -32,12 +33,16 @@ def _found(screen: Screen, of: CauseScreen) -> str:
     least = np.nanmin(of.cause_specific.permuted.p_of_largest, initial=1.0)
     if len(found):
         names = listed([screen.matrix.markers[of.tested[j]].name for j in found], MOST_NAMED)
-        said = f"{len(found):,} of {m:,} markers pass a false discovery rate of {LEVEL:g}: {names}"
+        kept = int((of.cause_specific.q_permuted[found] <= LEVEL).sum())
+        said = (
+            f"{len(found):,} of {m:,} markers pass a false discovery rate of {LEVEL:g}: {names}. With p-values of "
+            f"permuted outcomes, which hold in few patients too, {kept:,} of them pass"
+        )
     else:
         said = f"none of {m:,} markers passes a false discovery rate of {LEVEL:g}"
     return (
-        f"{of.name}: {said}. By chance alone the greatest statistic would be as great as the greatest found with "
-        f"probability {least:.3g} (permuted outcomes)."
+        f"{of.name}: {said}. By chance alone the greatest statistic of all markers would be as great as it is with "
+        f"probability {p_value(least)}."
     )
 
 
@@ -54,7 +59,8 @@ def _stable(screen: Screen, of: CauseScreen) -> str:
     names = listed([screen.matrix.markers[of.tested[j]].name for j in one.stable], MOST_NAMED)
     return (
         f"Stable, among the {one.n_chosen} best of at least {one.threshold:.0%} of half samples ({of.name}): "
-        f"{names or 'none'}. At most {one.most_false:.2g} of the stable ones are expected to be chosen no more often than by chance."
+        f"{names or 'none'}. At most {one.most_false:.2g} of the stable ones are expected to be chosen no more often "
+        "than by chance."
     )
 
 
@@ -73,14 +79,14 @@ def assumptions(screen: Screen) -> Iterator[str]:
         f"day {question.landmark_day:g}, and patients those still at risk then."
     )
     yield (
-        "A marker is tested in the patients in whom it was measured (n), which is right if being measured tells nothing "
-        f"of the outcome. Left out are markers measured in fewer than {FEWEST_PATIENTS} patients or with fewer than "
-        f"{FEWEST_EVENTS} events of the cause among these."
+        "A marker is tested in the patients in whom it was measured (n), which is right if being measured tells "
+        f"nothing of the outcome. Left out are markers measured in fewer than {FEWEST_PATIENTS} patients or with fewer "
+        f"than {FEWEST_EVENTS} events of the cause among these."
     )
     yield (
-        "q is Benjamini and Hochberg's false discovery rate over all markers, within one cause and one test; causes and "
-        "tests are not corrected for. Censoring is taken to be independent of the event within strata, and hazard ratios "
-        "to be the same over time."
+        "q is Benjamini and Hochberg's false discovery rate over all markers, within one cause and one test; causes "
+        "and tests are not corrected for. Censoring is taken to be independent of the event within strata, and hazard "
+        "ratios to be the same over time."
     )
     if question.centre is not None or question.by is not None:
         within = " and ".join(name for name in (question.centre, question.by) if name)

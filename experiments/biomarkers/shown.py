@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.table import Table
 
-from experiments.biomarkers.analysis import CauseScreen, Screen
-from experiments.biomarkers.lines import COLUMNS, rows_of
+from experiments.biomarkers.analysis import Screen
+from experiments.biomarkers.lines import TESTED, Row, further_columns, further_rows, tested_rows
 from experiments.biomarkers.sentences import assumptions, findings
 from experiments.cli.output import stdout
-from experiments.page.privacy import Disclosure
+from experiments.effects.withheld import OPEN
 
 MOST_ROWS = 15
-OPEN = Disclosure(guarded=False, individual_lines=True)
 
 
 def print_screen(screen: Screen) -> None:
@@ -24,16 +25,20 @@ def print_screen(screen: Screen) -> None:
     )
     stdout.print(title, highlight=False, markup=False, soft_wrap=True)
     for of in screen.causes:
-        stdout.print(_table(screen, of))
+        first = of.order[:MOST_ROWS]
+        caption = f"{of.name}: the first {len(first)} of {len(of.tested):,} markers by p"
+        stdout.print(_table(caption, TESTED, tested_rows(screen, of, first, OPEN)))
+        columns = further_columns(screen)
+        if len(columns) > 1:
+            stdout.print(_table(f"{of.name}: the same markers", columns, further_rows(screen, of, first)))
     for sentence in (*findings(screen), *assumptions(screen)):
         stdout.print(sentence, highlight=False, markup=False, soft_wrap=True)
 
 
-def _table(screen: Screen, of: CauseScreen) -> Table:
-    title = f"{of.name}: the first {min(MOST_ROWS, len(of.tested))} of {len(of.tested):,} markers by p"
-    table = Table(title=title, title_justify="left", box=None, min_width=len(title))
-    for i, column in enumerate(COLUMNS):
-        table.add_column(column, justify="right" if i > 1 else "left", no_wrap=i > 1)
-    for row in rows_of(screen, of, of.order[:MOST_ROWS], OPEN):
+def _table(title: str, columns: Sequence[str], rows: Sequence[Row]) -> Table:
+    table = Table(title=title, title_justify="left", box=None, min_width=len(title), pad_edge=False)
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="right" if i else "left", no_wrap=bool(i), overflow="fold")
+    for row in rows:
         table.add_row(*row)
     return table

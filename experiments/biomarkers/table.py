@@ -52,6 +52,7 @@ def _tested(prefix: str, of: Tested) -> dict[str, object]:
         f"{prefix}p": of.scores.p,
         f"{prefix}q": of.q,
         f"{prefix}p_permutation": of.permuted.p,
+        f"{prefix}q_permutation": of.q_permuted,
         f"{prefix}p_of_largest": of.permuted.p_of_largest,
     }
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from experiments.cli import (
+    biomarkers,
     cohorts,
     comparing,
     configuration,
@@ -74,6 +75,7 @@ for command in (
     runs.request,
     services.ui,
     effects.effects,
+    biomarkers.biomarkers,
     in_use.drift,
     in_use.follow_up,
     doctor.doctor,

@@ -11,8 +11,8 @@ from training.biomarkers.markers import strata_of
 from training.biomarkers.null_model import NullModel
 from training.effects.arms import FloatArray, IntArray
 
-PERMUTATIONS = 2000
-_AT_ONCE = 200
+PERMUTATIONS = 10_000
+_AT_ONCE = 250
 _ROUNDING = 1e-9
 """Statistics that differ by less are the same."""
 
