@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -25,7 +26,9 @@ SEED = 20
 LEVEL = 0.1
 """False discovery rate at which a marker counts as found."""
 
-Progress = Callable[[str], Callable[[int, int], None]]
+Bar = Callable[[int, int], None]
+Progress = Callable[[str], Bar]
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,10 +174,12 @@ def _of_cause(
     beyond = beyond_subdistribution = None
     if question.clinic is not None:
         new = np.array([matrix.markers[j].source.partition(".")[2] not in question.clinic.names for j in tested])
-        beyond = _beyond(question, np.where(new, values, np.nan), cause, kept=False)
+        left = np.where(new, values, np.nan)
+        beyond = _beyond(question, left, cause, progress(f"beyond the clinic, {name}"), kept=False)
         if subdistribution is not None:
-            beyond_subdistribution = _beyond(question, np.where(new, values, np.nan), cause, kept=True)
-    by_arm = None if question.arms is None else _by_arm(question.arms, values, cause)
+            bar = progress(f"subdistribution beyond the clinic, {name}")
+            beyond_subdistribution = _beyond(question, left, cause, bar, kept=True)
+    by_arm = None if question.arms is None else _by_arm(question.arms, values, cause, progress(f"arms, {name}"))
     return CauseScreen(
         cause, name, tested, n[tested], events[tested], cause_specific, subdistribution, stable, beyond,
         beyond_subdistribution, by_arm,
@@ -187,7 +192,7 @@ def _tested(
     cause: int,
     n_permutations: int,
     rng: np.random.Generator,
-    bar: Callable[[int, int], None],
+    bar: Bar,
     *,
     kept: bool,
 ) -> Tested:
@@ -197,27 +202,35 @@ def _tested(
     permuted = permutation_tests(
         values, outcomes, cause, stratum=stratum, kept=kept, n_permutations=n_permutations, rng=rng
     )
-    ratios = []
-    for j in range(values.shape[1]):
-        ratios.append(hazard_ratio(values[:, j], outcomes, cause, stratum=stratum, kept=kept))
-        bar(j + 1, values.shape[1])
-    return Tested(scores, benjamini_hochberg(scores.p), permuted, benjamini_hochberg(permuted.p), tuple(ratios))
+    ratios = _each(
+        lambda j: hazard_ratio(values[:, j], outcomes, cause, stratum=stratum, kept=kept), values.shape[1], bar
+    )
+    return Tested(scores, benjamini_hochberg(scores.p), permuted, benjamini_hochberg(permuted.p), ratios)
 
 
-def _beyond(question: Question, values: FloatArray, cause: int, *, kept: bool) -> Beyond:
+def _beyond(question: Question, values: FloatArray, cause: int, bar: Bar, *, kept: bool) -> Beyond:
     assert question.clinic is not None  # noqa: S101 - for the type checker
     outcomes, stratum, x = question.outcomes, question.stratum, question.clinic.x
     test = subdistribution_scores if kept else cause_specific_scores
     scores = test(values, outcomes, cause, stratum=stratum, covariates=x)
-    ratios = [
-        hazard_ratio(values[:, j], outcomes, cause, stratum=stratum, covariates=x, kept=kept)
-        if np.isfinite(scores.z[j])
-        else ABSENT
-        for j in range(values.shape[1])
-    ]
-    return Beyond(scores, benjamini_hochberg(scores.p), tuple(ratios))
+
+    def ratio(j: int) -> Estimate:
+        if not np.isfinite(scores.z[j]):
+            return ABSENT
+        return hazard_ratio(values[:, j], outcomes, cause, stratum=stratum, covariates=x, kept=kept)
+
+    return Beyond(scores, benjamini_hochberg(scores.p), _each(ratio, values.shape[1], bar))
 
 
-def _by_arm(arms: Arms, values: FloatArray, cause: int) -> ByArm:
-    found = tuple(within_arms(values[:, j], arms, cause) for j in range(values.shape[1]))
+def _by_arm(arms: Arms, values: FloatArray, cause: int, bar: Bar) -> ByArm:
+    found = _each(lambda j: within_arms(values[:, j], arms, cause), values.shape[1], bar)
     return ByArm(found, benjamini_hochberg(np.array([one.interaction.p for one in found])))
+
+
+def _each(of: Callable[[int], Found], n: int, bar: Bar) -> tuple[Found, ...]:
+    """What is found of each of n markers, told to a bar."""
+    found = []
+    for j in range(n):
+        found.append(of(j))
+        bar(j + 1, n)
+    return tuple(found)

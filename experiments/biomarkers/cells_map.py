@@ -47,8 +47,10 @@ class CellsMap:
         elif marker.kind == PROGRAM and matrix.samples is not None:
             genes = matrix.samples.programs[marker.name.partition(":")[2]]
         if genes:
-            what = f"expression of {genes[0]}" if marker.kind == GENE else f"program {marker.name.partition(':')[2]}"
-            figure = value_map_figure(self.xy, self._expression(genes), what.capitalize(), self.method)
+            what = (
+                f"expression of {genes[0]}" if marker.kind == GENE else f"the program {marker.name.partition(':')[2]}"
+            )
+            figure = value_map_figure(self.xy, self._expression(genes), f"By {what}", self.method)
             return figure, f"Cells by {what}, log-normalised, less the mean of all genes of the cell."
         if arms is None:
             return None

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from experiments.biomarkers.analysis import LEVEL, CauseScreen, Screen
 from experiments.biomarkers.matrix import KINDS
 from experiments.page.drawing import FAINT, INK, color_of, drawing, legend_below
+from features.patients import FloatArray
 
 MOST_LABELLED = 6
 FURTHEST = 6.0
@@ -33,15 +35,28 @@ def volcano(screen: Screen, of: CauseScreen) -> Figure:
         if passing.any():
             axes.axhline(y[passing].min(), color=INK, lw=0.9, ls=(0, (2, 2)))
         axes.axvline(0.0, color=FAINT, lw=0.9)
-        for j in [j for j in of.order if drawn[j]][:MOST_LABELLED]:
-            name = screen.matrix.markers[of.tested[j]].name
-            side = "right" if x[j] > 0 else "left"
-            axes.annotate(
-                name, (x[j], y[j]), textcoords="offset points", xytext=(-4 if x[j] > 0 else 4, 3), ha=side, fontsize=7
-            )
+        for j in _labelled(of, x, y, drawn):
+            name, right = screen.matrix.markers[of.tested[j]].name, x[j] > 0
+            place = {
+                "textcoords": "offset points",
+                "xytext": (-4 if right else 4, 3),
+                "ha": "right" if right else "left",
+            }
+            axes.annotate(name, (x[j], y[j]), fontsize=7, **place)
         axes.set_xlabel("log₂ hazard ratio for one unit more (SD, or 1 against 0)")
         axes.set_ylabel("−log₁₀ p")
         axes.set_title(of.name)
         axes.margins(0.12)
         legend_below(figure, axes, columns=4)
     return figure
+
+
+def _labelled(of: CauseScreen, x: FloatArray, y: FloatArray, drawn: NDArray[np.bool_]) -> list[int]:
+    """The first markers by p, less those whose name would lie on another's."""
+    apart, found = 0.06 * float(y[drawn].max(initial=1.0)), list[int]()
+    for j in of.order:
+        if drawn[j] and all(abs(y[j] - y[i]) > apart for i in found):
+            found.append(int(j))
+        if len(found) == MOST_LABELLED:
+            break
+    return found

@@ -11,12 +11,17 @@ from experiments.page.tables import number, p_value
 from training.effects.estimates import Estimate
 
 Row = tuple[str, ...]
+GREATEST = 1000
+"""Hazard ratios above this, or below its inverse, are not written out."""
 TESTED = ("marker", "n", "events", "hazard ratio", "p", "q", "permuted p", "stable", "subdistribution", "p", "q")
 
 
 def ratio_text(one: Estimate) -> str:
-    """A hazard ratio and its interval."""
-    return interval_text(one.point, one.low, one.high, digits=2)
+    """A hazard ratio and its interval; of markers that tell who has the event, no more than that it is beyond."""
+    if one.point > GREATEST or one.point < 1 / GREATEST:
+        return f">{GREATEST}" if one.point > GREATEST else f"<1/{GREATEST}"
+    shown = interval_text(one.point, one.low, min(one.high, GREATEST), digits=2)
+    return shown.replace(f" {GREATEST}.00]", f" >{GREATEST}]") if one.high > GREATEST else shown
 
 
 def tested_rows(screen: Screen, of: CauseScreen, places: Iterable[int], shown: Disclosure) -> list[Row]:

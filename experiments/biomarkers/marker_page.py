@@ -65,7 +65,7 @@ def _course(screen: Screen, arms: Arms | None, shown: Disclosure) -> Section:
         for k, (figure, name) in enumerate(zip(drawn, arms.outcomes.causes, strict=True))
         if any(n >= SMALLEST for n in _events(arms, k))
     ]
-    body = figures(parts, "aj") + at_risk_table(arms, last, shown)
+    body = figures(parts, "aj") + at_risk_table(arms, last, shown, "marker")
     body += paragraph(
         "Curves of a marker that was picked for its p-value differ more than those of new patients will. Groups with 1 "
         f"to {SMALLEST - 1} events of a cause are left out of its figure where patients are real."

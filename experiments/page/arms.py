@@ -77,9 +77,9 @@ def plain_days_axis(axes: Axes, last: float) -> None:
     axes.grid(axis="y")
 
 
-def at_risk_table(arms: Arms, last: float, shown: Disclosure) -> str:
-    """Numbers of patients at risk by arm, over days."""
+def at_risk_table(arms: Arms, last: float, shown: Disclosure, what: str = "arm") -> str:
+    """Numbers of patients at risk by arm, or whatever the groups are, over days."""
     days = tick_days(last)
     counts = np.stack([n_at_risk(arms.of(k), days) for k in range(len(arms.names))])
     rows = [(name, *(shown.count(int(n)) for n in row)) for name, row in zip(arms.names, counts, strict=True)]
-    return html_table("Patients at risk just before each day", ("arm", *(f"{day:g}" for day in days)), rows)
+    return html_table("Patients at risk just before each day", (what, *(f"{day:g}" for day in days)), rows)

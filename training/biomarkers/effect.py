@@ -15,6 +15,9 @@ from training.effects.estimates import ABSENT, ChiSquared, Estimate, difference
 from training.effects.hazards import log_ratios
 from training.effects.subgroups import heterogeneity
 
+FEWEST_EVENTS = 5
+"""Of an arm, below which nothing is said of it."""
+
 
 def hazard_ratio(
     marker: FloatArray,
@@ -58,7 +61,7 @@ class WithinArms:
     """Whether a marker is predictive: whether it goes with the cause differently in different arms."""
 
     ratios: tuple[Estimate, ...]
-    """By arm: of the hazard for one unit more of the marker."""
+    """By arm: of the hazard for one unit more of the marker; NaN with fewer than `FEWEST_EVENTS` events."""
     interaction: ChiSquared
     """That all arms have one ratio; NaN with fewer than two of known standard error."""
 
@@ -80,8 +83,12 @@ def within_arms(marker: FloatArray, arms: Arms, cause: int, *, kept: bool = Fals
     found = []
     for k in range(len(arms.names)):
         rows = arms.rows(k)
+        own, outcomes = marker[rows], arms.outcomes.take(rows)
+        if np.isfinite(own[outcomes.cause == cause]).sum() < FEWEST_EVENTS:
+            found.append(ABSENT)
+            continue
         stratum = None if arms.stratum is None else arms.stratum[rows]
-        found.append(hazard_ratio(marker[rows], arms.outcomes.take(rows), cause, stratum=stratum, kept=kept))
+        found.append(hazard_ratio(own, outcomes, cause, stratum=stratum, kept=kept))
     return WithinArms(tuple(found), heterogeneity(list(map(_of_logarithm, found))))
 
 

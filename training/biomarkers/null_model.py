@@ -31,7 +31,7 @@ class NullModel:
     def fit(
         cls, outcomes: Outcomes, cause: int, strata: Sequence[IntArray], covariates: FloatArray | None, *, kept: bool
     ) -> NullModel | None:
-        """Fit by maximum partial likelihood; None where nobody has the event.
+        """Fit by maximum partial likelihood; None where nobody has the event, or where there is no maximum.
 
         Args:
             outcomes: One row a patient.
@@ -54,7 +54,10 @@ class NullModel:
         beta = np.zeros(likelihood.parts[0].x.shape[1])
         if not len(beta):
             return cls(likelihood, beta, np.zeros((0, 0)), len(outcomes))
-        beta = newton(likelihood, 0.0, 0.0, beta, TOLERANCE)
+        try:
+            beta = newton(likelihood, 0.0, 0.0, beta, TOLERANCE)
+        except np.linalg.LinAlgError:  # covariates tell who has the event: the likelihood rises for ever
+            return None
         inverse: FloatArray = np.linalg.pinv(likelihood.likelihood(beta)[2], hermitian=True).astype(np.float64)
         return cls(likelihood, beta, inverse, len(outcomes))
 

@@ -143,7 +143,10 @@ def log_ratios(
     beta = np.zeros(x.shape[1])
     if not likelihood.parts or not _informative(likelihood.likelihood(beta)[2]):
         return absent
-    beta = newton(likelihood, 0.0, 0.0, beta, TOLERANCE)
+    try:
+        beta = newton(likelihood, 0.0, 0.0, beta, TOLERANCE)
+    except np.linalg.LinAlgError:  # a feature tells who has the event: the likelihood rises for ever
+        return absent
     information = likelihood.likelihood(beta)[2]
     if not _informative(information):
         return absent
