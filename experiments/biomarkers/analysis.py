@@ -36,11 +36,9 @@ class Tested:
     """Markers against one hazard of one cause."""
 
     scores: ScoreTests
-    q: FloatArray
-    """(markers,)."""
     permuted: PermutationTests
-    q_permuted: FloatArray
-    """(markers,): of the p-values of permuted outcomes."""
+    q: FloatArray
+    """(markers,): of the p-values of permuted outcomes, or of score tests where no permutation reached them."""
     ratios: tuple[Estimate, ...]
 
 
@@ -205,7 +203,7 @@ def _tested(
     ratios = _each(
         lambda j: hazard_ratio(values[:, j], outcomes, cause, stratum=stratum, kept=kept), values.shape[1], bar
     )
-    return Tested(scores, benjamini_hochberg(scores.p), permuted, benjamini_hochberg(permuted.p), ratios)
+    return Tested(scores, permuted, benjamini_hochberg(permuted.calibrated(scores.p)), ratios)
 
 
 def _beyond(question: Question, values: FloatArray, cause: int, bar: Bar, *, kept: bool) -> Beyond:

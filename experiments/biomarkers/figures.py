@@ -17,7 +17,7 @@ FURTHEST = 6.0
 
 
 def volcano(screen: Screen, of: CauseScreen) -> Figure:
-    """log₂ of the hazard ratio against −log₁₀ p of the cause-specific test, in the colour of the marker's kind."""
+    """log₂ of the hazard ratio against −log₁₀ p of the cause-specific test, in the colour of the marker's kind; found ones ringed."""
     with drawing(4.0) as (figure, (axes,)):
         ratio = np.array([one.point for one in of.cause_specific.ratios])
         x = np.clip(np.log2(np.where(ratio > 0, ratio, 1.0)), -FURTHEST, FURTHEST)
@@ -33,16 +33,12 @@ def volcano(screen: Screen, of: CauseScreen) -> Figure:
                 )
         passing = drawn & (of.cause_specific.q <= LEVEL)
         if passing.any():
-            axes.axhline(y[passing].min(), color=INK, lw=0.9, ls=(0, (2, 2)))
+            axes.scatter(x[passing], y[passing], s=34, facecolors="none", edgecolors=INK, lw=0.8)
         axes.axvline(0.0, color=FAINT, lw=0.9)
         for j in _labelled(of, x, y, drawn):
             name, right = screen.matrix.markers[of.tested[j]].name, x[j] > 0
-            place = {
-                "textcoords": "offset points",
-                "xytext": (-4 if right else 4, 3),
-                "ha": "right" if right else "left",
-            }
-            axes.annotate(name, (x[j], y[j]), fontsize=7, **place)
+            shift, side = ((-4, 3), "right") if right else ((4, 3), "left")
+            axes.annotate(name, (x[j], y[j]), fontsize=7, textcoords="offset points", xytext=shift, ha=side)
         axes.set_xlabel("log₂ hazard ratio for one unit more (SD, or 1 against 0)")
         axes.set_ylabel("−log₁₀ p")
         axes.set_title(of.name)

@@ -13,7 +13,7 @@ from training.effects.estimates import Estimate
 Row = tuple[str, ...]
 GREATEST = 1000
 """Hazard ratios above this, or below its inverse, are not written out."""
-TESTED = ("marker", "n", "events", "hazard ratio", "p", "q", "permuted p", "stable", "subdistribution", "p", "q")
+TESTED = ("marker", "n", "events", "hazard ratio", "p", "permuted p", "q", "stable", "subdistribution", "p", "q")
 
 
 def ratio_text(one: Estimate) -> str:
@@ -44,8 +44,8 @@ def _tested(screen: Screen, of: CauseScreen, j: int, shown: Disclosure) -> Row:
         shown.count(int(of.n_events[j])),
         ratio_text(first.ratios[j]),
         p_value(first.scores.p[j]),
-        number(first.q[j]),
         p_value(first.permuted.p[j]),
+        number(first.q[j]),
         f"{of.stability.frequency[j]:.0%}",
     ]
     cells += [ratio_text(second.ratios[j]), p_value(second.scores.p[j]), number(second.q[j])] if second else ["–"] * 3

@@ -76,7 +76,7 @@ def _links(screen: Screen, pages: Mapping[str, str]) -> str:
 def _cause_section(screen: Screen, of: CauseScreen, shown: Disclosure) -> Section:
     key, name = f"cause{of.cause}", of.name.replace("_", " ")
     line = (
-        f"The dashed line is a false discovery rate of {LEVEL:g}."
+        f"Ringed: a false discovery rate of at most {LEVEL:g}."
         if (of.cause_specific.q <= LEVEL).any()
         else f"No marker passes a false discovery rate of {LEVEL:g}."
     )

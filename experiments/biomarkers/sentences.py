@@ -33,11 +33,8 @@ def _found(screen: Screen, of: CauseScreen) -> str:
     least = np.nanmin(of.cause_specific.permuted.p_of_largest, initial=1.0)
     if len(found):
         names = listed([screen.matrix.markers[of.tested[j]].name for j in found], MOST_NAMED)
-        kept = int((of.cause_specific.q_permuted[found] <= LEVEL).sum())
-        said = (
-            f"{len(found):,} of {m:,} markers pass a false discovery rate of {LEVEL:g}: {names}. With p-values of "
-            f"permuted outcomes, which hold in few patients too, {kept:,} of them pass"
-        )
+        verb = "passes" if len(found) == 1 else "pass"
+        said = f"{len(found):,} of {m:,} markers {verb} a false discovery rate of {LEVEL:g}: {names}"
     else:
         said = f"none of {m:,} markers passes a false discovery rate of {LEVEL:g}"
     return (
@@ -85,8 +82,10 @@ def assumptions(screen: Screen) -> Iterator[str]:
     )
     yield (
         "q is Benjamini and Hochberg's false discovery rate over all markers, within one cause and one test; causes "
-        "and tests are not corrected for. Censoring is taken to be independent of the event within strata, and hazard "
-        "ratios to be the same over time."
+        "and tests are not corrected for. It is of the p-values of permuted outcomes, which hold in few patients too, "
+        "and of those of the score test where no permutation reached it; beyond the clinic and for interactions, of "
+        "tests that hold in large samples only. Censoring is taken to be independent of the event within strata, and "
+        "hazard ratios to be the same over time."
     )
     if question.centre is not None or question.by is not None:
         within = " and ".join(name for name in (question.centre, question.by) if name)

@@ -50,9 +50,8 @@ def _tested(prefix: str, of: Tested) -> dict[str, object]:
     return _ratios(prefix, of.ratios) | {
         f"{prefix}z": of.scores.z,
         f"{prefix}p": of.scores.p,
-        f"{prefix}q": of.q,
         f"{prefix}p_permutation": of.permuted.p,
-        f"{prefix}q_permutation": of.q_permuted,
+        f"{prefix}q": of.q,
         f"{prefix}p_of_largest": of.permuted.p_of_largest,
     }
 

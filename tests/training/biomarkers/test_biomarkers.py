@@ -12,7 +12,7 @@ from scipy.stats import kstest
 from features.outcomes import Outcomes
 from training.biomarkers.effect import hazard_ratio, within_arms
 from training.biomarkers.multiplicity import benjamini_hochberg
-from training.biomarkers.permutation import permutation_tests
+from training.biomarkers.permutation import PermutationTests, permutation_tests
 from training.biomarkers.score_test import ScoreTests, cause_specific_scores, subdistribution_scores
 from training.biomarkers.stability import Stability, stability
 from training.effects.arms import Arms
@@ -246,3 +246,23 @@ def test_nobody_measured_or_no_event_has_no_ratio() -> None:
 
 def test_p_of_z() -> None:
     np.testing.assert_allclose(ScoreTests(np.array([0.0, 1.959964, np.nan])).p, [1.0, 0.05, np.nan], rtol=1e-6)
+
+
+def test_permutations_replace_the_score_test_where_they_can_tell() -> None:
+    found = PermutationTests(np.array([1 / 1001, 0.02, np.nan]), np.full(3, 0.5), 1000)
+    np.testing.assert_allclose(found.calibrated(np.array([1e-7, 1e-5, 0.3])), [1e-7, 0.02, np.nan])
+
+
+def test_skewed_markers_and_few_events_do_not_deceive() -> None:
+    """Log-normal markers, eight events in 50 patients: found by the score test alone in far too many searches."""
+    wrong = np.zeros(2)
+    for seed in range(60):
+        rng = np.random.default_rng(60_000 + seed)
+        values = rng.lognormal(sigma=2.0, size=(50, 200))
+        outcomes = Outcomes(rng.permutation(50) + 1.0, (rng.permutation(50) < 8).astype(np.int64), ("infection",))
+        p = cause_specific_scores(values, outcomes, 1).p
+        permuted = permutation_tests(values, outcomes, 1, n_permutations=4000, rng=rng)
+        for k, one in enumerate((p, permuted.calibrated(p))):
+            wrong[k] += bool((benjamini_hochberg(one) <= 0.1).any())
+    assert wrong[0] > 20
+    assert wrong[1] <= 0.1 * 60 + 3.3 * np.sqrt(60 * 0.1 * 0.9)
