@@ -32,6 +32,7 @@ class CellsMap:
     method: str
     counts: bool
     colors: TypeColors
+    shown: Disclosure
 
     def by_type(self) -> Figure:
         """Every type in a colour."""
@@ -55,6 +56,9 @@ class CellsMap:
         if arms is None:
             return None
         group = self._groups(matrix.raw[:, matrix.markers.index(marker)], arms)
+        patient = self.samples.row[self.sampled.sample]
+        if any(self.shown.small(len(np.unique(patient[group == name]))) for name in set(group)):
+            return None
         colors = {name: color_of(k) for k, name in enumerate(arms.names)}
         figure = map_figure(self.xy, group, colors, f"By {marker.name} of the patient", self.method, named=True)
         return figure, f"Cells by {marker.name} of the patient that they come from."
@@ -100,7 +104,7 @@ def cells_map(
         return None
     xy, method = plane(sampled, nearest(sampled.components), seed)
     colors = TypeColors.of(samples.summary.cell_types, by_type.sum(axis=0))
-    return CellsMap(samples, sampled, xy, method, counts, colors)
+    return CellsMap(samples, sampled, xy, method, counts, colors, shown)
 
 
 def _known_by_landmark(samples: Samples, landmark_day: FloatArray) -> Samples:

@@ -17,7 +17,7 @@ FURTHEST = 6.0
 
 
 def volcano(screen: Screen, of: CauseScreen) -> Figure:
-    """log₂ of the hazard ratio against −log₁₀ p of the cause-specific test, in the colour of the marker's kind; found ones ringed."""
+    """log₂ of the hazard ratio against −log₁₀ p of the cause-specific test, coloured by kind; found ones are ringed."""
     with drawing(4.0) as (figure, (axes,)):
         ratio = np.array([one.point for one in of.cause_specific.ratios])
         x = np.clip(np.log2(np.where(ratio > 0, ratio, 1.0)), -FURTHEST, FURTHEST)

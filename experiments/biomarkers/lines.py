@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from experiments.biomarkers.analysis import Beyond, CauseScreen, Screen
 from experiments.interval_text import interval_text
-from experiments.page.privacy import Disclosure
+from experiments.page.privacy import SMALLEST, Disclosure
 from experiments.page.tables import number, p_value
 from training.effects.estimates import Estimate
 
@@ -40,8 +40,8 @@ def _tested(screen: Screen, of: CauseScreen, j: int, shown: Disclosure) -> Row:
     first, second = of.cause_specific, of.subdistribution
     cells = [
         screen.matrix.markers[of.tested[j]].name,
-        shown.count(int(of.n[j])),
-        shown.count(int(of.n_events[j])),
+        _measured(int(of.n[j]), len(screen.question.outcomes), shown),
+        _measured(int(of.n_events[j]), int((screen.question.outcomes.cause == of.cause).sum()), shown),
         ratio_text(first.ratios[j]),
         p_value(first.scores.p[j]),
         p_value(first.permuted.p[j]),
@@ -50,6 +50,11 @@ def _tested(screen: Screen, of: CauseScreen, j: int, shown: Disclosure) -> Row:
     ]
     cells += [ratio_text(second.ratios[j]), p_value(second.scores.p[j]), number(second.q[j])] if second else ["–"] * 3
     return tuple(cells)
+
+
+def _measured(n: int, of_all: int, shown: Disclosure) -> str:
+    """How many of all, unless a small count of the others would follow from it."""
+    return f"≥{of_all - SMALLEST + 1:,}" if shown.small(of_all - n) else f"{n:,}"
 
 
 def further_columns(screen: Screen) -> Row:

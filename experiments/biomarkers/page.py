@@ -100,5 +100,7 @@ def _cause_section(screen: Screen, of: CauseScreen, shown: Disclosure) -> Sectio
 def _assumed(screen: Screen) -> Section:
     body = "".join(map(paragraph, assumptions(screen)))
     if screen.question.cohort.card.provenance == "real":
-        body += paragraph(f"The patients are real; counts from 1 to {SMALLEST - 1} are not shown.")
+        body += paragraph(
+            f"The patients are real; counts from 1 to {SMALLEST - 1}, and what they follow from, are not shown."
+        )
     return Section("assumed", "What this assumes", body)
