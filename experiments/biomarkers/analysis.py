@@ -92,11 +92,8 @@ class CauseScreen:
 
     @property
     def found(self) -> IntArray:
-        """Places among the tested with a false discovery rate of at most `LEVEL` in either test, in that order."""
-        best = self.cause_specific.q.copy()
-        if self.subdistribution is not None:
-            best = np.fmin(best, self.subdistribution.q)
-        return self.order[best[self.order] <= LEVEL]
+        """Places among the tested whose cause-specific test has a false discovery rate of at most `LEVEL`, likewise."""
+        return self.order[self.cause_specific.q[self.order] <= LEVEL]
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,11 +19,13 @@ def findings(screen: Screen) -> Iterator[str]:
     """By cause: how many markers pass, which, and what is said of them beyond the clinic and by arm."""
     for of in screen.causes:
         yield _found(screen, of)
+        if of.subdistribution is not None:
+            yield f"Subdistribution hazard (incidence) of {of.name}: {_passing(screen, of, of.subdistribution.q)}."
         if of.beyond is not None:
-            yield f"Beyond {', '.join(_clinic(screen))}: {_passing(screen, of, of.beyond.q)}."
+            yield f"Beyond {', '.join(_clinic(screen))}, {of.name}: {_passing(screen, of, of.beyond.q)}."
         if of.by_arm is not None:
             passing = _passing(screen, of, of.by_arm.q)
-            yield f"Predictive, acting differently by {screen.question.by} ({of.name}): {passing}."
+            yield f"Predictive, acting differently by {screen.question.by}, {of.name}: {passing}."
     for of in screen.causes[:1]:
         yield _stable(screen, of)
 
@@ -46,9 +48,10 @@ def _found(screen: Screen, of: CauseScreen) -> str:
 def _passing(screen: Screen, of: CauseScreen, q: FloatArray) -> str:
     places = of.order[q[of.order] <= LEVEL]
     if not len(places):
-        return f"none passes a false discovery rate of {LEVEL:g} for {of.name}"
+        return f"no marker passes a false discovery rate of {LEVEL:g}"
     names = listed([screen.matrix.markers[of.tested[j]].name for j in places], MOST_NAMED)
-    return f"{len(places):,} pass a false discovery rate of {LEVEL:g} for {of.name}: {names}"
+    verb = "marker passes" if len(places) == 1 else "markers pass"
+    return f"{len(places):,} {verb} a false discovery rate of {LEVEL:g}: {names}"
 
 
 def _stable(screen: Screen, of: CauseScreen) -> str:
