@@ -130,14 +130,15 @@ def main() -> int:
     began = time.perf_counter()
     table = summary(study(options.cohorts))
     seconds = time.perf_counter() - began
+    ratios = ", ".join(f"{np.exp(effect):.2f}" for effect in np.unique(TRUE))
     text = [
         "# Biomarkers planted in simulated cohorts: false discoveries and power",
         "",
-        f"The data are simulated. {MARKERS:,} markers, half of them correlated in blocks of {BLOCK}; {len(TRUE)} of them",
-        "go with the cause (five each of a hazard ratio of 1.35, 1.65 and 2.23 for one SD),",
-        f"{COMPETING} with the competing one. {options.cohorts:,} cohorts of each size; ± is the standard error over cohorts.",
-        "A marker of the competing cause is a false one for the cause-specific tests and a true one for the",
-        "subdistribution's. Any found where nothing is: share of cohorts without a true marker in which a marker is found.",
+        f"Simulated patients. {MARKERS:,} markers, half of them correlated in blocks of {BLOCK}; {len(TRUE)} go with",
+        f"the cause (five each of a hazard ratio of {ratios} for one SD), {COMPETING} with the competing one.",
+        f"{options.cohorts:,} cohorts of each size; ± is the standard error over cohorts. A marker of the competing",
+        "cause is a false one for the cause-specific tests and a true one for the subdistribution's. Any found where",
+        "nothing is: share of cohorts without a true marker in which a marker is found.",
         f"Made by `python -m benchmarks.biomarkers_power --cohorts {options.cohorts}` in {seconds:.0f} s",
         f"on {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, CPU.",
         "",
