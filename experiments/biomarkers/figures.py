@@ -11,7 +11,7 @@ from experiments.biomarkers.matrix import KINDS
 from experiments.page.drawing import FAINT, INK, color_of, drawing, legend_below
 from features.patients import FloatArray
 
-MOST_LABELLED = 6
+MOST_LABELLED, FEWEST_LABELLED = 6, 3
 FURTHEST = 6.0
 """Hazard ratios beyond 2⁶, of separated markers, are drawn there."""
 
@@ -48,9 +48,9 @@ def volcano(screen: Screen, of: CauseScreen) -> Figure:
 
 
 def _labelled(of: CauseScreen, x: FloatArray, y: FloatArray, drawn: NDArray[np.bool_]) -> list[int]:
-    """The first markers by p, less those whose name would lie on another's."""
+    """The found markers, or the first by p where none is found, less those whose name would lie on another's."""
     apart, found = 0.06 * float(y[drawn].max(initial=1.0)), list[int]()
-    for j in of.order:
+    for j in of.found if len(of.found) else of.order[:FEWEST_LABELLED]:
         if drawn[j] and all(abs(y[j] - y[i]) > apart for i in found):
             found.append(int(j))
         if len(found) == MOST_LABELLED:

@@ -41,6 +41,7 @@ def biomarkers(
     ] = None,
     genes: Annotated[int, typer.Option(min=0, help="Most variable genes whose pseudobulks are markers.")] = 500,
     permutations: Annotated[int, typer.Option(min=99, help="Of the outcomes, for the permutation null.")] = 10_000,
+    pairs: Annotated[int, typer.Option(min=1, help="Of half samples, for stability selection.")] = 50,
     pages: Annotated[int, typer.Option(min=0, help="Pages of single markers, at most.")] = 12,
     seed: Annotated[int, typer.Option(min=0, help="Of permutations, halves and cells that are drawn.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="The table and the findings as JSON on stdout.")] = False,
@@ -62,7 +63,7 @@ def biomarkers(
     with progress_bars() as bar:
         everyone = _everyone(read, bar("storing cells"))
         matrix = marker_matrix(question, everyone, statistics=_statistics(statistic), n_genes=genes)
-        found = screen(question, matrix, n_permutations=permutations, seed=seed, progress=bar)
+        found = screen(question, matrix, n_permutations=permutations, n_pairs=pairs, seed=seed, progress=bar)
         if out is not None:
             write_screen(out, found, most_pages=pages, seed=seed, progress=bar("pages"))
     if as_json:

@@ -86,7 +86,7 @@ def cohort_of_planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def biomarkers(cohort: Path, endpoint: Path | str, *options: str) -> subprocess.CompletedProcess[str]:
     """The command, run."""
     path = endpoint if isinstance(endpoint, Path) else cohort / "endpoints" / f"{endpoint}.yaml"
-    command = [SEQUELA, "biomarkers", cohort, "--endpoint", path, "--permutations", "999", *options]
+    command = [SEQUELA, "biomarkers", cohort, "--endpoint", path, "--permutations", "999", "--pairs", "4", *options]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
