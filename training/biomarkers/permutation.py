@@ -55,8 +55,8 @@ def permutation_tests(
     The statistic is T_j = Σ_i (g_ij − ḡ_j) M_i over its permutation standard deviation √(Σ (g_ij − ḡ_j)² var(M)), with
     M the martingale residuals of the strata alone, within each stratum and over the patients in whom the marker was
     measured: the score of the marker's coefficient (Strasser & Weber, Math Methods Stat 1999;8:220). The p-value of the
-    largest |T| over markers is Westfall and Young's single step (Resampling-Based Multiple Testing, 1993, section
-    2.3), which takes the markers' correlation into account. Exact if no marker goes with outcome or censoring.
+    largest absolute T over markers is Westfall and Young's single step (Resampling-Based Multiple Testing, 1993,
+    section 2.3), which takes the markers' correlation into account. Exact if no marker goes with outcome or censoring.
 
     Args:
         values: (rows, markers), NaN where not measured.

@@ -22,7 +22,7 @@ class Stability:
     """How stable the choice of markers is."""
 
     frequency: FloatArray
-    """(markers,): share of the half samples in which the marker was among the `n_chosen` with the greatest |z|."""
+    """(markers,): share of half samples with the marker among the `n_chosen` of greatest absolute z."""
     n_chosen: int
     threshold: float
     """Markers chosen in at least this share are stable."""
@@ -55,7 +55,7 @@ def stability(
     rng: np.random.Generator,
     progress: Callable[[int, int], None] = lambda _done, _of: None,
 ) -> Stability:
-    """Choose the markers of greatest |z| of the cause-specific score test in complementary halves of the patients.
+    """Choose the markers of greatest absolute z of the cause-specific score test in complementary halves.
 
     So many are chosen in each half that `Stability.most_false` is at most `expected_false`, but at least one. The pairs
     of halves that share no patient are Shah and Samworth's.
