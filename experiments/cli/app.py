@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from experiments.cli import (
+    biomarkers,
     cohorts,
     comparing,
     configuration,
@@ -76,6 +77,7 @@ for command in (
     services.ui,
     effects.effects,
     monitoring.monitor,
+    biomarkers.biomarkers,
     in_use.drift,
     in_use.follow_up,
     doctor.doctor,

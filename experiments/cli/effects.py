@@ -49,7 +49,7 @@ def effects(
         read_cohort(cohort),
         read_endpoint(endpoint),
         by,
-        adjust=_names(adjust),
+        adjust=names_of(adjust),
         centre=centre,
         recurrent=recurrent,
         horizons_days=horizon or (),
@@ -66,7 +66,12 @@ def effects(
         stderr.print(f"wrote {out}", highlight=False, soft_wrap=True)
 
 
-def _names(adjust: str | None) -> list[str]:
+def names_of(adjust: str | None) -> list[str]:
+    """The variables that ``--adjust`` names; none where it is not given.
+
+    Raises:
+        SequelaError: It is given and names none.
+    """
     if adjust is None:
         return []
     from features.errors import SequelaError

@@ -38,6 +38,8 @@ class SampledCells:
     """(components,): share of the variance of the variable genes."""
     sample: IntArray
     """(cells,): index of the sample."""
+    cell: IntArray
+    """(cells,): index of the cell in the sample."""
     cell_type: TextArray
     n_genes: int
 
@@ -72,20 +74,22 @@ def read_cells(
         return None, _known(numbers)
     chosen = variable_genes(summary.take(there), VARIABLE_GENES, counts=counts)
     genes = tuple(summary.genes[i] for i in chosen)
-    parts, labels, taken = [], [], quota(n_cells, MOST_CELLS)
+    parts, labels, cells, taken = [], [], [], quota(n_cells, MOST_CELLS)
     for done, i in enumerate(there):
         bag = bags[int(i)]
         _measure(bag, int(i), numbers, counts=counts)
         picked = np.sort(rng.choice(len(bag), size=min(int(taken[i]), len(bag)), replace=False))
         parts.append(_expression(bag, genes, picked, counts=counts))
         labels.append(bag.cell_type[picked])
+        cells.append(picked)
         progress(done + 1, len(there))
     sample = np.repeat(there, [part.shape[0] for part in parts])
     if len(sample) < 10:
         return None, _known(numbers)
     matrix = scipy.sparse.vstack(parts, format="csr").toarray()
     components, explained = principal_components(matrix if counts else _standardised(matrix))
-    return SampledCells(components, explained, sample, np.concatenate(labels), len(genes)), _known(numbers)
+    found = SampledCells(components, explained, sample, np.concatenate(cells), np.concatenate(labels), len(genes))
+    return found, _known(numbers)
 
 
 def _measure(bag: CellBag, i: int, numbers: Mapping[str, FloatArray], *, counts: bool) -> None:

@@ -187,16 +187,36 @@ def map_figure(
     with drawing(4.1) as (figure, (axes,)):
         shade = [colors.get(str(name), GREY) for name in group]
         axes.scatter(xy[:, 0], xy[:, 1], c=shade, s=3.5, alpha=0.75, lw=0, rasterized=True)
-        axes.set_xticks([])
-        axes.set_yticks([])
-        axes.set_xlabel(f"{method} 1")
-        axes.set_ylabel(f"{method} 2")
+        _plane_axes(axes, method)
         axes.set_title(title)
         if named:
             for name in [name for name in colors if (group == name).any()]:
                 axes.scatter([], [], color=colors[name], s=22, label=name)
             legend_below(figure, axes, columns=3)
     return figure
+
+
+def value_map_figure(xy: FloatArray, value: FloatArray, title: str, method: str) -> Figure:
+    """Cells on a plane, shaded by a value, the greatest on top; its extreme hundredths share a shade."""
+    known = np.flatnonzero(np.isfinite(value))
+    order = known[np.argsort(value[known], kind="stable")]
+    low, high = np.quantile(value[known], [0.01, 0.99]) if len(known) else (0.0, 1.0)
+    with drawing(4.1) as (figure, (axes,)):
+        shown = axes.scatter(
+            xy[order, 0], xy[order, 1], c=value[order], cmap="viridis", vmin=low, vmax=max(high, low + 1e-9), s=3.5,
+            lw=0, rasterized=True,
+        )  # fmt: skip
+        _plane_axes(axes, method)
+        axes.set_title(title)
+        figure.colorbar(shown, ax=axes, shrink=0.7, pad=0.02)
+    return figure
+
+
+def _plane_axes(axes: Axes, method: str) -> None:
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.set_xlabel(f"{method} 1")
+    axes.set_ylabel(f"{method} 2")
 
 
 def explained_figure(rows: Sequence[Explained], n_axes: int) -> Figure:

@@ -1,86 +1,21 @@
-"""The pictures: incidence by arm, events that come back, balance, overlap."""
+"""The pictures: events that come back, balance, overlap."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from experiments.effects.analysis import Adjustment, CountedEffects, Effects
 from experiments.effects.sentences import OUT_OF_BALANCE
-from experiments.page.curves import n_at_risk, tick_days
+from experiments.page.arms import plain_days_axis
 from experiments.page.drawing import FAINT, INK, color_of, drawing, legend_below
-from experiments.page.privacy import SMALLEST, Disclosure
-from features.outcomes import Outcomes
-from features.patients import FloatArray
-from training.effects.arms import Arms
-from training.effects.risks import RISK, Table, by_arm
-from training.models.nonparametric import aalen_johansen
+from experiments.page.privacy import Disclosure
 
-BAND_DAYS = 60
-"""Days on which the bands of a figure are computed."""
 MOST_COVARIATES = 30
 """Shown in a figure, the most unbalanced first; the table holds all."""
-
-
-def last_day(effects: Effects) -> float:
-    """Where curves end: a quarter beyond the last horizon, and before fewer than `SMALLEST` of an arm are at risk."""
-    arms = effects.question.arms
-    ends = [_last_with_enough(arms.of(k)) for k in range(len(arms.names))]
-    return max(float(effects.question.horizons_days[-1]), min(1.25 * float(effects.question.horizons_days[-1]), *ends))
-
-
-def _last_with_enough(outcomes: Outcomes) -> float:
-    steps = np.unique(outcomes.duration_days)
-    return float(steps[n_at_risk(outcomes, steps) >= min(SMALLEST, len(outcomes))][-1])
-
-
-def incidence_figures(effects: Effects, shown: Disclosure) -> list[Figure]:
-    """Aalen–Johansen curves of each cause by arm, with pointwise bands; none of an arm whose count is withheld."""
-    arms, last = effects.question.arms, last_day(effects)
-    grid = np.linspace(0.0, last, BAND_DAYS)
-    bands = by_arm(arms, RISK, grid)
-    return [_incidence(arms, cause, shown, last, grid, bands) for cause in range(len(arms.outcomes.causes))]
-
-
-def _incidence(
-    arms: Arms,
-    cause: int,
-    shown: Disclosure,
-    last: float,
-    grid: FloatArray,
-    bands: tuple[Table, ...],
-) -> Figure:
-    with drawing(3.1) as (figure, (axes,)):
-        top = 0.02
-        for k, arm in enumerate(arms.names):
-            outcomes = arms.of(k)
-            if shown.small(int((outcomes.cause == cause + 1).sum())):
-                continue
-            steps = np.unique(outcomes.duration_days[outcomes.duration_days <= last])
-            days = np.concatenate([[0.0], steps, [last]])
-            curve = aalen_johansen(outcomes).at(days)[cause]
-            low, high = (np.array([getattr(one, end) for one in bands[k][cause]]) for end in ("low", "high"))
-            axes.fill_between(grid, low, high, step="post", color=color_of(k), alpha=0.16, lw=0)
-            axes.step(days, curve, where="post", color=color_of(k), lw=1.8, label=arm)
-            top = max(top, float(curve.max()), float(np.nanmax(high, initial=0.0)))
-        axes.set_title(arms.outcomes.causes[cause])
-        axes.set_ylim(0, min(1.0, 1.08 * top))
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
-        _days(axes, last)
-        axes.set_ylabel("cumulative incidence")
-        legend_below(figure, axes, columns=3)
-    return figure
-
-
-def _days(axes: Axes, last: float) -> None:
-    axes.set_xlim(0, last)
-    axes.set_xticks(tick_days(last))
-    axes.set_xlabel("days from the landmark")
-    axes.grid(axis="y")
 
 
 def counts_figure(effects: Effects, of: CountedEffects, withheld: Collection[str]) -> Figure:
@@ -94,7 +29,7 @@ def counts_figure(effects: Effects, of: CountedEffects, withheld: Collection[str
             axes.step(of.times_days, point, where="post", color=color_of(k), lw=1.8, label=arm)
         axes.set_title(f"Events {of.counted.recurrences.name}")
         axes.set_ylim(bottom=0)
-        _days(axes, float(of.times_days[-1]))
+        plain_days_axis(axes, float(of.times_days[-1]))
         axes.set_ylabel("mean number a patient")
         legend_below(figure, axes, columns=3)
     return figure

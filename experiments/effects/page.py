@@ -11,8 +11,6 @@ from experiments.effects.analysis import Adjustment, CountedEffects, Effects, Gr
 from experiments.effects.figures import (
     balance_figure,
     counts_figure,
-    incidence_figures,
-    last_day,
     overlap_figure,
 )
 from experiments.effects.lines import (
@@ -29,7 +27,7 @@ from experiments.effects.lines import (
 )
 from experiments.effects.sentences import OUT_OF_BALANCE, assumptions, findings
 from experiments.effects.withheld import Withheld
-from experiments.page.curves import n_at_risk, tick_days
+from experiments.page.arms import at_risk_table, incidence_figures, last_day
 from experiments.page.privacy import SMALLEST, WITHHELD, Disclosure
 from experiments.page.shell import Heading, Section, figures, paragraph, render, write_page
 from experiments.page.tables import html_table, number, p_value
@@ -78,9 +76,11 @@ def write_effects_page(path: Path, effects: Effects) -> None:
 
 
 def _incidence(effects: Effects, lines: Sequence[Line], shown: Disclosure, withheld: Withheld) -> Section:
-    drawn = zip(incidence_figures(effects, shown), effects.causes, strict=True)
+    arms = effects.question.arms
+    last = last_day(arms, float(effects.question.horizons_days[-1]))
+    drawn = zip(incidence_figures(arms, last, shown), effects.causes, strict=True)
     body = figures([(figure, _caption(effects, k, shown), one.cause) for k, (figure, one) in enumerate(drawn)], "aj")
-    body += _at_risk(effects, shown)
+    body += at_risk_table(arms, last, shown)
     body += "".join(
         _by_horizon(quantity, lines, withheld) for quantity in ("risk", "risk" + DIFFERENCE, "risk" + RATIO)
     )
@@ -96,14 +96,6 @@ def _caption(effects: Effects, cause: int, shown: Disclosure) -> str:
     gray = effects.causes[cause].gray
     test = "" if gray is None else f" Gray's test: p {p_value(gray.p)}."
     return f"Aalen–Johansen curves as the arms are, with pointwise 95 % intervals. Events: {said}.{test}"
-
-
-def _at_risk(effects: Effects, shown: Disclosure) -> str:
-    arms = effects.question.arms
-    days = tick_days(last_day(effects))
-    counts = np.stack([n_at_risk(arms.of(k), days) for k in range(len(arms.names))])
-    rows = [(name, *(shown.count(int(n)) for n in row)) for name, row in zip(arms.names, counts, strict=True)]
-    return html_table("Patients at risk just before each day", ("arm", *(f"{day:g}" for day in days)), rows)
 
 
 def _hazards(effects: Effects, lines: Sequence[Line], withheld: Withheld) -> Section:

@@ -66,6 +66,19 @@ class Stratified:
             found[rows] = part.score_residuals(beta)
         return found
 
+    def martingale_residuals(self, beta: FloatArray, n_rows: int) -> FloatArray:
+        """(rows,): events less those expected; 0 in strata without an event."""
+        found = np.zeros(n_rows)
+        for part, rows in zip(self.parts, self.rows, strict=True):
+            found[rows] = part.martingale_residuals(beta)
+        return found
+
+    def information_on(self, others: FloatArray, beta: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Of other features (rows, others), whose coefficients are 0: see `PartialLikelihood.information_on`."""
+        found = [part.information_on(beta, others[rows]) for part, rows in zip(self.parts, self.rows, strict=True)]
+        own, cross = zip(*found, strict=True)
+        return np.sum(own, axis=0), np.sum(cross, axis=0)
+
 
 def cause_specific_ratios(arms: Arms, cause: int, cluster: IntArray | None = None) -> tuple[Estimate, ...]:
     """Hazard ratio of each arm to the first, other causes censoring (Cox, J R Stat Soc B 1972;34:187), Efron's ties.
@@ -130,7 +143,10 @@ def log_ratios(
     beta = np.zeros(x.shape[1])
     if not likelihood.parts or not _informative(likelihood.likelihood(beta)[2]):
         return absent
-    beta = newton(likelihood, 0.0, 0.0, beta, TOLERANCE)
+    try:
+        beta = newton(likelihood, 0.0, 0.0, beta, TOLERANCE)
+    except np.linalg.LinAlgError:  # a feature tells who has the event: the likelihood rises for ever
+        return absent
     information = likelihood.likelihood(beta)[2]
     if not _informative(information):
         return absent

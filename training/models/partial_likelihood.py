@@ -151,6 +151,35 @@ class PartialLikelihood:
         found[self.event_row] += self.x[self.event_row] - (tied / n_tied[:, None])[self.tie]
         return found
 
+    def martingale_residuals(self, beta: FloatArray) -> FloatArray:
+        """(rows,), in the order of `x`: events less those expected; weighted ones in Fine–Gray's risk sets.
+
+        The derivative of the log likelihood by the coefficient of any feature is its inner product with these, and
+        they sum to 0 (Therneau, Grambsch & Fleming, Biometrika 1990;77:147).
+        """
+        relative, _ = self._relative(beta)
+        found = -relative * self._exposure(1.0 / self._denominators(relative))
+        found[self.event_row] += 1.0
+        return found
+
+    def information_on(self, beta: FloatArray, others: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Parts of the negative Hessian of a model with one more feature, whose coefficient is 0; for many of these.
+
+        Args:
+            beta: (features,)
+            others: (rows, others), in the order of `x`.
+
+        Returns:
+            Of each other feature with itself, (others,), and of each feature with each other one, (features, others).
+        """
+        relative, _ = self._relative(beta)
+        s0 = self._denominators(relative)
+        weight = relative * self._exposure(1.0 / s0)
+        mean_own = self._at_risk(relative[:, None] * self.x) / s0[:, None]
+        mean = self._at_risk(relative[:, None] * others) / s0[:, None]
+        own: FloatArray = weight @ others**2 - (mean**2).sum(axis=0)
+        return own, (self.x * weight[:, None]).T @ others - mean_own.T @ mean
+
     def _exposure(self, per_event: FloatArray) -> FloatArray:
         """(rows,): sum of `per_event` over the events at which the row was at risk, Efron's share for its own tie."""
         by_first = np.zeros(len(self.x) + 1)

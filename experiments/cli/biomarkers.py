@@ -1,0 +1,122 @@
+"""The command that screens markers: biomarkers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from experiments.biomarkers import Screen
+    from features.cohort import Cohort
+    from features.landmark import Statistic
+    from features.patients import Patients
+
+
+def biomarkers(
+    cohort: Annotated[Path, typer.Argument(metavar="COHORT", help="A cohort folder.")],
+    endpoint: Annotated[Path, typer.Option(metavar="YAML", help="What happens, and what competes with it.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Also write biomarkers.csv, a page, and pages of markers.")
+    ] = None,
+    landmark: Annotated[
+        float | None,
+        typer.Option(metavar="DAY", help="Markers are what is known by then; default: the first."),
+    ] = None,
+    adjust: Annotated[
+        str | None, typer.Option(metavar="COLUMN,…", help="The clinic: also test what markers tell beyond these.")
+    ] = None,
+    centre: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Strata: patients are compared within its values.")
+    ] = None,
+    by: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Treatment: also test its interaction with every marker.")
+    ] = None,
+    statistic: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Of measured variables; repeatable; default last, max, slope."),
+    ] = None,
+    genes: Annotated[int, typer.Option(min=0, help="Most variable genes whose pseudobulks are markers.")] = 500,
+    permutations: Annotated[int, typer.Option(min=99, help="Of the outcomes, for the permutation null.")] = 10_000,
+    pairs: Annotated[int, typer.Option(min=1, help="Of half samples, for stability selection.")] = 50,
+    pages: Annotated[int, typer.Option(min=0, help="Pages of single markers, at most.")] = 12,
+    seed: Annotated[int, typer.Option(min=0, help="Of permutations, halves and cells that are drawn.")] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="The table and the findings as JSON on stdout.")] = False,
+) -> None:
+    """Screen every marker of a cohort, from the clinic to genes, for its association with each cause.
+
+    Examples: sequela biomarkers cohorts/leipzig --endpoint configs/endpoint/leipzig_crs2.yaml --out markers
+
+              sequela biomarkers cohorts/mine --endpoint infection.yaml --adjust age,stage --centre site --by product
+    """
+    from experiments.biomarkers import ask, marker_matrix, print_screen, screen, write_screen
+    from experiments.cli.effects import names_of
+    from experiments.cli.output import progress_bars, put_json, stderr
+    from features.check import read_cohort, read_endpoint
+
+    read = read_cohort(cohort)
+    question = ask(read, read_endpoint(endpoint), landmark_day=landmark, adjust=names_of(adjust), centre=centre, by=by)
+    _require_new(out)
+    with progress_bars() as bar:
+        everyone = _everyone(read, bar("storing cells"))
+        matrix = marker_matrix(question, everyone, statistics=_statistics(statistic), n_genes=genes)
+        found = screen(question, matrix, n_permutations=permutations, n_pairs=pairs, seed=seed, progress=bar)
+        if out is not None:
+            write_screen(out, found, most_pages=pages, seed=seed, progress=bar("pages"))
+    if as_json:
+        put_json(_plain(found))
+    else:
+        print_screen(found)
+    if out is not None:
+        stderr.print(f"wrote {out / 'index.html'}", highlight=False, soft_wrap=True)
+
+
+def _require_new(out: Path | None) -> None:
+    """Refuse a folder that holds something before anything is computed."""
+    from features.errors import SequelaError
+
+    if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        msg = f"--out {out}: exists and is not empty; choose another folder or remove it first"
+        raise SequelaError(msg)
+
+
+def _everyone(cohort: Cohort, progress: Callable[[int, int], None]) -> Patients:
+    from experiments.data import all_patients
+    from experiments.home import Home
+    from features.cells.processing import CellProcessing
+
+    return all_patients(cohort, CellProcessing(), Home.current().features, progress=progress)
+
+
+def _statistics(names: list[str] | None) -> tuple[Statistic, ...]:
+    from experiments.biomarkers.matrix import STATISTICS
+    from features.errors import SequelaError
+    from features.landmark import parse_statistic
+
+    try:
+        return tuple(map(parse_statistic, names)) if names else STATISTICS
+    except SequelaError as error:
+        msg = f"--statistic: {error}"
+        raise SequelaError(msg) from error
+
+
+def _plain(found: Screen) -> dict[str, object]:
+    """Everything as other programs read it; what is not known is null."""
+    from experiments.biomarkers.sentences import assumptions, findings
+    from experiments.biomarkers.table import table_of
+
+    return {
+        "cohort": found.question.cohort.card.title,
+        "provenance": found.question.cohort.card.provenance,
+        "endpoint": found.question.endpoint.name,
+        "landmark_day": found.question.landmark_day,
+        "patients": len(found.question.outcomes),
+        "events": found.question.outcomes.counts(),
+        "permutations": found.n_permutations,
+        "markers": table_of(found).to_dict(orient="records"),
+        "found": list(findings(found)),
+        "assumptions": list(assumptions(found)),
+    }
