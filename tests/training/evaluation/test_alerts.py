@@ -1,0 +1,97 @@
+"""Alert rules: what they catch and cost, against counting by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from training.evaluation.alerts import DAYS_PER_MONTH, Visits, alert_performance, alert_sums, threshold_for
+
+
+def visits_of(days: list[list[float]], end: list[float], event: list[bool], last: float, horizon: float) -> Visits:
+    return Visits(
+        np.repeat(np.arange(len(days)), [len(one) for one in days]),
+        np.concatenate([np.asarray(one, dtype=float) for one in days]),
+        np.array(end, dtype=float),
+        np.array(event),
+        last,
+        horizon,
+    )
+
+
+THREE = visits_of([[0, 7, 14, 21], [0, 10], [0]], [40, 60, 12], [True, True, False], last=30, horizon=30)
+
+
+def test_an_alert_is_raised_where_it_comes_to_be_and_is_good_for_its_horizon() -> None:
+    sums = alert_sums(np.array([False, True, True, False, True, False, True]), THREE)
+    assert sums.alerts.tolist() == [1, 1, 1]
+    assert sums.events.tolist() == [1, 1, 0]  # of the third nobody knows of an event
+    assert sums.caught.tolist() == [0, 0, 0]  # 33 and 60 days before are too early
+    again = alert_sums(np.array([True, False, True, True, True, True, False]), THREE)
+    assert again.alerts.tolist() == [2, 1, 0]
+    assert again.caught.tolist() == [1, 0, 0]
+    assert again.lead_days[0] == 26  # from day 14 to day 40; the alert of day 0 was too early
+    np.testing.assert_allclose(again.months, np.array([30, 30, 12]) / DAYS_PER_MONTH)
+
+
+def test_rates_are_of_the_sums() -> None:
+    sums = alert_sums(np.array([True, False, True, True, True, True, False]), THREE)
+    found = alert_performance(sums, rng=np.random.default_rng(0), n_bootstrap=50)
+    assert found.per_patient_month.point == pytest.approx(3 / (72 / DAYS_PER_MONTH))
+    assert found.caught.point == 0.5
+    assert found.lead_days.point == 26
+    assert found.n_events == 2
+    assert found.caught.low <= 0.5 <= found.caught.high
+
+
+def test_without_alerts_there_is_no_lead() -> None:
+    found = alert_performance(alert_sums(np.zeros(7, dtype=bool), THREE), rng=np.random.default_rng(0))
+    assert found.per_patient_month.point == 0
+    assert found.caught.point == 0
+    assert np.isnan(found.lead_days.point)
+
+
+@st.composite
+def watched(draw: st.DrawFn) -> tuple[Visits, np.ndarray]:
+    days = [sorted(draw(st.sets(st.integers(0, 30), min_size=1, max_size=5))) for _ in range(draw(st.integers(1, 8)))]
+    end = [one[-1] + draw(st.integers(1, 60)) for one in days]
+    event = [draw(st.booleans()) for _ in days]
+    visits = visits_of(
+        [list(map(float, one)) for one in days], list(map(float, end)), event, 30.0, draw(st.integers(1, 60))
+    )
+    marker = [draw(st.sampled_from([0.0, 1.0, 2.0, 3.0, np.nan])) for _ in range(len(visits.day))]
+    return visits, np.array(marker)
+
+
+@given(case=watched(), threshold=st.sampled_from([0.5, 1.0, 2.5, 9.0]))
+def test_sums_are_those_counted_one_by_one(case: tuple[Visits, np.ndarray], threshold: float) -> None:
+    visits, marker = case
+    sums = alert_sums(marker >= threshold, visits)
+    for patient in range(visits.n_patients):
+        own = np.flatnonzero(visits.patient == patient)
+        raised = [
+            i for k, i in enumerate(own) if marker[i] >= threshold and not (k and marker[own[k - 1]] >= threshold)
+        ]
+        end, horizon = visits.end_day[patient], visits.horizon_days
+        catchable = visits.event[patient] and end <= visits.last_day + horizon
+        leads = [end - visits.day[i] for i in raised if catchable and 0 < end - visits.day[i] <= horizon]
+        assert sums.alerts[patient] == len(raised)
+        assert sums.events[patient] == catchable
+        assert sums.caught[patient] == bool(leads)
+        assert np.array_equal(sums.lead_days[patient], max(leads, default=np.nan), equal_nan=True)
+
+
+@given(case=watched(), borne=st.sampled_from([0.01, 0.5, 1.0, 3.0]))
+def test_the_threshold_keeps_to_what_is_borne(case: tuple[Visits, np.ndarray], borne: float) -> None:
+    visits, marker = case
+    chosen = threshold_for(marker, visits, borne)
+
+    def rate(threshold: float) -> float:
+        return float(alert_sums(marker >= threshold, visits).alerts.sum() / visits.months.sum())
+
+    assert rate(chosen) <= borne + 1e-12
+    lower = np.unique(marker[marker < chosen])
+    if len(lower):  # the next lower one raises too many
+        assert rate(float(lower[-1])) > borne
