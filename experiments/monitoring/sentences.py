@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import isfinite
 
 from experiments.interval_text import interval_text
 from experiments.monitoring.analysis import Monitoring
 from experiments.monitoring.markers import MODEL
 from experiments.monitoring.rules import Rule
+from experiments.page.tables import number
 from training.evaluation.intervals import Interval
 
 
@@ -17,10 +19,10 @@ def findings(found: Monitoring) -> Iterator[str]:
         rules = [rule for rule in found.rules if rule.borne == borne]
         ours = next(rule for rule in rules if rule.marker == MODEL)
         others = [rule for rule in rules if rule.marker != MODEL]
-        yield f"With {borne:g} alerts a patient and month to be borne: {_told(ours)}."
+        yield f"With {borne:g} alerts a patient and month to be borne, {_told(ours)}."
         if others:
             best = max(others, key=lambda rule: rule.performance.caught.point)
-            yield f"The best of {len(others)} simpler rules, {best.marker}: {_told(best)}."
+            yield f"Of {len(others)} simpler rules the best, {_told(best)}."
 
 
 def assumptions(found: Monitoring) -> Iterator[str]:
@@ -46,11 +48,15 @@ def rule_text(rule: Rule) -> str:
     """From where on it alerts: ``≤ 0.52 10*3/uL``."""
     if abs(rule.threshold) == float("inf"):
         return "never"
-    shown = f"{100 * rule.threshold:.1f} %" if rule.marker == MODEL else f"{rule.threshold:.3g} {rule.unit}".strip()
-    return f"{'≤' if rule.below else '≥'} {shown}"
+    value = f"{100 * rule.threshold:.1f} %" if rule.marker == MODEL else f"{number(rule.threshold)} {rule.unit}".strip()
+    return f"{'≤' if rule.below else '≥'} {value}"
 
 
 def _told(rule: Rule) -> str:
+    """``last ferritin (≥ 1,830 ng/mL) catches 68.2 % of events [52.1, 80.5], 25 days before (median) [19, 36]``."""
     told = rule.performance
-    caught, lead = text_of(told.caught, percent=True), text_of(told.lead_days, digits=0)
-    return f"{caught} % of events, {lead} days before, at {text_of(told.per_patient_month)} alerts ({rule_text(rule)})"
+    caught = f"{100 * told.caught.point:.1f} % of events"
+    if isfinite(told.caught.low):
+        caught += f" [{100 * told.caught.low:.1f}, {100 * told.caught.high:.1f}]"
+    lead = "" if not isfinite(told.lead_days.point) else f", {text_of(told.lead_days, digits=0)} days before (median)"
+    return f"{rule.marker} ({rule_text(rule)}) catches {caught}{lead}"
