@@ -96,6 +96,19 @@ def test_a_wider_level_is_a_wider_interval_around_the_prediction() -> None:
     assert (early < late).any()
 
 
+def test_a_refit_in_which_nothing_has_happened_yet_does_not_void_the_interval() -> None:
+    model = fitted(60, np.random.default_rng(5)).predictor
+    assert isinstance(model, WithIntervals)
+    x, start = np.zeros((1, 3)), np.zeros(1)
+    days = np.linspace(1, 300, 300)
+    first = int(np.argmax((model.incidence(x, start, days) > 0).all(axis=1)[0]))
+    early = days[first : first + 1]
+    assert any((refit.incidence(x, start, early) == 0).any() for refit in model.refits)  # the seed was chosen so
+    low, high = model.interval(x, start, early)
+    assert (high < 0.5).all()
+    assert (low > 0).all()
+
+
 def test_intervals_narrow_with_the_number_of_patients() -> None:
     rng = np.random.default_rng(3)
     width = []

@@ -20,6 +20,9 @@ from training.models.predictor import Arrays, Predictor, Sizes
 
 SMALLEST_RISK = 1e-9
 """Risks are held this far from 0 and 1 before their logarithms are taken."""
+MOST_APART = float(np.log(10.0))
+"""That a refit may lie from the predictor, on the scale of log(−log(1 − F)): one in which nothing has happened yet has
+risk 0, infinitely far, and says no more than that the risk is small."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ class WithIntervals:
         """Low and high ends (rows, causes, horizons) of an interval for the true risk given the model's features.
 
         On the scale θ = log(−log(1 − F)) it is θ ± z √(s² + v): s² is the mean squared difference of the refits to the
-        predictor, which they were to recover, so it holds both the variance and the bias of fitting; v is the misfit
+        predictor (of `MOST_APART` at most), which they were to recover, so it holds both the variance and the bias of fitting; v is the misfit
         found out of fold (see `training.conformal_fit`). It covers the risk with probability `level` on average over
         patients, as far as both are known; it is no promise for each single patient.
 
@@ -76,7 +79,8 @@ class WithIntervals:
         centre = log_cumulative_hazard(self.model.incidence(x, landmark_day, horizons_days))
         squared = np.zeros_like(centre)
         for refit in self.refits:
-            squared += (log_cumulative_hazard(refit.incidence(x, landmark_day, horizons_days)) - centre) ** 2
+            apart = log_cumulative_hazard(refit.incidence(x, landmark_day, horizons_days)) - centre
+            squared += np.clip(apart, -MOST_APART, MOST_APART) ** 2
         variance = squared / max(len(self.refits), 1) + self.uncertainty.misfit[:, None]
         reach = NormalDist().inv_cdf((1 + level) / 2) * np.sqrt(variance)
         return risk_of(centre - reach), risk_of(centre + reach)
