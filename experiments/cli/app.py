@@ -9,6 +9,7 @@ import typer
 
 from experiments.cli import (
     biomarkers,
+    clones,
     cohorts,
     comparing,
     configuration,
@@ -77,6 +78,7 @@ for command in (
     services.ui,
     effects.effects,
     monitoring.monitor,
+    clones.clones,
     biomarkers.biomarkers,
     in_use.drift,
     in_use.follow_up,

@@ -66,9 +66,9 @@ class WithIntervals:
         """Low and high ends (rows, causes, horizons) of an interval for the true risk given the model's features.
 
         On the scale θ = log(−log(1 − F)) it is θ ± z √(s² + v): s² is the mean squared difference of the refits to the
-        predictor (of `MOST_APART` at most), which they were to recover, so it holds both the variance and the bias of fitting; v is the misfit
-        found out of fold (see `training.conformal_fit`). It covers the risk with probability `level` on average over
-        patients, as far as both are known; it is no promise for each single patient.
+        predictor (each `MOST_APART` at most), which they were to recover, so it holds both the variance and the bias of
+        fitting; v is the misfit found out of fold (see `training.conformal_fit`). It covers the risk with probability
+        `level` on average over patients, as far as both are known; it is no promise for each single patient.
 
         Raises:
             ValueError: A level outside (0, 1).

@@ -1,0 +1,60 @@
+"""What was found, in the terminal and as a table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.table import Table
+
+from experiments.cli.output import stdout
+from experiments.clones.followed import Followed
+from experiments.clones.sentences import ASSUMED, findings
+from experiments.interval_text import interval_text
+from experiments.page.privacy import Disclosure
+from features.errors import SequelaError
+
+MOST_SHOWN = 30
+NOTHING_WITHHELD = Disclosure(guarded=False, individual_lines=True)
+"""The terminal is the researcher's own, as `sequela effects` has it."""
+
+
+def print_clones(found: Followed) -> None:
+    """Warnings, the largest clones first, and what was found in words."""
+    card = found.cohort.card
+    stdout.print(f"Clones over time: {card.title} ({card.provenance} patients)", highlight=False, markup=False)
+    if len(found.warnings):
+        stdout.print(_table(found))
+    for sentence in (*findings(found, NOTHING_WITHHELD), ASSUMED):
+        stdout.print(sentence, highlight=False, markup=False, soft_wrap=True)
+
+
+def _table(found: Followed) -> Table:
+    title = "Clones that call for a closer look"
+    table = Table(title=title, title_justify="left", box=None, min_width=len(title))
+    for column in ("patient", "material", "clone", "why", "oncogene"):
+        table.add_column(column)
+    for column in ("days", "share before %", "share %", "ratio", "q"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for _, one in found.warnings.head(MOST_SHOWN).iterrows():
+        unseen = f"above {one.ratio_low:.1f}"  # it was not there before
+        ratio = unseen if one.share_before == 0 else interval_text(one.ratio, one.ratio_low, one.ratio_high, digits=1)
+        near = {1.0: "near", 0.0: "not near"}.get(one.near_oncogene, "not known")
+        shares = f"{100 * one.share_before:.1f}", f"{100 * one.share:.1f}"
+        days = f"{one.day_before:g} → {one.day:g}"
+        table.add_row(one.patient_id, one.material, one.clone, one.why, near, days, *shares, ratio, f"{one.q:.2g}")
+    return table
+
+
+def write_csv(path: Path, found: Followed) -> None:
+    """Every warning, beside, then renamed.
+
+    Raises:
+        SequelaError: It cannot be written.
+    """
+    beside = path.with_name(f".{path.name}.part")
+    try:
+        found.warnings.to_csv(beside, index=False)
+        beside.replace(path)
+    except OSError as error:
+        msg = f"{path}: cannot be written ({error.strerror}); choose a file in a folder that exists and is yours"
+        raise SequelaError(msg) from error
