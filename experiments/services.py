@@ -51,6 +51,8 @@ class ServiceOptions:
     """File of the clients of CDS Hooks; None: they show keys like others."""
     feedback: Path | None = None
     """Folder in which cards and what became of them are kept; None: they are not."""
+    feedback_keep_days: int | None = None
+    """None: for ever."""
 
     def environment(self) -> dict[str, str]:
         """Variables of the service; what is not wanted is empty, whatever the environment around says."""
@@ -62,7 +64,11 @@ class ServiceOptions:
             "SEQUELA_CDS_CLIENTS": self.cds_clients,
             "SEQUELA_FEEDBACK": self.feedback,
         }
-        days = {"SEQUELA_AUDIT_KEEP_DAYS": self.audit_keep_days, "SEQUELA_LEDGER_KEEP_DAYS": self.ledger_keep_days}
+        days = {
+            "SEQUELA_AUDIT_KEEP_DAYS": self.audit_keep_days,
+            "SEQUELA_LEDGER_KEEP_DAYS": self.ledger_keep_days,
+            "SEQUELA_FEEDBACK_KEEP_DAYS": self.feedback_keep_days,
+        }
         return {
             **{name: "" if file is None else str(file.resolve()) for name, file in files.items()},
             **{name: "" if kept is None else str(kept) for name, kept in days.items()},

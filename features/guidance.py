@@ -59,7 +59,7 @@ _ALL = (
         "Guidance considers it in prolonged severe neutropenia, under corticosteroids, and after an earlier mould "
         "infection or allogeneic transplantation.",
         _HAYDEN,
-        ("J02AC",),
+        ("J02AC02", "J02AC03", "J02AC04", "J02AC05"),
     ),
     Option(
         "immunoglobulin_replacement",

@@ -78,14 +78,18 @@ def _checked_baseline(
             if isinstance(value, str):
                 raise InputError(field, f"is text; the variable is numeric, in {variable.unit}")
             number, unit = (value.value, value.unit) if isinstance(value, Quantity) else (value, None)
-            known[name] = _number(number, unit, name, variable, field)
+            known[name] = checked_number(number, unit, name, variable, field)
         else:
             known[name] = _level(value, variable, field)
     return known
 
 
-def _number(value: float, unit: str | None, name: str, variable: Variable, field: str) -> float:
-    """The value in the model's unit, which is meant where none is given."""
+def checked_number(value: float, unit: str | None, name: str, variable: Variable, field: str) -> float:
+    """The value in the model's unit, which is meant where none is given.
+
+    Raises:
+        InputError: At the field: another unit than the variable's, or a value outside its possible range.
+    """
     number = value
     if unit is not None and unit != variable.unit:
         number = _converted(value, unit, name, variable, field)
@@ -135,7 +139,7 @@ def _measurements(records: Sequence[PatientRecord], encoder: PatientEncoder) -> 
             variables.append(place[measurement.variable])
             days.append(measurement.day)
             unit = measurement.unit or None
-            values.append(_number(measurement.value, unit, measurement.variable, variable, f"{field}.value"))
+            values.append(checked_number(measurement.value, unit, measurement.variable, variable, f"{field}.value"))
     ints: list[IntArray] = [np.array(rows, dtype=np.int64), np.array(variables, dtype=np.int64)]
     day, value = np.array(days, dtype=float), np.array(values, dtype=float)
     return Measurements.from_columns(len(records), ints[0], encoder.measured_inputs, ints[1], day, value)

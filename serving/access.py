@@ -12,10 +12,10 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving.asking import asking
-from serving.cds.clients import Clients
-from serving.cds.services import BASE as HOOKS
+from serving.cds.clients import Clients, Shown
+from serving.cds.services import is_hook
 from serving.guard import HEADERS, PAGE_HEADERS, refusal, with_headers
-from serving.keys import Key, KeyRing
+from serving.keys import KeyRing
 from serving.messages import Fault
 from serving.page_files import FILES
 
@@ -79,7 +79,7 @@ class Access:
 
     def _refused(self, scope: Scope) -> Response | None:
         peer = str((scope.get("client") or ("",))[0])
-        clients = self.clients if _is_hook(scope["path"]) else None
+        clients = self.clients if is_hook(scope["path"]) else None
         if self.keys is None and (clients is None or not _is_here(peer)):
             return None if _is_here(peer) else _no_keys()
         failures = self._of(peer)
@@ -87,12 +87,10 @@ class Access:
         if wait:
             return _too_often("wrong keys from this address", wait)
         kind, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
-        shown = token.strip() if kind.lower() == "bearer" else ""
-        issuer = clients.issuer_of(shown, scope["path"]) if clients is not None and shown.count(".") == 2 else None
-        if issuer is not None:
-            asking().key_id = issuer
-            return None
-        key = self.keys.find(shown) if self.keys is not None else None
+        token = token.strip() if kind.lower() == "bearer" else ""
+        if clients is not None and token.count(".") == 2:
+            return self._refused_client(clients.shown(token, scope["path"]), failures)
+        key = self.keys.find(token) if self.keys is not None else None
         if key is None:
             failures.take()
             return _who_are_you()
@@ -101,14 +99,23 @@ class Access:
             failures.take()
             return _not_yours(needed)
         asking().key_id = key.id
-        return self._too_often(key)
+        return self._too_often(key.id, key.requests_per_minute)
 
-    def _too_often(self, key: Key) -> Response | None:
-        if key.requests_per_minute is None:
+    def _refused_client(self, shown: Shown, failures: Bucket) -> Response | None:
+        """Of CDS Hooks; a token that a client signed, and that is late or used up, is no guess at a key."""
+        if shown.client is None:
+            if not shown.signed:
+                failures.take()
+            return _who_are_you()
+        asking().key_id = shown.client.issuer
+        return self._too_often(shown.client.issuer, shown.client.requests_per_minute)
+
+    def _too_often(self, who: str, per_minute: int | None) -> Response | None:
+        if per_minute is None:
             return None
-        bucket = self._uses.get(key.id)
-        if bucket is None or bucket.per_minute != key.requests_per_minute:
-            bucket = self._uses[key.id] = Bucket(key.requests_per_minute)
+        bucket = self._uses.get(who)
+        if bucket is None or bucket.per_minute != per_minute:
+            bucket = self._uses[who] = Bucket(per_minute)
         wait = bucket.wait_seconds()
         if wait:
             return _too_often("requests with this key", wait)
@@ -122,10 +129,6 @@ class Access:
         if len(self._failures) > MOST_ADDRESSES:
             self._failures.popitem(last=False)
         return bucket
-
-
-def _is_hook(path: str) -> bool:
-    return path == HOOKS or path.startswith(f"{HOOKS}/")
 
 
 def _is_here(peer: str) -> bool:

@@ -80,7 +80,7 @@ class Answering:
         """
         served = served or self.champion.served  # once: an answer is wholly of one model
         if isinstance(request, Response):
-            return self.unread(request, action, served)
+            return self.without_answer(request, action, served)
         given = refusal(503, UNREADY) if served is None else _answer(request, answer_of, served, action)
         status = given.status_code if isinstance(given, Response) else 200
         late = asking().late  # 504 was answered meanwhile
@@ -91,10 +91,13 @@ class Answering:
             self._keep(request, given)
         return given
 
-    def unread(self, why: Response, action: str, served: Served | None) -> Response:
-        """What is said of a request that could not be read, once it stands in the audit log."""
-        status = 504 if asking().late else why.status_code
-        return why if self._audited(action, served.tag if served else None, status, ()) else refusal(503, UNAUDITED)
+    def without_answer(
+        self, said: Response, action: str, served: Served | None, patients: Sequence[str] = ()
+    ) -> Response:
+        """What is said where no model answers, once it stands in the audit log."""
+        status = 504 if asking().late else said.status_code
+        audited = self._audited(action, served.tag if served else None, status, patients)
+        return said if audited else refusal(503, UNAUDITED)
 
     def without_model(
         self, action: str, message: type[Asked], body: bytes, answer_of: Callable[[Asked], BaseModel | Response]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from features.guidance import OPTIONS, Option
 from features.schema import EventRule
-from serving.messages import Prediction
+from serving.messages import PredictAnswer, Prediction
 from training.manifest import Manifest, ThresholdBenefit
 
 RESEARCH = "For research; no medical device."
@@ -57,15 +58,47 @@ def advice(manifest: Manifest, prediction: Prediction) -> Advice | None:
     )
 
 
+def shown_risk(manifest: Manifest, prediction: Prediction, cause: str, at: int) -> str:
+    """A risk with its interval; with as many digits as it takes to be read in its own tier."""
+    risk = prediction.incidence[cause][at]
+    decision, digits = manifest.endpoint.decision, 1
+    decided = decision is not None and cause == manifest.endpoint.event.name
+    while decided and digits < 6 and decision is not None:
+        if decision.tier_of(round(risk, digits + 2)) == decision.tier_of(risk):
+            break
+        digits += 1
+    said = percent(risk, digits)
+    if prediction.interval is None:
+        return said
+    low, high = prediction.interval[cause][at]
+    return f"{said} (90 % interval {percent(low)} to {percent(high)})"
+
+
+def remarks(answered: PredictAnswer) -> Iterator[str]:
+    """What was not as usual about the patient, and whose numbers these are."""
+    if answered.model.provenance == "simulated":
+        yield SIMULATED
+    prediction = answered.predictions[0]
+    for title, names in (
+        ("Missing, and imputed", prediction.missing),
+        ("Taken as missing, since it cannot be", prediction.impossible),
+        ("Outside the range of the patients the model was trained on", prediction.outside_training_range),
+        ("A level that no patient had on whom the model was trained", prediction.unseen_levels),
+        ("Did not enter", prediction.ignored),
+    ):
+        if names:
+            yield f"{title}: {', '.join(names)}."
+
+
 def event_title(rule: EventRule) -> str:
     """An event for people: ``infection of grade 3 or more``."""
     grade = "" if rule.min_grade is None else f" of grade {rule.min_grade} or more"
     return rule.name.replace("_", " ") + grade
 
 
-def percent(probability: float) -> str:
+def percent(probability: float, digits: int = 1) -> str:
     """``24.3 %``."""
-    return f"{100 * probability:.1f} %"
+    return f"{100 * probability:.{digits}f} %"
 
 
 def _measured(manifest: Manifest, landmark_day: float, threshold: float) -> ThresholdBenefit | None:

@@ -22,9 +22,12 @@ from serving.monitor_messages import (
     Trajectory,
     Visit,
 )
+from serving.refusals import TooLargeError
 from training.artifact import Artifact
 from training.models.explanation import ROUNDING
 
+MOST_VALUES = 100_000
+"""Of the cells of one request."""
 AHEAD_DAYS = (1.0, 7.0, 14.0)
 """After the present day, and the last day from which the model predicts: when the next value may be taken."""
 
@@ -42,6 +45,9 @@ def monitor_request(artifact: Artifact, version: str, request: MonitorRequest) -
     """
     endpoint = artifact.manifest.endpoint
     horizon = _horizon(request, endpoint)
+    if sum(sample.n_values for record in request.patients for sample in record.samples) > MOST_VALUES:
+        rule = f"may hold at most {MOST_VALUES:,} values of cells together: each visit looks at them again"
+        raise TooLargeError("patients", rule)
     answer(artifact, version, PredictRequest(patients=request.patients, horizons_days=(horizon,)))  # faults by place
     return MonitorAnswer(
         model=served_model(artifact.manifest, version),
@@ -60,24 +66,35 @@ def _horizon(request: MonitorRequest, endpoint: Endpoint) -> float:
 
 def _trajectory(artifact: Artifact, version: str, record: PatientRecord, horizon: float) -> Trajectory:
     endpoint = artifact.manifest.endpoint
+    record = _until_now(record)
     days = visit_days(record, endpoint)
     seen = [record.model_copy(update={"landmark_day": day}) for day in days]
     predicted = answer(artifact, version, PredictRequest(patients=tuple(seen), horizons_days=(horizon,))).predictions
     return Trajectory(
         patient_id=record.patient_id,
         horizon_days=horizon,
-        visits=tuple(_visits(endpoint, record, days, predicted, horizon)),
+        visits=tuple(_visits(endpoint, record, days, predicted, horizon))[-MOST_VISITS:],
         change=_change(artifact, version, seen[-2:], horizon) if len(seen) > 1 else None,
         next_measurements=next_measurements(artifact, version, record, horizon),
     )
 
 
 def visit_days(record: PatientRecord, endpoint: Endpoint) -> list[float]:
-    """Days on which something came to be known, from the first landmark to the present day; the latest of many."""
+    """Days on which something came to be known, from the first landmark to the present day.
+
+    Of many the latest, and one more that is not told: the first that is told is compared with it.
+    """
     first, last = endpoint.landmark_days[0], record.landmark_day
     dated = (one.day for part in (record.measurements, record.samples, record.events) for one in part)
     whole = {float(math.ceil(day)) for day in dated if first < day <= last}
-    return sorted({first, last, *(day for day in whole if day < last)})[-MOST_VISITS:]
+    return sorted({first, last, *(day for day in whole if day < last)})[-MOST_VISITS - 1 :]
+
+
+def _until_now(record: PatientRecord) -> PatientRecord:
+    """Without what is dated after the present day."""
+    now = record.landmark_day
+    parts = {name: getattr(record, name) for name in ("measurements", "samples", "events")}
+    return record.model_copy(update={name: tuple(o for o in part if o.day <= now) for name, part in parts.items()})
 
 
 def _visits(

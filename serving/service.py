@@ -18,6 +18,7 @@ The environment says what is served:
     SEQUELA_PUBLIC_URL        address under which others reach the service; cards link its page
     SEQUELA_CDS_CLIENTS       file of the clients of CDS Hooks (`serving.cds.clients`), whose tokens name that address
     SEQUELA_FEEDBACK          folder in which cards and what became of them are kept; absent: they are not
+    SEQUELA_FEEDBACK_KEEP_DAYS  days for which its files are kept; absent: for ever
     SEQUELA_LOG               json: log lines are JSON; default text
     BENTOML_HOME              where the model store lies
 
@@ -86,7 +87,9 @@ KEYS, FOLLOWED, AUDITED, COUNTED, KEPT, TRUSTED, TOLD = (
     Path(name) if (name := os.environ.get(f"SEQUELA_{key}")) else None
     for key in ("KEYS", "FOLLOW", "AUDIT", "USE", "LEDGER", "CDS_CLIENTS", "FEEDBACK")
 )
-AUDITED_DAYS, KEPT_DAYS = (whole(f"SEQUELA_{key}_KEEP_DAYS", None, most=MOST_DAYS) for key in ("AUDIT", "LEDGER"))
+AUDITED_DAYS, KEPT_DAYS, TOLD_DAYS = (
+    whole(f"SEQUELA_{key}_KEEP_DAYS", None, most=MOST_DAYS) for key in ("AUDIT", "LEDGER", "FEEDBACK")
+)
 CHALLENGER = os.environ.get("SEQUELA_SHADOW")
 PUBLIC_URL = address("SEQUELA_PUBLIC_URL", required_by="SEQUELA_CDS_CLIENTS" if TRUSTED else None)
 CHAMPION = Champion()
@@ -99,7 +102,7 @@ USE = Use(COUNTED) if COUNTED else None
 PREDICT = Predicting(USE)
 ANSWERING = Answering(CHAMPION, AUDIT, LEDGER, SHADOW)
 CLIENTS = Clients(TRUSTED, PUBLIC_URL) if TRUSTED and PUBLIC_URL else None
-HOOKS = Hooks(CHAMPION, ANSWERING, PREDICT, Feedback(TOLD) if TOLD else None, PUBLIC_URL)
+HOOKS = Hooks(CHAMPION, ANSWERING, PREDICT, Feedback(TOLD, TOLD_DAYS) if TOLD else None, PUBLIC_URL)
 
 if os.environ.get("SEQUELA_LOG") == "json":
     log_as_json()
@@ -262,7 +265,7 @@ SERVICE = cast("Any", RiskService)  # what the decorator makes of the class has 
 SERVICE.add_asgi_middleware(Identified)
 SERVICE.add_asgi_middleware(AsOutcomes)
 SERVICE.add_asgi_middleware(Named, champion=CHAMPION)
-SERVICE.add_asgi_middleware(CdsCors, origins=CLIENTS.origins if CLIENTS else ())
+SERVICE.add_asgi_middleware(CdsCors, clients=CLIENTS)
 SERVICE.add_asgi_middleware(Access, keys=KeyRing(KEYS) if KEYS else None, clients=CLIENTS)
 SERVICE.add_asgi_middleware(TimeLimit, seconds=MAX_SECONDS)
 SERVICE.add_asgi_middleware(

@@ -71,6 +71,12 @@ def serve(
         Path | None,
         typer.Option(metavar="FOLDER", help="Keep what became of cards of CDS Hooks; else not kept."),
     ] = None,
+    feedback_keep_days: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=MOST_DAYS, metavar="DAYS", help="Delete files of --feedback of longer ago; else none is."
+        ),
+    ] = None,
 ) -> None:
     """Serve the champion over HTTP with BentoML; the API page is at http://HOST:PORT/.
 
@@ -99,7 +105,12 @@ def serve(
     if shadow and ledger is None:
         msg = "--shadow: what the challenger answers goes to a ledger and nowhere else; name one with --ledger FOLDER"
         raise SequelaError(msg)
-    for option, days, kept in (("audit", audit_keep_days, audit), ("ledger", ledger_keep_days, ledger)):
+    kept_for = (
+        ("audit", audit_keep_days, audit),
+        ("ledger", ledger_keep_days, ledger),
+        ("feedback", feedback_keep_days, feedback),
+    )
+    for option, days, kept in kept_for:
         if days is not None and kept is None:
             msg = f"--{option}-keep-days {days}: there is nothing to delete; name what is kept with --{option}"
             raise SequelaError(msg)
@@ -130,6 +141,7 @@ def serve(
         public_url=public_url,
         cds_clients=cds_clients,
         feedback=feedback,
+        feedback_keep_days=feedback_keep_days,
     )
     command, environment = serve_command(home, champion.bento_tag, host, port, options)
     typer.echo(f"serving {champion.bento_tag} ({champion.endpoint}) on http://{host}:{port}", err=True)

@@ -26,10 +26,11 @@ class OnDay:
     day: float
     marker: str
     either_way: bool
-    """Whether low values may be the dangerous ones: a single laboratory value."""
+    """Whether it is a single laboratory value."""
     n_patients: int
     n_events: int
     auc: Interval
+    """Below 0.5 where low values go with the event."""
     accuracy: Interval | None
     """Index of prediction accuracy against the Aalen–Johansen estimate; of risks alone."""
 
@@ -69,8 +70,6 @@ def _on_day(
         return percentile_interval(float(parts[0][0, 0, 0]), draws)
 
     told = interval([auc(values, times, outcomes, one) for one in weights])
-    if marker.either_way and told.point < 0.5:  # low values are the dangerous ones
-        told = Interval(1 - told.point, 1 - told.high, 1 - told.low)
     accuracy = None
     if marker.name == MODEL:
         scores = [brier_score(values, times, outcomes, one) for one in weights]

@@ -18,7 +18,8 @@ from features.scores.thrombocytopenia import t_icaht_columns
 from features.units import same_dimension
 
 MODEL = "risk of the model"
-MOST_LABS = 12
+MOST_LABS = 40
+"""Laboratory values that are tried alone, the first that the cohort declares."""
 
 
 @dataclass(frozen=True, slots=True)

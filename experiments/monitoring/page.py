@@ -116,7 +116,10 @@ def _days(found: Monitoring, shown: Disclosure) -> Section:
         )
         for one in found.on_days
     ]
-    title = f"Who will have the event within {found.horizon_days:g} days: everyone at risk on a day, as known by then"
+    title = (
+        f"Who will have the event within {found.horizon_days:g} days: patients at risk on a day of whom the marker is "
+        "known. Below 0.5, low values go with the event"
+    )
     table = html_table(title, ("Day", "Marker", "Patients", "Events", "AUC", "IPA, %"), rows, numeric_from=2)
     return Section("days", "By day", figures([(_auc(found), title, title)], "auc") + table)
 
@@ -124,7 +127,7 @@ def _days(found: Monitoring, shown: Disclosure) -> Section:
 def _auc(found: Monitoring) -> Figure:
     names = list(dict.fromkeys(one.marker for one in found.on_days))
     mean = {name: float(np.mean([one.auc.point for one in found.on_days if one.marker == name])) for name in names}
-    chosen = [MODEL, *sorted((name for name in names if name != MODEL), key=lambda name: -mean[name])]
+    chosen = [MODEL, *sorted((name for name in names if name != MODEL), key=lambda name: -abs(mean[name] - 0.5))]
     with drawing(3.4) as (figure, (axes,)):
         for index, name in enumerate(chosen[:MOST_DRAWN]):
             own = [one for one in found.on_days if one.marker == name]

@@ -29,9 +29,9 @@ def assumptions(found: Monitoring) -> Iterator[str]:
     """What a reader should know of the numbers."""
     events = found.rules[0].performance.n_events
     yield (
-        "Thresholds and directions were fixed on other patients than those they were tried on; risks are of models "
-        f"that never saw the patient; {events} events could be caught. Which of the simpler rules is best was seen on "
-        "the same patients, which flatters it."
+        "Rules were fixed, threshold and direction, on other patients than those they were tried on; risks are of "
+        f"models that never saw the patient; {events} events could be caught. Which of the simpler rules is best was "
+        "seen on the same patients, which flatters it."
     )
     yield (
         "Events after the end of a patient's follow-up are not counted; the risk after a first alert takes account of "

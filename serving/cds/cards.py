@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 from features.guidance import OPTIONS, Option
-from serving.decision import RESEARCH, SIMULATED, Advice, advice, event_title, percent
+from serving.decision import RESEARCH, Advice, advice, event_title, remarks, shown_risk
 from serving.fhir.record import ReadRecord
 from serving.messages import PredictAnswer, Prediction
 from training.manifest import Manifest
@@ -15,7 +15,7 @@ from training.manifest import Manifest
 LONGEST = 139
 """Characters of a summary: fewer than 140."""
 REASONS = "urn:sequela:override-reasons"
-_REASONS = {
+OVERRIDE_REASONS = {
     "known": "Known, and already acted upon",
     "not-applicable": "Does not apply to this patient",
     "disagree": "I judge the risk otherwise",
@@ -45,12 +45,12 @@ def card(
     advised = advice(manifest, prediction)
     found: Json = {
         "uuid": str(uuid4()),
-        "summary": _summary(manifest, prediction, advised),
+        "summary": _summary(manifest, prediction, read, advised),
         "indicator": _indicator(advised),
         "detail": "\n\n".join(_detail(manifest, answered, read, advised, ordered)),
         "source": {"label": f"Sequela, {answered.model.name}"} | ({"url": page} if page else {}),
         "overrideReasons": [
-            {"code": code, "system": REASONS, "display": display} for code, display in _REASONS.items()
+            {"code": code, "system": REASONS, "display": display} for code, display in OVERRIDE_REASONS.items()
         ],
     }
     return found | ({"links": [{"label": "Look closer", "url": page, "type": "absolute"}]} if page else {})
@@ -63,16 +63,17 @@ def _indicator(advised: Advice | None) -> str:
     return "critical" if advised.highest and advised.level > 1 else "warning"
 
 
-def _summary(manifest: Manifest, prediction: Prediction, advised: Advice | None) -> str:
+def _summary(manifest: Manifest, prediction: Prediction, read: ReadRecord, advised: Advice | None) -> str:
     endpoint = manifest.endpoint
     horizon = advised.horizon_days if advised else prediction.horizons_days[-1]
     at = prediction.horizons_days.index(horizon)
-    risk = percent(prediction.incidence[endpoint.event.name][at])
+    risk = shown_risk(manifest, prediction, endpoint.event.name, at).partition(" (")[0]
+    since = f" of day {prediction.landmark_day:g}" if read.days_asked > prediction.landmark_day else ""
     tier = f", {advised.tier}" if advised else ""
     simulated = " (simulated)" if manifest.training_cohort.provenance == "simulated" else ""
-    rest = f" within {horizon:g} days: {risk}{tier}{simulated}"
-    title = event_title(endpoint.event).capitalize()
-    return title[: LONGEST - len(rest)] + rest
+    rest = f" within {horizon:g} days{since}: {risk}{tier}{simulated}"
+    title = event_title(endpoint.event)
+    return (title[:1].upper() + title[1:])[: LONGEST - len(rest)] + rest
 
 
 def _detail(
@@ -80,25 +81,17 @@ def _detail(
 ) -> Iterator[str]:
     """Paragraphs of Markdown."""
     prediction = answered.predictions[0]
-    if manifest.training_cohort.provenance == "simulated":
-        yield f"**{SIMULATED}**"
     yield f"From {read.day(prediction.landmark_day).isoformat()}, day {prediction.landmark_day:g} after infusion:"
     yield _table(manifest, prediction)
-    offered = advised.options if advised else ()
-    about = [option for option in offered if option.key in ordered]
-    about += [OPTIONS[key] for key in ordered if OPTIONS[key] not in offered]
+    about = [OPTIONS[key] for key in ordered]
     if about:
         yield _list("Guidance on what is being ordered, to be weighed by a clinician:", about)
-    if [option for option in offered if option not in about]:
-        yield _list(
-            "What published guidance offers, to be weighed by a clinician:", [o for o in offered if o not in about]
-        )
+    others = [option for option in (advised.options if advised else ()) if option not in about]
+    if others:
+        yield _list("What published guidance offers, to be weighed by a clinician:", others)
     if advised is not None:
         yield advised.rests_on
-    if prediction.missing:
-        yield f"Missing, and imputed: {', '.join(prediction.missing)}."
-    if prediction.outside_training_range:
-        yield f"Outside the range of the training patients: {', '.join(prediction.outside_training_range)}."
+    yield from remarks(answered)
     yield from read.notes
     yield f"Model {answered.model.version}. {RESEARCH}"
 
@@ -107,16 +100,11 @@ def _table(manifest: Manifest, prediction: Prediction) -> str:
     """Causes down, horizons across, each risk with its interval."""
     rules = (manifest.endpoint.event, *manifest.endpoint.competing)
     head = ["Risk", *(f"{horizon:g} days" for horizon in prediction.horizons_days)]
-    rows = [[event_title(rule), *(_cell(prediction, rule.name, at) for at in range(len(head) - 1))] for rule in rules]
+    rows = [
+        [event_title(rule), *(shown_risk(manifest, prediction, rule.name, at) for at in range(len(head) - 1))]
+        for rule in rules
+    ]
     return "\n".join("| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows))
-
-
-def _cell(prediction: Prediction, cause: str, at: int) -> str:
-    risk = percent(prediction.incidence[cause][at])
-    if prediction.interval is None:
-        return risk
-    low, high = prediction.interval[cause][at]
-    return f"{risk} ({percent(low)} to {percent(high)})"
 
 
 def _list(title: str, options: Sequence[Option]) -> str:

@@ -2,7 +2,8 @@
 
 No address in a token is ever opened: a client's keys are in the file, as the JSON Web Key Set it publishes.
 
-    {"clients": [{"issuer": "https://ehr.example", "jwks": {"keys": [...]}, "origins": ["https://ehr.example"]}]}
+    {"clients": [{"issuer": "https://ehr.example", "jwks": {"keys": [...]}, "origins": ["https://ehr.example"],
+                  "requests_per_minute": 600}]}
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import jwt
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from pydantic import Field, ValidationError, field_validator
 
 from features.errors import SequelaError
@@ -23,10 +27,13 @@ from serving.watched import WatchedFile
 
 logger = logging.getLogger("bentoml.sequela")
 
-ALGORITHMS = ("ES384", "RS384")
-"""What CDS Hooks recommends; never ``none``, never a symmetric one."""
+ALGORITHMS: Mapping[str, str] = {"EC": "ES384", "RSA": "RS384"}
+"""What CDS Hooks recommends, by kind of key; never ``none``, never a symmetric one."""
+LONGEST = 16_000
+"""Characters of a token."""
 LONGEST_SECONDS = 3600
 """That a token may be valid."""
+LEAST_BITS = 2048
 LEEWAY_SECONDS = 30
 MOST_SEEN = 100_000
 """Tokens of which it is remembered that they were used."""
@@ -41,6 +48,8 @@ class Client(Frozen):
     """Its public keys (RFC 7517), each with its ``kid``."""
     origins: tuple[str, ...] = ()
     """Of its pages that call from a browser, as ``https://ehr.example``."""
+    requests_per_minute: Annotated[int, Field(ge=1)] | None = None
+    """More are answered 429; absent: no limit."""
 
     @field_validator("jwks")
     @classmethod
@@ -50,10 +59,18 @@ class Client(Frozen):
         except (jwt.PyJWTError, KeyError, TypeError, ValueError) as error:
             msg = f"jwks is no set of public keys ({type(error).__name__})"
             raise ValueError(msg) from None
-        if not all(key.key_id for key in found) or not all(key.key_type in ("EC", "RSA") for key in found):
-            msg = "jwks must name each key (kid), and hold EC and RSA keys alone"
+        if not all(key.key_id and _is_strong(key) for key in found) or any("d" in key for key in jwks["keys"]):
+            msg = f"jwks must hold public keys with a kid: of the curve P-384, or RSA of at least {LEAST_BITS} bits"
             raise ValueError(msg)
         return jwks
+
+
+def _is_strong(key: jwt.PyJWK) -> bool:
+    """Whether the key is one of an algorithm that is taken."""
+    public = key.key
+    if isinstance(public, EllipticCurvePublicKey):
+        return public.curve.name == "secp384r1"
+    return isinstance(public, RSAPublicKey) and public.key_size >= LEAST_BITS
 
 
 class _ClientFile(Frozen):
@@ -78,6 +95,16 @@ def read_clients(path: Path) -> tuple[Client, ...]:
         raise SequelaError(msg) from error
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a token is worth."""
+
+    client: Client | None = None
+    """Who may call with it; None: nobody."""
+    signed: bool = False
+    """Whether a client signed it; one that is late, used up or for another path is no guess at a key."""
+
+
 class Clients:
     """The clients of a file that may change while it is in use.
 
@@ -97,42 +124,53 @@ class Clients:
 
     def _take(self, clients: tuple[Client, ...]) -> None:
         self.origins = tuple(sorted({origin for client in clients for origin in client.origins}))
-        self._keys: Mapping[tuple[str, str], jwt.PyJWK] = {
-            (client.issuer, str(key.key_id)): key
+        self._keys: Mapping[tuple[str, str], tuple[Client, jwt.PyJWK]] = {
+            (client.issuer, str(key.key_id)): (client, key)
             for client in clients
             for key in jwt.PyJWKSet.from_dict(client.jwks).keys
         }
 
-    def issuer_of(self, token: str, path: str) -> str | None:
-        """Who signed a token for a path of ours; None: it is not to be trusted, for whatever reason.
+    def shown(self, token: str, path: str) -> Shown:
+        """What a token is worth for a path of ours.
 
         Args:
             token: As it came.
             path: That is asked for, as ``/cds-services``.
         """
-        self._look_again()
+        self.look_again()
+        if len(token) > LONGEST:
+            return Shown()
         try:
-            return self._issuer_of(token, path)
+            return self._shown(token, path)
         except (jwt.PyJWTError, ValueError, TypeError):
-            return None
+            return Shown()
 
-    def _issuer_of(self, token: str, path: str) -> str | None:
+    def _shown(self, token: str, path: str) -> Shown:
         head = jwt.get_unverified_header(token)
         said = jwt.decode(token, options={"verify_signature": False, "verify_exp": False, "verify_aud": False})
-        key = self._keys.get((str(said.get("iss")), str(head.get("kid"))))
-        if key is None or head.get("alg") not in ALGORITHMS or key.key_type != {"E": "EC", "R": "RSA"}[head["alg"][0]]:
-            return None
-        claims = jwt.decode(
+        client, key = self._keys.get((str(said.get("iss")), str(head.get("kid"))), (None, None))
+        algorithm = ALGORITHMS.get(str(key.key_type)) if key is not None else None
+        if client is None or key is None or algorithm is None or head.get("alg") != algorithm:
+            return Shown()
+        jwt.decode(
             token,
             key.key,
-            algorithms=list(ALGORITHMS),
-            audience=[self._audience, f"{self._audience}/", f"{self._audience}{path}"],
-            leeway=LEEWAY_SECONDS,
-            options={"require": ["iss", "aud", "exp", "iat", "jti"]},
+            algorithms=[algorithm],
+            options={"verify_exp": False, "verify_aud": False, "verify_nbf": False, "verify_iat": False},
         )
-        if claims["exp"] - claims["iat"] > LONGEST_SECONDS or not self._first(claims):
-            return None
-        return str(claims["iss"])
+        try:
+            claims = jwt.decode(
+                token,
+                key.key,
+                algorithms=[algorithm],
+                leeway=LEEWAY_SECONDS,
+                audience=[self._audience, f"{self._audience}/", f"{self._audience}{path}"],
+                options={"require": ["iss", "aud", "exp", "iat", "jti"]},
+            )
+        except jwt.PyJWTError:
+            return Shown(signed=True)
+        fresh = claims["exp"] - claims["iat"] <= LONGEST_SECONDS and self._first(claims)
+        return Shown(client if fresh else None, signed=True)
 
     def _first(self, claims: Mapping[str, Any]) -> bool:
         """Whether a token is shown for the first time, to this worker."""
@@ -145,7 +183,8 @@ class Clients:
             self._seen[name] = float(claims["exp"]) + LEEWAY_SECONDS
         return True
 
-    def _look_again(self) -> None:
+    def look_again(self) -> None:
+        """Read the file, if it is another than before; one that cannot be read changes nothing."""
         if self._file.changed():
             try:
                 self._take(read_clients(self._file.path))

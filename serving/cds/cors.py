@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serving.cds.services import BASE
+from serving.cds.clients import Clients
+from serving.cds.services import is_hook
 
 
 class CdsCors:
@@ -15,20 +14,30 @@ class CdsCors:
 
     Args:
         app: What answers.
-        origins: Of the pages that may call.
+        clients: Whose pages may call; None: nobody's.
     """
 
-    def __init__(self, app: ASGIApp, origins: Sequence[str]) -> None:
-        self.app = app
-        self._open = CORSMiddleware(
-            app,
+    def __init__(self, app: ASGIApp, clients: Clients | None) -> None:
+        self.app, self._clients = app, clients
+        self._rules = self._of(())
+
+    def _of(self, origins: tuple[str, ...]) -> tuple[tuple[str, ...], ASGIApp]:
+        rules = CORSMiddleware(
+            self.app,
             allow_origins=origins,
             allow_methods=("GET", "POST"),
             allow_headers=("authorization", "content-type"),
             expose_headers=("retry-after", "x-request-id"),
         )
+        return origins, rules
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on."""
-        ours = scope["type"] == "http" and (scope["path"] == BASE or scope["path"].startswith(f"{BASE}/"))
-        await (self._open if ours else self.app)(scope, receive, send)
+        if scope["type"] != "http" or not is_hook(scope["path"]):
+            await self.app(scope, receive, send)
+            return
+        if self._clients is not None:
+            self._clients.look_again()
+            if self._clients.origins != self._rules[0]:
+                self._rules = self._of(self._clients.origins)
+        await self._rules[1](scope, receive, send)

@@ -9,12 +9,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
-from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from features.errors import SequelaError
 from features.schema import Frozen
+from serving.cds.cards import OVERRIDE_REASONS, REASONS
+from serving.cds.hooks import UUID as UUID_TEXT
 from serving.day_files import DayFiles
 
 CARDS, FEEDBACK = "cards", "feedback"
@@ -27,7 +28,7 @@ class CardShown(Frozen):
     """A card that was answered."""
 
     at: AwareDatetime
-    card: UUID
+    card: str
     service: str
     model: str
     """Tag in the model store."""
@@ -42,10 +43,10 @@ class CardFeedback(Frozen):
     by: str | None
     """The key or the client that told it."""
     service: str
-    card: UUID
+    card: str
     outcome: Literal["accepted", "overridden"]
     reason: str | None
-    """``system|code`` of why it was overridden."""
+    """Of those that cards offer, why it was overridden; ``other`` for any other."""
     happened_at: AwareDatetime
 
 
@@ -71,7 +72,7 @@ class OverrideReason(_Standard):
 class Given(_Standard):
     """Feedback on one card."""
 
-    card: UUID
+    card: Annotated[str, Field(pattern=UUID_TEXT)]
     outcome: Literal["accepted", "overridden"]
     overrideReason: OverrideReason | None = None  # noqa: N815  (the standard's name)
     outcomeTimestamp: AwareDatetime  # noqa: N815
@@ -88,14 +89,15 @@ class Feedback:
 
     Args:
         folder: Its files are readable by their owner alone.
+        keep_days: Files of more days ago are deleted; None: none is.
 
     Raises:
         SequelaError: It cannot be written.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, keep_days: int | None = None) -> None:
         try:
-            self._files = DayFiles(folder, (CARDS, FEEDBACK))
+            self._files = DayFiles(folder, (CARDS, FEEDBACK), keep_days)
         except OSError as error:
             msg = f"{folder}: cannot be written ({error.strerror}); name a folder that is ours"
             raise SequelaError(msg) from error
@@ -126,6 +128,11 @@ def _kept(one: Given, now: datetime, service: str, by: str | None) -> CardFeedba
         service=service,
         card=one.card,
         outcome=one.outcome,
-        reason=None if reason is None else f"{reason.system}|{reason.code}",
+        reason=None if reason is None else _known(reason),
         happened_at=one.outcomeTimestamp,
     )
+
+
+def _known(reason: Reason) -> str:
+    """One of ours: others are free text, in which anything may stand."""
+    return reason.code if reason.system == REASONS and reason.code in OVERRIDE_REASONS else "other"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Annotated, Any
-from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -12,13 +11,14 @@ from features.errors import InputError
 from features.guidance import OPTIONS
 from serving.cds.services import PREFETCHED, Service
 from serving.fhir.codes import ATC, Code
-from serving.fhir.record import Entry, entries_of
+from serving.fhir.entries import Entry, entries_of
 from serving.fhir.resources import CodeableConcept, read_as
 
 GUIDANCE = "urn:sequela:options"
 """A code is the key of an option of guidance."""
 ORDERED = ("medicationCodeableConcept", "code")
 """Elements of an order that say what is ordered."""
+UUID = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 Text = Annotated[str, Field(min_length=1, max_length=1_000)]
 
 
@@ -42,9 +42,10 @@ class Call(_Message):
     """A hook that fired. What else it says, as where the client's server is, is not used: nothing is fetched."""
 
     hook: Text
-    hookInstance: UUID  # noqa: N815
+    hookInstance: Annotated[str, Field(pattern=UUID)]  # noqa: N815
     context: Context
-    prefetch: dict[str, Any] = {}
+    prefetch: dict[str, Any] | None = None
+    """By key; null where the client's server has nothing of the kind (CDS Hooks 2.0, prefetch template)."""
 
 
 def read_call(content: Any, service: Service) -> Call:  # noqa: ANN401  (any JSON)
@@ -66,20 +67,20 @@ def record_of(call: Call) -> list[Entry]:
         MissingPrefetchError: A part of it was not.
         InputError: A part is no such thing, or of another patient.
     """
-    absent = [name for name in PREFETCHED if call.prefetch.get(name) is None]
-    if absent:
-        rule = (
-            "must come with the call, as the service's prefetch says; a Bundle without entries where there is nothing"
-        )
-        raise MissingPrefetchError(f"request.prefetch.{absent[0]}", rule)
-    patient = call.prefetch["patient"]
+    sent = call.prefetch or {}
+    for name in PREFETCHED:
+        unanswered = name not in sent or (name == "patient" and sent[name] is None)
+        if unanswered or (isinstance(sent[name], dict) and sent[name].get("resourceType") == "OperationOutcome"):
+            rule = "must come with the call, as the service's prefetch says; null where there is nothing of the kind"
+            raise MissingPrefetchError(f"request.prefetch.{name}", rule)
+    patient = sent["patient"]
     if not isinstance(patient, dict) or patient.get("resourceType") != "Patient":
         raise InputError("request.prefetch.patient", "must be a Patient")
     if str(patient.get("id")) != call.context.patientId.removeprefix("Patient/"):
         raise InputError("request.prefetch.patient.id", "must be the patient of the context")
     found = [Entry(patient, "request.prefetch.patient", f"Patient/{call.context.patientId}")]
     for name in PREFETCHED[1:]:
-        found += entries_of(call.prefetch[name], f"request.prefetch.{name}")
+        found += [] if sent[name] is None else entries_of(sent[name], f"request.prefetch.{name}")
     return found
 
 
@@ -92,8 +93,7 @@ def options_ordered(call: Call) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for code in _ordered(call):
         for key, option in OPTIONS.items():
-            about = code == (GUIDANCE, key) or (code[0] == ATC and code[1].startswith(option.atc))
-            if about and (option.atc or code[0] == GUIDANCE):
+            if code == (GUIDANCE, key) or (code[0] == ATC and code[1].startswith(option.atc)):
                 found[key] = None
     return tuple(found)
 

@@ -95,9 +95,10 @@ class Hooks:
         served = self._champion.served
         if served is None:
             return refusal(503, UNREADY)
-        question = self._read(served, service, body)
+        patients: list[str] = []
+        question = self._read(served, service, body, patients)
         if isinstance(question, Response):
-            return self._answering.unread(question, "cds", served)
+            return self._answering.without_answer(question, "cds", served, patients)
         given = self._answering.by_model(question.asked.request, question.asked.by(self._predict), "cds", served)
         if isinstance(given, Response):
             return given
@@ -110,15 +111,19 @@ class Hooks:
             return failed(error, "cds")
         return JSONResponse({"cards": [found]})
 
-    def _read(self, served: Served, service: Service, body: bytes) -> Question | Response:
-        """What is asked; or an answer without cards, where there is nothing to say of the patient."""
+    def _read(self, served: Served, service: Service, body: bytes, patients: list[str]) -> Question | Response:
+        """What is asked; or an answer without cards, where there is nothing to say of the patient.
+
+        Whom it is about is told through `patients`, whether there is a card or not.
+        """
         try:
             call = read_call(parsed(body), service)
+            patients.append(call.context.patientId.removeprefix("Patient/"))
             ordered = options_ordered(call)
             if service.hook == "order-select" and not ordered:
                 return JSONResponse(NO_CARDS)
             model = served.artifact.model.encoder, served.artifact.manifest.endpoint
-            read = read_record(record_of(call), *model, asked_on=datetime.now(UTC).date())
+            read = read_record(record_of(call), *model, asked_on=datetime.now(UTC).date(), lenient=True)
             return Question(Asked(read), ordered) if _is_ahead(read, model[1]) else JSONResponse(NO_CARDS)
         except NotApplicableError:
             return JSONResponse(NO_CARDS)
@@ -143,6 +148,9 @@ class Hooks:
             logger.error("The feedback cannot be written: %s", error.strerror or error)
 
     def _told(self, service: Service, body: bytes) -> Response:
+        return self._answering.without_answer(self._kept(service, body), "feedback", None)
+
+    def _kept(self, service: Service, body: bytes) -> Response:
         if self._feedback is None:
             return refusal(404, NO_FEEDBACK)
         try:
@@ -158,5 +166,6 @@ class Hooks:
 
 
 def _is_ahead(read: ReadRecord, endpoint: Endpoint) -> bool:
-    """Whether anything of what is predicted still lies ahead."""
-    return (read.asked_on - read.infusion).days < read.record.landmark_day + endpoint.horizons_days[-1]
+    """Whether the time that the card speaks of is not over yet."""
+    decided = endpoint.horizons_days[-1] if endpoint.decision is None else endpoint.decision.horizon_days
+    return read.days_asked < read.record.landmark_day + decided

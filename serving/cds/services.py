@@ -16,6 +16,11 @@ PREFETCHED = ("patient", "procedures", "observations", "conditions")
 Json = dict[str, Any]
 
 
+def is_hook(path: str) -> bool:
+    """Whether a path is one of CDS Hooks."""
+    return path == BASE or path.startswith(f"{BASE}/")
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """One of them."""

@@ -22,16 +22,25 @@ PROCEDURES = "urn:sequela:procedures"
 INFUSION = "infusion"
 """The code of ours for the infusion."""
 
+_SPELT = {
+    "10*3/uL": ("k/ul", "k/mcl", "k/mm3", "x10e3/ul", "10e3/ul", "10^3/ul", "x10^3/ul", "thou/ul", "thousand/ul"),
+    "10*9/L": ("giga/l", "10^9/l", "x10^9/l", "10e9/l", "x10e9/l", "gpt/l"),
+    "/uL": ("cells/ul", "cells/mcl", "cells/mm3", "/mcl", "/mm3"),
+    "ug/L": ("mcg/l",),
+    "ug/mL": ("mcg/ml",),
+}
+UNITS: Mapping[str, str] = {spelt: unit for unit, ways in _SPELT.items() for spelt in ways}
+"""UCUM of units as laboratories write them, in small letters."""
+
 Code = tuple[str, str]
 """System and code."""
 
 _GRADED = {"crs": "D89.83", "icans": "G92.0"}
 """ICD-10-CM codes whose next digit is the grade (1 to 5; others: not graded)."""
-_UNGRADED = {
-    "infection": (*"AB", *(f"J{number:02d}" for number in range(9, 19)), "N39.0"),
-    "second_malignancy": (),  # no code tells it from the first
-}
-"""ICD-10 codes: infectious diseases (chapter I), influenza and pneumonia, infection of the urinary tract."""
+_INFECTIONS = (*"AB", *(f"J{number:02d}" for number in (*range(9, 19), *range(20, 23))), "L03", "N39.0", "U07.1")
+_NO_INFECTIONS = ("B18", *(f"B{number}" for number in (*range(20, 25), *range(35, 38), *range(90, 95))))
+"""ICD-10 codes: infectious diseases (chapter I) but chronic hepatitis, HIV, superficial mycoses and late effects;
+infections of the airways, cellulitis, of the urinary tract, and COVID-19."""
 _PRODUCTS = (*(f"{product}7" for product in "ACGHJKMN"), "C3")
 """Last two characters of an ICD-10-PCS code: products, and CAR-T cells in general (new technology, groups 3 and 7)."""
 _INFUSIONS: Mapping[str, tuple[str, ...]] = {
@@ -72,7 +81,6 @@ def event_of(codes: Iterable[Code]) -> tuple[str, int | None] | None:
             if code.startswith(stem):
                 last = code[len(stem) : len(stem) + 1]
                 return event, int(last) if last in tuple("12345") else None
-        for event, stems in _UNGRADED.items():
-            if any(code.startswith(stem) for stem in stems):
-                return event, None
+        if code.startswith(_INFECTIONS) and not code.startswith(_NO_INFECTIONS):
+            return "infection", None
     return None

@@ -8,8 +8,9 @@ from features.analytes import ANALYTES, analyte_of
 from features.encoder import PatientEncoder
 from features.errors import InputError
 from features.records import Quantity
+from features.request import checked_number
 from features.schema import Variable
-from serving.fhir.codes import LOINC, UCUM, VARIABLES, Code, matches, parted
+from serving.fhir.codes import LOINC, UCUM, UNITS, VARIABLES, Code, matches, parted
 from serving.fhir.resources import CodeableConcept, Observation
 
 _SEXES = {"female": ("female", "f", "woman", "w"), "male": ("male", "m", "man")}
@@ -65,7 +66,10 @@ class Known:
         """
         variable = self._variables[name]
         if variable.kind == "numeric":
-            return _number(variable, observation, place)
+            found = _number(variable, observation, place)
+            if found is not None:  # refused here, where it is known by which resource
+                checked_number(found.value, found.unit, name, variable, f"{place}.valueQuantity")
+            return found
         said = list(_said(observation))
         if not said:
             return None
@@ -89,10 +93,15 @@ def _number(variable: Variable, observation: Observation, place: str) -> Quantit
     found = observation.value_quantity
     if found is None or found.value is None:
         return None
-    unit = found.code if found.code and found.system in (None, UCUM) else found.unit
+    unit = found.code if found.code and found.system in (None, UCUM) else _spelt(found.unit)
     if not unit and variable.unit != DIMENSIONLESS:
         raise InputError(f"{place}.valueQuantity.code", f"is required, in UCUM; the model takes {variable.unit}")
     return Quantity(value=found.value, unit=unit or variable.unit)
+
+
+def _spelt(unit: str | None) -> str | None:
+    """UCUM of a unit that is written without a code."""
+    return unit and UNITS.get(unit.strip().lower().replace("µ", "u").replace("μ", "u"), unit)
 
 
 def _said(observation: Observation) -> Iterator[Code]:

@@ -11,7 +11,8 @@ from typing import Any
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from features.errors import InputError
-from serving.fhir.record import ReadRecord, entries_of, read_record
+from serving.fhir.entries import entries_of
+from serving.fhir.record import ReadRecord, read_record
 from serving.fhir.resources import day_of
 from serving.messages import PredictAnswer, PredictRequest
 from training.artifact import Artifact
@@ -52,11 +53,21 @@ def asked(artifact: Artifact, body: bytes) -> Asked:
         InputError: It is neither, or something in it breaks a rule.
     """
     content = parsed(body)
-    bundle, when, landmark = _parameters(content) if _kind(content) == "Parameters" else (content, None, None)
+    wanted = _parameters(content) if _kind(content) == "Parameters" else _Wanted(content, "Bundle", None, None)
     model = artifact.model.encoder, artifact.manifest.endpoint
-    entries = entries_of(bundle)
-    when = when or _stamped(bundle) or datetime.now(UTC).date()
-    return Asked(read_record(entries, *model, asked_on=when, landmark_day=landmark))
+    entries = entries_of(wanted.bundle, wanted.place)
+    when = wanted.asked_on or _stamped(wanted.bundle, wanted.place) or datetime.now(UTC).date()
+    return Asked(read_record(entries, *model, asked_on=when, landmark_day=wanted.landmark_day))
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What the parameters say."""
+
+    bundle: Any
+    place: str
+    asked_on: date | None
+    landmark_day: float | None
 
 
 def parsed(body: bytes) -> Any:  # noqa: ANN401  (any JSON)
@@ -76,42 +87,52 @@ def _kind(content: object) -> object:
     return content.get("resourceType") if isinstance(content, dict) else None
 
 
-def _parameters(content: dict[str, Any]) -> tuple[Any, date | None, float | None]:
+def _parameters(content: dict[str, Any]) -> _Wanted:
     """Bundle, day of asking, landmark day."""
-    found: dict[str, Any] = {}
+    found: dict[str, tuple[Any, str]] = {}
     given = content.get("parameter")
     for i, one in enumerate(given if isinstance(given, list) else ()):
         place = f"Parameters.parameter[{i}]"
-        if not isinstance(one, dict) or one.get("name") not in ("bundle", "date", "landmark-day"):
-            raise InputError(f"{place}.name", "must be bundle, date or landmark-day")
+        if not isinstance(one, dict) or one.get("name") not in _VALUES:
+            raise InputError(f"{place}.name", f"must be {', '.join(_VALUES)}")
         if one["name"] in found:
             raise InputError(f"{place}.name", "must be given once")
-        key = {"bundle": "resource", "date": "valueDate", "landmark-day": "valueDecimal"}[one["name"]]
+        key = _VALUES[one["name"]]
         if key not in one:
             raise InputError(f"{place}.{key}", "is required")
-        found[one["name"]] = one[key]
+        found[one["name"]] = one[key], f"{place}.{key}"
     if "bundle" not in found:
         raise InputError("Parameters.parameter", "must hold one named bundle")
-    landmark = found.get("landmark-day")
-    if landmark is not None and (isinstance(landmark, bool) or not isinstance(landmark, int | float)):
-        raise InputError("Parameters.landmark-day", "must be a number of days after infusion")
-    return found["bundle"], _day_of_asking(found.get("date")), landmark
+    asked_on = _day_of_asking(*found["date"]) if "date" in found else None
+    landmark = _number(*found["landmark-day"]) if "landmark-day" in found else None
+    return _Wanted(*found["bundle"], asked_on, landmark)
 
 
-def _stamped(bundle: dict[str, Any]) -> date | None:
+_VALUES = {"bundle": "resource", "date": "valueDate", "landmark-day": "valueDecimal"}
+"""Element that holds the value of each parameter."""
+
+
+def _number(given: object, place: str) -> float:
+    try:
+        if isinstance(given, int | float) and not isinstance(given, bool):
+            return float(given)
+    except OverflowError:
+        pass
+    raise InputError(place, "must be a number of days after infusion")
+
+
+def _stamped(bundle: dict[str, Any], place: str) -> date | None:
     """The day of a Bundle's timestamp."""
     found = bundle.get("timestamp")
     if found is not None and not isinstance(found, str):
-        raise InputError("Bundle.timestamp", "must be text")
-    return day_of(found, "Bundle.timestamp")
+        raise InputError(f"{place}.timestamp", "must be text")
+    return day_of(found, f"{place}.timestamp")
 
 
-def _day_of_asking(given: object) -> date | None:
-    if given is None:
-        return None
-    day = day_of(given, "Parameters.date") if isinstance(given, str) else None
+def _day_of_asking(given: object, place: str) -> date:
+    day = day_of(given, place) if isinstance(given, str) else None
     if day is None:
-        raise InputError("Parameters.date", "must be a date to the day, as 2026-05-17")
+        raise InputError(place, "must be a date to the day, as 2026-05-17")
     return day
 
 
@@ -119,5 +140,5 @@ def _place(field: str, read: ReadRecord) -> str:
     """Where in the Bundle a part of the record stood."""
     part = re.fullmatch(r"patients\[0\]\.((?:measurements|events)\[\d+\]|baseline\.[^.]+)(.*)", field)
     if part is None:
-        return {"patients[0].landmark_day": "Parameters.landmark-day"}.get(field, field)
+        return field
     return read.places.get(part[1], "Bundle")

@@ -21,6 +21,7 @@ _CODES = {
     408: "timeout",
     413: "too-long",
     415: "not-supported",
+    422: "business-rule",
     429: "throttled",
     503: "transient",
     504: "timeout",

@@ -13,7 +13,10 @@ from features.errors import InputError
 from serving.fhir.codes import Code
 
 Read = TypeVar("Read", bound=BaseModel)
-_DAY = re.compile(r"(\d{4}-\d{2}-\d{2})(T.*)?")
+_DAY = re.compile(r"((?:19|20|21)\d{2}-\d{2}-\d{2})(T.*)?")
+_MONTH = re.compile(r"(19|20|21)\d{2}(-(0[1-9]|1[0-2]))?")
+LONGEST_DAYS = 36_500
+Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9\-.]{1,64}$")]
 DateText = Annotated[str, Field(max_length=40)]
 
 
@@ -75,7 +78,7 @@ class Meta(Element):
 class Resource(Element):
     """Base of what a Bundle holds."""
 
-    id: str | None = None
+    id: Id | None = None
     meta: Meta | None = None
     status: str | None = None
     subject: Reference | None = None
@@ -85,7 +88,7 @@ class Resource(Element):
 class Patient(Element):
     """Whose record it is."""
 
-    id: str | None = None
+    id: Id | None = None
     gender: str | None = None
     birth_date: DateText | None = None
     deceased_boolean: StrictBool | None = None
@@ -100,7 +103,7 @@ class Observation(Resource):
     effective_period: Period | None = None
     issued: DateText | None = None
     value_quantity: Quantity | None = None
-    value_integer: StrictInt | None = None
+    value_integer: Annotated[StrictInt, Field(ge=-(2**31), lt=2**31)] | None = None
     value_string: str | None = None
     value_boolean: StrictBool | None = None
     value_codeable_concept: CodeableConcept | None = None
@@ -122,9 +125,9 @@ class Condition(Resource):
     recorded_date: DateText | None = None
 
     @property
-    def when(self) -> str | None:
+    def onset(self) -> str | None:
         """As written."""
-        return self.onset_date_time or (self.onset_period or Period()).start or self.recorded_date
+        return self.onset_date_time or (self.onset_period or Period()).start
 
 
 class Procedure(Resource):
@@ -164,9 +167,9 @@ def day_of(text: str | None, place: str) -> date | None:
     """The calendar day of a FHIR date or dateTime, in its own time zone; None where it is absent or not to the day.
 
     Raises:
-        InputError: It is no date.
+        InputError: It is no date, or one of another age.
     """
-    if text is None or re.fullmatch(r"\d{4}(-(0[1-9]|1[0-2]))?", text):
+    if text is None or _MONTH.fullmatch(text):
         return None
     found = _DAY.fullmatch(text)
     try:
@@ -175,5 +178,17 @@ def day_of(text: str | None, place: str) -> date | None:
         return _no_date(place)
 
 
+def days_between(on: date, infusion: date, place: str) -> float:
+    """Days since infusion.
+
+    Raises:
+        InputError: They lie more than a century apart.
+    """
+    days = (on - infusion).days
+    if abs(days) > LONGEST_DAYS:
+        raise InputError(place, "must lie within a century of the infusion")
+    return float(days)
+
+
 def _no_date(place: str) -> date:
-    raise InputError(place, "must be a date of FHIR, as 2026-05-17 or 2026-05-17T08:30:00+02:00")
+    raise InputError(place, "must be a date of FHIR from 1900 on, as 2026-05-17 or 2026-05-17T08:30:00+02:00")

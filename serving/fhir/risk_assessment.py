@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from features.schema import EventRule
-from serving.decision import RESEARCH, SIMULATED, Advice, advice, event_title, percent
+from serving.decision import RESEARCH, SIMULATED, Advice, advice, event_title, remarks, shown_risk
 from serving.fhir.codes import EVENTS
 from serving.fhir.record import ReadRecord
 from serving.messages import PredictAnswer, Prediction
@@ -28,7 +28,7 @@ def risk_assessment(manifest: Manifest, answered: PredictAnswer, read: ReadRecor
     """
     prediction = answered.predictions[0]
     advised = advice(manifest, prediction)
-    notes = [RESEARCH, *_notes(answered, prediction, read), *((advised.rests_on,) if advised else ())]
+    notes = [RESEARCH, *remarks(answered), *read.notes, *((advised.rests_on,) if advised else ())]
     found: Json = {
         "resourceType": "RiskAssessment",
         "text": _narrative(manifest, prediction, read, advised),
@@ -81,35 +81,12 @@ def _predictions(
                 "start": read.day(start).isoformat(),
                 "end": read.day(start + horizon).isoformat(),
             }
-            one["rationale"] = _said(prediction, rule.name, at)
+            one["rationale"] = shown_risk(manifest, prediction, rule.name, at)
             yield one
 
 
 def _outcome(rule: EventRule) -> Json:
     return {"coding": [{"system": EVENTS, "code": rule.name}], "text": event_title(rule)}
-
-
-def _said(prediction: Prediction, cause: str, at: int) -> str:
-    said = percent(prediction.incidence[cause][at])
-    if prediction.interval is None:
-        return said
-    low, high = prediction.interval[cause][at]
-    return f"{said} (90 % interval {percent(low)} to {percent(high)})"
-
-
-def _notes(answered: PredictAnswer, prediction: Prediction, read: ReadRecord) -> Iterator[str]:
-    if answered.model.provenance == "simulated":
-        yield SIMULATED
-    yield from read.notes
-    for title, names in (
-        ("Missing, and imputed", prediction.missing),
-        ("Taken as missing, since it cannot be", prediction.impossible),
-        ("Outside the range of the patients the model was trained on", prediction.outside_training_range),
-        ("A level that no patient had on whom the model was trained", prediction.unseen_levels),
-        ("Did not enter", prediction.ignored),
-    ):
-        if names:
-            yield f"{title}: {', '.join(names)}."
 
 
 def _mitigation(advised: Advice | None) -> str | None:
@@ -123,10 +100,11 @@ def _mitigation(advised: Advice | None) -> str | None:
 def _narrative(manifest: Manifest, prediction: Prediction, read: ReadRecord, advised: Advice | None) -> Json:
     """The same for people, as XHTML."""
     endpoint = manifest.endpoint
-    day = read.day(prediction.landmark_day).isoformat()
+    title, day = event_title(endpoint.event), read.day(prediction.landmark_day).isoformat()
+    risks = (shown_risk(manifest, prediction, endpoint.event.name, at) for at in range(len(prediction.horizons_days)))
     lines = [
-        f"{event_title(endpoint.event)} within {horizon:g} days of {day}: {_said(prediction, endpoint.event.name, at)}"
-        for at, horizon in enumerate(prediction.horizons_days)
+        f"{title} within {horizon:g} days of {day}: {risk}"
+        for horizon, risk in zip(prediction.horizons_days, risks, strict=True)
     ]
     if advised is not None:
         lines.append(f"Tier: {advised.tier}")

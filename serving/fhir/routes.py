@@ -13,10 +13,12 @@ from features.errors import InputError
 from serving.answering import UNREADY, Answering, failed, refused
 from serving.fhir.conformance import capability_statement, operation_definition
 from serving.fhir.operation import FHIR, Asked, asked
+from serving.fhir.record import NotApplicableError
 from serving.fhir.risk_assessment import Json, risk_assessment
 from serving.following import Champion, Served
 from serving.guard import refusal
 from serving.predicting import Predicting
+from serving.refusals import fault_of
 
 PREDICT_RISK = "/fhir/$predict-risk"
 
@@ -54,7 +56,7 @@ def _predict_risk(champion: Champion, answering: Answering, predict: Predicting,
         return refusal(503, UNREADY)
     question = _read(served, body)
     if isinstance(question, Response):
-        return answering.unread(question, "fhir", served)
+        return answering.without_answer(question, "fhir", served)
     given = answering.by_model(question.request, question.by(predict), "fhir", served)
     if isinstance(given, Response):
         return given
@@ -67,6 +69,8 @@ def _predict_risk(champion: Champion, answering: Answering, predict: Predicting,
 def _read(served: Served, body: bytes) -> Asked | Response:
     try:
         return asked(served.artifact, body)
+    except NotApplicableError as error:
+        return refusal(422, fault_of(error))
     except InputError as error:
         return refused(error)
     except Exception as error:  # noqa: BLE001  (as in `serving.answering`)

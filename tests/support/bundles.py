@@ -68,7 +68,7 @@ def infusion(code: str = "38228", system: str = "http://www.ama-assn.org/go/cpt"
     }
 
 
-def bundle(*resources: Json, asked_on: float = 30, age: float | None = None) -> Json:
+def bundle(*resources: Json, asked_on: float = 30, age: float | None = None, **more: Any) -> Json:
     """A Bundle of one patient, asked about some days after infusion."""
     patient: Json = {"resourceType": "Patient", "id": "p1"}
     if age is not None:
@@ -78,6 +78,7 @@ def bundle(*resources: Json, asked_on: float = 30, age: float | None = None) -> 
         "type": "collection",
         "timestamp": f"{day(asked_on)}T09:00:00Z",
         "entry": [{"resource": resource} for resource in (patient, infusion(), *resources)],
+        **more,
     }
 
 
@@ -93,6 +94,5 @@ def bundle_of(record: Mapping[str, Any]) -> Json:
     for i, one in enumerate(record["measurements"]):
         name = one["variable"]
         resources.append(observation(LOINC[name], one["day"], one["value"], UNITS[name], id=f"m{i}"))
-        resources[-1]["effectiveDateTime"] += f"T{i // 60:02d}:{i % 60:02d}:00Z"  # several of one day, of other times
     resources += [condition(one["event"], one["day"], one.get("grade")) for one in record["events"]]
     return bundle(*resources, asked_on=max(record["landmark_day"], 0), age=record["baseline"].get("age"))

@@ -1,8 +1,8 @@
 """Alerts while patients are watched: how often a marker raises one, how many events it catches, and how early.
 
 A marker is anything known at each visit: a predicted risk, a score, a laboratory value. It is in alert from a threshold
-on; an alert is raised at a visit at which it comes to be so. An event is caught if an alert was raised before its day,
-and not longer before than the horizon, the time that the prediction looks ahead.
+on; an alert is raised at a visit at which it comes to be so, and not again while it stays so. An event is caught if an
+alert was raised before its day, and not longer before than the horizon, the time that the prediction looks ahead.
 """
 
 from __future__ import annotations
@@ -56,9 +56,11 @@ class Visits:
 
     @property
     def catchable(self) -> NDArray[np.bool_]:
-        """(patients,): whether the event comes while an alert of the time watched could be good."""
-        watched: NDArray[np.bool_] = self.event & (self.end_day <= self.last_day + self.horizon_days)
-        return watched
+        """(patients,): whether an alert of some visit would be good for the event."""
+        ahead = self.end_day[self.patient] - self.day
+        reached = np.zeros(self.n_patients, dtype=bool)
+        np.logical_or.at(reached, self.patient, (ahead > 0) & (ahead <= self.horizon_days))
+        return self.event & reached
 
 
 @dataclass(frozen=True, slots=True)

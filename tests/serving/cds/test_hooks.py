@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import copy
 import hashlib
@@ -9,7 +10,7 @@ import hmac
 import json
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -21,8 +22,13 @@ import pytest
 from bundles import INFUSION, condition, infusion, level, observation
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from starlette.types import Message, Receive, Scope, Send
 
+from features.errors import SequelaError
 from features.schema import Decision, Tier
+from serving.access import FAILURES_PER_MINUTE, Access
+from serving.cds.clients import Clients
+from serving.keys import KeyRing, add_key
 from serving.store import publish
 from tests.serving.conftest import ENDPOINT, make_artifact
 from training.manifest import ThresholdBenefit
@@ -64,6 +70,7 @@ class Client:
     http: httpx.Client
     infused: date
     resources: list[Json] = field(default_factory=list)
+    died: str | None = None
 
     def ask(self, path: str, body: Any = None, *, shown: str | None = None, method: str = "POST") -> httpx.Response:
         headers = {"authorization": f"Bearer {shown or token()}"}
@@ -76,7 +83,8 @@ class Client:
         """What a FHIR server answers to a prefetch template, as far as these need it."""
         query = template.replace("{{context.patientId}}", "p1")
         if query == "Patient/p1":
-            return {"resourceType": "Patient", "id": "p1", "birthDate": "1961-01-15"}
+            died = {"deceasedDateTime": self.died} if self.died else {}
+            return {"resourceType": "Patient", "id": "p1", "birthDate": "1961-01-15"} | died
         kind, _, search = query.partition("?")
         wanted = dict(part.split("=", 1) for part in search.split("&"))
         assert wanted.pop("patient") == "p1"
@@ -100,6 +108,10 @@ class Client:
             "context": {"userId": "Practitioner/1", "patientId": "p1"} | context,
             "prefetch": {name: self.fetch(template) for name, template in service["prefetch"].items()},
         }
+
+
+def today() -> date:
+    return datetime.now(UTC).date()
 
 
 RECORD = [
@@ -163,7 +175,7 @@ def hospital(
 @pytest.fixture
 def client(hospital: Hospital) -> Iterator[Client]:
     with httpx.Client(base_url=hospital.url, timeout=30, trust_env=False) as http:
-        yield Client(http, datetime.now(UTC).date() - timedelta(days=20), list(RECORD))
+        yield Client(http, today() - timedelta(days=20), list(RECORD))
 
 
 def lines(folder: Path) -> list[Json]:
@@ -186,24 +198,23 @@ def test_a_client_walks_from_discovery_to_feedback(client: Client, hospital: Hos
     assert card["source"]["url"] == card["links"][0]["url"] == PUBLIC
     for part in ("| infection of grade 3 or more |", "Immunoglobulin replacement", "was not shown", "For research"):
         assert part in card["detail"]
-    feedback = {
-        "feedback": [
-            {
-                "card": card["uuid"],
-                "outcome": "overridden",
-                "overrideReason": {"reason": card["overrideReasons"][0], "userComment": "Mrs Smith has it already"},
-                "outcomeTimestamp": "2026-11-29T12:00:00Z",
-            }
-        ]
-    }
+    given = {"card": card["uuid"], "outcome": "overridden", "outcomeTimestamp": "2026-11-29T12:00:00Z"}
+    reasons = (card["overrideReasons"][0], {"code": "Mrs Smith says no", "system": "mine"})
+    comments = ({"reason": reason, "userComment": "Mrs Smith has it already"} for reason in reasons)
+    feedback = {"feedback": [given | {"overrideReason": comment} for comment in comments]}
     assert client.ask(f"/cds-services/{VIEW}/feedback", feedback).status_code == 200
     shown = [one for one in lines(hospital.folder / "feedback" / "cards") if one["card"] == card["uuid"]]
-    (told,) = [one for one in lines(hospital.folder / "feedback" / "feedback") if one["card"] == card["uuid"]]
+    told = [one for one in lines(hospital.folder / "feedback" / "feedback") if one["card"] == card["uuid"]]
     assert (shown[0]["model"], shown[0]["indicator"]) == (tiered, "warning")
-    assert (told["outcome"], told["reason"], told["by"]) == ("overridden", "urn:sequela:override-reasons|known", ISSUER)
+    assert [(one["outcome"], one["reason"], one["by"]) for one in told] == [
+        ("overridden", reason, ISSUER) for reason in ("known", "other")
+    ]
     assert "Smith" not in "".join(path.read_text() for path in hospital.folder.rglob("*.jsonl"))
     audited = [json.loads(line) for line in (hospital.folder / "audit.jsonl").read_text().splitlines()]
-    assert (audited[-1]["action"], audited[-1]["key"], len(audited[-1]["patients"])) == ("cds", ISSUER, 1)
+    assert [(one["action"], one["key"], len(one["patients"])) for one in audited[-2:]] == [
+        ("cds", ISSUER, 1),
+        ("feedback", ISSUER, 0),
+    ]
 
 
 def test_the_card_has_the_risk_of_the_operation_in_fhir(client: Client) -> None:
@@ -253,23 +264,48 @@ def test_nothing_is_said_of_whom_there_is_nothing_to_say(client: Client) -> None
         return found
 
     assert len(cards()) == 1
-    client.infused = datetime.now(UTC).date() - timedelta(days=400)  # day 30 and a year lie behind
+    client.infused = today() - timedelta(days=209)  # 180 days from day 30 end tomorrow
+    (last,) = cards()
+    assert "within 180 days of day 30" in last["summary"]
+    client.infused = today() - timedelta(days=210)
+    assert cards() == []
+    client.infused = today() - timedelta(days=40)
+    client.died = (today() - timedelta(days=2)).isoformat()  # after the last landmark
+    assert cards() == []
+    client.died = "2026"
+    assert cards() == []
+    client.died = None
+    client.resources = [*RECORD, condition("infection", 20, 4)]  # what is predicted has happened
     assert cards() == []
     client.resources = [one for one in RECORD if one["resourceType"] != "Procedure"]
     assert cards() == []
 
 
 @pytest.mark.parametrize("name", ["patient", "procedures", "observations", "conditions"])
-@pytest.mark.parametrize("value", ["absent", None])
-def test_without_what_it_asked_for_it_answers_412(client: Client, name: str, value: str | None) -> None:
+def test_without_what_it_asked_for_it_answers_412(client: Client, name: str) -> None:
     call = client.call(client.services()[VIEW])
-    if value is None:
-        call["prefetch"][name] = None
-    else:
-        del call["prefetch"][name]
+    for unanswered in ("absent", {"resourceType": "OperationOutcome"}):
+        call["prefetch"][name] = unanswered
+        if unanswered == "absent":
+            del call["prefetch"][name]
+        answered = client.ask(f"/cds-services/{VIEW}", call)
+        assert answered.status_code == 412
+        assert answered.json()["field"] == f"request.prefetch.{name}"
+    nothing = client.call(client.services()[VIEW]) | {"prefetch": None}
+    assert client.ask(f"/cds-services/{VIEW}", nothing).status_code == 412
+
+
+def test_null_says_that_there_is_nothing_of_the_kind(client: Client) -> None:
+    """CDS Hooks 2.0: a template for which the client has no data has the value null."""
+    service = client.services()[VIEW]
+    call = client.call(service)
+    call["prefetch"] |= {"observations": None, "conditions": None}
     answered = client.ask(f"/cds-services/{VIEW}", call)
-    assert answered.status_code == 412
-    assert answered.json()["field"] == f"request.prefetch.{name}"
+    assert (answered.status_code, len(answered.json()["cards"])) == (200, 1)
+    call["prefetch"]["procedures"] = None  # no infusion
+    assert client.ask(f"/cds-services/{VIEW}", call).json() == {"cards": []}
+    call["prefetch"]["patient"] = None
+    assert client.ask(f"/cds-services/{VIEW}", call).status_code == 412
 
 
 @pytest.mark.parametrize(
@@ -285,6 +321,12 @@ def test_without_what_it_asked_for_it_answers_412(client: Client, name: str, val
 def test_a_call_that_is_none_is_refused_by_its_field(client: Client, change: Json, field: str) -> None:
     answered = client.ask(f"/cds-services/{VIEW}", client.call(client.services()[VIEW]) | change)
     assert (answered.status_code, answered.json()["field"]) == (400, field)
+
+
+def test_what_cannot_be_read_is_left_out_and_said(client: Client) -> None:
+    client.resources.append(observation("751-8", 9, 5, "furlongs", id="odd"))
+    (card,) = client.ask(f"/cds-services/{VIEW}", client.call(client.services()[VIEW])).json()["cards"]
+    assert "Could not be read, and did not enter: Observation/odd." in card["detail"]
 
 
 def test_a_fault_in_what_was_sent_along_is_named_by_its_place(client: Client) -> None:
@@ -370,10 +412,88 @@ def test_a_token_is_good_for_once(client: Client) -> None:
     assert client.ask("/cds-services", shown=shown).status_code == 401
 
 
-def test_a_token_opens_the_hooks_alone(client: Client) -> None:
-    """Without keys, other paths answer this machine; from elsewhere nobody, token or not."""
+def test_without_a_token_the_hooks_are_closed(client: Client) -> None:
     assert client.http.get("/cds-services").status_code == 401
-    assert client.http.get("/v1/model").status_code == 200
+    assert client.http.get("/v1/model").status_code == 200  # this machine, of a service without keys
+
+
+def asked(access: Access, path: str, shown: str) -> int:
+    """Status of a request from elsewhere; whoever is let in is answered 204."""
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        raise AssertionError("the body was read")
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    headers = [(b"authorization", f"Bearer {shown}".encode())]
+    scope = {"type": "http", "method": "POST", "path": path, "headers": headers, "client": ("192.0.2.9", 1)}
+    asyncio.run(access(scope, receive, send))
+    return int(sent[0]["status"])
+
+
+async def let_in(scope: Scope, receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 204, "headers": []})
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Callable[..., Access]:
+    """``guarded(requests_per_minute=…)``: a service with keys and one client."""
+
+    def made(**more: Any) -> Access:
+        clients = {"clients": [{"issuer": ISSUER, "jwks": public_keys(), **more}]}
+        (tmp_path / "clients.json").write_text(json.dumps(clients), "utf-8")
+        add_key(tmp_path / "keys.json", "ward", ("predict",))
+        return Access(let_in, KeyRing(tmp_path / "keys.json"), Clients(tmp_path / "clients.json", PUBLIC))
+
+    return made
+
+
+def test_a_token_opens_the_hooks_alone_and_a_key_opens_them_too(guarded: Callable[..., Access], tmp_path: Path) -> None:
+    access = guarded()
+    _, key = add_key(tmp_path / "keys.json", "engine", ("predict",))
+    time.sleep(1.1)  # keys are looked at again
+    assert asked(access, f"/cds-services/{VIEW}", token()) == 204
+    assert asked(access, f"/cds-services/{VIEW}", key) == 204
+    for path in ("/v1/predict", "/fhir/$predict-risk", "/v1/model", "/metrics", "/cds-services-not"):
+        assert asked(access, path, token()) == 401, path
+
+
+def test_late_and_used_tokens_lock_nobody_out_and_forged_ones_do(guarded: Callable[..., Access]) -> None:
+    access, used = guarded(), token()
+    for _ in range(FAILURES_PER_MINUTE + 5):
+        asked(access, "/cds-services", used)
+        assert asked(access, "/cds-services", token(iat=NOW - 900, exp=NOW - 600)) == 401
+    assert asked(access, "/cds-services", token()) == 204
+    statuses = {asked(access, "/cds-services", token(STRANGER)) for _ in range(FAILURES_PER_MINUTE + 5)}
+    assert statuses == {401, 429}
+
+
+def test_a_client_may_ask_so_often(guarded: Callable[..., Access]) -> None:
+    access = guarded(requests_per_minute=3)
+    assert [asked(access, "/cds-services", token()) for _ in range(4)] == [204, 204, 204, 429]
+
+
+def weak(kind: str) -> Json:
+    """A key that is not to be taken."""
+    if kind == "short":
+        private = rsa.generate_private_key(public_exponent=65537, key_size=1024)  # noqa: S505
+        return jwt.algorithms.RSAAlgorithm.to_jwk(private.public_key(), as_dict=True) | {"kid": "k"}
+    if kind == "curve":
+        other = ec.generate_private_key(ec.SECP256R1())
+        return jwt.algorithms.ECAlgorithm.to_jwk(other.public_key(), as_dict=True) | {"kid": "k"}
+    if kind == "private":
+        return jwt.algorithms.ECAlgorithm.to_jwk(EC, as_dict=True) | {"kid": "k"}
+    return jwt.algorithms.ECAlgorithm.to_jwk(EC.public_key(), as_dict=True)
+
+
+@pytest.mark.parametrize("kind", ["short", "curve", "private", "nameless"])
+def test_keys_that_are_not_to_be_taken_are_refused(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "clients.json"
+    path.write_text(json.dumps({"clients": [{"issuer": ISSUER, "jwks": {"keys": [weak(kind)]}}]}), "utf-8")
+    with pytest.raises(SequelaError, match=r"clients\.json: clients\.0\.jwks: .*public keys with a kid"):
+        Clients(path, PUBLIC)
 
 
 def test_pages_of_the_client_may_call_and_others_not(client: Client) -> None:
@@ -394,11 +514,14 @@ def test_clients_may_change_while_it_runs(client: Client, hospital: Hospital) ->
     before = path.read_text()
     other = jwt.algorithms.ECAlgorithm.to_jwk(STRANGER.public_key(), as_dict=True) | {"kid": "new"}
     more = json.loads(before)
-    more["clients"].append({"issuer": "https://new.example", "jwks": {"keys": [other]}})
+    page = "https://pages.example"
+    more["clients"].append({"issuer": "https://new.example", "jwks": {"keys": [other]}, "origins": [page]})
     new = {"key": STRANGER, "kid": "new", "iss": "https://new.example"}
     try:
         path.write_text(json.dumps(more), "utf-8")
         assert client.ask("/cds-services", shown=token(**new)).status_code == 200
+        opened = client.http.get("/cds-services", headers={"origin": page, "authorization": f"Bearer {token(**new)}"})
+        assert opened.headers["access-control-allow-origin"] == page
         path.write_text("{", "utf-8")  # a file that cannot be read changes nothing
         assert client.ask("/cds-services", shown=token(**new)).status_code == 200
     finally:
@@ -408,7 +531,10 @@ def test_clients_may_change_while_it_runs(client: Client, hospital: Hospital) ->
 
 def test_patient_values_are_in_no_log(client: Client, hospital: Hospital) -> None:
     client.resources.append(observation("2276-4", 3, 31415, "ng/mL"))
-    client.ask(f"/cds-services/{VIEW}", client.call(client.services()[VIEW]))
+    answered = client.ask(f"/cds-services/{VIEW}", client.call(client.services()[VIEW]))
+    assert len(answered.json()["cards"]) == 1
+    call = client.call(client.services()[VIEW]) | {"hookInstance": "31415"}
+    assert "31415" not in client.ask(f"/cds-services/{VIEW}", call).text
     assert "31415" not in hospital.log.read_text()
 
 

@@ -7,6 +7,7 @@ import copy
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -77,9 +78,14 @@ def notes(found: Json) -> str:
 def test_every_patient_has_the_risk_that_the_plain_api_gives(artifact: Artifact, assess: Assess, cohort: Any) -> None:
     for record in cohort.records[:60]:
         age = record["baseline"]["age"]
-        facts = {key: value for key, value in record.items() if key != "samples"}
+        mild = [
+            event | ({"grade": 2} if "grade" in event else {}) for event in record["events"]
+        ]  # else it has happened
+        facts = {key: value for key, value in record.items() if key != "samples"} | {"events": mild}
         facts["baseline"] = record["baseline"] | {"age": None if age is None else math.floor(age)}
-        assert risks(assess(bundle_of(record))) == pytest.approx(said_plainly(artifact, **facts), abs=1e-12)
+        assert risks(assess(bundle_of(record | {"events": mild}))) == pytest.approx(
+            said_plainly(artifact, **facts), abs=1e-12
+        )
 
 
 def test_predictions_name_cause_and_period_and_come_from_the_model(assess: Assess, artifact: Artifact) -> None:
@@ -158,11 +164,62 @@ def test_what_is_missing_is_said(assess: Assess) -> None:
 
 
 def test_diagnoses_are_events_with_their_grades(assess: Assess, artifact: Artifact) -> None:
-    events = [{"event": "icans", "day": 5.0, "grade": 3}, {"event": "infection", "day": 20.0, "grade": 3}]
-    found = assess(bundle(condition("icans", 5, 3), condition("infection", 20, 3), condition("infection", 31, 4)))
+    events = [{"event": "icans", "day": 5.0, "grade": 3}, {"event": "infection", "day": 20.0, "grade": 2}]
+    found = assess(bundle(condition("icans", 5, 3), condition("infection", 20, 2), condition("infection", 31, 4)))
     assert risks(found) == pytest.approx(said_plainly(artifact, landmark_day=30.0, events=events))
     refuted = condition("icans", 5, 3) | {"verificationStatus": {"coding": [{"system": "s", "code": "refuted"}]}}
     assert risks(assess(bundle(refuted))) == risks(assess(bundle()))
+
+
+def test_what_happened_years_ago_is_no_course_of_this_treatment(assess: Assess) -> None:
+    found = assess(bundle(condition("infection", -2500, 3)))
+    assert risks(found) == risks(assess(bundle()))
+    assert "1 more than 30 days before infusion" in notes(found)
+
+
+def test_an_infection_without_a_grade_may_be_what_is_predicted(assess: Assess) -> None:
+    assert "if it was infection of grade 3 or more" in notes(assess(bundle(condition("infection", 20))))
+
+
+@pytest.mark.parametrize("code", ["B20", "B18.1", "B35.1", "Z86.1"])
+def test_chronic_infections_are_no_events(assess: Assess, code: str) -> None:
+    chronic = condition("infection", 20)
+    chronic["code"]["coding"][0]["code"] = code
+    assert risks(assess(bundle(chronic))) == risks(assess(bundle()))
+
+
+def test_the_order_of_a_bundle_does_not_matter(assess: Assess) -> None:
+    resources = [observation("751-8", 9, value, "/uL", id=f"a{value}") for value in (100, 900, 400)]
+    resources += [condition("icans", 5, 2), level("ecog", "1")]
+    expected = assess(bundle(*resources))
+    again = assess(bundle(*resources[::-1]))
+    assert risks(again) == risks(expected)
+    assert sorted(one["reference"] for one in again["basis"]) == sorted(one["reference"] for one in expected["basis"])
+
+
+def test_all_values_of_one_time_count_that_contradict_nothing(assess: Assess, artifact: Artifact) -> None:
+    found = assess(bundle(*(observation("751-8", 9, value, "/uL", id=f"a{value}") for value in (100, 900))))
+    plainly = [{"variable": "anc", "day": 9.0, "value": float(value)} for value in (100, 900)]
+    assert risks(found) == pytest.approx(said_plainly(artifact, landmark_day=30.0, measurements=plainly))
+
+
+def test_the_basis_is_what_entered(assess: Assess) -> None:
+    found = assess(bundle(observation("718-7", -9, 90, "g/L", id="old"), observation("718-7", -1, 97, "g/L", id="new")))
+    assert {"reference": "Observation/new"} in found["basis"]
+    assert {"reference": "Observation/old"} not in found["basis"]
+
+
+@pytest.mark.parametrize("unit", ["K/uL", "x10E3/µL", "10^3/uL"])
+def test_units_as_laboratories_write_them(assess: Assess, unit: str) -> None:
+    written = observation("751-8", 9, 0.4, unit)
+    del written["valueQuantity"]["code"], written["valueQuantity"]["system"]
+    assert risks(assess(bundle(written))) == pytest.approx(risks(assess(bundle(observation("751-8", 9, 400, "/uL")))))
+
+
+def test_a_limit_is_said_with_what_it_limits(assess: Assess) -> None:
+    value = observation("751-8", 9, 100, "/uL", id="low")
+    value["valueQuantity"]["comparator"] = "<"
+    assert "Observation/low: given as < a limit, which is taken for the value of anc" in notes(assess(bundle(value)))
 
 
 def test_the_landmark_is_the_day_of_asking_or_the_last_or_what_is_wanted(assess: Assess, artifact: Artifact) -> None:
@@ -192,6 +249,10 @@ def answer_to(artifact: Artifact, content: Any) -> None:
     question.by(answer)(artifact, "m:1", question.request)
 
 
+def parameters(*more: Json) -> Json:
+    return {"resourceType": "Parameters", "parameter": [{"name": "bundle", "resource": bundle()}, *more]}
+
+
 def without(kind: str) -> Json:
     found = bundle()
     found["entry"] = [one for one in found["entry"] if one["resource"]["resourceType"] != kind]
@@ -207,15 +268,24 @@ def patient_with(**more: Any) -> Json:
 @pytest.mark.parametrize(
     ("content", "field"),
     [
-        (bundle(ferritin(9, "mg/dL{x}")), ""),
-        (bundle(observation("718-7", 0, 9, "mmol/L{x}")), ""),
-        (bundle(ferritin(-5, "ng/mL")), ""),
+        (bundle(ferritin(9, "mg/dL{x}")), "valueQuantity.unit"),
+        (bundle(observation("718-7", 0, 9, "mmol/L{x}")), "valueQuantity.unit"),
+        (bundle(ferritin(-5, "ng/mL")), "valueQuantity"),
         (bundle(ferritin(5, "")), "valueQuantity.code"),
         (bundle(ferritin(5, "ng/mL", effectiveDateTime="soon")), "effectiveDateTime"),
         (bundle(ferritin(5, "ng/mL", valueQuantity={"value": "5"})), "valueQuantity.value"),
         (bundle(ferritin(5, "ng/mL", subject={"reference": "Patient/p2"})), "subject.reference"),
         (bundle(level("ecog", "9")), "value"),
         (bundle(asked_on=-3), "Bundle.entry"),
+        (bundle(link=[{"relation": "next", "url": "https://ehr.example/2"}]), "Bundle.link"),
+        (patient_with(birthDate="0000"), "Bundle.entry[0].resource.birthDate"),
+        (patient_with(deceasedDateTime="2026"), "Bundle.entry[0].resource.deceased"),
+        (bundle(timestamp="9999-12-31T00:00:00Z"), "Bundle.timestamp"),
+        (parameters({"name": "landmark-day", "valueDecimal": -(10**400)}), "Parameters.parameter[1].valueDecimal"),
+        (parameters({"name": "landmark-day", "valueDecimal": 31}), "Parameters.parameter"),
+        (parameters({"name": "date", "valueDate": "2026"}), "Parameters.parameter[1].valueDate"),
+        (bundle(level("ecog", "1") | {"valueInteger": 10**400}), "Bundle.entry[2].resource.valueInteger"),
+        (bundle(condition("infection", 20, 4)), "Bundle.entry"),
         (without("Patient"), "Bundle.entry"),
         (without("Procedure"), "Bundle.entry"),
         (patient_with(id=None), "Bundle.entry[0].resource.id"),
@@ -275,6 +345,46 @@ def test_long_reports_do_not_matter(assess: Assess) -> None:
     assert risks(assess(bundle(observation("2276-4", 0, 1, "ng/mL") | report))) == risks(assess(bundle()))
 
 
+def products(artifact: Artifact) -> Artifact:
+    """The same model, whose products have codes."""
+    encoder = artifact.model.encoder
+    coded = encoder.variables["product"].model_copy(
+        update={"level_codes": {name: (f"urn:products|{name}",) for name in ("axi-cel", "tisa-cel")}}
+    )
+    changed = replace(artifact.model, encoder=replace(encoder, variables={**encoder.variables, "product": coded}))
+    return replace(artifact, model=changed)
+
+
+def used(product: str, days: float, **more: Any) -> Json:
+    return (
+        infusion()
+        | {"usedCode": [{"coding": [{"system": "urn:products", "code": product}]}]}
+        | {
+            "performedDateTime": day(days),
+            **more,
+        }
+    )
+
+
+def test_the_product_is_that_of_the_infusion_that_counts(artifact: Artifact, assess: Assess) -> None:
+    coded = products(artifact)
+
+    def bundled(*procedures: Json) -> Json:
+        found = bundle()
+        found["entry"][1:2] = [{"resource": one} for one in procedures]
+        return found
+
+    axi = risks(assess(bundled(used("axi-cel", 0)), of=coded))
+    assert risks(assess(bundled(used("axi-cel", 0), used("tisa-cel", 200)), of=coded)) == axi
+    assert risks(assess(bundled(used("tisa-cel", -400), used("axi-cel", 0)), of=coded)) == axi
+    assert axi != risks(assess(bundled(used("tisa-cel", 0)), of=coded))
+    both = used("axi-cel", 0)
+    both["usedCode"] += used("tisa-cel", 0)["usedCode"]
+    found = assess(bundled(both), of=coded)
+    assert "says several things of product at once" in notes(found)
+    assert "baseline.product" in notes(found)
+
+
 def with_tiers(artifact: Artifact, gain: tuple[float, float, float] | None) -> Artifact:
     """The same model, whose endpoint has tiers."""
     tiers = (
@@ -286,9 +396,7 @@ def with_tiers(artifact: Artifact, gain: tuple[float, float, float] | None) -> A
     endpoint = artifact.manifest.endpoint.model_copy(update={"decision": decision})
     measured = (ThresholdBenefit(landmark_day=0, threshold=0.02, flagged=0.9, gain=gain),)
     manifest = artifact.manifest.model_copy(update={"endpoint": endpoint, "decision": measured})
-    changed = copy.copy(artifact)
-    object.__setattr__(changed, "manifest", manifest)
-    return changed
+    return replace(artifact, manifest=manifest)
 
 
 @pytest.mark.parametrize(
