@@ -2,7 +2,7 @@
 
 import { drawn, element, part } from "./dom.js";
 import { figure } from "./plot.js";
-import { days, percent, plainNumber, ruleText, title } from "./words.js";
+import { days, percent, plainNumber, points, ruleText, title } from "./words.js";
 
 const HEIGHT = 64;
 const EDGE = 8;
@@ -35,8 +35,17 @@ function leadOf(card, decision, risk, level) {
   const range = to === undefined ? `from ${percent(from)} on` : level ? `from ${percent(from)} to ${percent(to)}` : `below ${percent(to)}`;
   return [
     element("strong", {}, title(decision.tiers[level].name)),
-    ` (${range}): ${percent(risk)} risk of ${ruleText(card.endpoint.event)} within ${days(decision.horizon_days)}.`,
+    ` (${range}): ${within(decision, risk)} risk of ${ruleText(card.endpoint.event)} within ${days(decision.horizon_days)}.`,
   ];
+}
+
+/** A risk with as many digits as it takes to be read in its own tier. */
+function within(decision, risk) {
+  const level = (share) => decision.tiers.findLastIndex((tier) => tier.from_risk <= share + 1e-12);
+  const shown = Number(points(risk).replace("<", "")) / 100;
+  if (level(shown) === level(risk)) return percent(risk);
+  const digits = [1, 2, 3, 4].find((one) => level(Number((100 * risk).toFixed(one)) / 100) === level(risk)) ?? 5;
+  return percent(risk).replace(points(risk), (100 * risk).toFixed(digits));
 }
 
 /** Tiers side by side as wide as their ranges up to where the last one can be read, with the patient's place. */
