@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.effects.covariates import Covariates, covariates_of, variables_of
-from features.cohort import Cohort, outcomes_at, qualifying
+from features.cohort import Cohort, ends_follow_up, outcomes_at, qualifying
 from features.cohort_recurrence import recurrences_at
 from features.errors import SequelaError
 from features.patients import FloatArray, IntArray, TextArray
@@ -290,12 +290,5 @@ def _check_comes_back(cohort: Cohort, rule: EventRule) -> None:
 
 def _terminals(cohort: Cohort, endpoint: Endpoint, event: str) -> tuple[EventRule, ...]:
     """What ends the counting of an event: what competes, and the endpoint's own event if it ends follow-up."""
-    own = (endpoint.event,) if _ends_follow_up(cohort, endpoint.event) else ()
+    own = (endpoint.event,) if ends_follow_up(cohort, endpoint.event) else ()
     return tuple(one for one in (*own, *endpoint.competing) if one.name != event)
-
-
-def _ends_follow_up(cohort: Cohort, rule: EventRule) -> bool:
-    """Whether nobody who has an event is followed beyond it, as beyond death."""
-    events = qualifying(cohort.events, rule)
-    followed = cohort.patients.set_index("patient_id")["follow_up_days"].reindex(events["patient_id"])
-    return bool((events["day"].to_numpy(dtype=float) >= followed.to_numpy(dtype=float)).all())
