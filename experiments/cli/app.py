@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from experiments.cli import (
+    benefit_risk,
     cohorts,
     comparing,
     configuration,
@@ -75,6 +76,7 @@ for command in (
     runs.request,
     services.ui,
     effects.effects,
+    benefit_risk.benefit_risk,
     monitoring.monitor,
     in_use.drift,
     in_use.follow_up,

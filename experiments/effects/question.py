@@ -9,16 +9,16 @@ from difflib import get_close_matches
 import numpy as np
 import pandas as pd
 
-from experiments.effects.covariates import Covariates, covariates_of, variables_of
+from experiments.effects.covariates import Covariates, covariates_of
+from experiments.groups import MOST_GROUPS, check_variable, group_names, labels_of, places_of, variables_of
 from features.cohort import Cohort, ends_follow_up, outcomes_at, qualifying
 from features.cohort_recurrence import recurrences_at
 from features.errors import SequelaError
-from features.patients import FloatArray, IntArray, TextArray
+from features.patients import FloatArray, IntArray
 from features.recurrence import Recurrences
 from features.schema import Endpoint, EventRule
 from training.effects.arms import Arms, followed_to
 
-MOST_ARMS = 6
 FEWEST_PATIENTS = 5
 """Of an arm."""
 FEWEST_ADJUSTED = 20
@@ -98,17 +98,17 @@ def ask(
     """
     others = (("--centre", centre), ("--subgroup", subgroup), *(("--adjust", one) for one in adjust))
     for option, name in (("--by", by), *others):
-        _check_variable(cohort, option, name)
+        check_variable(cohort, option, name)
         if option != "--by" and name == by:
             msg = f"{option} {by}: is what the arms are made by; name other variables"
             raise SequelaError(msg)
     landmark = endpoint.landmark_days[0]
     rows, outcomes = outcomes_at(cohort, endpoint, landmark)
-    label = _labels(cohort, by)
-    names = _arm_names(cohort, by, label[rows], reference)
+    label = labels_of(cohort, by)
+    names = group_names(cohort, by, label[rows], reference)
     known = np.flatnonzero(np.isin(label[rows], names))
     stratum = None if centre is None else _codes(cohort, centre)
-    arm = _places(label, names)
+    arm = places_of(label, names)
     kept = rows[known]
     own = outcomes.take(known)
     arms = Arms(own, arm[kept], names, None if stratum is None else stratum[kept])
@@ -123,66 +123,27 @@ def ask(
     return Question(cohort, endpoint, landmark, by, centre, horizons, late, arms, left_out, covariates, counted, groups)
 
 
-def _check_variable(cohort: Cohort, option: str, name: str | None) -> None:
-    variables = variables_of(cohort)
-    if name is None or name in variables:
-        return
-    near = get_close_matches(name, variables, n=1)
-    remedy = f"did you mean {near[0]}?" if near else f"there are {', '.join(variables) or 'none'}"
-    msg = f"{option} {name}: no baseline variable of {cohort.folder} has this name; {remedy}"
-    raise SequelaError(msg)
-
-
-def _labels(cohort: Cohort, name: str) -> TextArray:
-    """(patients,): the variable's values as text; empty where not known."""
-    values = cohort.patients[name]
-    return np.array(["" if pd.isna(v) else f"{v:g}" if isinstance(v, float) else str(v) for v in values], dtype=object)
-
-
 def _codes(cohort: Cohort, name: str) -> IntArray:
     """(patients,): a number for each value; what is not known is a value of its own."""
-    return pd.factorize(_labels(cohort, name))[0].astype(np.int64)
+    return pd.factorize(labels_of(cohort, name))[0].astype(np.int64)
 
 
 def _groups(cohort: Cohort, name: str, rows: IntArray) -> Groups:
-    label = _labels(cohort, name)[rows]
+    label = labels_of(cohort, name)[rows]
     declared = variables_of(cohort)[name]
     occurring = sorted({str(one) for one in label if one})
     names = [level for level in declared.levels or () if level in occurring] or occurring
-    if len(names) > MOST_ARMS and declared.kind == "numeric":
+    if len(names) > MOST_GROUPS and declared.kind == "numeric":
         values = cohort.patients[name].to_numpy(dtype=float)[rows]
         cut = float(np.nanmedian(values))
         group = np.where(np.isfinite(values), (values > cut).astype(np.int64), -1)
         return Groups(name, (f"{name} ≤ {cut:g}", f"{name} > {cut:g}"), group)
-    if not 2 <= len(names) <= MOST_ARMS:
-        msg = f"--subgroup {name}: has {len(names)} values among these patients; name a variable with 2 to {MOST_ARMS}"
+    if not 2 <= len(names) <= MOST_GROUPS:
+        msg = (
+            f"--subgroup {name}: has {len(names)} values among these patients; name a variable with 2 to {MOST_GROUPS}"
+        )
         raise SequelaError(msg)
-    return Groups(name, tuple(names), _places(label, names))
-
-
-def _places(label: TextArray, names: Sequence[str]) -> IntArray:
-    place = {name: k for k, name in enumerate(names)}
-    return np.array([place.get(one, -1) for one in label], dtype=np.int64)
-
-
-def _arm_names(cohort: Cohort, by: str, label: TextArray, reference: str | None) -> tuple[str, ...]:
-    """The arms that occur, in the order declared, the reference first."""
-    declared = variables_of(cohort)[by]
-    found = {str(one) for one in label if one}
-    numeric = declared.kind == "numeric"
-    names = [level for level in declared.levels or () if level in found]
-    names += sorted(found - set(names), key=(lambda one: (float(one), one)) if numeric else (lambda one: (0.0, one)))
-    if len(names) < 2:
-        msg = f"--by {by}: all patients at risk are in one arm; name a variable with two or more values"
-        raise SequelaError(msg)
-    if len(names) > MOST_ARMS:
-        msg = f"--by {by}: has {len(names)} values, and at most {MOST_ARMS} arms are compared; group its values first"
-        raise SequelaError(msg)
-    if reference is not None and reference not in names:
-        msg = f"--reference {reference}: is no arm; {by} has {', '.join(names)}"
-        raise SequelaError(msg)
-    first = reference or names[0]
-    return (first, *(name for name in names if name != first))
+    return Groups(name, tuple(names), places_of(label, names))
 
 
 def _check_arms(arms: Arms, by: str, endpoint: Endpoint) -> None:
@@ -251,7 +212,7 @@ def _covariates(cohort: Cohort, adjust: Sequence[str], rows: IntArray, arms: Arm
 
 
 def _where_known(cohort: Cohort, names: Sequence[str], rows: IntArray) -> str:
-    unknown = any((_labels(cohort, name)[rows] == "").any() for name in names)
+    unknown = any((labels_of(cohort, name)[rows] == "").any() for name in names)
     return " where it is known" if unknown else ""
 
 

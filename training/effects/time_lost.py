@@ -36,10 +36,10 @@ def _gain(times_days: FloatArray, horizons_days: FloatArray) -> FloatArray:
     return gain
 
 
-def mean_days(point: float, standard_error: float) -> Estimate:
+def _days(point: float, standard_error: float) -> Estimate:
     """A mean number of days, with a symmetric interval and no p-value."""
     found = difference(point, standard_error)
     return Estimate(found.point, found.low, found.high, NAN, found.standard_error)
 
 
-TIME_LOST = Measure(time_lost, time_lost_influence, mean_days, lambda horizons_days: horizons_days)
+TIME_LOST = Measure(time_lost, time_lost_influence, _days, lambda horizons_days: horizons_days)

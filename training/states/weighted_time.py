@@ -10,7 +10,7 @@ import numpy as np
 from scipy.stats import chi2
 
 from training.effects.estimates import NAN, Estimate, difference_of
-from training.effects.time_lost import mean_days
+from training.effects.risks import risk
 from training.evaluation.intervals import LEVEL
 from training.states.occupation import FloatArray, Occupation
 
@@ -24,11 +24,20 @@ def expected_days(occupation: Occupation, at: int, worth: Sequence[float] | Floa
     Args:
         occupation: With its covariance.
         at: Place of the time in `times_days`.
-        worth: (states,): of a day in each.
+        worth: (states,): of a day in each, from 0 to 1.
     """
     weight = np.asarray(worth, dtype=float)
     point = float(occupation.days[at] @ weight)
-    return mean_days(point, sqrt(max(float(weight @ _of_days(occupation, at) @ weight), 0.0)))
+    error = sqrt(max(float(weight @ _of_days(occupation, at) @ weight), 0.0))
+    return days_within(point, error, float(occupation.times_days[at]))
+
+
+def days_within(point: float, standard_error: float, most: float) -> Estimate:
+    """A mean number of days from 0 to a most, with an interval within these: that of `risk` for the share of them."""
+    if not most > 0:
+        return Estimate(point, NAN, NAN, NAN, NAN)
+    share = risk(point / most, standard_error / most)
+    return Estimate(point, most * share.low, most * share.high, NAN, most * share.standard_error)
 
 
 def _of_days(occupation: Occupation, at: int) -> FloatArray:
@@ -49,7 +58,9 @@ class Threshold:
     """Where it is worth 1."""
 
 
-def threshold(one: Occupation, other: Occupation, at: int, worth: Sequence[float], state: int) -> Threshold:
+def threshold(
+    one: Occupation, other: Occupation, at: int, worth: Sequence[float] | FloatArray, state: int
+) -> Threshold:
     """Threshold utility analysis of a state (Glasziou, Simes & Gelber, 1990): the difference is linear in its worth.
 
     Args:
