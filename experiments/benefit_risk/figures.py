@@ -112,15 +112,15 @@ def threshold_figure(found: BenefitRisk, group: Group, state: int) -> Figure:
             ]
             for y in WORTHS
         ]
-        point = np.array([[one.point for one in row] for row in grid])
-        sure = np.array([[np.sign(one.low) if one.low * one.high > 0 else 0.0 for one in row] for row in grid])
-        sides = ((-1.0, 0, reference.name), (1.0, 1, group.name))
-        for sign, color, name in sides:
+        point, low, high = (
+            np.array([[getattr(one, part) for one in row] for row in grid]) for part in ("point", "low", "high")
+        )
+        sides = ((0, reference.name, -point, -high), (1, group.name, point, low))
+        for color, name, more, surely_more in sides:
             axes.fill([], [], color=color_of(color), alpha=0.16, label=f"{name} has more")
-            if (point * sign > 0).any():
-                axes.contourf(WORTHS, WORTHS, point * sign, levels=[0, np.inf], colors=[color_of(color)], alpha=0.16)
-            if (sure == sign).any():
-                axes.contourf(WORTHS, WORTHS, sure * sign, levels=[0.5, 2], colors=[color_of(color)], alpha=0.35)
+            for values, opacity in ((more, 0.16), (surely_more, 0.35)):
+                if (values > 0).any():
+                    axes.contourf(WORTHS, WORTHS, values, levels=[0, np.inf], colors=[color_of(color)], alpha=opacity)
         axes.plot(question.worth[COMPLICATION], question.worth[state], marker="o", ms=5, color=INK, lw=0)
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1)

@@ -28,6 +28,19 @@ Advance = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
+class PatientInput:
+    """A patient as the transition models see everyone."""
+
+    patient_id: str
+    not_given: tuple[str, ...]
+    """Baseline variables that the record leaves out; they are imputed."""
+    own: FloatArray
+    """(features,): of the patient."""
+    x: FloatArray
+    """(patients, features): of those of the question."""
+
+
+@dataclass(frozen=True, slots=True)
 class PatientStates:
     """What is predicted of one patient."""
 
@@ -45,11 +58,12 @@ class PatientStates:
     n_resamples: int
 
 
-def read_patient(path: Path, question: Question) -> PatientRecord:
+def read_patient(path: Path, question: Question) -> PatientInput:
     """Read a patient's record, as services take it.
 
     Raises:
-        SequelaError: It is none, or of another day than the question's landmark, or had an event by then.
+        SequelaError: It is none, or of another day than the question's landmark, or had an event by then; or it has a
+            variable that the cohort does not, or a value that is impossible.
     """
     record = read_document(path, PatientRecord)
     if record.landmark_day != question.landmark_day:
@@ -61,12 +75,20 @@ def read_patient(path: Path, question: Question) -> PatientRecord:
         if event.day <= question.landmark_day and any(meant):
             msg = f"{path.name}: events[{i}]: is an event of the endpoint by its landmark"
             raise SequelaError(f"{msg}; only patients who had none by then are predicted")
-    return record
+    patients = to_patients(question.cohort).take(question.rows).at_landmark(question.landmark_day)
+    encoder = PatientEncoder.fit(patients, question.cohort.card, FEATURES)
+    try:
+        own = encoder.transform(records_to_patients([record], encoder))[0]
+    except InputError as error:
+        field = error.field.removeprefix("patients[0].")
+        msg = f"{path.name}: {field}: {error.rule}"
+        raise SequelaError(msg) from error
+    not_given = tuple(name for name in encoder.baseline_inputs if record.baseline.get(name) is None)
+    return PatientInput(record.patient_id, not_given, own, encoder.transform(patients))
 
 
 def patient_states(
-    record: PatientRecord,
-    file: str,
+    patient: PatientInput,
     question: Question,
     *,
     n_resamples: int,
@@ -79,34 +101,21 @@ def patient_states(
     probabilities are, not of what will happen to the patient.
 
     Args:
-        record: The patient.
-        file: Name of its file, for what is wrong in it.
+        patient: The patient, and those of the question.
         question: Whose patients the models are fitted to, and until when.
         n_resamples: Refits.
         seed: Of the resamples.
         progress: Told how many refits of how many are done.
-
-    Raises:
-        SequelaError: The record has a variable that the cohort does not, or a value that is impossible.
     """
-    patients = to_patients(question.cohort).take(question.rows).at_landmark(question.landmark_day)
-    encoder = PatientEncoder.fit(patients, question.cohort.card, FEATURES)
-    try:
-        own = encoder.transform(records_to_patients([record], encoder))[0]
-    except InputError as error:
-        field = error.field.removeprefix("patients[0].")
-        msg = f"{file}: {field}: {error.rule}"
-        raise SequelaError(msg) from error
-    x = encoder.transform(patients)
-    models = TransitionModels.fit(x, question.histories, seed=seed)
+    models = TransitionModels.fit(patient.x, question.histories, seed=seed)
     draws = []
-    refits = resampled(x, question.histories, models, n_resamples, np.random.default_rng(seed))
+    refits = resampled(patient.x, question.histories, models, n_resamples, np.random.default_rng(seed))
     for done, refit in enumerate(refits, start=1):
-        draws.append(_values(refit.occupation(own, question.times_days)))
+        draws.append(_values(refit.occupation(patient.own, question.times_days)))
         if progress is not None:
             progress(done, n_resamples)
-    found = models.occupation(own, question.times_days)
-    return _with_intervals(record, encoder, question, models, own, _values(found), np.stack(draws))
+    found = models.occupation(patient.own, question.times_days)
+    return _with_intervals(patient, question, models, _values(found), np.stack(draws))
 
 
 def _values(found: Occupation) -> FloatArray:
@@ -115,13 +124,7 @@ def _values(found: Occupation) -> FloatArray:
 
 
 def _with_intervals(
-    record: PatientRecord,
-    encoder: PatientEncoder,
-    question: Question,
-    models: TransitionModels,
-    own: FloatArray,
-    points: FloatArray,
-    draws: FloatArray,
+    patient: PatientInput, question: Question, models: TransitionModels, points: FloatArray, draws: FloatArray
 ) -> PatientStates:
     def interval(value: Callable[[FloatArray], float]) -> Interval:
         return percentile_interval(value(points), np.array([value(one) for one in draws]))
@@ -133,9 +136,9 @@ def _with_intervals(
         tuple((at(0, t, s), at(1, t, s), at(2, t, s)) for s in range(points.shape[2])) for t in range(points.shape[1])
     )
     return PatientStates(
-        record.patient_id,
-        tuple(name for name in encoder.baseline_inputs if record.baseline.get(name) is None),
-        models.occupation(own, np.linspace(0.0, question.horizon_days, CURVE_DAYS)),
+        patient.patient_id,
+        patient.not_given,
+        models.occupation(patient.own, np.linspace(0.0, question.horizon_days, CURVE_DAYS)),
         estimates,
         at(1, -1, COMPLICATION),
         interval(lambda values: float(values[2, -1, list(BENEFICIAL)].sum())),

@@ -58,14 +58,12 @@ def benefit_risk(
     worth = None if weights is None else worth_of(weights)
     asked = read_cohort(cohort), read_endpoint(endpoint)
     question = ask(*asked, by=by, reference=reference, worth=worth, horizon_days=horizon)
-    record = None if patient is None else read_patient(patient, question)
+    given = None if patient is None else read_patient(patient, question)
     with progress_bars() as bar:
         found = analyse(question, bar("groups"))
         states = None
-        if record is not None and patient is not None:
-            states = patient_states(
-                record, patient.name, question, n_resamples=resamples, seed=seed, progress=bar("refits")
-            )
+        if given is not None:
+            states = patient_states(given, question, n_resamples=resamples, seed=seed, progress=bar("refits"))
     if as_json:
         put_json(plain(found, states))
     else:

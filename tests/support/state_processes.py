@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import expm
 
 from features.states import STAYS, StateHistories
 
@@ -60,3 +61,13 @@ def drawn(
         n_seen += bool(own)
     names = ("id", "state", "start", "stop", "next_state", "entered")
     return histories_of(dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)), STATES[: len(daily)])
+
+
+def true_values(daily: NDArray[np.float64], day: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(states,) each: probability at a day and expected days until then, by the exponential of the rates."""
+    rates = daily - np.diag(daily.sum(axis=1))
+    n = len(rates)
+    both = np.zeros((2 * n, 2 * n))  # Van Loan, IEEE Trans Autom Control 1978;23:395
+    both[:n, :n], both[:n, n:] = rates, np.eye(n)
+    whole = expm(both * day)
+    return whole[0, :n], whole[0, n:]

@@ -10,9 +10,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
-from scipy.linalg import expm
-from state_processes import DAILY, STATES, drawn, histories_of
+from state_processes import DAILY, STATES, drawn, histories_of, true_values
 
 from features.outcomes import Outcomes
 from features.states import STAYS, StateHistories
@@ -132,16 +130,6 @@ def test_first_complications_are_those_of_competing_risks() -> None:
     found = occupation(histories, TIMES)
     np.testing.assert_allclose(found.entered[:, 1], aalen_johansen(outcomes).at(TIMES)[0], atol=1e-12)
     assert (found.probability[1:, 1] < found.entered[1:, 1]).all()
-
-
-def true_values(daily: NDArray[np.float64], day: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(states,) each: probability at a day and expected days until then, by the exponential of the rates."""
-    rates = daily - np.diag(daily.sum(axis=1))
-    n = len(rates)
-    both = np.zeros((2 * n, 2 * n))  # Van Loan, IEEE Trans Autom Control 1978;23:395
-    both[:n, :n], both[:n, n:] = rates, np.eye(n)
-    whole = expm(both * day)
-    return whole[0, :n], whole[0, n:]
 
 
 @pytest.mark.parametrize("late", [0.0, 0.3], ids=["from the landmark", "some observed late"])
