@@ -8,13 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import expm
 
-from features.states import STAYS, StateHistories
+from benchmarks.states_coverage import DAILY, STATES, draw
+from features.states import StateHistories
 
-STATES = ("event-free", "infection", "relapse", "death")
-DAILY = np.array(
-    [[0.0, 0.002, 0.0015, 0.0005], [0.0, 0.0, 0.0025, 0.002], [0.0, 0.0, 0.0, 0.004], [0.0, 0.0, 0.0, 0.0]]
-)
-"""Hazards of the moves of drawn patients, a day."""
+__all__ = ["DAILY", "STATES", "drawn", "histories_of", "true_values"]
 
 
 def histories_of(table: Mapping[str, Sequence[float]], states: tuple[str, ...]) -> StateHistories:
@@ -34,33 +31,10 @@ def histories_of(table: Mapping[str, Sequence[float]], states: tuple[str, ...]) 
 
 
 def drawn(
-    seed: int,
-    n: int = 60,
-    *,
-    daily: NDArray[np.float64] = DAILY,
-    censored: tuple[float, float] = (50.0, 900.0),
-    late: float = 0.0,
-    whole_days: bool = True,
+    seed: int, n: int = 60, *, daily: NDArray[np.float64] = DAILY, late: float = 0.0, whole_days: bool = True
 ) -> StateHistories:
-    """Patients of a Markov process, censored evenly; a share is observed late, from a day up to 100 on."""
-    rng = np.random.default_rng(seed)
-    rows: list[tuple[float, ...]] = []
-    n_seen = 0
-    for _ in range(n):
-        end, entry = rng.uniform(*censored), float(np.floor(rng.uniform(0, 100))) * (rng.random() < late)
-        end = float(np.ceil(end)) if whole_days else end
-        state, now, own = 0, 0.0, []
-        while now < end and daily[state].any():
-            time = now + rng.exponential(1 / daily[state].sum())
-            time = max(float(np.ceil(time)), now + 1) if whole_days else time
-            target = int(rng.choice(len(daily), p=daily[state] / daily[state].sum()))
-            if min(time, end) > entry:
-                own.append((state, max(now, entry), min(time, end), target if time <= end else STAYS, now))
-            state, now = target, time
-        rows += [(n_seen, *row) for row in own]
-        n_seen += bool(own)
-    names = ("id", "state", "start", "stop", "next_state", "entered")
-    return histories_of(dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)), STATES[: len(daily)])
+    """Patients of a Markov process; see `benchmarks.states_coverage.draw`."""
+    return draw(np.random.default_rng(seed), n, daily, late=late, whole_days=whole_days)
 
 
 def true_values(daily: NDArray[np.float64], day: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
