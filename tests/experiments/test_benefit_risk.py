@@ -242,7 +242,7 @@ def test_an_event_that_ends_follow_up_has_no_life_after_it(known: Path) -> None:
 def test_groups_with_small_counts_are_not_on_the_page_of_real_patients(
     tmp_path: Path, provenance: Literal["simulated", "real"]
 ) -> None:
-    few = drawn(3, 200, daily=DAILY * np.array([1, 0.02, 1, 1]))  # of these 1 to 4 are infected
+    few = drawn(3, 200, daily=DAILY * np.array([1, 0.04, 1, 1]))  # of these 1 to 4 are infected
     assert 0 < few.ever()[:, 1].sum() < 5
     folder = cohort_of(tmp_path / "cohort", {"few": few, "some": drawn(4, 150), "many": drawn(5, 300)}, provenance)
     found = analyse(ask(read_cohort(folder), INFECTION, by="product"))
