@@ -111,7 +111,7 @@ def assumptions(found: BenefitRisk, patient: PatientStates | None = None, shown:
     if question.n_left_out:
         yield f"Of some patients at risk {question.by} is not known; they are left out of the groups."
     if patient is not None:
-        yield from _of_patient(patient)
+        yield from _of_patient(patient, found)
 
 
 def _weights(question: Question) -> str:
@@ -162,13 +162,19 @@ def _not_followed(found: BenefitRisk, hidden: frozenset[str]) -> Iterator[str]:
             )
 
 
-def _of_patient(patient: PatientStates) -> Iterator[str]:
+def _of_patient(patient: PatientStates, found: BenefitRisk) -> Iterator[str]:
     yield (
         "The patient's states come from a Cox model of each transition (ridge, time from the landmark), fitted to this "
         "cohort and not validated here: hazards are taken to be proportional and the process Markov. Intervals are "
         f"percentiles of {patient.n_resamples} refits to patients drawn with replacement: how sure the probabilities "
         "are, not what will happen."
     )
+    later = [found.question.states[one.origin] for one in found.markov if one.later_entry.p < LEVEL]
+    if later:
+        yield (
+            f"The way out of {' and '.join(dict.fromkeys(later))} depends on when it was entered, which the patient's "
+            "models leave out: what they say of the time after it is off; what they say of first events is not."
+        )
     if patient.not_given:
         yield f"Not given, and imputed: {', '.join(patient.not_given)}."
 
