@@ -173,7 +173,7 @@ def to_openapi_30(schema: JsonValue) -> JsonValue:
     if "prefixItems" in new:
         new["items"] = {"anyOf": new.pop("prefixItems")}
     for bound in ("Minimum", "Maximum"):  # in 3.0 a word beside the bound, and no bound itself
-        if f"exclusive{bound}" in new:
+        if not isinstance(new.get(f"exclusive{bound}", True), bool):  # of a part that was merged, it is done
             new |= {bound.lower(): new[f"exclusive{bound}"], f"exclusive{bound}": True}
     if "const" in new:
         new["enum"] = [new.pop("const")]
