@@ -57,6 +57,16 @@ class Group:
         """Expected days, weighed, by a time of the question."""
         return expected_days(self.occupation, at % len(self.occupation.times_days), worth)
 
+    @property
+    def harm(self) -> Estimate:
+        """Probability of ever having had the complication by the horizon."""
+        return risk(self.trade.harm, float(np.sqrt(self.trade.covariance[0, 0])))
+
+    @property
+    def benefit(self) -> Estimate:
+        """Expected days up to the horizon before what ends the benefit."""
+        return self.days([float(state in BENEFICIAL) for state in range(len(self.histories.states))])
+
     def estimates(self) -> tuple[tuple[tuple[Estimate, Estimate, Estimate], ...], ...]:
         """By time and state: probability of being in it, of ever having been, and expected days, with intervals."""
         probability, entered, days = self.occupation.errors()
@@ -151,12 +161,10 @@ def analyse(question: Question, progress: Advance | None = None) -> BenefitRisk:
 
 def _contrast(one: Group, reference: Group, question: Question) -> Contrast:
     place = len(question.times_days) - 1
-    harm, harm_of = (risk(each.trade.harm, float(np.sqrt(each.trade.covariance[0, 0]))) for each in (one, reference))
-    days = [float(state in BENEFICIAL) for state in range(len(question.states))]
     return Contrast(
         one.name,
-        difference_of(harm, harm_of),
-        difference_of(one.days(days), reference.days(days)),
+        difference_of(one.harm, reference.harm),
+        difference_of(one.benefit, reference.benefit),
         difference_of(one.days(question.worth), reference.days(question.worth)),
         tuple(
             (state, threshold(one.occupation, reference.occupation, place, question.worth, state))

@@ -15,7 +15,8 @@ from experiments.benefit_risk.question import COMPLICATION, Question
 from experiments.benefit_risk.sentences import before
 from experiments.page.curves import tick_days
 from experiments.page.drawing import INK, color_of, drawing, legend_below
-from training.effects.estimates import difference_of
+from training.effects.estimates import Estimate, difference_of
+from training.evaluation.intervals import Interval
 from training.states.occupation import Occupation
 
 STATE_OPACITY = 0.75
@@ -57,13 +58,9 @@ def plane_figure(groups: Sequence[Group], question: Question, patient: PatientSt
             harm, benefit = own.region()
             axes.fill(harm, benefit, color=color_of(k), alpha=0.12, lw=0)
             axes.plot(harm, benefit, color=color_of(k), lw=0.9)
-            ever = group.estimates()[-1][COMPLICATION][1]
-            days = group.days((np.arange(len(question.states)) <= COMPLICATION).astype(float))
-            _cross(axes, (ever.point, ever.low, ever.high), (days.point, days.low, days.high), color_of(k), group.name)
+            _cross(axes, group.harm, group.benefit, color_of(k), group.name)
         if patient is not None:
-            across = (patient.harm.point, patient.harm.low, patient.harm.high)
-            up = (patient.benefit_days.point, patient.benefit_days.low, patient.benefit_days.high)
-            _cross(axes, across, up, INK, f"patient {patient.patient_id}")
+            _cross(axes, patient.harm, patient.benefit_days, INK, f"patient {patient.patient_id}")
         axes.set_title("Better: up and to the left")
         axes.set_xlim(left=max(0.0, axes.get_xlim()[0]))
         axes.set_ylim(top=min(question.horizon_days, axes.get_ylim()[1]))
@@ -75,12 +72,10 @@ def plane_figure(groups: Sequence[Group], question: Question, patient: PatientSt
     return figure
 
 
-def _cross(
-    axes: Axes, across: tuple[float, float, float], up: tuple[float, float, float], color: str, name: str
-) -> None:
-    axes.plot(across[1:], [up[0]] * 2, color=color, lw=1.6)
-    axes.plot([across[0]] * 2, up[1:], color=color, lw=1.6)
-    axes.plot(across[0], up[0], marker="o", ms=5, color=color, lw=0, label=name)
+def _cross(axes: Axes, across: Estimate | Interval, up: Estimate | Interval, color: str, name: str) -> None:
+    axes.plot([across.low, across.high], [up.point] * 2, color=color, lw=1.6)
+    axes.plot([across.point] * 2, [up.low, up.high], color=color, lw=1.6)
+    axes.plot(across.point, up.point, marker="o", ms=5, color=color, lw=0, label=name)
 
 
 def weights_figure(groups: Sequence[Group], question: Question) -> Figure:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from experiments.benefit_risk.analysis import BenefitRisk, Group
+from experiments.benefit_risk.analysis import BenefitRisk, Contrast, Group
 from experiments.benefit_risk.patient import PatientStates
 from experiments.benefit_risk.question import COMPLICATION, Question
-from experiments.benefit_risk.sentences import assumptions, findings, patient_findings
+from experiments.benefit_risk.sentences import assumptions, before, findings, patient_findings
 from experiments.interval_text import interval_text
 from training.effects.estimates import Estimate
 from training.evaluation.intervals import Interval
@@ -20,6 +20,12 @@ PROBABILITY, EVER, DAYS = "probability", "ever", "days"
 """Of being in a state on a day, of having been in it by then, and expected days in it until then."""
 HARM, BENEFIT, WEIGHTED = "harm", "benefit", "weighted days"
 IN_PER_CENT = (PROBABILITY, EVER, HARM)
+TITLES = {
+    PROBABILITY: "Probability of being in a state, per cent [95 % interval]",
+    EVER: "Probability of having been in it, per cent",
+    DAYS: "Expected days in it",
+}
+"""What is shown by state and time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +69,8 @@ def state_lines(group: Group, question: Question) -> Iterator[Line]:
 def summary_lines(group: Group, question: Question) -> Iterator[Line]:
     """Harm, benefit and weighted days, by the horizon."""
     horizon = question.horizon_days
-    beneficial = np.arange(len(question.states)) <= COMPLICATION
-    harm = group.estimates()[-1][COMPLICATION][1]
-    yield Line(HARM, group.name, None, question.states[COMPLICATION], horizon, harm)
-    yield Line(BENEFIT, group.name, None, None, horizon, group.days(beneficial.astype(float)))
+    yield Line(HARM, group.name, None, question.states[COMPLICATION], horizon, group.harm)
+    yield Line(BENEFIT, group.name, None, None, horizon, group.benefit)
     yield Line(WEIGHTED, group.name, None, None, horizon, group.days(question.worth))
 
 
@@ -79,6 +83,46 @@ def contrast_lines(found: BenefitRisk) -> list[Line]:
             state = question.states[COMPLICATION] if quantity == HARM else None
             lines.append(Line(quantity, one.name, reference, state, question.horizon_days, estimate))
     return lines
+
+
+def by_state(lines: Sequence[Line], quantity: str) -> list[tuple[str, ...]]:
+    """Rows of a table: group, state, the estimate by each time."""
+    rows: dict[tuple[str, str], list[str]] = {}
+    for line in lines:
+        if line.quantity == quantity and line.state is not None:
+            rows.setdefault((line.group, line.state), []).append(line.text)
+    return [(*names, *cells) for names, cells in rows.items()]
+
+
+def plane_columns(question: Question) -> tuple[str, ...]:
+    """Of `plane_rows`."""
+    complication = question.states[COMPLICATION].replace("_", " ")
+    return ("group", f"days {before(question)}", f"{complication}, per cent", "weighted days")
+
+
+def plane_rows(lines: Sequence[Line]) -> list[tuple[str, ...]]:
+    """Rows of a table: group, or a group less another; benefit, harm, weighted days."""
+    rows: dict[str, dict[str, str]] = {}
+    for line in lines:
+        if line.quantity in (BENEFIT, HARM, WEIGHTED):
+            name = line.group if line.reference is None else f"{line.group} less {line.reference}"
+            rows.setdefault(name, {})[line.quantity] = line.text
+    return [(name, row[BENEFIT], row[HARM], row[WEIGHTED]) for name, row in rows.items()]
+
+
+def threshold_rows(contrasts: Sequence[Contrast], question: Question) -> list[tuple[str, ...]]:
+    """Rows of a table: group, state, difference if a day in it is worth 0, equal at, difference if 1."""
+    return [
+        (
+            contrast.name,
+            question.states[state],
+            interval_text(one.at_none.point, one.at_none.low, one.at_none.high, digits=1),
+            f"{one.equal_at:.2f}" if np.isfinite(one.equal_at) else "–",
+            interval_text(one.at_full.point, one.at_full.low, one.at_full.high, digits=1),
+        )
+        for contrast in contrasts
+        for state, one in contrast.thresholds
+    ]
 
 
 def plain(found: BenefitRisk, patient: PatientStates | None = None) -> dict[str, Any]:

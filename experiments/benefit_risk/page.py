@@ -10,23 +10,21 @@ import numpy as np
 from experiments.benefit_risk.analysis import BenefitRisk, Group
 from experiments.benefit_risk.figures import plane_figure, states_figure, threshold_figure, weights_figure
 from experiments.benefit_risk.lines import (
-    BENEFIT,
-    DAYS,
-    EVER,
-    HARM,
-    PROBABILITY,
-    WEIGHTED,
+    TITLES,
     Line,
+    by_state,
     contrast_lines,
     patient_lines,
+    plane_columns,
+    plane_rows,
     state_lines,
     summary_lines,
+    threshold_rows,
 )
 from experiments.benefit_risk.patient import PatientStates
 from experiments.benefit_risk.question import COMPLICATION, Question
-from experiments.benefit_risk.sentences import assumptions, before, findings, patient_findings
+from experiments.benefit_risk.sentences import assumptions, findings, patient_findings
 from experiments.benefit_risk.withheld import withheld
-from experiments.interval_text import interval_text
 from experiments.page.privacy import SMALLEST, Disclosure
 from experiments.page.shell import Heading, Section, absent, figures, paragraph, render, write_page
 from experiments.page.tables import html_table
@@ -108,20 +106,16 @@ def _moves(found: BenefitRisk, shown: Disclosure) -> str:
 
 
 def _state_tables(lines: Sequence[Line], question: Question) -> str:
-    titles = {
-        PROBABILITY: "Probability of being in a state, per cent [95 % interval]",
-        EVER: "Probability of having been in it, per cent",
-        DAYS: "Expected days in it",
-    }
     columns = ("group", "state", *(f"day {day:g}" for day in question.times_days))
-    body = ""
-    for quantity, title in titles.items():
-        rows: dict[tuple[str, str], list[str]] = {}
-        for line in lines:
-            if line.quantity == quantity and line.state is not None:
-                rows.setdefault((line.group, _words(line.state)), []).append(line.text)
-        body += html_table(title, columns, [(*names, *cells) for names, cells in rows.items()], numeric_from=2)
-    return body
+    return "".join(
+        html_table(
+            title,
+            columns,
+            [(group, _words(state), *cells) for group, state, *cells in by_state(lines, quantity)],
+            numeric_from=2,
+        )
+        for quantity, title in TITLES.items()
+    )
 
 
 def _plane(
@@ -139,15 +133,8 @@ def _plane(
     lines = [line for group in groups for line in summary_lines(group, question)]
     lines += [line for line in contrast_lines(found) if hidden.isdisjoint((line.group, line.reference))]
     lines += [] if patient is None else patient_lines(patient, question)
-    rows: dict[str, dict[str, str]] = {}
-    for line in lines:
-        if line.quantity in (BENEFIT, HARM, WEIGHTED):
-            name = line.group if line.reference is None else f"{line.group} less {line.reference}"
-            rows.setdefault(name, {})[line.quantity] = line.text
-    complication = _words(question.states[COMPLICATION])
-    columns = ("group", f"days {before(question)}", f"{complication}, per cent", "weighted days")
-    table = [(name, row[BENEFIT], row[HARM], row[WEIGHTED]) for name, row in rows.items()]
-    body += html_table(f"By day {question.horizon_days:g} [95 % interval]", columns, table)
+    title = f"By day {question.horizon_days:g} [95 % interval]"
+    body += html_table(title, plane_columns(question), plane_rows(lines))
     return Section("plane", "Benefit against risk", body)
 
 
@@ -169,15 +156,8 @@ def _weights(found: BenefitRisk, groups: Sequence[Group], hidden: frozenset[str]
     )
     body += figures(parts, "weights")
     rows = [
-        (
-            f"{contrast.name} / {found.groups[0].name}",
-            _words(question.states[state]),
-            interval_text(one.at_none.point, one.at_none.low, one.at_none.high, digits=1),
-            f"{one.equal_at:.2f}" if np.isfinite(one.equal_at) else "–",
-            interval_text(one.at_full.point, one.at_full.low, one.at_full.high, digits=1),
-        )
-        for contrast in contrasts
-        for state, one in contrast.thresholds
+        (f"{group} / {found.groups[0].name}", _words(state), *cells)
+        for group, state, *cells in threshold_rows(contrasts, question)
     ]
     if rows:
         columns = ("groups", "worth of a day in", "difference if 0", "equal at", "difference if 1")

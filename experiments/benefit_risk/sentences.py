@@ -37,11 +37,9 @@ def findings(found: BenefitRisk, shown: Disclosure = OPEN) -> Iterator[str]:
 
 def _of_group(group: Group, question: Question) -> str:
     complication = question.states[COMPLICATION]
-    beneficial = np.arange(len(question.states)) <= COMPLICATION
-    harm = group.estimates()[-1][COMPLICATION][1]
     return (
-        f"{group.name}: of {question.horizon_days:g} days, {_days(group.days(beneficial.astype(float)))} "
-        f"{before(question)}; {complication} in {_per_cent(harm)} by then; weighted, "
+        f"{group.name}: of {question.horizon_days:g} days, {_days(group.benefit)} "
+        f"{before(question)}; {complication} in {_per_cent(group.harm)} by then; weighted, "
         f"{_days(group.days(question.worth))}."
     )
 

@@ -9,22 +9,20 @@ from rich.table import Table
 
 from experiments.benefit_risk.analysis import BenefitRisk
 from experiments.benefit_risk.lines import (
-    BENEFIT,
-    DAYS,
-    EVER,
-    HARM,
-    PROBABILITY,
-    WEIGHTED,
+    TITLES,
     Line,
+    by_state,
     contrast_lines,
     lines_of,
     patient_lines,
+    plane_columns,
+    plane_rows,
+    threshold_rows,
 )
 from experiments.benefit_risk.patient import PatientStates
-from experiments.benefit_risk.question import COMPLICATION, Question
-from experiments.benefit_risk.sentences import assumptions, before, findings, patient_findings
+from experiments.benefit_risk.question import Question
+from experiments.benefit_risk.sentences import assumptions, findings, patient_findings
 from experiments.cli.output import stdout
-from experiments.interval_text import interval_text
 
 
 def print_benefit_risk(found: BenefitRisk, patient: PatientStates | None = None) -> None:
@@ -77,43 +75,25 @@ def _moves(found: BenefitRisk) -> Table:
 
 
 def _print_states(lines: Sequence[Line], question: Question) -> None:
-    titles = {
-        PROBABILITY: "Probability of being in a state, per cent [95 % interval]",
-        EVER: "Probability of having been in it, per cent",
-        DAYS: "Expected days in it",
-    }
     days = [f"day {day:g}" for day in question.times_days]
-    for quantity, title in titles.items():
+    for quantity, title in TITLES.items():
         table = _table(title, ["group", "state"], days)
-        cells: dict[tuple[str, str], list[str]] = {}
-        for line in lines:
-            if line.quantity == quantity and line.state is not None:
-                cells.setdefault((line.group, line.state), []).append(line.text)
-        for names, row in cells.items():
-            table.add_row(*names, *row)
+        for row in by_state(lines, quantity):
+            table.add_row(*row)
         stdout.print(table)
 
 
 def _plane(lines: Sequence[Line], question: Question) -> Table:
-    complication = question.states[COMPLICATION]
-    columns = [f"days {before(question)}", f"{complication}, per cent", "weighted days"]
-    table = _table(f"Benefit against risk by day {question.horizon_days:g}", ["group"], columns)
-    cells: dict[str, dict[str, str]] = {}
-    for line in lines:
-        if line.quantity in (BENEFIT, HARM, WEIGHTED):
-            name = line.group if line.reference is None else f"{line.group} less {line.reference}"
-            cells.setdefault(name, {})[line.quantity] = line.text
-    for name, row in cells.items():
-        table.add_row(name, row[BENEFIT], row[HARM], row[WEIGHTED])
+    first, *columns = plane_columns(question)
+    table = _table(f"Benefit against risk by day {question.horizon_days:g}", [first], columns)
+    for row in plane_rows(lines):
+        table.add_row(*row)
     return table
 
 
 def _thresholds(found: BenefitRisk) -> Table:
     title = f"Weighted days against {found.groups[0].name}, by what a day in a state is worth"
     table = _table(title, ["group", "state"], ["worth 0", "equal at", "worth 1"])
-    for contrast in found.contrasts:
-        for state, one in contrast.thresholds:
-            ends = [interval_text(end.point, end.low, end.high, digits=1) for end in (one.at_none, one.at_full)]
-            equal = f"{one.equal_at:.2f}" if np.isfinite(one.equal_at) else "–"
-            table.add_row(contrast.name, found.question.states[state], ends[0], equal, ends[1])
+    for row in threshold_rows(found.contrasts, found.question):
+        table.add_row(*row)
     return table
