@@ -208,6 +208,13 @@ def qualifying(events: pd.DataFrame, rule: EventRule) -> pd.DataFrame:
     return of_name if rule.min_grade is None else of_name[of_name["grade"] >= rule.min_grade]
 
 
+def ends_follow_up(cohort: Cohort, rule: EventRule) -> bool:
+    """Whether nobody who has an event is followed beyond it, as beyond death."""
+    events = qualifying(cohort.events, rule)
+    followed = cohort.patients.set_index("patient_id")["follow_up_days"].reindex(events["patient_id"])
+    return bool((events["day"].to_numpy(dtype=float) >= followed.to_numpy(dtype=float)).all())
+
+
 @contextmanager
 def new_folder(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `folder` that takes its place when the block ends well, and vanishes when not.

@@ -22,11 +22,12 @@ from serving.packed import JSON
 from serving.refusals import TooLargeError, fault_of, parse_as
 from serving.score_messages import ScoreRequest
 from serving.shadow import Shadow
+from serving.state_messages import StatesAnswer, StatesRequest
 from training.artifact import Artifact
 
 logger = logging.getLogger("bentoml.sequela")
-Question = TypeVar("Question", PredictRequest, MonitorRequest)
-Answer = TypeVar("Answer", PredictAnswer, ExplainAnswer, MonitorAnswer)
+Question = TypeVar("Question", PredictRequest, MonitorRequest, StatesRequest)
+Answer = TypeVar("Answer", PredictAnswer, ExplainAnswer, MonitorAnswer, StatesAnswer)
 Asked = TypeVar("Asked", ScoreRequest, OutcomesRequest)
 
 UNREADY = Fault(field=None, rule="no model is ready; the server's log says why")

@@ -32,6 +32,7 @@ from features.records import PackedSample, PatientRecord
 from serving.messages import ExplainAnswer, ModelCard, PredictAnswer, Prediction, Problem, ServedModel
 from serving.monitor_messages import MonitorAnswer
 from serving.packed import JSON, MAX_SAMPLES, PACKED, pack
+from serving.state_messages import StatesAnswer
 
 AGAIN = frozenset({429, 502, 503})
 """Answers after which the same request is sent again: it is not at fault, and predicting changes nothing."""
@@ -129,11 +130,31 @@ class Client:
             ServiceError: The service refuses, or does not answer.
         """
         rest = "" if horizon_days is None else f', "horizon_days": {json.dumps(horizon_days)}'
+        return MonitorAnswer.model_validate_json(self._ask_lists("/v1/monitor", patients, rest))
+
+    def states(
+        self,
+        patients: Sequence[PatientRecord | Mapping[str, Any]],
+        *,
+        horizon_days: float | None = None,
+        worth: Mapping[str, float] | None = None,
+    ) -> StatesAnswer:
+        """Expected days of a few patients event-free and since each first event, and what they are worth.
+
+        Raises:
+            ServiceError: The service refuses, or does not answer.
+        """
+        rest = "" if horizon_days is None else f', "horizon_days": {json.dumps(horizon_days)}'
+        rest += "" if worth is None else f', "worth": {json.dumps(dict(worth))}'
+        return StatesAnswer.model_validate_json(self._ask_lists("/v1/states", patients, rest))
+
+    def _ask_lists(self, path: str, patients: Sequence[PatientRecord | Mapping[str, Any]], rest: str) -> bytes:
+        """What is answered by what takes cells as lists alone."""
         body, media_type = _body([_sent(patient) for patient in patients], rest)
         if media_type == PACKED:
-            msg = f"{self.url}: courses take cells as lists, and not packed; leave samples out, or give their lists"
+            msg = f"{self.url}: {path} takes cells as lists, and not packed; leave samples out, or give their lists"
             raise ServiceError(msg)
-        return MonitorAnswer.model_validate_json(self._ask("/v1/monitor", body, media_type))
+        return self._ask(path, body, media_type)
 
     def _predict(self, part: list[_Sent], rest: str, first: int) -> Iterator[Answered]:
         """Patients of one request, or of two where the service takes less at once."""

@@ -20,6 +20,7 @@ PATHS = frozenset(
         "/v1/predict",
         "/v1/explain",
         "/v1/monitor",
+        "/v1/states",
         "/v1/outcomes",
         "/v1/scores",
         "/v1/model",

@@ -27,6 +27,7 @@ from serving.packed import PACKED
 from serving.request_schema import SCHEMA
 from serving.score_messages import ScoreList, ScoreRequest, ScoresAnswer
 from serving.scores import score_answer
+from serving.state_messages import StatesAnswer, StatesRequest
 
 Json = dict[str, Any]
 _REFUSALS = {
@@ -97,6 +98,8 @@ def document(
             (ExplainAnswer, "serialization"),
             (MonitorRequest, "validation"),
             (MonitorAnswer, "serialization"),
+            (StatesRequest, "validation"),
+            (StatesAnswer, "serialization"),
             (ModelCard, "serialization"),
             (OutcomesRequest, "validation"),
             (OutcomesAnswer, "serialization"),
@@ -139,6 +142,7 @@ def document(
                 )
             },
             "/v1/monitor": {"post": _monitor(example.get("request"), watched)},
+            "/v1/states": {"post": _states(example.get("request"))},
             "/v1/outcomes": {"post": _outcomes()},
             "/v1/scores": {"get": _score_list(), "post": _scores()},
             "/v1/model": {"get": _get("The model card", "ModelCard")},
@@ -169,7 +173,7 @@ def to_openapi_30(schema: JsonValue) -> JsonValue:
     if "prefixItems" in new:
         new["items"] = {"anyOf": new.pop("prefixItems")}
     for bound in ("Minimum", "Maximum"):  # in 3.0 a word beside the bound, and no bound itself
-        if f"exclusive{bound}" in new:
+        if not isinstance(new.get(f"exclusive{bound}", True), bool):  # of a part that was merged, it is done
             new |= {bound.lower(): new[f"exclusive{bound}"], f"exclusive{bound}": True}
     if "const" in new:
         new["enum"] = [new.pop("const")]
@@ -217,6 +221,20 @@ def _monitor(request: JsonValue, watched: MonitorAnswer | None) -> Json:
         "operationId": "monitor",
         "summary": "The risk at each visit so far, what moved it, and which value would tell most next",
         "requestBody": {"required": True, "content": _content("MonitorRequest", asked)},
+        "responses": {"200": answer, **_refusals()},
+    }
+
+
+def _states(request: JsonValue) -> Json:
+    asked = {"patients": request["patients"], "worth": {}} if isinstance(request, dict) else None
+    answer = {
+        "description": "Each patient's states by first event, in the order of the request",
+        "content": _content("StatesAnswer"),
+    }
+    return {
+        "operationId": "states",
+        "summary": "Expected days event-free and since each first event, and what they are worth",
+        "requestBody": {"required": True, "content": _content("StatesRequest", asked)},
         "responses": {"200": answer, **_refusals()},
     }
 

@@ -24,8 +24,9 @@ from serving.score_messages import (
     ScorePatient,
     ScoreRequest,
 )
+from serving.state_messages import StatesRequest
 
-Message = TypeVar("Message", PredictRequest, MonitorRequest, ScoreRequest, OutcomesRequest)
+Message = TypeVar("Message", PredictRequest, MonitorRequest, StatesRequest, ScoreRequest, OutcomesRequest)
 
 
 class TooLargeError(InputError):
@@ -43,6 +44,7 @@ _NAMED_VALUES = ("baseline", "inputs")
 _PARTS: Mapping[type[BaseModel], tuple[type[BaseModel], ...]] = {
     PredictRequest: (PatientRecord, MeasurementRecord, EventRecord, SampleRecord, CloneRecord, Quantity),
     MonitorRequest: (PatientRecord, MeasurementRecord, EventRecord, SampleRecord, CloneRecord, Quantity),
+    StatesRequest: (PatientRecord, MeasurementRecord, EventRecord, SampleRecord, CloneRecord, Quantity),
     ScoreRequest: (ScorePatient, DailyCounts, Count, CrsComponents, IcansComponents, IceItems, Quantity),
     OutcomesRequest: (PatientOutcome, EventRecord),
 }

@@ -28,6 +28,7 @@ The log holds no value of any patient: faults of requests are answered, not logg
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -42,7 +43,7 @@ from starlette.routing import Route
 
 from features.errors import InputError
 from serving.access import Access
-from serving.answering import UNREADY, Answering, failed, refused
+from serving.answering import UNREADY, Answer, Answering, Question, failed, refused
 from serving.asking import Identified
 from serving.audit import AuditLog
 from serving.cds.clients import Clients
@@ -72,10 +73,13 @@ from serving.request_schema import SCHEMA, request_schema
 from serving.score_messages import ScoreRequest
 from serving.scores import score_answer, score_list
 from serving.shadow import Shadow
+from serving.state_messages import StatesRequest
+from serving.states import states_request
 from serving.store import MODEL_NAME
 from serving.time_limit import TimeLimit
 from serving.use import Use
 from serving.workers import look_after_workers
+from training.artifact import Artifact
 
 THREADS = 16
 """Requests in work at a time in one worker, most of them waiting for the one that works for all; torch uses one."""
@@ -171,18 +175,26 @@ async def _outcomes_page(request: Request) -> Response:
 
 
 async def _monitor_page(request: Request) -> Response:
-    return await run_in_threadpool(_watched, await request.body())
+    body = await request.body()
+    return await run_in_threadpool(_answered, MonitorRequest, body, monitor_request, "monitor")
 
 
-def _watched(body: bytes) -> Response:
-    """The course of patients so far."""
+async def _states_page(request: Request) -> Response:
+    body = await request.body()
+    return await run_in_threadpool(_answered, StatesRequest, body, states_request, "states")
+
+
+def _answered(
+    message: type[Question], body: bytes, answer_of: Callable[[Artifact, str, Question], Answer], action: str
+) -> Response:
+    """What the model that serves says to a request in JSON alone."""
     try:
-        asked: MonitorRequest | Response = parse_as(MonitorRequest, body)
+        asked: Question | Response = parse_as(message, body)
     except InputError as error:
         asked = refused(error)
     except Exception as error:  # noqa: BLE001  (as in `serving.answering`)
         asked = failed(error, "read")
-    given = ANSWERING.by_model(asked, monitor_request, "monitor")
+    given = ANSWERING.by_model(asked, answer_of, action)
     return given if isinstance(given, Response) else Response(given.model_dump_json(), media_type=JSON)
 
 
@@ -191,6 +203,7 @@ PAGES = Starlette(
         Route("/v1/model", _card_page),
         Route("/v1/schema", _schema_page),
         Route("/v1/monitor", _monitor_page, methods=["POST"]),
+        Route("/v1/states", _states_page, methods=["POST"]),
         Route("/metrics", _metrics_page),
         Route("/v1/outcomes", _outcomes_page, methods=["POST"]),
         Route("/v1/scores", _scores_page, methods=["GET", "POST"]),

@@ -9,4 +9,5 @@ prior/        simulated tables, from which the in-context network learns what co
 pretrained/   its training on them, and the weights that ship
 distillation_fit, in_context_tuning   what else may be done with them
 effects/      treatments compared
+states/       benefit against harm: the states that patients go through
 """

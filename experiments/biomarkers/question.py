@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from experiments.effects.covariates import Covariates, covariates_of
-from experiments.effects.grouping import arm_names, codes_of, labels_of, places_of, require_variable
+from experiments.groups import check_variable, codes_of, group_names, labels_of, places_of
 from features.cohort import Cohort, outcomes_at
 from features.errors import SequelaError
 from features.outcomes import Outcomes
@@ -76,7 +76,7 @@ def ask(
         SequelaError: What is asked makes no sense, or cannot be answered with these patients.
     """
     for option, name in (("--centre", centre), ("--by", by), *(("--adjust", one) for one in adjust)):
-        require_variable(cohort, option, name)
+        check_variable(cohort, option, name)
     if by is not None and by in (centre, *adjust):
         msg = f"--by {by}: is also named by --centre or --adjust; arms have baseline hazards of their own already"
         raise SequelaError(msg)
@@ -86,7 +86,7 @@ def ask(
     names: tuple[str, ...] = ()
     if by is not None:
         label = labels_of(cohort, by)
-        names = arm_names(cohort, by, label[rows], None)
+        names = group_names(cohort, by, label[rows], None)
         known = np.flatnonzero(np.isin(label[rows], names))
         rows, outcomes = rows[known], outcomes.take(known)
     _require_events(outcomes, endpoint, day)

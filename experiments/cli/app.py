@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from experiments.cli import (
+    benefit_risk,
     biomarkers,
     clones,
     cohorts,
@@ -77,6 +78,7 @@ for command in (
     runs.request,
     services.ui,
     effects.effects,
+    benefit_risk.benefit_risk,
     monitoring.monitor,
     clones.clones,
     biomarkers.biomarkers,

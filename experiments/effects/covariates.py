@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from experiments.groups import SITE, variables_of
 from features.baseline import BaselineEncoder
 from features.cohort import Cohort, to_patients
 from features.patients import FloatArray, IntArray
 from features.scaling import ColumnScaler
-from features.schema import Variable
-
-SITE = "site"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +22,6 @@ class Covariates:
     """Of the columns: one for a number or a rank, one a level otherwise, one for what is not known of many."""
     x: FloatArray
     """(patients, columns), standardised as for models: skewed numbers in logarithms, at the median if not known."""
-
-
-def variables_of(cohort: Cohort) -> dict[str, Variable]:
-    """What patients can be grouped by and adjusted for: the baseline variables, and the site where there is one."""
-    site = {SITE: Variable(kind="categorical")} if SITE in cohort.patients else {}
-    return site | cohort.baseline_variables
 
 
 def covariates_of(cohort: Cohort, names: Sequence[str], rows: IntArray) -> Covariates:

@@ -8,9 +8,9 @@ from difflib import get_close_matches
 
 import numpy as np
 
-from experiments.effects.covariates import Covariates, covariates_of, variables_of
-from experiments.effects.grouping import MOST_ARMS, arm_names, codes_of, labels_of, places_of, require_variable
-from features.cohort import Cohort, outcomes_at, qualifying
+from experiments.effects.covariates import Covariates, covariates_of
+from experiments.groups import MOST_GROUPS, check_variable, codes_of, group_names, labels_of, places_of, variables_of
+from features.cohort import Cohort, ends_follow_up, outcomes_at, qualifying
 from features.cohort_recurrence import recurrences_at
 from features.errors import SequelaError
 from features.patients import FloatArray, IntArray
@@ -97,14 +97,14 @@ def ask(
     """
     others = (("--centre", centre), ("--subgroup", subgroup), *(("--adjust", one) for one in adjust))
     for option, name in (("--by", by), *others):
-        require_variable(cohort, option, name)
+        check_variable(cohort, option, name)
         if option != "--by" and name == by:
             msg = f"{option} {by}: is what the arms are made by; name other variables"
             raise SequelaError(msg)
     landmark = endpoint.landmark_days[0]
     rows, outcomes = outcomes_at(cohort, endpoint, landmark)
     label = labels_of(cohort, by)
-    names = arm_names(cohort, by, label[rows], reference)
+    names = group_names(cohort, by, label[rows], reference)
     known = np.flatnonzero(np.isin(label[rows], names))
     stratum = None if centre is None else codes_of(cohort, centre)
     arm = places_of(label, names)
@@ -127,13 +127,15 @@ def _groups(cohort: Cohort, name: str, rows: IntArray) -> Groups:
     declared = variables_of(cohort)[name]
     occurring = sorted({str(one) for one in label if one})
     names = [level for level in declared.levels or () if level in occurring] or occurring
-    if len(names) > MOST_ARMS and declared.kind == "numeric":
+    if len(names) > MOST_GROUPS and declared.kind == "numeric":
         values = cohort.patients[name].to_numpy(dtype=float)[rows]
         cut = float(np.nanmedian(values))
         group = np.where(np.isfinite(values), (values > cut).astype(np.int64), -1)
         return Groups(name, (f"{name} ≤ {cut:g}", f"{name} > {cut:g}"), group)
-    if not 2 <= len(names) <= MOST_ARMS:
-        msg = f"--subgroup {name}: has {len(names)} values among these patients; name a variable with 2 to {MOST_ARMS}"
+    if not 2 <= len(names) <= MOST_GROUPS:
+        msg = (
+            f"--subgroup {name}: has {len(names)} values among these patients; name a variable with 2 to {MOST_GROUPS}"
+        )
         raise SequelaError(msg)
     return Groups(name, tuple(names), places_of(label, names))
 
@@ -243,12 +245,5 @@ def _check_comes_back(cohort: Cohort, rule: EventRule) -> None:
 
 def _terminals(cohort: Cohort, endpoint: Endpoint, event: str) -> tuple[EventRule, ...]:
     """What ends the counting of an event: what competes, and the endpoint's own event if it ends follow-up."""
-    own = (endpoint.event,) if _ends_follow_up(cohort, endpoint.event) else ()
+    own = (endpoint.event,) if ends_follow_up(cohort, endpoint.event) else ()
     return tuple(one for one in (*own, *endpoint.competing) if one.name != event)
-
-
-def _ends_follow_up(cohort: Cohort, rule: EventRule) -> bool:
-    """Whether nobody who has an event is followed beyond it, as beyond death."""
-    events = qualifying(cohort.events, rule)
-    followed = cohort.patients.set_index("patient_id")["follow_up_days"].reindex(events["patient_id"])
-    return bool((events["day"].to_numpy(dtype=float) >= followed.to_numpy(dtype=float)).all())

@@ -19,7 +19,10 @@ CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance,
 
 
 schemathesis.openapi.media_type("application/x-safetensors", st.binary(max_size=200))
-PATHS = ("/v1/predict", "/v1/explain", "/v1/outcomes", "/v1/scores", "/v1/model", "/v1/schema", "/livez", "/readyz")
+PATHS = (
+    *("/v1/predict", "/v1/explain", "/v1/monitor", "/v1/states", "/v1/outcomes", "/v1/scores"),
+    *("/v1/model", "/v1/schema", "/livez", "/readyz"),
+)
 
 
 @pytest.fixture(scope="module")

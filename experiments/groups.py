@@ -1,4 +1,4 @@
-"""Baseline variables that put patients into groups: arms, strata."""
+"""Groups of patients by a baseline variable or by the site, as options of commands name them."""
 
 from __future__ import annotations
 
@@ -8,19 +8,26 @@ from difflib import get_close_matches
 import numpy as np
 import pandas as pd
 
-from experiments.effects.covariates import variables_of
 from features.cohort import Cohort
 from features.errors import SequelaError
 from features.patients import IntArray, TextArray
+from features.schema import Variable
 
-MOST_ARMS = 6
+MOST_GROUPS = 6
+SITE = "site"
 
 
-def require_variable(cohort: Cohort, option: str, name: str | None) -> None:
-    """Refuse a name that no baseline variable has, nor the site.
+def variables_of(cohort: Cohort) -> dict[str, Variable]:
+    """What patients can be grouped by and adjusted for: the baseline variables, and the site where there is one."""
+    site = {SITE: Variable(kind="categorical")} if SITE in cohort.patients else {}
+    return site | cohort.baseline_variables
+
+
+def check_variable(cohort: Cohort, option: str, name: str | None) -> None:
+    """Refuse an option that names no variable of the patients; None is no name.
 
     Raises:
-        SequelaError: It says which option has it, and the nearest name.
+        SequelaError: There is none of this name.
     """
     variables = variables_of(cohort)
     if name is None or name in variables:
@@ -43,22 +50,22 @@ def codes_of(cohort: Cohort, name: str) -> IntArray:
 
 
 def places_of(label: TextArray, names: Sequence[str]) -> IntArray:
-    """(patients,): place of each patient's label among names; −1 where it is none of them."""
+    """(patients,): number of the group that each is in; −1: in none."""
     place = {name: k for k, name in enumerate(names)}
     return np.array([place.get(one, -1) for one in label], dtype=np.int64)
 
 
-def arm_names(cohort: Cohort, by: str, label: TextArray, reference: str | None) -> tuple[str, ...]:
-    """The arms that occur, in the order declared, the reference first.
+def group_names(cohort: Cohort, by: str, label: TextArray, reference: str | None) -> tuple[str, ...]:
+    """The groups that occur, in the order declared, the reference first.
 
     Args:
         cohort: The cohort.
-        by: The variable that they are made by.
-        label: (patients at risk,): its values as text.
-        reference: The arm that others are compared with; None: the first.
+        by: The variable that `--by` names.
+        label: (patients,): its values among those compared, as text.
+        reference: The group that others are compared with; None: the first.
 
     Raises:
-        SequelaError: There is one arm, or too many, or the reference is none of them.
+        SequelaError: There are fewer than two, or more than `MOST_GROUPS`, or the reference is none of them.
     """
     declared = variables_of(cohort)[by]
     found = {str(one) for one in label if one}
@@ -68,8 +75,8 @@ def arm_names(cohort: Cohort, by: str, label: TextArray, reference: str | None) 
     if len(names) < 2:
         msg = f"--by {by}: all patients at risk are in one arm; name a variable with two or more values"
         raise SequelaError(msg)
-    if len(names) > MOST_ARMS:
-        msg = f"--by {by}: has {len(names)} values, and at most {MOST_ARMS} arms are compared; group its values first"
+    if len(names) > MOST_GROUPS:
+        msg = f"--by {by}: has {len(names)} values, and at most {MOST_GROUPS} arms are compared; group its values first"
         raise SequelaError(msg)
     if reference is not None and reference not in names:
         msg = f"--reference {reference}: is no arm; {by} has {', '.join(names)}"

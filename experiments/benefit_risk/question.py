@@ -1,0 +1,194 @@
+"""Whose states, until when, what a day in each is worth; and what makes no sense to ask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+import numpy as np
+
+from experiments.groups import check_variable, group_names, labels_of, places_of
+from features.cohort import Cohort, ends_follow_up
+from features.cohort_states import state_histories_at, state_rules
+from features.errors import SequelaError
+from features.patients import FloatArray, IntArray
+from features.schema import Endpoint
+from features.states import StateHistories
+
+COMPLICATION = 1
+"""Number of the state that the endpoint's event leads into; 0 is that of the landmark."""
+BENEFICIAL = (0, COMPLICATION)
+"""States in which days are the benefit: before anything that competes."""
+WORTH_FREE, WORTH_COMPLICATION = 1.0, 0.5
+"""Of a day, unless the user says otherwise; of days in later states 0. These are no measurements."""
+FEWEST_PATIENTS = 5
+"""Of a group."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked."""
+
+    cohort: Cohort
+    endpoint: Endpoint
+    landmark_day: float
+    """The endpoint's first one."""
+    rows: IntArray
+    """(patients,): positions in ``cohort.patients``."""
+    histories: StateHistories
+    """Of everyone at risk at the landmark."""
+    last_states: tuple[int, ...]
+    """States after which nobody is followed."""
+    times_days: FloatArray
+    """(times,): from the landmark; the last one is that to which benefit and harm are counted."""
+    worth: FloatArray
+    """(states,): of a day in each, from 0 to 1."""
+    worth_is_own: bool
+    """Whether the user said any of it."""
+    by: str | None
+    groups: tuple[tuple[str, IntArray], ...]
+    """Names, the reference first, and positions of their patients in `histories`; none without `by`."""
+    n_left_out: int
+    """Patients of whom it is not known in which group they were."""
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """Names of the states, that of the landmark first."""
+        return self.histories.states
+
+    @property
+    def horizon_days(self) -> float:
+        """From the landmark: to which benefit and harm are counted."""
+        return float(self.times_days[-1])
+
+    @property
+    def ends_benefit(self) -> tuple[str, ...]:
+        """Names of the states in which days are no benefit."""
+        return self.states[COMPLICATION + 1 :]
+
+
+def ask(
+    cohort: Cohort,
+    endpoint: Endpoint,
+    *,
+    by: str | None = None,
+    reference: str | None = None,
+    worth: dict[str, float] | None = None,
+    horizon_days: float | None = None,
+) -> Question:
+    """Put patients at risk at the endpoint's first landmark into states, and into groups.
+
+    Args:
+        cohort: The cohort.
+        endpoint: Its event is the complication; what competes with it leads into later states.
+        by: The baseline variable, or the site, that says who is in which group; None: everyone together.
+        reference: The group that others are compared with; None: the first.
+        worth: Of a day in the states named, from 0 to 1.
+        horizon_days: Days from the landmark; None: the endpoint's last one that everyone compared is followed to.
+
+    Raises:
+        SequelaError: What is asked makes no sense, or cannot be answered with these patients.
+    """
+    check_variable(cohort, "--by", by)
+    landmark = endpoint.landmark_days[0]
+    rows, histories = state_histories_at(cohort, endpoint, landmark)
+    if not histories.ever()[:, COMPLICATION].any():
+        msg = (
+            f"endpoint {endpoint.name}: nobody has {endpoint.event.name} after landmark day {landmark:g}; choose an "
+            "endpoint whose event happens"
+        )
+        raise SequelaError(msg)
+    groups: tuple[tuple[str, IntArray], ...] = ()
+    n_left_out = 0
+    if by is not None:
+        label = labels_of(cohort, by)[rows]
+        names = group_names(cohort, by, label, reference)
+        place = places_of(label, names)
+        groups = tuple((name, np.flatnonzero(place == k)) for k, name in enumerate(names))
+        n_left_out = int((place < 0).sum())
+        _check_groups(by, groups)
+    elif reference is not None:
+        msg = f"--reference {reference}: is a group of --by; name the variable that makes the groups, too"
+        raise SequelaError(msg)
+    parts = {name: histories.take(part) for name, part in groups} or {"everyone": histories}
+    times = _times(parts, endpoint, horizon_days)
+    rules = state_rules(cohort, endpoint)[0]
+    last = tuple(state for state, rule in enumerate(rules, start=1) if ends_follow_up(cohort, rule))
+    values = _worth(histories.states, worth or {})
+    return Question(
+        cohort, endpoint, landmark, rows, histories, last, times, values, bool(worth), by, groups, n_left_out
+    )
+
+
+def worth_of(text: str) -> dict[str, float]:
+    """Read ``state=value,…``.
+
+    Raises:
+        SequelaError: It says something else.
+    """
+    found: dict[str, float] = {}
+    for part in filter(None, map(str.strip, text.split(","))):
+        name, _, value = (word.strip() for word in part.partition("="))
+        try:
+            number = float(value)
+        except ValueError:
+            number = np.nan
+        if not name or not 0 <= number <= 1:
+            msg = (
+                f"--weights {part}: a weight is state=value, the value from 0 (as bad as death) to 1 (as good as well)"
+            )
+            raise SequelaError(msg)
+        if name in found:
+            msg = f"--weights {text}: {name} is named twice; give it one value"
+            raise SequelaError(msg)
+        found[name] = number
+    if not found:
+        msg = f"--weights {text}: names no state; give state=value, or leave the option out"
+        raise SequelaError(msg)
+    return found
+
+
+def _worth(states: tuple[str, ...], given: dict[str, float]) -> FloatArray:
+    for name in given:
+        if name not in states:
+            near = get_close_matches(name, states, n=1)
+            remedy = f"did you mean {near[0]}?" if near else f"there are {', '.join(states)}"
+            msg = f"--weights {name}: no state has this name; {remedy}"
+            raise SequelaError(msg)
+    usual = {states[0]: WORTH_FREE, states[COMPLICATION]: WORTH_COMPLICATION}
+    return np.array([given.get(name, usual.get(name, 0.0)) for name in states])
+
+
+def _check_groups(by: str, groups: tuple[tuple[str, IntArray], ...]) -> None:
+    for name, patients in groups:
+        if len(patients) < FEWEST_PATIENTS:
+            msg = (
+                f"--by {by}: the group {name} has fewer than {FEWEST_PATIENTS} patients at risk; group it with another"
+            )
+            raise SequelaError(msg)
+
+
+def followed_to(histories: StateHistories) -> float:
+    """The last day by which states of these patients are known; infinite if the last of them all ended in one."""
+    last = float(histories.stop_days.max())
+    ends = histories.stop_days == last
+    onward = np.isin(histories.next_state[ends], histories.state)
+    return np.inf if (histories.next_state[ends] >= 0).all() and not onward.any() else last
+
+
+def _times(parts: dict[str, StateHistories], endpoint: Endpoint, asked: float | None) -> FloatArray:
+    """The endpoint's horizons up to the one asked for, or to which every group is followed, that one being last."""
+    followed = {name: followed_to(part) for name, part in parts.items()}
+    shortest = min(followed, key=lambda name: followed[name])
+    if asked is not None and not (np.isfinite(asked) and asked > 0):
+        msg = f"--horizon {asked:g}: a horizon is days after the landmark, above 0; name a number of days"
+        raise SequelaError(msg)
+    known = [day for day in endpoint.horizons_days if day <= followed[shortest]]
+    option = (
+        f"horizons_days of {endpoint.name}: {endpoint.horizons_days[0]:g}" if asked is None else f"--horizon {asked:g}"
+    )
+    if (asked is None and not known) or (asked is not None and asked > followed[shortest]):
+        who = "nobody is followed" if len(parts) == 1 else f"nobody of the group {shortest} is followed"
+        msg = f"{option}: {who} beyond day {followed[shortest]:g}; choose an earlier --horizon"
+        raise SequelaError(msg)
+    return np.array(known if asked is None else [*(day for day in known if day < asked), asked])

@@ -1,0 +1,122 @@
+"""A Cox model for each transition, and the states that one patient goes through by them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Self
+
+import numpy as np
+
+from features.outcomes import Outcomes
+from features.states import StateHistories
+from training.models.cox import CauseSpecificCox
+from training.models.partial_likelihood import MAX_LINEAR_PREDICTOR
+from training.states.markov import stays_of
+from training.states.occupation import FloatArray, IntArray, Occupation
+
+Move = tuple[int, int]
+"""From a state to another."""
+
+
+class TransitionModels:
+    """Proportional hazards of every transition (Andersen, Hansen & Keiding, Scand J Stat 1991;18:153), ridge.
+
+    Time runs on from the landmark in every state (clock forward), and the hazards depend on the present day and the
+    covariates alone: the process is taken to be Markov given the covariates. Censoring and entry are taken to be
+    independent of the process given them.
+    """
+
+    def __init__(self, states: tuple[str, ...], models: Mapping[Move, CauseSpecificCox]) -> None:
+        """Names of the states; the model of each move that occurred."""
+        self.states = states
+        self.models = dict(models)
+
+    @classmethod
+    def fit(
+        cls, x: FloatArray, histories: StateHistories, *, seed: int, penalties: Mapping[Move, float] | None = None
+    ) -> Self:
+        """Fit every transition that occurred.
+
+        Args:
+            x: (patients, features), standardised, of the patients of the histories.
+            histories: Their stays.
+            seed: Of choices that chance makes.
+            penalties: Of each move's log partial likelihood; None, or a move that is not named: chosen by marginal
+                likelihood.
+        """
+        chosen = {} if penalties is None else penalties
+        models = {}
+        for origin, target in np.argwhere(histories.moves() > 0).tolist():
+            patient = histories.patient[histories.state == origin]
+            outcomes: Outcomes = stays_of(histories, origin, target)
+            models[origin, target] = CauseSpecificCox.fit(
+                x[patient],
+                outcomes,
+                penalty=chosen.get((origin, target)),
+                patient_id=patient.astype(object),
+                seed=seed,
+            )
+        return cls(histories.states, models)
+
+    @property
+    def penalties(self) -> dict[Move, float]:
+        """Of each move."""
+        return {move: model.penalties[0] for move, model in self.models.items()}
+
+    def occupation(self, x: FloatArray, times_days: FloatArray) -> Occupation:
+        """The states of one patient, who is in the first one at the landmark.
+
+        p(t) = Π_{s≤t} T(s), the product integral of the patient's hazards dA_ij(s) = exp(β_ij x) dA⁰_ij(s), where
+        T_ij = (1 − exp(−Σ_k dA_ik)) dA_ij / Σ_k dA_ik: at a time at which one state is left, the matrix exponential
+        that R's `survival::survfit` takes for a multi-state `coxph`.
+
+        Args:
+            x: (features,)
+            times_days: (times,): from the landmark, at least 0, ascending.
+        """
+        steps, hazards = self._hazards(x)
+        total = hazards.sum(axis=2, keepdims=True)
+        share = np.divide(hazards, total, out=np.zeros_like(hazards), where=total > 0)
+        return follow(steps, -np.expm1(-total) * share, times_days)
+
+    def _hazards(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Times (times,) and increments (times, states, states) of one patient's cumulative hazards."""
+        times = np.unique(np.concatenate([model.times_days for model in self.models.values()] or [np.zeros(0)]))
+        n = len(self.states)
+        hazards = np.zeros((len(times), n, n))
+        for (origin, target), model in self.models.items():
+            relative = np.exp(np.clip(float(model.beta[0] @ x), -MAX_LINEAR_PREDICTOR, MAX_LINEAR_PREDICTOR))
+            hazards[np.searchsorted(times, model.times_days), origin, target] = relative * model.increments[0]
+        return times, hazards
+
+
+def follow(steps_days: FloatArray, moves: FloatArray, times_days: FloatArray) -> Occupation:
+    """States from the first one on, by probabilities of moving.
+
+    Args:
+        steps_days: (steps,): when somebody may move, ascending, above 0.
+        moves: (steps, states, states): probability of each move then; 0 on the diagonal.
+        times_days: (times,): from 0, ascending.
+    """
+    n = moves.shape[1]
+    probability = np.zeros((len(steps_days) + 1, n))
+    probability[0, 0] = 1.0
+    entries = np.zeros_like(probability)
+    for i, matrix in enumerate(moves):
+        arrived = probability[i] @ matrix
+        entries[i + 1] = entries[i] + arrived
+        probability[i + 1] = probability[i] + arrived - probability[i] * matrix.sum(axis=1)
+    since = np.concatenate([[0.0], steps_days])
+    areas = np.concatenate([np.zeros((1, n)), np.cumsum(probability[:-1] * np.diff(since)[:, None], axis=0)])
+    at = np.searchsorted(since, times_days, side="right") - 1
+    days = areas[at] + probability[at] * (np.asarray(times_days) - since[at])[:, None]
+    return Occupation(np.asarray(times_days, dtype=float), probability[at], entries[at], days)
+
+
+def resampled(
+    x: FloatArray, histories: StateHistories, fitted: TransitionModels, n_resamples: int, rng: np.random.Generator
+) -> Iterator[TransitionModels]:
+    """The models refitted to patients drawn with replacement, penalties as they are (Efron & Tibshirani 1993)."""
+    for _ in range(n_resamples):
+        drawn: IntArray = rng.integers(len(histories), size=len(histories))
+        yield TransitionModels.fit(x[drawn], histories.take(drawn), seed=0, penalties=fitted.penalties)
