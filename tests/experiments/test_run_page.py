@@ -47,7 +47,7 @@ from training.models.nonparametric import aalen_johansen
 
 SECTIONS = (
     "flow", "table-1", "events", "scores", "incidence", "calibration", "discrimination", "accuracy", "decision",
-    "fairness", "importance", "counts", "failures", "use", "tripod", "chai", "reproduce", "privacy",
+    "selection", "fairness", "importance", "counts", "failures", "use", "tripod", "chai", "reproduce", "privacy",
 )  # fmt: skip
 CLINIC = "features={measurements: [], cells: []}"
 QUIET = Progress(lambda done, of: None, lambda done, of: None)
