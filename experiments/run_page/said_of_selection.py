@@ -8,7 +8,6 @@ from itertools import pairwise
 import numpy as np
 
 from experiments.page.drawing import listed
-from experiments.page.tables import number
 from experiments.run_page.analysis import Analysis
 from experiments.run_page.facts import estimate
 from experiments.run_page.selection import GroupSelected, Selection, TierOfRisk
@@ -35,7 +34,7 @@ def needed(value: Interval, digits: int = 0) -> str:
 
 def selected(a: Analysis, of: Selection, one: Selected) -> str:
     """What selecting from one threshold on comes to."""
-    begin = f"From {percent(one.threshold)} on"
+    begin = f"From day {of.day:g}, at a risk of {percent(one.threshold)} or more"
     if not one.n_selected:
         return f"{begin}, none of {one.n_rows:,} patients is selected."
     who = f"{begin}, {one.n_selected:,} of {one.n_rows:,} patients are selected"
@@ -47,7 +46,7 @@ def selected(a: Analysis, of: Selection, one: Selected) -> str:
     treat = needed(one.number_needed_to_treat(a.relative_risk_reduction))
     text += (
         f": {needed(one.number_needed_to_watch)} are watched for one, and {treat} treated to prevent one, if treatment "
-        f"takes {a.relative_risk_reduction:.0%} of the risk away, as assumed."
+        f"takes {percent(a.relative_risk_reduction)} of the risk away, as assumed."
     )
     if np.isfinite(one.risk_below.point) and np.isfinite(one.sensitivity.point):
         text += (
@@ -62,13 +61,12 @@ def summary(a: Analysis) -> str:
     if not a.selections or not a.selections[0].thresholds:
         return "Whom a threshold selects cannot be told: too few events, or no threshold of use."
     of = a.selections[0]
-    text = " ".join(selected(a, of, of.of(threshold)) for threshold in of.thresholds)
-    return f"From day {of.day:g}. {text}"
+    return " ".join(selected(a, of, of.of(threshold)) for threshold in of.thresholds)
 
 
 def tiers(of: Selection) -> str:
     """Whether the observed risk of the event rises from tier to tier, and is what was predicted."""
-    known = [tier for tier in of.tiers if np.isfinite(tier.observed[0].point) and tier.told[0]]
+    known = [tier for tier in of.tiers if np.isfinite(tier.observed[0].point)]
     if len(known) < 2:
         return "Fewer than two tiers hold patients of whom the observed risk can be told: they are not compared."
     risks = [tier.observed[0] for tier in known]
@@ -105,7 +103,7 @@ def _compared(variable: str, among: Sequence[GroupSelected], threshold: float) -
         for group in among
         if group.at[0] is not None and group.at[0].n_events >= LEAST_EVENTS and np.isfinite(group.at[0].ppv.low)
     }
-    who = f"By {variable}, from {percent(threshold)} on"
+    who = f"By {variable}, at a risk of {percent(threshold)} or more"
     if len(enough) < 2:
         return f"{who}: too few events among the selected of all but one group or of each, so that nothing can be said."
     left = len(among) - len(enough)
@@ -142,7 +140,7 @@ def rests_on(a: Analysis) -> str:
         "for everyone. A competing event is no event. Intervals of 95 % are percentiles over resampled patients, with "
         "predictions and thresholds held fixed; those of tiers are symmetric in log(−log(1 − F)). Where nobody or "
         "everybody had the event there are no bounds. "
-        f"That treatment takes {a.relative_risk_reduction:.0%} of the risk away is an assumption, and nothing in the "
+        f"That treatment takes {percent(a.relative_risk_reduction)} of the risk away is an assumption, and nothing in the "
         "run measures it (Cook & Sackett, BMJ 1995;310:452); the observed risk is that under the care these patients "
         "had."
     )
@@ -151,8 +149,7 @@ def rests_on(a: Analysis) -> str:
 def withheld(a: Analysis) -> str:
     """How many thresholds of tiers cannot be shown; empty for none."""
     n = sum(of.n_withheld for of in a.selections)
-    return (
-        f"{number(n)} thresholds of tiers are not shown, and their tiers joined, since small counts would follow."
-        if n
-        else ""
-    )
+    if not n:
+        return ""
+    begins = "1 tier begins at a threshold that is" if n == 1 else f"{n} tiers begin at thresholds that are"
+    return f"{begins} not shown, and joined to the tier below, since small counts would follow."

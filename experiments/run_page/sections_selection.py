@@ -14,7 +14,7 @@ from experiments.run_page.facts import estimate
 from experiments.run_page.figures_selection import threshold_figure
 from experiments.run_page.said_of_selection import needed, percent
 from experiments.run_page.selection import GroupSelected, Selection, TierOfRisk
-from experiments.run_page.subgroups import LEAST_PATIENTS
+from experiments.run_page.subgroups import LEAST_EVENTS, LEAST_PATIENTS
 from training.evaluation.patient_selection import Selected
 
 MOST_PANELS = 6
@@ -31,9 +31,7 @@ def selection_section(a: Analysis) -> Section:
         "of the others?"
     )
     for of in a.selections:
-        begin = f"From day {of.day:g}: " if len(a.selections) > 1 else ""
-        found = [said.selected(a, of, of.of(threshold)) for threshold in of.thresholds]
-        body += "".join(paragraph(begin + text) for text in found)
+        body += "".join(paragraph(said.selected(a, of, of.of(threshold))) for threshold in of.thresholds)
     body += paragraph(said.withheld(a)) if said.withheld(a) else ""
     body += _tiers(a) + _thresholds(a) + _groups(a) + paragraph(said.rests_on(a))
     return Section("selection", title, body)
@@ -48,7 +46,9 @@ def _tiers(a: Analysis) -> str:
             continue
         drawn = incidence_figures(of.arms, min(last, _followed(of)), a.shown, of.predicted)
         text = said.tiers(of)
-        for cause, figure in zip(a.record.rows.endpoint.causes, drawn, strict=True):
+        for k, (cause, figure) in enumerate(zip(a.record.rows.endpoint.causes, drawn, strict=True)):
+            if not all(tier.told[k] for tier in of.tiers):
+                continue
             words = f"{cause} by tier of the risk of {a.cause}, from day {of.day:g}."
             alternative = f"{words} {text}" if cause == a.cause else words
             parts.append((figure, f"{words} Steps with bands: observed; dashed: mean predicted.", alternative))
@@ -69,7 +69,7 @@ def _followed(of: Selection) -> float:
 def _tier_rows(a: Analysis, of: Selection, tier: TierOfRisk) -> list[tuple[str, ...]]:
     n = sum(one.n_patients for one in of.tiers)
     heading = f"{tier.name}, from {percent(tier.from_risk)} on, from day {of.day:g}"
-    rows = [(heading, count_and_share(f"{tier.n_patients:,}", tier.n_patients, n), "", "")]
+    rows: list[tuple[str, ...]] = [(heading, count_and_share(f"{tier.n_patients:,}", tier.n_patients, n), "", "")]
     if not tier.n_patients:
         return rows
     for k, cause in enumerate(a.record.rows.endpoint.causes):
@@ -101,7 +101,7 @@ def _thresholds(a: Analysis) -> str:
         "sensitivity",
         "specificity",
         "needed to watch",
-        f"needed to treat, if {a.relative_risk_reduction:.0%} of the risk is taken away",
+        f"needed to treat, if {percent(a.relative_risk_reduction)} of the risk is taken away",
     )
     rows = [_row(a, of, one) for of in a.selections for one in of.at]
     return body + html_table("Selection by threshold, with 95 % intervals", columns, rows)
@@ -136,23 +136,32 @@ def _groups(a: Analysis) -> str:
         return ""
     body = subheading("By product, disease and other groups")
     body += "".join(map(paragraph, said.groups(of)))
+    for k, threshold in enumerate(of.thresholds):
+        summary = f"Groups at a risk of {percent(threshold)} or more"
+        table = _group_table(a, of, k)
+        body += folded(summary, table) if k else table
+    return body
+
+
+def _group_table(a: Analysis, of: Selection, k: int) -> str:
+    """At the k-th of the thresholds."""
     patients = [text for text, _ in subgroup_counts(a)]
-    rows = [
-        row
-        for k, threshold in enumerate(of.thresholds)
-        for one, n in zip(of.groups, patients, strict=True)
-        for row in [_group_row(one, n, one.at[k], threshold)]
-    ]
+    rows = [_group_row(one, n, one.at[k]) for one, n in zip(of.groups, patients, strict=True)]
     columns = ("group", "patients", "selected", "observed risk of selected", "of others", "needed to watch")
-    caption = f"Selection within groups by {of.horizon_days:g} days from day {of.day:g}, with 95 % intervals"
-    return body + html_table(caption, columns, rows)
+    caption = (
+        f"Selected in groups at a risk of {percent(of.thresholds[k])} or more, by {of.horizon_days:g} days from day "
+        f"{of.day:g}, with 95 % intervals"
+    )
+    return html_table(caption, columns, rows)
 
 
-def _group_row(group: GroupSelected, n: str, one: Selected | None, threshold: float) -> tuple[str, ...]:
-    heading = f"{group.variable}: {group.level}, from {percent(threshold)} on"
+def _group_row(group: GroupSelected, n: str, one: Selected | None) -> tuple[str, ...]:
+    heading = f"{group.variable}: {group.level}"
     if one is None:
         why = "too few to tell" if group.n_patients < LEAST_PATIENTS else "withheld"
         return heading, n, why, "–", "–", "–"
-    risks = (estimate(value, percent=True) for value in (one.ppv, one.risk_below))
     share = count_and_share(f"{one.n_selected:,}", one.n_selected, one.n_rows)
-    return heading, n, share, *risks, needed(one.number_needed_to_watch, 1)
+    others = estimate(one.risk_below, percent=True)
+    if one.n_events < LEAST_EVENTS:
+        return heading, n, share, "too few events", others, "–"
+    return heading, n, share, estimate(one.ppv, percent=True), others, needed(one.number_needed_to_watch, 1)

@@ -36,7 +36,7 @@ class TierOfRisk:
     observed: tuple[Interval, ...]
     """Aalen–Johansen, with intervals symmetric in log(−log(1 − F))."""
     told: tuple[bool, ...]
-    """Of each cause, whether the observed incidence may be shown."""
+    """Of each cause, whether the observed incidence may be shown; always of the event of interest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,19 +218,29 @@ def _tiers(
     horizon_days: float,
     shown: Disclosure,
 ) -> tuple[TierOfRisk, ...]:
-    happened = np.where(outcomes.duration_days <= horizon_days, outcomes.cause, 0)
     causes = range(1, len(outcomes.causes) + 1)
-    counts = np.array([[int(((tier == k) & (happened == c)).sum()) for c in (0, *causes)] for k in range(len(names))])
-    texts = shown.table(counts)
+    told = _told_causes(tier, len(names), outcomes, horizon_days, shown)
     found = []
     for k, (name, start) in enumerate(zip(names, starts, strict=True)):
         rows = np.flatnonzero(tier == k)
         own = outcomes.take(rows)
         observed = tuple(_observed(own, cause, horizon_days) for cause in causes)
-        told = tuple(texts[k][cause] == f"{counts[k, cause]:,}" for cause in causes)
         predicted = incidence[rows].mean(axis=0) if len(rows) else np.full(len(causes), np.nan)
-        found.append(TierOfRisk(name, start, len(rows), predicted, observed, told))
+        found.append(TierOfRisk(name, start, len(rows), predicted, observed, told[k]))
     return tuple(found)
+
+
+def _told_causes(
+    tier: IntArray, n_tiers: int, outcomes: Outcomes, horizon_days: float, shown: Disclosure
+) -> list[tuple[bool, ...]]:
+    """Of each tier, which causes may be told: the event of interest (see `tellable`), and others as in a table."""
+    happened = np.where(outcomes.duration_days <= horizon_days, outcomes.cause, 0)
+    columns = (0, *range(2, len(outcomes.causes) + 1))
+    counts = np.array([[int(((tier == k) & (happened == c)).sum()) for c in columns] for k in range(n_tiers)])
+    return [
+        (True, *(text == f"{n:,}" for text, n in zip(texts[1:], row[1:], strict=True)))
+        for texts, row in zip(shown.table(counts), counts, strict=True)
+    ]
 
 
 def _observed(outcomes: Outcomes, cause: int, horizon_days: float) -> Interval:
