@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from experiments.page.drawing import FAINT, SMALL_INCHES, color_of, drawing, legend_below
+from experiments.page.drawing import INK, SMALL_INCHES, color_of, drawing, legend_below
 from training.evaluation.intervals import Interval
 from training.evaluation.patient_selection import Selected
 
@@ -27,7 +27,7 @@ def threshold_figure(at: Sequence[Selected], tiers: Sequence[float], day: float,
             axes.fill_between(threshold, low, high, color=color_of(number), alpha=0.16, lw=0)
             axes.plot(threshold, point, color=color_of(number), lw=1.8, marker="o", ms=2.6, label=label)
         for begin in tiers:
-            axes.axvline(begin, color=FAINT, lw=0.9, ls=(0, (2, 2)))
+            axes.axvline(begin, color=INK, lw=0.9, ls=(0, (2, 2)))
         axes.set_ylim(0, 1.02)
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter(PercentFormatter(1.0, decimals=None))

@@ -139,10 +139,9 @@ def rests_on(a: Analysis) -> str:
         "happened; sensitivity and specificity are weighted by the inverse probability of censoring, assumed the same "
         "for everyone. A competing event is no event. Intervals of 95 % are percentiles over resampled patients, with "
         "predictions and thresholds held fixed; those of tiers are symmetric in log(−log(1 − F)). Where nobody or "
-        "everybody had the event there are no bounds. "
-        f"That treatment takes {percent(a.relative_risk_reduction)} of the risk away is an assumption, and nothing in the "
-        "run measures it (Cook & Sackett, BMJ 1995;310:452); the observed risk is that under the care these patients "
-        "had."
+        "everybody had the event there are no bounds. That treatment takes "
+        f"{percent(a.relative_risk_reduction)} of the risk away is an assumption, and nothing in the run measures it "
+        "(Cook & Sackett, BMJ 1995;310:452); the observed risk is that under the care these patients had."
     )
 
 

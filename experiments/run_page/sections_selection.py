@@ -49,12 +49,12 @@ def _tiers(a: Analysis) -> str:
         for k, (cause, figure) in enumerate(zip(a.record.rows.endpoint.causes, drawn, strict=True)):
             if not all(tier.told[k] for tier in of.tiers):
                 continue
-            words = f"{cause} by tier of the risk of {a.cause}, from day {of.day:g}."
+            words = f"Incidence of {cause} by tier of the predicted risk of {a.cause}, from day {of.day:g}."
             alternative = f"{words} {text}" if cause == a.cause else words
             parts.append((figure, f"{words} Steps with bands: observed; dashed: mean predicted.", alternative))
         at_risk += at_risk_table(of.arms, last, a.shown, f"tier, from day {of.day:g}")
     body = subheading("Tiers of risk") + "".join(paragraph(said.tiers(of)) for of in a.selections)
-    body += figures(parts[:MOST_PANELS], "tiers", small=True) if parts else ""
+    body += figures(parts[:MOST_PANELS], "tiers") if parts else ""
     body += folded("Patients at risk by tier", at_risk) if at_risk else ""
     rows = [row for of in a.selections for tier in of.tiers for row in _tier_rows(a, of, tier)]
     caption = f"Mean predicted against observed incidence by {a.selections[0].horizon_days:g} days, with 95 % intervals"
@@ -68,7 +68,7 @@ def _followed(of: Selection) -> float:
 
 def _tier_rows(a: Analysis, of: Selection, tier: TierOfRisk) -> list[tuple[str, ...]]:
     n = sum(one.n_patients for one in of.tiers)
-    heading = f"{tier.name}, from {percent(tier.from_risk)} on, from day {of.day:g}"
+    heading = f"{tier.name}{_range(of, tier)}, from day {of.day:g}"
     rows: list[tuple[str, ...]] = [(heading, count_and_share(f"{tier.n_patients:,}", tier.n_patients, n), "", "")]
     if not tier.n_patients:
         return rows
@@ -76,6 +76,14 @@ def _tier_rows(a: Analysis, of: Selection, tier: TierOfRisk) -> list[tuple[str, 
         observed = estimate(tier.observed[k], percent=True) if tier.told[k] else "withheld"
         rows.append((f"  {cause}", "", f"{100 * tier.predicted[k]:.1f} %", observed))
     return rows
+
+
+def _range(of: Selection, tier: TierOfRisk) -> str:
+    above = min((one.from_risk for one in of.tiers if one.from_risk > tier.from_risk), default=None)
+    if above is None:
+        return f" ({percent(tier.from_risk)} or more)" if tier.from_risk else ""
+    begin = f"{percent(tier.from_risk)} to " if tier.from_risk else ""
+    return f" ({begin}below {percent(above)})"
 
 
 def _thresholds(a: Analysis) -> str:
