@@ -11,7 +11,7 @@ from experiments.page.drawing import listed
 from experiments.run_page.analysis import Analysis
 from experiments.run_page.facts import estimate
 from experiments.run_page.selection import GroupSelected, Selection, TierOfRisk
-from experiments.run_page.subgroups import LEAST_EVENTS
+from experiments.run_page.subgroups import LEAST_EVENTS, LEAST_PATIENTS
 from training.evaluation.intervals import Interval
 from training.evaluation.patient_selection import Selected
 
@@ -104,10 +104,12 @@ def _compared(variable: str, among: Sequence[GroupSelected], threshold: float) -
         if group.at[0] is not None and group.at[0].n_events >= LEAST_EVENTS and np.isfinite(group.at[0].ppv.low)
     }
     who = f"By {variable}, at a risk of {percent(threshold)} or more"
+    hidden = any(group.at[0] is None and group.n_patients >= LEAST_PATIENTS for group in among)
+    few = "too few events among the selected" + (", or counts too small to be shown," if hidden else "")
     if len(enough) < 2:
-        return f"{who}: too few events among the selected of all but one group or of each, so that nothing can be said."
+        return f"{who}: {few} in all groups but one, or in each, so that nothing can be said."
     left = len(among) - len(enough)
-    rest = f" {left} of {len(among)} groups have too few events to be compared." if left else ""
+    rest = f" {left} of {len(among)} groups have {few} and are not compared." if left else ""
     apart = [
         f"{first} and {second}"
         for i, (first, a) in enumerate(enough.items())
@@ -117,7 +119,7 @@ def _compared(variable: str, among: Sequence[GroupSelected], threshold: float) -
     if apart:
         return (
             f"{who}: the intervals of observed risk among the selected are apart for {listed(apart)}. Many are looked "
-            f"at, and some are apart by chance.{rest}"
+            f"at, and some would be apart by chance were all groups alike.{rest}"
         )
     return (
         f"{who}: the intervals of observed risk among the selected overlap, which neither shows a difference nor that "

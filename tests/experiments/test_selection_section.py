@@ -263,6 +263,8 @@ def test_small_counts_of_real_patients_follow_from_nothing(found: Analysis, real
                     assert not any(0 < n < 5 for n in counts), group
     assert any(one is None for group in of.groups for one in group.at)
     assert not re.findall(r'<td class="n">[1-4](?: \(\S+ %\))?</td>', tables_of(real))
+    assert "counts too small to be shown" in "".join(said.groups(of))
+    assert "counts too small" not in "".join(said.groups(found.selections[0]))
     card = card_of(real)
     told = sum(len(of.at) for of in real.selections) + sum(one is not None for g in of.groups for one in g.at)
     assert len(card.selection) == told
