@@ -22,6 +22,14 @@ def report(
     endpoint: Annotated[
         str | None, typer.Option(metavar="NAME", help="Whose run is meant, where runs of several have one name.")
     ] = None,
+    relative_risk_reduction: Annotated[
+        float | None,
+        typer.Option(
+            metavar="R",
+            help="By which treatment is assumed to lower risks, for numbers needed to treat.",
+            show_default="0.3",
+        ),
+    ] = None,
 ) -> None:
     """Write the page of a run: one HTML file of tables and figures that needs no network; and its model card.
 
@@ -29,7 +37,7 @@ def report(
     """
     from experiments.cli.output import progress_bars, stderr
     from experiments.home import Home
-    from experiments.run_page import analyse, write_card, write_run_page
+    from experiments.run_page import RELATIVE_RISK_REDUCTION, analyse, write_card, write_run_page
     from experiments.run_page.stored import stored_record
     from experiments.store import find_run, open_store
 
@@ -37,7 +45,10 @@ def report(
     client = open_store(home)
     found = find_run(client, run, endpoint)
     with progress_bars() as bar:
-        analysis = analyse(stored_record(client, home, found, cohort), bar("scores by time and group"))
+        record = stored_record(client, home, found, cohort)
+        heard = bar("scores by time and group")
+        reduction = RELATIVE_RISK_REDUCTION if relative_risk_reduction is None else relative_risk_reduction
+        analysis = analyse(record, heard, relative_risk_reduction=reduction)
         path = out or Path(f"{found.info.run_name}.html")
         write_run_page(analysis, path, bar("report"))
     if card is not None:

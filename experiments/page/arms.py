@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -32,11 +34,24 @@ def _last_with_enough(outcomes: Outcomes) -> float:
     return float(steps[n_at_risk(outcomes, steps) >= min(SMALLEST, len(outcomes))][-1])
 
 
-def incidence_figures(arms: Arms, last: float, shown: Disclosure) -> list[Figure]:
-    """Aalen–Johansen curves of each cause by arm, with pointwise bands; none of an arm whose count is withheld."""
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """Mean predicted incidence of arms, to stand beside what is observed of them."""
+
+    times_days: FloatArray
+    """(times,)"""
+    incidence: FloatArray
+    """(arms, causes, times)"""
+
+
+def incidence_figures(arms: Arms, last: float, shown: Disclosure, predicted: Predicted | None = None) -> list[Figure]:
+    """Aalen–Johansen curves of each cause by arm, with pointwise bands; none of an arm whose count is withheld.
+
+    Dashed lines are what was predicted, where anything was.
+    """
     grid = np.linspace(0.0, last, BAND_DAYS)
     bands = by_arm(arms, RISK, grid)
-    return [_incidence(arms, cause, shown, last, grid, bands) for cause in range(len(arms.outcomes.causes))]
+    return [_incidence(arms, cause, shown, last, grid, bands, predicted) for cause in range(len(arms.outcomes.causes))]
 
 
 def _incidence(
@@ -46,6 +61,7 @@ def _incidence(
     last: float,
     grid: FloatArray,
     bands: tuple[Table, ...],
+    predicted: Predicted | None,
 ) -> Figure:
     with drawing(3.1) as (figure, (axes,)):
         top = 0.02
@@ -60,6 +76,8 @@ def _incidence(
             axes.fill_between(grid, low, high, step="post", color=color_of(k), alpha=0.16, lw=0)
             axes.step(days, curve, where="post", color=color_of(k), lw=1.8, label=arm)
             top = max(top, float(curve.max()), float(np.nanmax(high, initial=0.0)))
+            if predicted is not None:
+                top = max(top, _draw_predicted(axes, predicted, k, cause, last))
         axes.set_title(arms.outcomes.causes[cause])
         axes.set_ylim(0, min(1.0, 1.08 * top))
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
@@ -67,6 +85,15 @@ def _incidence(
         axes.set_ylabel("cumulative incidence")
         legend_below(figure, axes, columns=3)
     return figure
+
+
+def _draw_predicted(axes: Axes, predicted: Predicted, arm: int, cause: int, last: float) -> float:
+    """Draw the line of an arm; its greatest value."""
+    inside = predicted.times_days <= last
+    days = np.concatenate([[0.0], predicted.times_days[inside]])
+    mean = np.concatenate([[0.0], predicted.incidence[arm, cause, inside]])
+    axes.plot(days, mean, color=color_of(arm), lw=1.6, ls=(0, (4, 2)))
+    return float(mean.max())
 
 
 def plain_days_axis(axes: Axes, last: float) -> None:

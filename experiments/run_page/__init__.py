@@ -4,10 +4,10 @@ write_run_page(analysis, path)   one HTML file that needs no other file, no netw
 write_card(analysis, folder)     model_card.json, .md, .html
 
 record, stored   what a run left behind, read again
-analysis         every number, from over_time, subgroups and who
-facts            what is said of a run in more than one place
-card, card_of, checklist, document   the model card: what it holds, how it is filled and rendered
-sections_patients, sections_scores, sections_people, figures   the page
+analysis         every number, from over_time, subgroups, selection and who
+facts, said_of_selection   what is said of a run in more than one place
+card, card_of, card_of_selection, checklist, document   the model card: what it holds, how it is filled and rendered
+sections_patients, sections_scores, sections_selection, sections_people, figures, figures_selection   the page
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import yaml
 from experiments.page.privacy import SMALLEST
 from experiments.page.shell import Heading, Section, code_block, folded, paragraph, render, write_page
 from experiments.run_page import facts
-from experiments.run_page.analysis import Analysis, analyse
+from experiments.run_page.analysis import RELATIVE_RISK_REDUCTION, Analysis, analyse
 from experiments.run_page.card_of import card_of
 from experiments.run_page.document import Part, document, to_markdown, to_sections
 from experiments.run_page.facts import estimate
@@ -35,6 +35,7 @@ from experiments.run_page.sections_scores import (
     discrimination_section,
     scores_section,
 )
+from experiments.run_page.sections_selection import selection_section
 
 MAKERS: tuple[Callable[[Analysis], Section | None], ...] = (
     flow_section,
@@ -46,6 +47,7 @@ MAKERS: tuple[Callable[[Analysis], Section | None], ...] = (
     discrimination_section,
     accuracy_section,
     decision_section,
+    selection_section,
     fairness_section,
     importance_section,
     counts_section,
@@ -144,4 +146,4 @@ def _privacy_section(a: Analysis) -> Section:
     return Section("privacy", "What is shown of whom", paragraph(text))
 
 
-__all__ = ["RunFacts", "RunRecord", "analyse", "read_record", "write_card", "write_run_page"]
+__all__ = ["RELATIVE_RISK_REDUCTION", "RunFacts", "RunRecord", "analyse", "read_record", "write_card", "write_run_page"]

@@ -51,6 +51,44 @@ class Subgroup(Frozen):
     """``o_e``, ``auc``, ``brier``; None of a group too small to be scored."""
 
 
+class TierIncidence(Frozen):
+    """What is predicted and observed of one cause in one tier of risk, by the horizon."""
+
+    landmark_day: float
+    horizon_days: float
+    tier: str
+    from_risk: float
+    patients: int
+    cause: str
+    predicted: float
+    """Mean cumulative incidence."""
+    observed: Estimate | None
+    """Aalen–Johansen; None where it is withheld."""
+
+
+class SelectionScore(Frozen):
+    """Whom a threshold of predicted risk selects, see `training.evaluation.patient_selection.Selected`."""
+
+    landmark_day: float
+    horizon_days: float
+    threshold: float
+    begins_tier: bool
+    """Whether a tier begins here; others are about such a threshold."""
+    variable: str | None
+    level: str | None
+    """Within which group; None: of everyone."""
+    patients: int
+    selected: int
+    share: Estimate
+    ppv: Estimate
+    risk_below: Estimate
+    sensitivity: Estimate
+    specificity: Estimate
+    number_needed_to_watch: Estimate
+    number_needed_to_treat: Estimate
+    """With the assumed `RunCard.relative_risk_reduction`."""
+
+
 class Statement(Frozen):
     """Something the card says, or leaves to a person."""
 
@@ -104,6 +142,10 @@ class RunCard(Frozen):
     scores: tuple[Score, ...]
     subgroup_horizon_days: float
     subgroups: tuple[Subgroup, ...]
+    relative_risk_reduction: float | None = None
+    """Assumed of treatment for numbers needed to treat; None of cards without a selection."""
+    tiers: tuple[TierIncidence, ...] = ()
+    selection: tuple[SelectionScore, ...] = ()
     tripod_ai: tuple[Item, ...]
     chai: tuple[Block, ...]
     reproduce: tuple[Statement, ...]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from experiments.run_page import facts
+from experiments.run_page import facts, said_of_selection
 from experiments.run_page.analysis import Analysis
 from experiments.run_page.card import (
     BY_A_PERSON,
@@ -18,6 +18,7 @@ from experiments.run_page.card import (
     Subgroup,
     TrainedOn,
 )
+from experiments.run_page.card_of_selection import selection_of, tiers_of
 from experiments.run_page.checklist import checklist
 from experiments.run_page.subgroups import SubgroupScores
 from training.evaluation.intervals import Interval
@@ -46,6 +47,9 @@ def card_of(a: Analysis) -> RunCard:
         scores=_scores(a),
         subgroup_horizon_days=a.record.horizon_days,
         subgroups=_subgroups(a),
+        relative_risk_reduction=a.relative_risk_reduction,
+        tiers=tiers_of(a),
+        selection=selection_of(a),
         tripod_ai=checklist(a),
         chai=_chai(a),
         reproduce=reproduce(a),
@@ -139,6 +143,7 @@ def _chai(a: Analysis) -> tuple[Block, ...]:
     card = a.record.rows.cohort.card
     metrics = (("Usefulness", facts.usefulness(a)), ("Fairness", facts.fairness(a)), ("Safety", facts.calibration(a)))
     key = [_said(f"{name}: result", result) for name, result in metrics]
+    key += [_said("Selection of patients: result", said_of_selection.summary(a))]
     key += [_said("How these were tested", f"{facts.validation(a)} {facts.population(a)}")]
     key += [_left(f"{name}: goal and interpretation") for name, _ in metrics]
     return (

@@ -99,7 +99,7 @@ def _methods(a: Analysis) -> dict[int, Fill]:
         14: lambda _: ("partly", facts.fairness(a)),
         15: lambda _: (
             "filled",
-            f"Cumulative incidence of {', '.join(endpoint.causes)} by each horizon, from 0 to 1, with no threshold.",
+            f"Cumulative incidence of {', '.join(endpoint.causes)} by each horizon, from 0 to 1. {facts.thresholds(a)}",
         ),
         16: lambda _: ("filled", "Evaluation is out of fold in the same cohort; nothing here is external."),
     }  # fmt: skip

@@ -245,6 +245,15 @@ def usefulness(a: Analysis) -> str:
     return f"By {at:g} days, the net benefit of treating by predicted risk {where} (95 % intervals)."
 
 
+def thresholds(a: Analysis) -> str:
+    """Where the endpoint's tiers begin."""
+    decision = a.record.rows.endpoint.decision
+    if decision is None:
+        return "There is no threshold."
+    tiers = listed([f"{tier.name} from {100 * tier.from_risk:g} %" for tier in decision.tiers])
+    return f"Tiers of the risk within {decision.horizon_days:g} days: {tiers}."
+
+
 def sample_size(a: Analysis) -> str:
     """What the events carry, by the criteria of Riley et al.; not told where it would tell small counts."""
     rows = a.record.rows

@@ -92,7 +92,7 @@ def subgroup_scores(
     """
     found = []
     for variable, of_row in labels.items():
-        for level in _in_order(of_row):
+        for level in levels_in_order(of_row):
             rows = np.flatnonzero(of_row == level)
             own = at.outcomes.take(rows)
             events = int(((own.cause == 1) & (own.duration_days <= horizon_days)).sum())
@@ -105,7 +105,7 @@ def subgroup_scores(
     return found
 
 
-def _in_order(labels: NDArray[np.object_]) -> list[str]:
+def levels_in_order(labels: NDArray[np.object_]) -> list[str]:
     """Age bands from young to old, other levels most frequent first, what is not known last."""
     levels, counts = np.unique(labels.astype(str), return_counts=True)
     size = dict(zip(levels.tolist(), counts.tolist(), strict=True))
@@ -182,6 +182,6 @@ def failures(
     by_group = tuple(
         (variable, level, int((of_row[worst] == level).sum()), int((of_row[others] == level).sum()))
         for variable, of_row in labels.items()
-        for level in _in_order(of_row)
+        for level in levels_in_order(of_row)
     )
     return Failures(horizon_days, len(known), n_worst, counted, float(loss[worst].sum() / loss.sum()), by_group)

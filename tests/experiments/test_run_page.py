@@ -47,7 +47,7 @@ from training.models.nonparametric import aalen_johansen
 
 SECTIONS = (
     "flow", "table-1", "events", "scores", "incidence", "calibration", "discrimination", "accuracy", "decision",
-    "fairness", "importance", "counts", "failures", "use", "tripod", "chai", "reproduce", "privacy",
+    "selection", "fairness", "importance", "counts", "failures", "use", "tripod", "chai", "reproduce", "privacy",
 )  # fmt: skip
 CLINIC = "features={measurements: [], cells: []}"
 QUIET = Progress(lambda done, of: None, lambda done, of: None)
@@ -210,7 +210,7 @@ def test_nobody_real_is_named_and_small_counts_are_withheld(real: Trained, leipz
     ids = set(leipzig.analysis.record.rows.cohort.patients["patient_id"])
     for run in (real, leipzig):
         body = re.sub(r"<style.*?</style>|<svg.*?</svg>|<pre.*?</pre>", "", run.text, flags=re.DOTALL)
-        for section in ("flow", "table-1", "events", "failures"):
+        for section in ("flow", "table-1", "events", "selection", "failures"):
             (part,) = re.findall(rf'<section id="{section}".*?</section>', body, re.DOTALL)
             counts = re.findall(r'<td class="n">([1-4])(?: \(\d+ %\))?</td>', part)
             assert counts == [], section
@@ -419,6 +419,9 @@ def test_the_command_writes_the_same_page_from_what_mlflow_keeps(
     assert {path.name for path in (tmp_path / "card").iterdir()} == {
         f"model_card.{end}" for end in ("json", "md", "html")
     }
+    report("questioned", tmp_path / "assumed.html", relative_risk_reduction=0.15)
+    assert "takes 15 % of the risk away" in (tmp_path / "assumed.html").read_text("utf-8")
+    assert "takes 30 % of the risk away" in simulated.text
 
 
 def test_another_cohort_is_refused_and_a_moved_one_is_found(simulated: Trained, tmp_path: Path) -> None:

@@ -12,7 +12,10 @@ The modules of this package, each needing only those above it:
     calibration     observed against predicted risk, in groups and on average
     calibration_curve, calibration_line
                     ICI, E50, E90, Emax; intercept and slope
+    observed        observed risk of reweighted patients
     net_benefit     decision curves
+    patient_selection
+                    whom a threshold of risk selects: observed risk, sensitivity, number needed to watch
     measures        all metrics of one prediction
     scores          `evaluate`: all of them at once, with intervals and names
     comparison      paired differences of two predictions, many tests at once

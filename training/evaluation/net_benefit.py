@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from features.outcomes import Outcomes
 from training.evaluation.intervals import Interval, percentile_interval, resample_patients
-from training.models.nonparametric import EXHAUSTED, aalen_johansen
+from training.evaluation.observed import risk_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ def _net_benefit(
         return np.zeros(row.shape[:-1])
     rows = np.flatnonzero(treated)
     share = row[..., rows].sum(axis=-1) / row.sum(axis=-1)
-    happened = _risk(outcomes.take(rows), cause, horizon_days, row[..., rows])
+    happened = risk_by(outcomes.take(rows), cause, horizon_days, row[..., rows])
     return np.where(share > 0, (happened - (1 - happened) * level / (1 - level)) * share, 0.0)
 
 
@@ -123,17 +123,6 @@ def _treat_all(
     outcomes: Outcomes, cause: int, horizon_days: float, levels: NDArray[np.float64], row: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Shape (..., thresholds)."""
-    happened = _risk(outcomes, cause, horizon_days, row)[..., None]
+    happened = risk_by(outcomes, cause, horizon_days, row)[..., None]
     value: NDArray[np.float64] = happened - (1 - happened) * levels / (1 - levels)
     return value
-
-
-def _risk(outcomes: Outcomes, cause: int, horizon_days: float, row: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Aalen–Johansen risk (...) at the horizon; NaN if all who had no event were lost before it."""
-    curve = aalen_johansen(outcomes, row)
-    at = np.array([horizon_days])
-    step = np.searchsorted(curve.times_days, horizon_days, side="right") - 1
-    free = curve.event_free[..., step] if step >= 0 else np.ones(row.shape[:-1])
-    followed = row[..., outcomes.duration_days >= horizon_days].sum(axis=-1) > 0
-    found: NDArray[np.float64] = np.where(followed | (free < EXHAUSTED), curve.at(at)[..., cause - 1, 0], np.nan)
-    return found
