@@ -147,7 +147,7 @@ LANDMARKS = {"endpoint.landmark_days": [[0], [0, 30]]}
     [
         pytest.param(LANDMARKS, {}, "Brier scores cannot be compared; set objective.metric to ipa", id="landmarks"),
         pytest.param(LANDMARKS, {"landmark_days": [30]}, "30 is no landmark of every endpoint", id="not-in-all"),
-        pytest.param({"endpoint.horizons_days": [[90], [180]]}, {}, "cannot be compared", id="horizons"),
+        pytest.param({"endpoint.horizons_days": [[90], [90, 180]]}, {}, "cannot be compared", id="horizons"),
         pytest.param({"model.penalty": [1]}, {"cause": "infecton"}, "Did you mean infection", id="cause"),
         pytest.param({"features.baseline": [["*"], ["agee"]]}, {}, r"features\.baseline = \[agee\]: ", id="variable"),
     ],
