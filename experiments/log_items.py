@@ -157,8 +157,8 @@ def run_description(config: RunConfig, rows: TrainingRows) -> Iterator[LogItem]:
 
 
 def endpoint_digest(endpoint: Endpoint) -> str:
-    """What tells two definitions of one name apart."""
-    return hashlib.sha256(endpoint.model_dump_json().encode()).hexdigest()[:12]
+    """What tells two definitions of one name apart; what is decided by a risk changes nothing of what is predicted."""
+    return hashlib.sha256(endpoint.model_dump_json(exclude={"decision"}).encode()).hexdigest()[:12]
 
 
 def _note(config: RunConfig, rows: TrainingRows) -> str:

@@ -19,6 +19,7 @@ from experiments.comparing.comparison import METRICS, Comparison, compare, verdi
 from experiments.config import RunConfig
 from experiments.data import TrainingRows, load_rows
 from experiments.home import Home
+from experiments.log_items import endpoint_digest
 from experiments.out_of_fold import evaluation_times
 from experiments.scoring import scored_rows
 from experiments.store import open_store
@@ -170,9 +171,17 @@ def test_a_changed_endpoint_is_noticed(
     for name in ("one", "two"):
         record(home, named(run_config, name), rows, everyone_alike(rows))
     changed = tmp_path / "changed.yaml"
-    write_yaml(changed, rows.endpoint.model_copy(update={"horizons_days": (30.0,)}).model_dump(mode="json"))
+    write_yaml(changed, rows.endpoint.model_copy(update={"horizons_days": (90.0,)}).model_dump(mode="json"))
     with pytest.raises(SequelaError, match="severe_infection: is not the definition that run"):
         load_compared(client, home, ["one", "two"], Place(endpoint=changed))
+
+
+def test_other_tiers_are_no_other_endpoint(rows: TrainingRows) -> None:
+    assert rows.endpoint.decision is not None
+    without = rows.endpoint.model_copy(update={"decision": None})
+    assert endpoint_digest(without) == endpoint_digest(rows.endpoint)
+    before = '{"name":"severe_infection","event":{"name":"infection","min_grade":3},"competing":[{"name":"death",'
+    assert without.model_dump_json(exclude={"decision"}).startswith(before)  # as runs of before have it
 
 
 @pytest.fixture
