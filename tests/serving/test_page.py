@@ -573,8 +573,10 @@ def test_nothing_moves_once_it_is_seen(browser: Browser, page_server: Any) -> No
 
 
 def test_the_first_risk_is_seen_within_a_second(browser: Browser, page_server: Any) -> None:
-    """From opening the page, with an example chosen as soon as there is one; nothing is cached. The best of three times:
-    other tests may hold one of them up."""
+    """From opening the page, with an example chosen as soon as there is one; nothing is cached.
+
+    The best of three times: other tests may hold one of them up.
+    """
     browser.open("about:blank", 1440)
     browser.call("Network.setCacheDisabled", cacheDisabled=True)
     clock = """
