@@ -50,7 +50,7 @@ def compared(cohort: Path, config: RunConfig, folder: Path) -> list[Rule]:
     models = held_out_models(trained, config, folder, {})
     patients = all_patients(trained.cohort, None, home.features)
     rows = rows_on(trained.cohort, trained.endpoint, patients, list(trained.endpoint.landmark_days))
-    risk, fold = held_out_risks(rows, trained, models, HORIZON)
+    rows, risk, fold = held_out_risks(rows, trained, models, HORIZON)
     markers = [Marker("oracle", true_risk(cohort, rows, trained.endpoint.name))]
     markers += markers_of(rows.patients, trained.cohort.card.variables, risk[:, 0])
     chosen = [one for one in markers if one.name in SHOWN]

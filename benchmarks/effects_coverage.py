@@ -21,6 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks.accuracy.page import markdown
+from benchmarks.coverage_table import coverage_table
 from features.outcomes import Outcomes
 from training.effects.adjusted import doubly_robust, weighted
 from training.effects.arms import Arms
@@ -119,20 +120,6 @@ def study(n: int, n_cohorts: int) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def summary(found: pd.DataFrame) -> pd.DataFrame:
-    """Means over cohorts, with the standard error of the bias and of the coverage."""
-    by = found.groupby(["truth", "measure", "cause", "method"], sort=False)
-    bias, spread = by["found"].mean() - by["true"].mean(), by["found"].std()
-    n = np.sqrt(by.size())
-    table = pd.DataFrame({"true": by["true"].mean().map("{:.2f}".format)})
-    table["bias"] = bias.map("{:+.2f}".format) + " ± " + (spread / n).map("{:.2f}".format)
-    table["spread"], table["standard error"] = spread.map("{:.2f}".format), by["error"].mean().map("{:.2f}".format)
-    coverage = by["covered"].mean()
-    error = np.sqrt(coverage * (100 - coverage)) / n
-    table["coverage"] = coverage.map("{:.1f}".format) + " ± " + error.map("{:.1f}".format)
-    return table.reset_index()
-
-
 def main() -> int:
     """Run all cohorts, write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -141,7 +128,7 @@ def main() -> int:
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
     began = time.perf_counter()
-    table = summary(study(options.patients, options.cohorts))
+    table = coverage_table(study(options.patients, options.cohorts), ["truth", "measure", "cause", "method"])
     seconds = time.perf_counter() - began
     text = [
         "# Effects of an arm under confounding, in simulated cohorts",

@@ -20,6 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks.accuracy.page import markdown
+from benchmarks.coverage_table import coverage_table
 from features.states import STAYS, StateHistories
 from training.effects.estimates import Estimate, difference_of
 from training.effects.risks import risk
@@ -159,20 +160,6 @@ def study(sizes: list[int], n_cohorts: int) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def summary(found: pd.DataFrame) -> pd.DataFrame:
-    """Means over cohorts, with the standard error of the bias and of the coverage."""
-    by = found.groupby(["process", "patients", "what", "of"], sort=False)
-    bias, spread = by["found"].mean() - by["true"].mean(), by["found"].std()
-    n = np.sqrt(by.size())
-    table = pd.DataFrame({"true": by["true"].mean().map("{:.2f}".format)})
-    table["bias"] = bias.map("{:+.2f}".format) + " ± " + (spread / n).map("{:.2f}".format)
-    table["spread"], table["standard error"] = spread.map("{:.2f}".format), by["error"].mean().map("{:.2f}".format)
-    coverage = by["covered"].mean()
-    error = np.sqrt(coverage * (100 - coverage)) / n
-    table["coverage"] = coverage.map("{:.1f}".format) + " ± " + error.map("{:.1f}".format)
-    return table.reset_index()
-
-
 def main() -> int:
     """Run all cohorts, write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -181,7 +168,7 @@ def main() -> int:
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
     began = time.perf_counter()
-    table = summary(study(options.sizes, options.cohorts))
+    table = coverage_table(study(options.sizes, options.cohorts), ["process", "patients", "what", "of"])
     seconds = time.perf_counter() - began
     text = [
         "# States, expected times and their differences, in simulated cohorts",

@@ -10,7 +10,7 @@ import numpy as np
 from features.errors import InputError
 from features.records import MeasurementRecord, PatientRecord
 from features.schema import Endpoint
-from serving.answer import answer, served_model
+from serving.answer import answer, blocks, checked, known_patients, served_model
 from serving.explaining import explain_request
 from serving.messages import Prediction, PredictRequest
 from serving.monitor_messages import (
@@ -48,7 +48,9 @@ def monitor_request(artifact: Artifact, version: str, request: MonitorRequest) -
     if sum(sample.n_values for record in request.patients for sample in record.samples) > MOST_VALUES:
         rule = f"may hold at most {MOST_VALUES:,} values of cells together: each visit looks at them again"
         raise TooLargeError("patients", rule)
-    answer(artifact, version, PredictRequest(patients=request.patients, horizons_days=(horizon,)))  # faults by place
+    checked(artifact, PredictRequest(patients=request.patients, horizons_days=(horizon,)))
+    for start, stop in blocks(request.patients):  # for faults by the place in the whole request
+        known_patients(artifact, request.patients[start:stop], start)
     return MonitorAnswer(
         model=served_model(artifact.manifest, version),
         trajectories=tuple(_trajectory(artifact, version, record, horizon) for record in request.patients),

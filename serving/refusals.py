@@ -41,10 +41,9 @@ _BRANCHES = ("float", "str", "Quantity")
 """Names that pydantic gives the alternatives of a named value; no part of the field's name."""
 _NAMED_VALUES = ("baseline", "inputs")
 """Fields of a patient that hold numbers, texts and quantities by name."""
+_OF_PATIENTS = (PatientRecord, MeasurementRecord, EventRecord, SampleRecord, CloneRecord, Quantity)
 _PARTS: Mapping[type[BaseModel], tuple[type[BaseModel], ...]] = {
-    PredictRequest: (PatientRecord, MeasurementRecord, EventRecord, SampleRecord, CloneRecord, Quantity),
-    MonitorRequest: (PatientRecord, MeasurementRecord, EventRecord, SampleRecord, CloneRecord, Quantity),
-    StatesRequest: (PatientRecord, MeasurementRecord, EventRecord, SampleRecord, CloneRecord, Quantity),
+    **dict.fromkeys((PredictRequest, MonitorRequest, StatesRequest), _OF_PATIENTS),
     ScoreRequest: (ScorePatient, DailyCounts, Count, CrsComponents, IcansComponents, IceItems, Quantity),
     OutcomesRequest: (PatientOutcome, EventRecord),
 }

@@ -22,7 +22,7 @@ from experiments.benefit_risk.lines import (
 from experiments.benefit_risk.patient import PatientStates
 from experiments.benefit_risk.question import Question
 from experiments.benefit_risk.sentences import assumptions, findings, patient_findings
-from experiments.cli.output import stdout
+from experiments.cli.output import stdout, table_of
 
 
 def print_benefit_risk(found: BenefitRisk, patient: PatientStates | None = None) -> None:
@@ -55,18 +55,9 @@ def _say(sentence: str) -> None:
     stdout.print(sentence, highlight=False, markup=False, soft_wrap=True)
 
 
-def _table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
-    table = Table(title=title, title_justify="left", box=None, min_width=len(title))
-    for column in left:
-        table.add_column(column)
-    for column in right:
-        table.add_column(column, justify="right", no_wrap=True)
-    return table
-
-
 def _moves(found: BenefitRisk) -> Table:
     names = [group.name for group in found.shown]
-    table = _table("Moves between states", ["from", "to"], names)
+    table = table_of("Moves between states", ["from", "to"], names)
     moves = [group.histories.moves() for group in found.shown]
     for origin, target in np.argwhere(sum(moves) > 0).tolist():
         states = (found.question.states[origin], found.question.states[target])
@@ -77,7 +68,7 @@ def _moves(found: BenefitRisk) -> Table:
 def _print_states(lines: Sequence[Line], question: Question) -> None:
     days = [f"day {day:g}" for day in question.times_days]
     for quantity, title in TITLES.items():
-        table = _table(title, ["group", "state"], days)
+        table = table_of(title, ["group", "state"], days)
         for row in by_state(lines, quantity):
             table.add_row(*row)
         stdout.print(table)
@@ -85,7 +76,7 @@ def _print_states(lines: Sequence[Line], question: Question) -> None:
 
 def _plane(lines: Sequence[Line], question: Question) -> Table:
     first, *columns = plane_columns(question)
-    table = _table(f"Benefit against risk by day {question.horizon_days:g}", [first], columns)
+    table = table_of(f"Benefit against risk by day {question.horizon_days:g}", [first], columns)
     for row in plane_rows(lines):
         table.add_row(*row)
     return table
@@ -93,7 +84,7 @@ def _plane(lines: Sequence[Line], question: Question) -> Table:
 
 def _thresholds(found: BenefitRisk) -> Table:
     title = f"Weighted days against {found.groups[0].name}, by what a day in a state is worth"
-    table = _table(title, ["group", "state"], ["worth 0", "equal at", "worth 1"])
+    table = table_of(title, ["group", "state"], ["worth 0", "equal at", "worth 1"])
     for row in threshold_rows(found.contrasts, found.question):
         table.add_row(*row)
     return table

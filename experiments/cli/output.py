@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
 
 Advance = Callable[[int, int], None]
 
 stderr = Console(stderr=True)
 stdout = Console() if Console().is_terminal else Console(width=140)  # a pipe has no width of its own
+
+
+def table_of(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
+    """An empty table under a title: columns of text, then columns of numbers."""
+    table = Table(title=title, title_justify="left", box=None, min_width=len(title))
+    for column in left:
+        table.add_column(column)
+    for column in right:
+        table.add_column(column, justify="right", no_wrap=True)
+    return table
 
 
 def put_json(found: object) -> None:

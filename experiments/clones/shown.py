@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from experiments.cli.output import stdout
+from experiments.cli.output import stdout, table_of
 from experiments.clones.followed import Followed
 from experiments.clones.sentences import ASSUMED, findings
 from experiments.interval_text import interval_text
@@ -29,12 +29,8 @@ def print_clones(found: Followed) -> None:
 
 
 def _table(found: Followed) -> Table:
-    title = "Clones that call for a closer look"
-    table = Table(title=title, title_justify="left", box=None, min_width=len(title))
-    for column in ("patient", "material", "clone", "why", "oncogene"):
-        table.add_column(column)
-    for column in ("days", "share before %", "share %", "ratio", "q"):
-        table.add_column(column, justify="right", no_wrap=True)
+    numbers = ("days", "share before %", "share %", "ratio", "q")
+    table = table_of("Clones that call for a closer look", ("patient", "material", "clone", "why", "oncogene"), numbers)
     for _, one in found.warnings.head(MOST_SHOWN).iterrows():
         unseen = f"above {one.ratio_low:.1f}"  # it was not there before
         ratio = unseen if one.share_before == 0 else interval_text(one.ratio, one.ratio_low, one.ratio_high, digits=1)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from rich.table import Table
 
-from experiments.cli.output import stdout
+from experiments.cli.output import stdout, table_of
 from experiments.effects.analysis import Effects, GroupEffects
 from experiments.effects.lines import (
     DIFFERENCE,
@@ -54,19 +54,10 @@ def print_effects(effects: Effects) -> None:
         stdout.print(sentence, highlight=False, markup=False, soft_wrap=True)
 
 
-def _table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
-    table = Table(title=title, title_justify="left", box=None, min_width=len(title))
-    for column in left:
-        table.add_column(column)
-    for column in right:
-        table.add_column(column, justify="right", no_wrap=True)
-    return table
-
-
 def _arms(effects: Effects) -> Table:
     question = effects.question
     left_out = f"; of {question.n_left_out:,} more at risk {question.by} is not known" if question.n_left_out else ""
-    table = _table(f"Patients and first events{left_out}", ["arm"], ["patients", *question.arms.outcomes.causes])
+    table = table_of(f"Patients and first events{left_out}", ["arm"], ["patients", *question.arms.outcomes.causes])
     for k, name in enumerate(question.arms.names):
         counts = list(question.arms.of(k).counts().values())
         table.add_row(name, f"{sum(counts):,}", *(f"{n:,}" for n in counts[1:]))
@@ -74,7 +65,7 @@ def _arms(effects: Effects) -> Table:
 
 
 def _tests(effects: Effects) -> Table:
-    table = _table("Tests that all arms are alike", ["cause"], ["Gray", "df", "p", "log-rank", "df", "p"])
+    table = table_of("Tests that all arms are alike", ["cause"], ["Gray", "df", "p", "log-rank", "df", "p"])
     for one in effects.causes:
         cells = []
         for test in (one.gray, one.log_rank):
@@ -85,7 +76,7 @@ def _tests(effects: Effects) -> Table:
 
 
 def _ratios(lines: Sequence[Line]) -> Table:
-    table = _table("Ratios of hazards and rates", ["cause", "ratio", "arm"], ["estimate [95 % interval]", "p"])
+    table = table_of("Ratios of hazards and rates", ["cause", "ratio", "arm"], ["estimate [95 % interval]", "p"])
     for line in lines:
         name = line.quantity if line.method == "unadjusted" else f"{line.quantity}, {line.method}"
         table.add_row(line.cause, name, arms_of(line), interval(line), p_value(line.estimate.p))
@@ -94,7 +85,7 @@ def _ratios(lines: Sequence[Line]) -> Table:
 
 def _by_horizon(title: str, lines: Sequence[Line]) -> Table:
     days, rows = by_horizon(lines)
-    table = _table(title, ["cause", "arm", "method"], [f"by day {day:g}" for day in days])
+    table = table_of(title, ["cause", "arm", "method"], [f"by day {day:g}" for day in days])
     for names, cells in rows.items():
         table.add_row(*names, *map(interval, cells))
     return table
@@ -102,7 +93,7 @@ def _by_horizon(title: str, lines: Sequence[Line]) -> Table:
 
 def _balance(effects: Effects) -> Table:
     assert effects.adjustment is not None  # noqa: S101 - for the type checker
-    table = _table("Balance: standardised mean differences", ["covariate", "arm"], ["before", "weighted"])
+    table = table_of("Balance: standardised mean differences", ["covariate", "arm"], ["before", "weighted"])
     reference = effects.question.arms.names[0]
     for one in effects.adjustment.balance:
         table.add_row(one.name, f"{one.arm} / {reference}", f"{one.before:+.3f}", f"{one.after:+.3f}")
@@ -112,7 +103,7 @@ def _balance(effects: Effects) -> Table:
 def _overlap(effects: Effects) -> Table:
     assert effects.adjustment is not None  # noqa: S101 - for the type checker
     columns = ["patients", "worth, weighted", "P(arm), lowest", "highest", "largest weight"]
-    table = _table("Overlap: probability of each arm given the covariates", ["arm", "model"], columns)
+    table = table_of("Overlap: probability of each arm given the covariates", ["arm", "model"], columns)
     for one, model in overlaps(effects.adjustment):
         cells = (f"{one.effective:.0f}", f"{one.lowest:.3f}", f"{one.highest:.3f}", f"{one.largest_weight:.1f}")
         table.add_row(one.arm, model, f"{one.n_rows:,}", *cells)
@@ -122,7 +113,7 @@ def _overlap(effects: Effects) -> Table:
 def _e_values(effects: Effects) -> Table:
     question = effects.question
     days = [f"by day {day:g}" for day in question.horizons_days]
-    table = _table(f"E-values of {effects.causes[0].cause}: of the estimate, of its interval", ["arm"], days)
+    table = table_of(f"E-values of {effects.causes[0].cause}: of the estimate, of its interval", ["arm"], days)
     for arm, values in zip(question.arms.names[1:], effects.e_values, strict=True):
         table.add_row(f"{arm} / {question.arms.names[0]}", *(f"{one.point:.2f}, {one.limit:.2f}" for one in values))
     return table
@@ -131,7 +122,7 @@ def _e_values(effects: Effects) -> Table:
 def _groups(effects: Effects, of: GroupEffects) -> Table:
     days = [f"by day {day:g}" for day in effects.question.horizons_days]
     title = f"Difference of risks of {effects.causes[0].cause}, percentage points, in groups ({of.method})"
-    table = _table(title, ["group"], ["patients", "arm", *days])
+    table = table_of(title, ["group"], ["patients", "arm", *days])
     for row in group_rows(effects, of, [f"{one.n_rows:,}" for one in of.groups]):
         table.add_row(*row)
     return table

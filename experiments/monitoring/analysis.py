@@ -130,11 +130,9 @@ def _watched(
     cohort, endpoint = trained.cohort, trained.endpoint
     wanted = visit_days(cohort, endpoint)
     rows = rows_on(cohort, endpoint, patients, np.unique(wanted["day"]).tolist(), wanted)
-    risk, fold = held_out_risks(rows, trained, models, horizon, told)
-    tested = np.flatnonzero(fold >= 0)
-    rows = VisitRows(rows.patients.take(tested), rows.outcomes.take(tested), rows.number[tested])
-    markers = markers_of(rows.patients, cohort.card.variables, risk[tested, 0])
-    return rows, visits_of(rows, endpoint, horizon), markers, fold[tested]
+    rows, risk, fold = held_out_risks(rows, trained, models, horizon, told)
+    markers = markers_of(rows.patients, cohort.card.variables, risk[:, 0])
+    return rows, visits_of(rows, endpoint, horizon), markers, fold
 
 
 def _weekly(
@@ -149,7 +147,5 @@ def _weekly(
     first, last = endpoint.landmark_days[0], endpoint.landmark_days[-1]
     days = np.unique([*np.arange(first, last, EVERY_DAYS), last])
     rows = rows_on(cohort, endpoint, patients, days.tolist())
-    risk, fold = held_out_risks(rows, trained, models, horizon, told)
-    tested = np.flatnonzero(fold >= 0)
-    rows = VisitRows(rows.patients.take(tested), rows.outcomes.take(tested), rows.number[tested])
-    return markers_of(rows.patients, cohort.card.variables, risk[tested, 0]), rows
+    rows, risk, _ = held_out_risks(rows, trained, models, horizon, told)
+    return markers_of(rows.patients, cohort.card.variables, risk[:, 0]), rows

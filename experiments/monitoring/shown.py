@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from experiments.cli.output import stdout
+from experiments.cli.output import stdout, table_of
 from experiments.monitoring.analysis import Monitoring
 from experiments.monitoring.rules import Rule
 from experiments.monitoring.sentences import assumptions, findings, rule_text, text_of
@@ -32,11 +32,8 @@ def print_monitoring(found: Monitoring) -> None:
 
 def _rules(found: Monitoring, borne: float) -> Table:
     title = f"Alerts, at most {borne:g} a patient and month"
-    table = Table(title=title, title_justify="left", box=None, min_width=len(title))
-    for column in ("rule", "alert"):
-        table.add_column(column)
-    for column in ("alerts a month", "events caught %", "days before", "risk after first alert %"):
-        table.add_column(column, justify="right", no_wrap=True)
+    rates = ("alerts a month", "events caught %", "days before", "risk after first alert %")
+    table = table_of(title, ("rule", "alert"), rates)
     for rule in found.rules:
         if rule.borne == borne:
             table.add_row(rule.marker, rule_text(rule), *cells(rule))
@@ -56,11 +53,7 @@ def cells(rule: Rule) -> tuple[str, ...]:
 
 def _days(found: Monitoring) -> Table:
     title = f"Telling who will have the event within {found.horizon_days:g} days, by day since infusion"
-    table = Table(title=title, title_justify="left", box=None, min_width=len(title))
-    for column in ("day", "marker"):
-        table.add_column(column)
-    for column in ("patients", "events", "AUC", "IPA %"):
-        table.add_column(column, justify="right", no_wrap=True)
+    table = table_of(title, ("day", "marker"), ("patients", "events", "AUC", "IPA %"))
     for one in found.on_days:
         if one.either_way:  # single labs are on the page and in the JSON
             continue

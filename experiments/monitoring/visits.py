@@ -105,10 +105,11 @@ def held_out_risks(
     models: Sequence[HeldOutModel],
     horizon_days: float,
     told: Callable[[int, int], None] | None = None,
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Risks (rows, causes) within the horizon, by models that never saw the patient, and the fold (rows,) of each.
+) -> tuple[VisitRows, NDArray[np.float64], NDArray[np.int64]]:
+    """Rows of the patients for whom there is a model that never saw them.
 
-    Rows of patients that no model is held out for are NaN, and of fold −1.
+    Returns:
+        These rows, their risks (rows, causes) within the horizon by those models, and the fold (rows,) of each.
     """
     risk = np.full((len(rows), len(rows.outcomes.causes)), np.nan)
     fold = np.full(len(rows), -1, dtype=np.int64)
@@ -116,8 +117,10 @@ def held_out_risks(
         tested = set(trained.patients.patient_id[held_out.rows])
         own = np.flatnonzero([one in tested for one in rows.patients.patient_id])
         if len(own):
-            found = held_out.model.predict_incidence(rows.patients.take(own), np.array([horizon_days]))
-            risk[own], fold[own] = found.values[:, :, 0], number
+            predicted = held_out.model.predict_incidence(rows.patients.take(own), np.array([horizon_days]))
+            risk[own], fold[own] = predicted.values[:, :, 0], number
         if told is not None:
             told(number + 1, len(models))
-    return risk, fold
+    of_fold = np.flatnonzero(fold >= 0)
+    found = VisitRows(rows.patients.take(of_fold), rows.outcomes.take(of_fold), rows.number[of_fold])
+    return found, risk[of_fold], fold[of_fold]

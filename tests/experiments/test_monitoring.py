@@ -76,8 +76,9 @@ def test_risks_are_of_models_that_never_saw_the_patient(
     trained: TrainingRows, rows: VisitRows, config: RunConfig, tmp_path: Path
 ) -> None:
     models = held_out_models(trained, config, tmp_path, {})
-    risk, fold = held_out_risks(rows, trained, models, HORIZON)
+    tested_rows, risk, fold = held_out_risks(rows, trained, models, HORIZON)
     assert np.isfinite(risk).all()
+    np.testing.assert_array_equal(tested_rows.number, rows.number)  # every patient is of a fold
     for number, one in enumerate(models):
         tested = set(trained.patients.patient_id[one.rows])
         seen = set(trained.patients.patient_id) - tested
