@@ -152,7 +152,7 @@ def _measures(
     unknown = 0.0 * weights.after[..., 0]  # NaN where nobody was followed to the horizon
     parts = (np.flatnonzero(chosen), np.flatnonzero(~chosen))
     horizon_days = float(weights.times_days[0])
-    return np.stack(
+    found = np.stack(
         [
             ratio(weights.row @ chosen, weights.total),
             *(risk_by(outcomes.take(rows), cause, horizon_days, weights.row[..., rows]) for rows in parts),
@@ -161,6 +161,7 @@ def _measures(
         ],
         axis=-1,
     )
+    return np.clip(found.round(12), 0.0, 1.0)  # sums of steps reach 1 but for rounding
 
 
 def _interval(point: float, draws: NDArray[np.float64]) -> Interval:
