@@ -75,7 +75,7 @@ def permutation_test(
         SequelaError: No two patients can exchange outcomes, or the statistic of the true outcomes is NaN.
         ValueError: No permutations, or lengths that do not fit.
     """
-    groups = _exchangeable(len(outcomes), patient_id, landmark_days, strata)
+    groups = exchangeable(len(outcomes), patient_id, landmark_days, strata)
 
     def value(source: NDArray[np.int64]) -> float:
         given = outcomes.take(source)
@@ -123,7 +123,7 @@ def exchange_test(
     if np.isnan(observed):
         msg = "permutation test: the statistic of the true outcomes is not defined. Choose one that is, e.g. −IBS."
         raise SequelaError(msg)
-    permuted = np.array([run(_permute(groups, n_items, rng), b + 2) for b in range(n_permutations)])
+    permuted = np.array([run(exchanged(groups, n_items, rng), b + 2) for b in range(n_permutations)])
     reached = int((~(permuted < observed)).sum())
     low, high = proportion_interval(reached, n_permutations)
     return PermutationTest(observed, permuted, (1 + reached) / total, low, high)
@@ -137,7 +137,7 @@ def proportion_interval(count: int, total: int, level: float = LEVEL) -> tuple[f
     return low, high
 
 
-def _exchangeable(
+def exchangeable(
     n_rows: int,
     patient_id: Sequence[Any] | NDArray[Any],
     landmark_days: Sequence[float] | NDArray[np.float64] | None,
@@ -168,7 +168,7 @@ def _exchangeable(
     return [np.array(members) for members in groups.values()]
 
 
-def _permute(groups: Sequence[NDArray[np.int64]], n_rows: int, rng: np.random.Generator) -> NDArray[np.int64]:
+def exchanged(groups: Sequence[NDArray[np.int64]], n_rows: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """For each row, the row whose belongings it gets."""
     source = np.empty(n_rows, dtype=np.int64)
     for members in groups:

@@ -137,9 +137,19 @@ def _by_autograd(predictor: Predictor, subject: Subject, share: float) -> FloatA
 
 
 def network_risk(network: HazardNetwork, x: Tensor, times_days: Tensor) -> Tensor:
-    """Incidences (rows, causes, times) of the network as autograd follows them; see `network.interpolate`."""
-    cause, none = log_hazards(network.module(x).double())
-    edges = torch.as_tensor(network.edges_days)
+    """Incidences (rows, causes, times) of the network as autograd follows them."""
+    return risk_of_logits(network.module(x), torch.as_tensor(network.edges_days), times_days)
+
+
+def risk_of_logits(logits: Tensor, edges: Tensor, times_days: Tensor) -> Tensor:
+    """Incidences (rows, causes, times) as autograd follows them, the mean over members; see `network.interpolate`.
+
+    Args:
+        logits: (members, rows, causes, bins).
+        edges: (bins + 1,), in days.
+        times_days: (times,)
+    """
+    cause, none = log_hazards(logits.double())
     share = cause.exp() / cause.exp().sum(dim=-2, keepdim=True).clamp(min=1e-300)
     gone = ((times_days[:, None] - edges[:-1]) / edges.diff()).clamp(0.0, 1.0)  # (times, bins): gone of each bin
     start = (none.cumsum(dim=-1) - none).exp()
