@@ -42,20 +42,23 @@ def states_of(patients: Patients, materials: tuple[str, ...], fewest_patients: i
         materials: In this order.
         fewest_patients: Who have any such cell.
     """
+    if patients.samples is None:
+        return ()
+    types = (None, *patients.samples.summary.cell_types)
+    every = [CellState(material, cell_type) for material in materials for cell_type in types]
+    ids = patients.patient_id.astype(str)
+    return tuple(one for one in every if len(np.unique(ids[rows_with(patients, one)])) >= fewest_patients)
+
+
+def rows_with(patients: Patients, state: CellState) -> NDArray[np.int64]:
+    """The rows in which a sample of the state's material has such cells by the landmark."""
     samples = patients.samples
     if samples is None:
-        return ()
-    row = samples.row
-    known = samples.day <= patients.landmark_day[row]
-    by_type = samples.summary.cells_by_type
-    found = []
-    for material in materials:
-        own = known & (samples.material == material)
-        for number, cell_type in enumerate((None, *samples.summary.cell_types)):
-            cells = by_type.sum(axis=1) if cell_type is None else by_type[:, number - 1]
-            if len(np.unique(patients.patient_id[row[own & (cells > 0)]].astype(str))) >= fewest_patients:
-                found.append(CellState(material, cell_type))
-    return tuple(found)
+        return np.zeros(0, dtype=np.int64)
+    row, by_type = samples.row, samples.summary.cells_by_type
+    wanted = [state.cell_type in (None, name) for name in samples.summary.cell_types]
+    known = (samples.material == state.material) & (samples.day <= patients.landmark_day[row])
+    return np.unique(row[known & (by_type[:, wanted].sum(axis=1) > 0)])
 
 
 def without(patients: Patients, state: CellState) -> Patients:
@@ -95,4 +98,3 @@ def _kept_groups(summary: CellSummary, at: NDArray[np.bool_], cell_type: str | N
         group=summary.group[kept],
         sample=np.where(left > 0, summary.sample, -1),
     )
-

@@ -70,6 +70,8 @@ class Mechanisms:
     genes: tuple[str, ...]
     gene_spread: Tested
     """By gene: standard deviation over patients of what it moves the risk by, in all cells."""
+    raises: FloatArray
+    """(genes,): share of the patients in whom the risk rises with the gene."""
     effect: Tested
     """By change: |mean change of the risk|."""
     effect_interval: tuple[Interval, ...]
@@ -112,11 +114,13 @@ def mechanisms(
         if progress is not None:
             progress(done, total)
 
-    observed = _readings(patients, outcomes, fit, asked, n_folds, seed, told)
+    observed = _readings(patients, outcomes, fit, asked, n_folds, seed, told, described=True)
     found = [_numbers(observed, outcomes, asked)]
     for _ in range(n_permutations):
         dealt = outcomes.take(exchanged(groups, len(outcomes), rng))
-        found.append(_numbers(_readings(patients, dealt, fit, asked, n_folds, seed, told), dealt, asked))
+        found.append(
+            _numbers(_readings(patients, dealt, fit, asked, n_folds, seed, told, described=False), dealt, asked)
+        )
     genes = tuple(dict.fromkeys(gene for one in found for gene in one.genes))
     rows = np.concatenate([one.rows for one in observed])
     ids, drawn = patients.patient_id[rows], np.random.default_rng([seed, 2])
@@ -129,6 +133,7 @@ def mechanisms(
         _gain_intervals(observed, outcomes.take(rows), asked, ids, drawn),
         genes,
         _tested([one.over(genes) for one in found]),
+        _raises(observed, genes),
         _tested([np.abs(one.effect) for one in found]),
         _mean_intervals(_changes(observed, asked), ids, drawn),
     )
@@ -158,12 +163,14 @@ def _readings(
     n_folds: int,
     seed: int,
     told: Callable[[], None],
+    *,
+    described: bool,
 ) -> tuple[Reading, ...]:
     found = []
     for fold in patient_folds(patients.patient_id, outcomes.cause, n_folds=n_folds, n_repeats=1, seed=seed):
         train = patients.take(fold.train)
         model = fit(train, outcomes.take(fold.train))
-        found.append(read(model, train, patients.take(fold.test), fold.test, asked))
+        found.append(read(model, train, patients.take(fold.test), fold.test, asked, described=described))
         told()
     return tuple(found)
 
@@ -182,9 +189,7 @@ def _numbers(readings: Sequence[Reading], outcomes: Outcomes, asked: Asked) -> _
     )
 
 
-def gene_moves(
-    readings: Sequence[Reading], genes: Sequence[str], asked: Asked, state: int | None = None
-) -> FloatArray:
+def gene_moves(readings: Sequence[Reading], genes: Sequence[str], asked: Asked, state: int | None = None) -> FloatArray:
     """(rows, genes): what each gene moves the risk by, in the cells of one state, or in all cells of all materials.
 
     Args:
@@ -194,19 +199,29 @@ def gene_moves(
         state: Number of the state; None: all.
     """
     whole = [i for i, one in enumerate(asked.states) if one.cell_type is None] if state is None else [state]
+    return np.concatenate(
+        [_onto(genes, one.genes, one.moved[:, whole].sum(axis=1, dtype=np.float64), 0.0) for one in readings]
+    )
+
+
+def _raises(readings: Sequence[Reading], genes: Sequence[str]) -> FloatArray:
+    parts = [_onto(genes, one.genes, one.raises.astype(np.float64), np.nan) for one in readings]
+    table = np.concatenate(parts)
+    seen = np.isfinite(table)
+    found: FloatArray = np.where(seen, table, 0.0).sum(axis=0) / np.maximum(seen.sum(axis=0), 1)
+    return found
+
+
+def _onto(genes: Sequence[str], own: Sequence[str], values: FloatArray, absent: float) -> FloatArray:
+    """(rows, genes): columns (rows, own) put in the places of other genes."""
     place = {gene: j for j, gene in enumerate(genes)}
-    parts = []
-    for one in readings:
-        table = np.zeros((len(one.rows), len(genes)))
-        seen = [i for i, gene in enumerate(one.genes) if gene in place]
-        table[:, [place[one.genes[i]] for i in seen]] = one.moved[:, whole].sum(axis=1, dtype=np.float64)[:, seen]
-        parts.append(table)
-    return np.concatenate(parts)
+    seen = [i for i, gene in enumerate(own) if gene in place]
+    table = np.full((len(values), len(genes)), absent)
+    table[:, [place[own[i]] for i in seen]] = values[:, seen]
+    return table
 
 
-def _gains(
-    readings: Sequence[Reading], outcomes: Outcomes, asked: Asked, weights: ScoringWeights
-) -> FloatArray:
+def _gains(readings: Sequence[Reading], outcomes: Outcomes, asked: Asked, weights: ScoringWeights) -> FloatArray:
     """(…, states): Brier score without the cells of each state, less that with them."""
     at = np.array([asked.horizon_days])
 

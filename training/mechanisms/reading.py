@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from features.errors import SequelaError
 from features.patients import FloatArray, Patients
 from training.mechanisms.genes import gene_contributions
-from training.mechanisms.occlusion import CellState, without
+from training.mechanisms.occlusion import CellState, rows_with, without
 from training.mechanisms.perturbation import Perturbation, perturbed
 from training.models.bag_network import BagNetwork
 from training.models.predictor import CellAttention, KnownSamples
@@ -54,6 +54,8 @@ class Reading:
     genes: tuple[str, ...]
     moved: NDArray[np.float32]
     """(rows, states, genes): see `training.mechanisms.genes`."""
+    raises: NDArray[np.bool_]
+    """(rows, genes): likewise."""
     gap: float
     """Error of the integral of `moved`, at worst."""
     changed: FloatArray
@@ -62,7 +64,15 @@ class Reading:
     """(1 + changes,): share of the cells of the state beyond what training cells span: as they are, and changed."""
 
 
-def read(model: FittedRiskModel, train: Patients, patients: Patients, rows: NDArray[np.int64], asked: Asked) -> Reading:
+def read(
+    model: FittedRiskModel,
+    train: Patients,
+    patients: Patients,
+    rows: NDArray[np.int64],
+    asked: Asked,
+    *,
+    described: bool = True,
+) -> Reading:
     """Ask a model about patients it was not fitted to.
 
     Args:
@@ -71,6 +81,7 @@ def read(model: FittedRiskModel, train: Patients, patients: Patients, rows: NDAr
         patients: Others.
         rows: (rows,): their numbers, kept with the answers.
         asked: What is asked.
+        described: Also say what the model looked at and which changed cells are strange; else these are NaN.
 
     Raises:
         SequelaError: The model does not look at single cells, or is made of others.
@@ -84,6 +95,14 @@ def read(model: FittedRiskModel, train: Patients, patients: Patients, rows: NDAr
     def incidence(of: Patients) -> FloatArray:
         return model.predict_incidence(of, at).values[..., 0]
 
+    own = incidence(patients)
+
+    def of_changed(changed: Patients, state: CellState) -> FloatArray:
+        """Only rows that have such cells can change."""
+        some, found = rows_with(patients, state), own.copy()
+        found[some] = incidence(changed.take(some))
+        return found
+
     samples = KnownSamples.of(patients)
     fewer = BagNetwork(
         network.module,
@@ -93,20 +112,31 @@ def read(model: FittedRiskModel, train: Patients, patients: Patients, rows: NDAr
     )
     x = model.encoder.transform(patients)
     by_gene = gene_contributions(fewer, x, samples, asked.states, asked.cause, asked.horizon_days)
-    share, attention = _looked_at(network.attention(samples), samples, asked.states)
+    share, attention = (
+        _looked_at(network.attention(samples), samples, asked.states) if described else _unknown(x, asked)
+    )
     changed = [perturbed(patients, one, counts=asked.counts) for one in asked.changes]
+    after = [
+        of_changed(one, change.state)[:, asked.cause - 1] for one, change in zip(changed, asked.changes, strict=True)
+    ]
     return Reading(
         rows,
-        incidence(patients),
-        np.array([incidence(without(patients, one)) for one in asked.states]),
+        own,
+        np.array([of_changed(without(patients, one), one) for one in asked.states]),
         share,
         attention,
         by_gene.genes,
         by_gene.values.astype(np.float32),
+        by_gene.raises,
         by_gene.gap,
-        np.array([incidence(one)[:, asked.cause - 1] for one in changed]).reshape(len(changed), len(patients)),
-        _strange(fewer, train, patients, changed),
+        np.array(after).reshape(len(changed), len(patients)),
+        _strange(fewer, train, patients, changed) if described else np.full(1 + len(changed), np.nan),
     )
+
+
+def _unknown(x: FloatArray, asked: Asked) -> tuple[FloatArray, FloatArray]:
+    nothing = np.full((len(x), len(asked.states)), np.nan)
+    return nothing, nothing
 
 
 def _looked_at(

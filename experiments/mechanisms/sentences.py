@@ -1,0 +1,98 @@
+"""What was found and what it assumes, in words; also that nothing was found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from experiments.mechanisms.analysis import LEVEL, Found
+from experiments.page.drawing import listed
+from experiments.page.tables import p_value
+
+MOST_NAMED = 8
+
+
+def findings(found: Found) -> Iterator[str]:
+    """Whether cells tell anything at all; then which states, genes and changes."""
+    own = found.mechanisms
+    for j, state in enumerate(own.asked.states):
+        if state.cell_type is None:
+            yield _whole(found, j)
+    yield _types(found)
+    yield _genes(found)
+    for j, change in enumerate(own.asked.changes):
+        one = own.effect_interval[j]
+        verb = "raises" if one.point > 0 else "lowers"
+        chance = "" if own.effect.p[j] <= LEVEL else ", no more than networks of permuted patients do"
+        yield (
+            f"{change.name[0].upper()}{change.name[1:]}: {verb} the predicted risk by {abs(100 * one.point):.1f} "
+            f"points on average (p {p_value(own.effect.p[j])}){chance}."
+        )
+
+
+def _whole(found: Found, j: int) -> str:
+    own, name = found.mechanisms, found.mechanisms.asked.states[j].name
+    gain, p = own.gain_interval[j], own.gain.p[j]
+    moved = f"The cells of {name} move the risk by {100 * own.spread.observed[j]:.1f} points (standard deviation)"
+    told = f"the Brier score is {100 * gain.point:+.2f} hundredths worse without them [{100 * gain.low:+.2f}, "
+    told += f"{100 * gain.high:+.2f}]"
+    if gain.low > 0 and p <= LEVEL:
+        return f"{moved}, and help to predict in patients never seen: {told}, p {p_value(p)}."
+    return f"{moved}, but are not shown to help to predict in patients never seen: {told}, p {p_value(p)}."
+
+
+def _types(found: Found) -> str:
+    own, largest = found.mechanisms, found.mechanisms.spread.p_of_largest(found.is_type)
+    passing = [j for j in np.argsort(-own.spread.observed) if largest[j] <= LEVEL]
+    if not passing:
+        return "No type of cells moves the risk further than the most moving type does in permuted patients."
+    names = listed([own.asked.states[j].name for j in passing], MOST_NAMED)
+    return (
+        f"Further than any type does in permuted patients (p ≤ {LEVEL:g}), the risk is moved by the cells of {names}."
+    )
+
+
+def _genes(found: Found) -> str:
+    own, largest = found.mechanisms, found.gene_p
+    passing = [j for j in found.gene_order if largest[j] <= LEVEL]
+    if not passing:
+        least = p_value(float(largest.min(initial=1.0)))
+        return f"No gene moves the risk further than the most moving gene does in permuted patients (least p {least})."
+    names = listed([own.genes[j] for j in passing], MOST_NAMED)
+    return (
+        f"{len(passing):,} of {len(own.genes):,} genes move the risk further than any gene does in permuted patients "
+        f"(p ≤ {LEVEL:g}), those that move it most first: {names}."
+    )
+
+
+def assumptions(found: Found) -> Iterator[str]:
+    """What must hold for the numbers to mean what they seem to."""
+    own, question = found.mechanisms, found.question
+    if question.rows.cohort.card.provenance == "simulated":
+        yield "The patients are simulated: nothing here says anything about a mechanism."
+    yield (
+        f"Every patient is read by a network ({question.config.model.kind}) fitted to others ({found.n_folds} folds). "
+        f"p compares with {found.n_permutations} times the same on outcomes dealt anew among the patients, and is at "
+        f"least {1 / (1 + found.n_permutations):.3g}; p of largest, with the most moving of all types, or of all genes."
+    )
+    yield (
+        "Permuted patients tell that the network leans on cells more than chance gives. Where some do carry risk, it "
+        "also leans on types and genes that merely go with them: go by the order, and confirm in other data."
+    )
+    yield (
+        "This speaks of the network, and of what goes with the outcome; whether a state or a gene brings it about, it "
+        "cannot say. Moves by genes are integrated gradients from cells all alike to the cells as they are, off by at "
+        f"most {100 * max(one.gap for one in own.readings):.2g} points in all; a gene that goes with another shares "
+        "its move."
+    )
+    yield (
+        "Without a state, its cells are as if never measured, and the others weigh more. Where a type makes up most of "
+        "a sample, no patient looks like that."
+    )
+    if own.asked.changes:
+        yield (
+            "Changed cells ask the network, not the body: other genes stay as they are, the cell stays of its type, "
+            "and counts that are 0 stay 0. Strange are cells further from the middle than "
+            "99 % of the training cells; where they become many, the network answers about cells that nobody has seen."
+        )
