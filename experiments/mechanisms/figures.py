@@ -11,7 +11,7 @@ from experiments.mechanisms.analysis import Found
 from experiments.mechanisms.lines import state_order
 from experiments.page.drawing import FAINT, INK, color_of, drawing, heat_map, legend_below
 from features.patients import FloatArray
-from training.mechanisms.permuted import Tested
+from training.mechanisms.permuted import AgainstPermuted
 
 MOST_GENES = 20
 MOST_COLUMNS = 12
@@ -30,7 +30,7 @@ def genes_figure(found: Found) -> Figure:
     return _beside_permuted([found.mechanisms.genes[j] for j in order], found.mechanisms.gene_spread, order)
 
 
-def _beside_permuted(names: Sequence[str], tested: Tested, order: Sequence[int]) -> Figure:
+def _beside_permuted(names: Sequence[str], tested: AgainstPermuted, order: Sequence[int]) -> Figure:
     """A point each, and in grey what permuted patients give."""
     with drawing(0.9 + 0.2 * len(order)) as (figure, (axes,)):
         for y, j in enumerate(order):

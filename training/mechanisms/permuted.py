@@ -29,7 +29,7 @@ N_BOOTSTRAP = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Tested:
+class AgainstPermuted:
     """A number for each of some things, beside what permuted patients give."""
 
     observed: FloatArray
@@ -62,17 +62,17 @@ class Mechanisms:
     """(rows,): those read, in the order of `readings`."""
     readings: tuple[Reading, ...]
     """One a fold."""
-    spread: Tested
+    spread: AgainstPermuted
     """By state: standard deviation over patients of what its cells move the risk by."""
-    gain: Tested
+    gain: AgainstPermuted
     """By state: Brier score at the horizon without its cells, less that with them; above 0: they help."""
     gain_interval: tuple[Interval, ...]
     genes: tuple[str, ...]
-    gene_spread: Tested
+    gene_spread: AgainstPermuted
     """By gene: standard deviation over patients of what it moves the risk by, in all cells."""
     raises: FloatArray
     """(genes,): share of the patients in whom the risk rises with the gene."""
-    effect: Tested
+    effect: AgainstPermuted
     """By change: |mean change of the risk|."""
     effect_interval: tuple[Interval, ...]
     """By change: mean change of the risk."""
@@ -238,8 +238,8 @@ def _changes(readings: Sequence[Reading], asked: Asked) -> FloatArray:
     return np.concatenate([(one.changed - one.incidence[:, asked.cause - 1]).T for one in readings])
 
 
-def _tested(found: Sequence[FloatArray]) -> Tested:
-    return Tested(found[0], np.stack(found[1:]))
+def _tested(found: Sequence[FloatArray]) -> AgainstPermuted:
+    return AgainstPermuted(found[0], np.stack(found[1:]))
 
 
 def _gain_intervals(

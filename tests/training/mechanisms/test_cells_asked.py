@@ -1,0 +1,227 @@
+"""What cells carry: without a state, by gene, changed, and against permuted patients."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmarks.cells_truth import CPU
+from benchmarks.planted import CARD, N_MARKERS, planted
+from features.cells.bag import Bags
+from features.cells.quality import select_cells
+from features.cells.summary import CellSummary, summarise
+from features.config import FeatureConfig
+from features.errors import SequelaError
+from features.outcomes import Outcomes
+from features.patients import Patients
+from training.config import AttentionConfig
+from training.fit import fit_risk_model
+from training.mechanisms.genes import TOLERANCE, gene_contributions
+from training.mechanisms.occlusion import CellState, rows_with, states_of, without
+from training.mechanisms.permuted import AgainstPermuted, mechanisms
+from training.mechanisms.perturbation import SILENCED, Perturbation, perturbed
+from training.mechanisms.reading import Asked, read
+from training.models.attribution import risk_of_logits
+from training.models.bag_network import BagNetwork
+from training.models.predictor import KnownSamples
+from training.models.risk_model import FittedRiskModel
+from training.models.sample_layout import CellBatch, SampleLayout
+
+Fitted = Callable[[str], FittedRiskModel]
+Wards = Callable[..., Any]
+AT = np.array([90.0])
+every_kind = pytest.mark.parametrize("kind", ["attention", "set_transformer"])
+
+
+def of_bags(patients: Patients, bags: list[Any]) -> Patients:
+    """The same patients with other cells, everything that follows from them made anew."""
+    samples = patients.samples
+    assert samples is not None
+    summary = CellSummary.concatenate(
+        [summarise(bag, counts=True) if len(bag) else CellSummary.of_no_cells(1) for bag in bags]
+    )
+    return replace(patients, samples=replace(samples, summary=summary, bags=Bags.of(bags)))
+
+
+def bags_of(patients: Patients) -> list[Any]:
+    assert patients.samples is not None
+    assert patients.samples.bags is not None
+    return [patients.samples.bags[i] for i in range(len(patients.samples.bags))]
+
+
+@pytest.mark.parametrize("cell_type", ["CD8 T", None])
+@pytest.mark.parametrize("kind", ["attention", "network", "cox"])
+def test_without_a_state_is_as_if_its_cells_had_never_been_measured(
+    kind: str, cell_type: str | None, fitted: Fitted, ward: Wards
+) -> None:
+    model, patients = fitted(kind), ward(5, 12, 0.0).patients()
+    state = CellState("blood", cell_type)
+    materials = patients.samples.material
+    left = [
+        select_cells(bag, ~state.of(bag)) if material == "blood" else bag
+        for bag, material in zip(bags_of(patients), materials, strict=True)
+    ]
+    expected = model.predict_incidence(of_bags(patients, left), AT).values
+    found = model.predict_incidence(without(patients, state), AT).values
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+    touched = np.zeros(len(patients), dtype=bool)
+    touched[rows_with(patients, state)] = True
+    as_it_was = model.predict_incidence(patients, AT).values
+    np.testing.assert_array_equal(found[~touched], as_it_was[~touched])
+
+
+def test_states_are_those_that_enough_patients_have_by_their_landmark(ward: Wards) -> None:
+    patients = ward(5, 12, 0.0).patients()
+    found = states_of(patients, ("infusion_product", "blood"), 1)
+    assert [one.name for one in found[:2]] == ["infusion_product", "infusion_product:CD4 T"]
+    assert len(found) == 8
+    assert states_of(patients, ("blood",), 13) == ()
+    early = patients.at_landmark(-100.0)
+    assert states_of(early, ("infusion_product", "blood"), 1) == ()
+    assert states_of(replace(patients, samples=None), ("blood",), 1) == ()
+
+
+@every_kind
+def test_contributions_of_genes_add_up_and_follow_their_definition(kind: str, fitted: Fitted, ward: Wards) -> None:
+    model, patients = fitted(kind), ward(5, 6, 0.0).patients()
+    network = _with_weights(model.predictor)
+    samples, x = KnownSamples.of(patients), model.encoder.transform(patients)
+    states = states_of(patients, network.materials, 1)
+    found = gene_contributions(network, x, samples, states, 1, AT[0])
+    assert found.values.shape == (len(x), len(states), len(network.cells.genes))
+    assert 0 < found.gap <= TOLERANCE
+    whole = [j for j, state in enumerate(states) if state.cell_type is None]
+    types = [j for j, state in enumerate(states) if state.cell_type is not None]
+    np.testing.assert_allclose(found.values[:, whole].sum(axis=1), found.values[:, types].sum(axis=1), atol=1e-9)
+    row = int(np.flatnonzero(np.abs(found.values).sum(axis=(1, 2)))[0])
+    by_hand = _contribution_by_differences(network, x[row], samples, row, gene=2)
+    assert found.values[row, whole, 2].sum() == pytest.approx(by_hand, abs=2e-4)
+    assert np.abs(by_hand) > 1e-5
+
+
+def _with_weights(network: Any) -> BagNetwork:
+    """A few epochs teach hardly anything: a copy in which no weight is small."""
+    module, rng = copy.deepcopy(network.module), np.random.default_rng(0)
+    for parameter in module.parameters():
+        parameter.add_(0.2 * torch.as_tensor(rng.normal(size=parameter.shape), dtype=parameter.dtype))
+    return BagNetwork(module, network.cells, network.materials, network.edges_days)
+
+
+def _contribution_by_differences(network: BagNetwork, x: Any, samples: KnownSamples, row: int, gene: int) -> float:
+    """∫ of the directional derivative along (e − ē) of one gene, by central differences in double precision."""
+    module = copy.deepcopy(network.module).double()
+    layout = SampleLayout.of(samples, network.materials)
+    own = layout.occurrence[row][layout.occurrence[row] >= 0]
+    center = module.center.numpy()
+    tables, directions = [], []
+    for j in own:
+        prepared = network.cells.prepare(samples.bags[int(j)])
+        n_genes = len(network.cells.genes)
+        tables.append(prepared.rows(np.arange(len(prepared)), n_genes).astype(float))
+        raw = replace(network.cells, pca=None).prepare(samples.bags[int(j)])
+        level = raw.rows(np.arange(len(raw)), n_genes)[:, gene].astype(float)
+        pca = network.cells.pca
+        if pca is None:
+            directions.append((level - center[gene])[:, None] * np.eye(n_genes)[gene])
+        else:
+            directions.append((level - pca.center[gene])[:, None] * (pca.components / pca.scale)[:, gene])
+
+    def risk(share: float, step: float) -> float:
+        pooled = []
+        for table, direction, j in zip(tables, directions, own, strict=True):
+            at = torch.as_tensor(center + share * (table - center) + step * direction)
+            known = torch.ones((1, len(at)), dtype=torch.bool)
+            material = torch.tensor([network.materials.index(str(samples.material[int(j)]))])
+            pooled.append(module.pool(CellBatch(at[None], known, material)))
+        grid = layout.grid(np.array([row]), torch.float64)
+        slots = torch.arange(grid.slot.shape[1])[None]
+        logits = module.fuse(torch.as_tensor(x)[None], torch.cat(pooled, dim=1), grid._replace(slot=slots))
+        return float(risk_of_logits(logits, torch.as_tensor(network.edges_days), torch.as_tensor(AT))[0, 0, 0])
+
+    nodes, weights = np.polynomial.legendre.leggauss(64)
+    slopes = [(risk(0.5 * (a + 1), 1e-5) - risk(0.5 * (a + 1), -1e-5)) / 2e-5 for a in nodes]
+    return float(0.5 * weights @ np.array(slopes))
+
+
+@settings(max_examples=15, deadline=None)
+@given(first=st.sampled_from([-2.0, -1.0, 0.0, 1.0, SILENCED]), second=st.sampled_from([-1.0, 0.0, 1.0]))
+def test_changes_of_a_program_follow_one_another(first: float, second: float) -> None:
+    cohort = planted(4, 3, n_cells=20)
+    state = CellState("infusion_product", "A")
+
+    def change(patients: Patients, fold: float) -> Patients:
+        return perturbed(patients, Perturbation("two", ("gene1", "gene50"), state, fold), counts=True)
+
+    both, once = change(change(cohort.patients, first), second), change(cohort.patients, first + second)
+    for one, other, before in zip(bags_of(both), bags_of(once), bags_of(cohort.patients), strict=True):
+        np.testing.assert_allclose(one.values, other.values)
+        same = ~np.isin(one.indices, [1, 50]) | np.repeat(one.cell_type != "A", np.diff(one.indptr))
+        np.testing.assert_array_equal(one.values[same], before.values[same])
+        np.testing.assert_allclose(one.values[~same], before.values[~same] * 2.0 ** (first + second))
+    assert both.samples is not None
+    expected = of_bags(cohort.patients, bags_of(once)).samples
+    assert expected is not None
+    np.testing.assert_allclose(both.samples.summary.total, expected.summary.total)
+    np.testing.assert_allclose(both.samples.summary.lognorm, expected.summary.lognorm)
+
+
+def test_p_values_count_permutations() -> None:
+    tested = AgainstPermuted(np.array([3.0, 1.0, 2.0]), np.array([[1.0, 1.0, 5.0], [2.0, 0.0, 0.0], [3.0, 2.0, 1.0]]))
+    np.testing.assert_allclose(tested.p, [2 / 4, 3 / 4, 2 / 4])
+    some = np.array([True, True, False])
+    np.testing.assert_allclose(tested.p_of_largest(some), [2 / 4, 4 / 4, np.nan])
+    assert np.isnan(tested.p_of_largest(np.zeros(3, dtype=bool))).all()
+
+
+def test_only_networks_of_cells_can_be_read(fitted: Fitted, ward: Wards) -> None:
+    patients = ward(5, 6, 0.0).patients()
+    with pytest.raises(SequelaError, match=r"cox is not a network of single cells; choose attention"):
+        read(fitted("cox"), patients, patients, np.arange(6), Asked((), (), 1, 90.0, counts=True))
+
+
+@pytest.mark.parametrize("effect", ["alone", "nothing"])
+def test_planted_markers_lead_and_nothing_is_found_where_nothing_is(effect: Any) -> None:
+    cohort = planted(160, 4, effect, n_cells=40, share=0.15)
+    small = AttentionConfig(members=2, max_epochs=20)
+
+    def fit(patients: Patients, outcomes: Outcomes) -> FittedRiskModel:
+        return fit_risk_model(patients, outcomes, CARD, FeatureConfig(cells=()), small, CPU, seed=0)
+
+    state = CellState("infusion_product", None)
+    markers = tuple(f"gene{i}" for i in range(N_MARKERS))
+    changes = (Perturbation("markers", markers, state, SILENCED), Perturbation("others", ("gene90",), state, SILENCED))
+    asked = Asked((state, CellState("infusion_product", "A")), changes, 1, 180.0, counts=True)
+    told: list[tuple[int, int]] = []
+    found = mechanisms(
+        cohort.patients,
+        cohort.outcomes,
+        fit,
+        asked,
+        n_folds=2,
+        n_permutations=2,
+        seed=0,
+        progress=lambda done, of: told.append((done, of)),
+    )
+    assert told[-1] == (6, 6)
+    assert sorted(found.rows.tolist()) == list(range(160))
+    leading = {found.genes[j] for j in np.argsort(-found.gene_spread.observed)[:N_MARKERS]}
+    if effect == "alone":
+        assert len(leading & set(markers)) >= N_MARKERS - 2
+        assert (found.spread.p == 1 / 3).all()
+        assert found.gain_interval[0].low > 0
+        assert found.gain.p[0] == 1 / 3
+        marker = [found.genes.index(name) for name in markers]
+        assert (found.raises[marker] > 0.5).all()
+        assert found.effect_interval[0].high < -0.05 < found.effect_interval[1].low
+        assert (found.gene_spread.p_of_largest(np.ones(len(found.genes), dtype=bool))[marker] == 1 / 3).mean() > 0.7
+    else:
+        assert found.gain_interval[0].low < 0.01
+        assert found.spread.observed[0] < 0.1
