@@ -14,7 +14,7 @@ from features.patients import FloatArray
 from training.mechanisms.permuted import AgainstPermuted
 
 MOST_GENES = 20
-MOST_COLUMNS = 12
+MOST_COLUMNS = 8
 
 
 def states_figure(found: Found) -> Figure:
@@ -36,13 +36,19 @@ def _beside_permuted(names: Sequence[str], tested: AgainstPermuted, order: Seque
         for y, j in enumerate(order):
             permuted = 100 * tested.permuted[:, j]
             axes.plot(
-                permuted, np.full(len(permuted), y), "|", color=FAINT, ms=7, label="" if y else "permuted patients"
+                permuted,
+                np.full(len(permuted), y),
+                "|",
+                color=INK,
+                alpha=0.4,
+                ms=7,
+                label="" if y else "permuted patients",
             )
             axes.plot(100 * tested.observed[j], y, "o", color=color_of(0), ms=5, label="" if y else "as they are")
         axes.set_yticks(range(len(names)), names)
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.set_xlim(left=0)
-        axes.set_xlabel("standard deviation over patients of what moves the risk, points")
+        axes.set_xlabel("moves the risk by, points (SD)")
         legend_below(figure, axes)
     return figure
 

@@ -6,19 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-import numpy as np
-
 from experiments.config import RunConfig
 from experiments.data import TrainingRows
 from experiments.page.privacy import SMALLEST
 from features.cells.programs import PROGRAMS
 from features.cells.samples import latest_samples
 from features.errors import SequelaError
-from features.outcomes import Outcomes
 from features.patients import Patients
 from features.schema import CellsCard
 from training.config import AttentionConfig, SetTransformerConfig
-from training.evaluation.ipcw import scorable_times
+from training.evaluation.ipcw import identified_days
 from training.mechanisms.occlusion import CellState, states_of
 from training.mechanisms.perturbation import SILENCED, Perturbation
 from training.mechanisms.reading import Asked
@@ -109,18 +106,13 @@ def _materials(patients: Patients) -> tuple[str, ...]:
 
 
 def _horizon(rows: TrainingRows, asked: float | None) -> float:
-    horizons = np.array(rows.endpoint.horizons_days if asked is None else (asked,), dtype=float)
-    known = scorable_times(rows.outcomes, horizons)
-    if len(known):
-        return float(known[-1])
-    option = "--horizon" if asked is not None else f"horizons_days of {rows.endpoint.name}:"
-    last = _last_day(rows.outcomes)
-    msg = f"{option} {horizons[0]:g}: is followed by nobody, who are observed for {last:g} days; choose an earlier one"
+    last = identified_days(rows.outcomes)
+    horizons = [day for day in (rows.endpoint.horizons_days if asked is None else (asked,)) if 0 < day <= last]
+    if horizons:
+        return max(horizons)
+    option = f"horizons_days of {rows.endpoint.name}" if asked is None else f"--horizon {asked:g}"
+    msg = f"{option}: patients are followed for {last:g} days after the landmark; choose a day above 0 and up to that"
     raise SequelaError(msg)
-
-
-def _last_day(outcomes: Outcomes) -> float:
-    return float(outcomes.duration_days.max())
 
 
 def _changes(text: str, states: tuple[CellState, ...], rows: TrainingRows) -> list[Perturbation]:

@@ -21,21 +21,30 @@ def findings(found: Found) -> Iterator[str]:
             yield _whole(found, j)
     yield _types(found)
     yield _genes(found)
+    yield from _changes(found)
+
+
+def _changes(found: Found) -> Iterator[str]:
+    """One sentence for each program in each state."""
+    own = found.mechanisms
+    together: dict[tuple[str, str], list[int]] = {}
     for j, change in enumerate(own.asked.changes):
-        one = own.effect_interval[j]
-        verb = "raises" if one.point > 0 else "lowers"
-        chance = "" if own.effect.p[j] <= LEVEL else ", no more than networks of permuted patients do"
-        yield (
-            f"{change.name[0].upper()}{change.name[1:]}: {verb} the predicted risk by {abs(100 * one.point):.1f} "
-            f"points on average (p {p_value(own.effect.p[j])}){chance}."
-        )
+        together.setdefault((change.program, change.state.name), []).append(j)
+    for (program, state), places in together.items():
+        parts = [
+            f"{own.asked.changes[j].how} {100 * own.effect_interval[j].point:+.1f} (p {p_value(own.effect.p[j])})"
+            for j in places
+        ]
+        text = f"{program} in {state}, mean change of the predicted risk in points: {', '.join(parts)}."
+        chance = "" if (own.effect.p[places] <= LEVEL).any() else " Networks of permuted patients change as much."
+        yield text + chance
 
 
 def _whole(found: Found, j: int) -> str:
     own, name = found.mechanisms, found.mechanisms.asked.states[j].name
     gain, p = own.gain_interval[j], own.gain.p[j]
     moved = f"The cells of {name} move the risk by {100 * own.spread.observed[j]:.1f} points (standard deviation)"
-    told = f"the Brier score is {100 * gain.point:+.2f} hundredths worse without them [{100 * gain.low:+.2f}, "
+    told = f"without them the Brier score changes by {100 * gain.point:+.2f} hundredths [{100 * gain.low:+.2f}, "
     told += f"{100 * gain.high:+.2f}]"
     if gain.low > 0 and p <= LEVEL:
         return f"{moved}, and help to predict in patients never seen: {told}, p {p_value(p)}."

@@ -6,7 +6,6 @@ made that nobody has seen: `strangeness` says how many.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -32,10 +31,14 @@ class Perturbation:
     """The values of the genes are multiplied by 2 to this: counts before they are normalised to the cell's sum."""
 
     @property
+    def how(self) -> str:
+        """``silenced``, or e.g. ``×2``."""
+        return "silenced" if self.log2_fold == SILENCED else f"×{2.0**self.log2_fold:g}"
+
+    @property
     def name(self) -> str:
         """E.g. ``exhaustion ×2 in blood:NK``, ``exhaustion silenced in blood``."""
-        how = "silenced" if self.log2_fold == SILENCED else f"×{2.0**self.log2_fold:g}"
-        return f"{self.program} {how} in {self.state.name}"
+        return f"{self.program} {self.how} in {self.state.name}"
 
     def of(self, bag: CellBag) -> CellBag:
         """The cells of a sample of the material, changed."""
@@ -73,9 +76,3 @@ def _summary(samples: Samples, *, counts: bool) -> CellSummary:
         for i in range(len(before))
     ]
     return CellSummary.concatenate(parts) if parts else before
-
-
-def measured_genes(genes: Sequence[str], panel: Sequence[str]) -> tuple[str, ...]:
-    """Those of the genes that are on the panel."""
-    there = set(panel)
-    return tuple(gene for gene in genes if gene in there)
