@@ -1,7 +1,7 @@
 """Effects of an arm under confounding, in simulated cohorts whose truth is known: bias, and coverage of intervals.
 
-Who is at high risk gets arm 1 more often, so that the arms cannot be compared as they are. In one kind of cohort the
-arm has an effect on both causes, in the other on none.
+Who is at high risk gets arm 1 more often, so that the arms cannot be compared as they are. The arm has an effect on both
+causes, or on none; or it has, and who is at high risk is followed for less long.
 
     python -m benchmarks.effects_coverage --cohorts 1000
 """
@@ -27,6 +27,7 @@ from training.effects.adjusted import doubly_robust, weighted
 from training.effects.arms import Arms
 from training.effects.propensity import standardised
 from training.effects.risks import RISK, by_arm, differences
+from training.effects.targeted import nuisances_of, targeted
 from training.effects.time_lost import TIME_LOST
 
 RESULTS = Path(__file__).parent / "results"
@@ -35,6 +36,9 @@ HORIZON_DAYS = np.array([365.0])
 DAILY = np.array([0.0015, 0.0008])
 EFFECTS = {"effect": np.array([-0.7, 0.3]), "no effect": np.zeros(2)}
 """Logarithms of the hazard ratios of arm 1."""
+DEPENDENT = "effect, censoring by covariates"
+KINDS = {name: (effect, False) for name, effect in EFFECTS.items()} | {DEPENDENT: (EFFECTS["effect"], True)}
+"""Effect, and whether censoring depends on the covariates."""
 MEASURES = {"risk": RISK, "time lost": TIME_LOST}
 N_TRUTH = 400_000
 
@@ -58,12 +62,16 @@ def covariates(rng: np.random.Generator, n: int) -> NDArray[np.float64]:
     return np.column_stack([rng.normal(size=n), rng.integers(2, size=n)])
 
 
-def confounded(rng: np.random.Generator, n: int, effect: NDArray[np.float64]) -> Confounded:
-    """Constant hazards, censored evenly between days 100 and 900."""
+def confounded(
+    rng: np.random.Generator, n: int, effect: NDArray[np.float64], *, dependent: bool = False
+) -> Confounded:
+    """Constant hazards, censored evenly between days 100 and 900; or at a rate that rises with risk, and in arm 1."""
     x = covariates(rng, n)
     arm = (rng.random(n) < 1 / (1 + np.exp(0.6 - 0.8 * x[:, 0] - 0.8 * x[:, 1]))).astype(np.int64)
     daily = hazards(x, arm, effect)
     happened, censored = rng.exponential(1 / daily.sum(axis=1)), rng.uniform(100, 900, n)
+    if dependent:
+        censored = rng.exponential(1 / (0.0008 * np.exp(0.8 * x[:, 0] + 0.4 * x[:, 1] + 0.3 * arm)))
     cause = 1 + (rng.random(n) > daily[:, 0] / daily.sum(axis=1))
     outcomes = Outcomes(np.minimum(happened, censored), np.where(happened <= censored, cause, 0), CAUSES)
     return Confounded(Arms(outcomes, arm, ("0", "1")), standardised(x))
@@ -85,11 +93,13 @@ def true_differences(effect: NDArray[np.float64]) -> dict[str, NDArray[np.float6
 def estimates(cohort: Confounded, rng: np.random.Generator) -> list[dict[str, object]]:
     """Differences by method, measure and cause, with their intervals."""
     found = []
+    nuisances = nuisances_of(cohort.arms, cohort.x, HORIZON_DAYS, rng=rng)
     for name, measure in MEASURES.items():
         by_method = {
             "as they are": differences(by_arm(cohort.arms, measure, HORIZON_DAYS)),
             "weighted": weighted(cohort.arms, cohort.x, measure, HORIZON_DAYS).differences(),
             "doubly robust": doubly_robust(cohort.arms, cohort.x, measure, HORIZON_DAYS, rng=rng).differences(),
+            "targeted": targeted(nuisances, measure, HORIZON_DAYS).differences(),
         }
         for method, (table,) in by_method.items():
             for cause, (one,) in zip(CAUSES, table, strict=True):
@@ -100,11 +110,11 @@ def estimates(cohort: Confounded, rng: np.random.Generator) -> list[dict[str, ob
 def study(n: int, n_cohorts: int) -> pd.DataFrame:
     """Bias, spread, mean standard error and coverage of every method; one line for each question."""
     lines = []
-    for truth, effect in EFFECTS.items():
+    for truth, (effect, dependent) in KINDS.items():
         true = true_differences(effect)
         for seed in range(n_cohorts):
             rng = np.random.default_rng([seed, n])
-            for line in estimates(confounded(rng, n, effect), rng):
+            for line in estimates(confounded(rng, n, effect, dependent=dependent), rng):
                 one, value = line.pop("estimate"), true[str(line["measure"])][CAUSES.index(str(line["cause"]))]
                 scale = 100 if line["measure"] == "risk" else 1
                 lines.append(
