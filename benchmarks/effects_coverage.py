@@ -1,7 +1,7 @@
 """Effects of an arm under confounding, in simulated cohorts whose truth is known: bias, and coverage of intervals.
 
-Who is at high risk gets arm 1 more often, so that the arms cannot be compared as they are. The arm has an effect on both
-causes, or on none; or it has, and who is at high risk is followed for less long.
+Who is at high risk gets arm 1 more often, so that the arms cannot be compared as they are. The arm has an effect on
+both causes, or on none; or it has, and in it those at high risk are followed for less long.
 
     python -m benchmarks.effects_coverage --cohorts 1000
 """
@@ -62,16 +62,14 @@ def covariates(rng: np.random.Generator, n: int) -> NDArray[np.float64]:
     return np.column_stack([rng.normal(size=n), rng.integers(2, size=n)])
 
 
-def confounded(
-    rng: np.random.Generator, n: int, effect: NDArray[np.float64], *, dependent: bool = False
-) -> Confounded:
-    """Constant hazards, censored evenly between days 100 and 900; or at a rate that rises with risk, and in arm 1."""
+def confounded(rng: np.random.Generator, n: int, effect: NDArray[np.float64], *, dependent: bool = False) -> Confounded:
+    """Constant hazards, censored evenly between days 100 and 900; or at a rate that, in arm 1, rises with risk."""
     x = covariates(rng, n)
     arm = (rng.random(n) < 1 / (1 + np.exp(0.6 - 0.8 * x[:, 0] - 0.8 * x[:, 1]))).astype(np.int64)
     daily = hazards(x, arm, effect)
     happened, censored = rng.exponential(1 / daily.sum(axis=1)), rng.uniform(100, 900, n)
     if dependent:
-        censored = rng.exponential(1 / (0.0008 * np.exp(0.8 * x[:, 0] + 0.4 * x[:, 1] + 0.3 * arm)))
+        censored = rng.exponential(1 / (0.0008 * np.exp(arm * (0.9 * x[:, 0] + 0.5 * x[:, 1]))))
     cause = 1 + (rng.random(n) > daily[:, 0] / daily.sum(axis=1))
     outcomes = Outcomes(np.minimum(happened, censored), np.where(happened <= censored, cause, 0), CAUSES)
     return Confounded(Arms(outcomes, arm, ("0", "1")), standardised(x))

@@ -3,11 +3,13 @@
 question    who is compared, in what, and what makes no sense
 grouping    baseline variables as arms and strata
 covariates  what the comparison is adjusted for, as columns
+counting    which events that come back are counted
 analysis    tests, contrasts, and adjusted ones
 lines       every number, one line each, for tables and for other programs
 withheld    what is not shown of real patients
 sentences   what was found and what it assumes, in words
 shown       in the terminal
+individual  effects patient by patient: tables, picture, words
 figures, page   one page for people
 """
 

@@ -6,20 +6,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from experiments.effects.question import Counted, Question
+from experiments.effects.counting import Counted
+from experiments.effects.question import Question
 from features.errors import SequelaError
 from features.patients import FloatArray
 from training.effects.adjusted import Standardised, cross_fitted, doubly_robust, folds, weighted
 from training.effects.arms import Arms
+from training.effects.counted import MeanNumbers
 from training.effects.e_value import EValue, e_value
 from training.effects.estimates import ChiSquared, Estimate
 from training.effects.gray import gray_test
 from training.effects.hazards import cause_specific_ratios, subdistribution_ratios
+from training.effects.individual import IndividualEffects, individual_effects
 from training.effects.logrank import log_rank_test
 from training.effects.propensity import LEAST, Balance, Overlap, balance, overlap, propensities, stabilised_weights
-from training.effects.recurrent import RateRatios, mean_counts, mean_differences, rate_ratios
+from training.effects.recurrent import RateRatios, rate_ratios
 from training.effects.risks import RISK, Measure, Table, by_arm, differences, ratios
 from training.effects.subgroups import Subgroup, heterogeneity, subgroups
+from training.effects.targeted import nuisances_of, targeted
 from training.effects.time_lost import TIME_LOST
 
 MOST_HARDLY = 0.1
@@ -66,7 +70,7 @@ class Compared:
     """Risks and times lost by one method."""
 
     method: str
-    """``unadjusted``, ``weighted`` or ``doubly robust``."""
+    """``unadjusted``, ``weighted``, ``doubly robust`` or ``targeted``."""
     risk: Contrasts
     time_lost: Contrasts
 
@@ -80,7 +84,7 @@ class Adjustment:
     balance: list[Balance]
     overlap: list[Overlap]
     cross_fitted: list[Overlap]
-    """The same of probabilities from models of other patients, by which the doubly robust estimate divides."""
+    """The same of probabilities from models of other patients, by which the last two estimates divide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +95,10 @@ class CountedEffects:
     rates: RateRatios
     times_days: FloatArray
     """(times,): for a curve, the horizons among them."""
-    means: tuple[tuple[Estimate, ...], ...]
-    """By arm and time: expected number of events."""
-    differences: tuple[tuple[Estimate, ...], ...]
-    """By arm but the first, and horizon."""
+    curves: tuple[MeanNumbers, ...]
+    """By method, unadjusted first: expected numbers by each of these times."""
+    at_horizons: tuple[MeanNumbers, ...]
+    """The same by the horizons."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +126,8 @@ class Effects:
     """By arm but the first, and horizon: of the event of interest, from the last method."""
     counted: CountedEffects | None
     groups: GroupEffects | None
+    individual: tuple[IndividualEffects, ...] | None
+    """By arm but the first: differences of risks of the event of interest by the last horizon, patient by patient."""
 
 
 def analyse(question: Question, seed: int = SEED) -> Effects:
@@ -137,15 +143,21 @@ def analyse(question: Question, seed: int = SEED) -> Effects:
     arms, at = question.arms, question.horizons_days
     causes = tuple(_cause_effects(arms, k, name) for k, name in enumerate(arms.outcomes.causes, start=1))
     compared = [Compared("unadjusted", Contrasts.plain(arms, RISK, at), Contrasts.plain(arms, TIME_LOST, at))]
-    adjustment, robust = None, None
+    adjustment, aimed = None, None
     if question.covariates is not None:
         adjustment = _adjustment(question, seed)
-        robust = doubly_robust(arms, question.covariates.x, RISK, at, rng=np.random.default_rng(seed))
-        compared += _adjusted(question, robust, seed)
+        x = question.covariates.x
+        nuisances = nuisances_of(arms, x, at, rng=np.random.default_rng(seed))
+        aimed = targeted(nuisances, RISK, at)
+        lost = Contrasts.of(targeted(nuisances, TIME_LOST, at), TIME_LOST)
+        compared += [*_adjusted(arms, x, at, seed), Compared("targeted", Contrasts.of(aimed, RISK), lost)]
     e_values = tuple(tuple(e_value(one) for one in table[0]) for table in compared[-1].risk.ratios)
     counted = None if question.counted is None else _count(question)
-    groups = None if question.groups is None else _within_groups(question, robust)
-    return Effects(question, causes, tuple(compared), adjustment, e_values, counted, groups)
+    groups = None if question.groups is None else _within_groups(question, aimed)
+    individual = None
+    if question.individual and aimed is not None and question.covariates is not None:
+        individual = individual_effects(aimed, question.covariates.x, 0, len(at) - 1)
+    return Effects(question, causes, tuple(compared), adjustment, e_values, counted, groups, individual)
 
 
 def _cause_effects(arms: Arms, cause: int, name: str) -> CauseEffects:
@@ -158,14 +170,14 @@ def _cause_effects(arms: Arms, cause: int, name: str) -> CauseEffects:
     )
 
 
-def _within_groups(question: Question, robust: Standardised | None) -> GroupEffects:
+def _within_groups(question: Question, aimed: Standardised | None) -> GroupEffects:
     arms, groups, at = question.arms, question.groups, question.horizons_days
     assert groups is not None  # noqa: S101 - for the type checker
-    found = subgroups(arms, groups.group, groups.names, RISK, at, robust)
+    found = subgroups(arms, groups.group, groups.names, RISK, at, aimed)
     cells = [[_of_groups(found, k, j) for j in range(len(at))] for k in range(len(arms.names) - 1)]
     tests = tuple(tuple(heterogeneity(list(cell.values())) for cell in row) for row in cells)
     used = tuple(tuple(tuple(cell) for cell in row) for row in cells)
-    return GroupEffects("unadjusted" if robust is None else "doubly robust", found, tests, used)
+    return GroupEffects("unadjusted" if aimed is None else "targeted", found, tests, used)
 
 
 def _of_groups(groups: list[Subgroup], arm: int, horizon: int) -> dict[str, Estimate]:
@@ -174,14 +186,12 @@ def _of_groups(groups: list[Subgroup], arm: int, horizon: int) -> dict[str, Esti
     return {name: one for name, one in found.items() if one.standard_error > 0}
 
 
-def _adjusted(question: Question, robust: Standardised, seed: int) -> list[Compared]:
-    arms, at = question.arms, question.horizons_days
-    assert question.covariates is not None  # noqa: S101 - for the type checker
-    x = question.covariates.x
-    by_weights = [Contrasts.of(weighted(arms, x, one, at), one) for one in (RISK, TIME_LOST)]
-    lost = doubly_robust(arms, x, TIME_LOST, at, rng=np.random.default_rng(seed))
-    by_both = Compared("doubly robust", Contrasts.of(robust, RISK), Contrasts.of(lost, TIME_LOST))
-    return [Compared("weighted", *by_weights), by_both]
+def _adjusted(arms: Arms, x: FloatArray, at: FloatArray, seed: int) -> list[Compared]:
+    by_weights, by_both = [], []
+    for one in (RISK, TIME_LOST):
+        by_weights.append(Contrasts.of(weighted(arms, x, one, at), one))
+        by_both.append(Contrasts.of(doubly_robust(arms, x, one, at, rng=np.random.default_rng(seed)), one))
+    return [Compared("weighted", *by_weights), Compared("doubly robust", *by_both)]
 
 
 def _adjustment(question: Question, seed: int) -> Adjustment:
@@ -209,11 +219,10 @@ def _count(question: Question) -> CountedEffects:
     assert counted is not None  # noqa: S101 - for the type checker
     n_arms = len(question.arms.names)
     rates = rate_ratios(counted.recurrences, counted.arm, n_arms, counted.stratum)
-    parts = [counted.recurrences.take(np.flatnonzero(counted.arm == k)) for k in range(n_arms)]
     last = max(float(at[-1]), 1.0)
     times = np.unique(np.concatenate([np.linspace(0.0, last, 61), at]))
-    means = tuple(mean_counts(part, times) for part in parts)
-    horizons = np.searchsorted(times, at)
-    return CountedEffects(
-        counted, rates, times, means, mean_differences(tuple(tuple(own[i] for i in horizons) for own in means))
-    )
+    curves = [MeanNumbers.plain(counted.recurrences, counted.arm, n_arms, times)]
+    if counted.x is not None:
+        curves.append(MeanNumbers.weighted(counted.recurrences, counted.arm, n_arms, counted.x, times))
+    places = np.searchsorted(times, at)
+    return CountedEffects(counted, rates, times, tuple(curves), tuple(one.at(places) for one in curves))

@@ -13,6 +13,7 @@ from experiments.effects.figures import (
     counts_figure,
     overlap_figure,
 )
+from experiments.effects.individual_page import individual_section
 from experiments.effects.lines import (
     DIFFERENCE,
     RATIO,
@@ -31,6 +32,8 @@ from experiments.page.arms import at_risk_table, incidence_figures, last_day
 from experiments.page.privacy import SMALLEST, WITHHELD, Disclosure
 from experiments.page.shell import Heading, Section, figures, paragraph, render, write_page
 from experiments.page.tables import html_table, number, p_value
+
+COUNTED = ("mean number", "mean number" + DIFFERENCE, "mean number" + RATIO)
 
 
 def write_effects_page(path: Path, effects: Effects) -> None:
@@ -71,6 +74,8 @@ def write_effects_page(path: Path, effects: Effects) -> None:
         sections.append(_counts(effects, effects.counted, lines, withheld))
     if effects.groups is not None:
         sections.append(_groups(effects, effects.groups, shown, withheld))
+    if effects.individual is not None:
+        sections.append(individual_section(effects, shown, withheld))
     sections.append(_assumed(effects, shown))
     write_page(path, render(heading, sections))
 
@@ -197,6 +202,8 @@ def _adjustment(effects: Effects, adjustment: Adjustment, shown: Disclosure) -> 
 def _counts(effects: Effects, of: CountedEffects, lines: Sequence[Line], withheld: Withheld) -> Section:
     event = of.counted.recurrences.name
     caption = "Mean number of events a patient, with pointwise 95 % intervals."
+    if len(of.curves) > 1:
+        caption += " Dashed: weighted, had everyone been in each arm."
     body = figures(
         [(counts_figure(effects, of, withheld.counted), caption, f"Mean number of events {event} by arm")], "counts"
     )
@@ -206,7 +213,7 @@ def _counts(effects: Effects, of: CountedEffects, lines: Sequence[Line], withhel
         "Both methods estimate one ratio. Andersen and Gill's interval takes a patient's events as independent of one "
         "another; that of Lin, Wei, Yang and Ying (LWYY) does not, and is the one to go by."
     )
-    body += "".join(_by_horizon(one, lines, withheld) for one in ("mean number", "mean number" + DIFFERENCE))
+    body += "".join(_by_horizon(one, lines, withheld) for one in COUNTED)
     return Section("counts", f"Events that come back: {_words(event)}", body)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from experiments.effects.analysis import CauseEffects, Effects, GroupEffects
+from experiments.effects.individual import individually
 from experiments.effects.withheld import OPEN, Withheld
 from experiments.page.privacy import Disclosure
 from experiments.page.tables import number, p_value
@@ -28,6 +29,7 @@ def findings(effects: Effects, shown: Disclosure = OPEN) -> Iterator[str]:
         yield _rates(effects, withheld)
     if effects.groups is not None:
         yield _groups(effects, effects.groups)
+    yield from individually(effects, withheld)
 
 
 def _test(one: CauseEffects) -> tuple[ChiSquared, str]:
@@ -153,9 +155,8 @@ def _free_of_events(effects: Effects) -> Iterator[str]:
             if days:
                 yield f"{one.cause} in {arm} by day {max(days):g}"
     if effects.counted is not None:
-        places = np.searchsorted(effects.counted.times_days, question.horizons_days)
-        for arm, means in zip(question.arms.names, effects.counted.means, strict=True):
-            days = [day for day, i in zip(question.horizons_days, places, strict=True) if means[i].point == 0]
+        for arm, means in zip(question.arms.names, effects.counted.at_horizons[0].means, strict=True):
+            days = [day for day, one in zip(question.horizons_days, means, strict=True) if one.point == 0]
             if days:
                 yield f"all events {effects.counted.counted.recurrences.name} in {arm} by day {max(days):g}"
 
@@ -164,19 +165,26 @@ def _adjusted(effects: Effects, shown: Disclosure) -> Iterator[str]:
     question, adjustment = effects.question, effects.adjustment
     assert question.covariates is not None and adjustment is not None  # noqa: S101, PT018 - for the type checker
     names = ", ".join(question.covariates.names)
-    counts = "" if effects.counted is None else ", rate ratios, mean numbers"
+    counts = "" if effects.counted is None else ", rate ratios"
+    also = "" if effects.counted is None else " and mean numbers"
     yield (
-        f"Weighted and doubly robust risks are those had everyone been in each arm, if all that decides both who is in "
-        f"which arm and what happens is in: {names}. Nothing measured can show that; the E-value says how strong "
-        f"something left out would have to be. Not adjusted: tests, hazard ratios{counts}."
+        f"Adjusted risks{also} are those had everyone been in each arm, if all that decides both who is in which arm "
+        f"and what happens is in: {names}. Nothing measured can show that; the E-value says how strong something left "
+        f"out would have to be. Not adjusted: tests, hazard ratios{counts}."
     )
     yield (
-        "The doubly robust estimate needs one of its two models to be right, of who is in which arm or of what "
-        "happens; consistency (an arm is one treatment, whoever gets it); no unmeasured confounding; and positivity "
-        "(everyone could have been in each arm)."
+        "The targeted estimate, the one to go by, and the doubly robust one need one of two models to be right: of who "
+        "is in which arm (targeted: and of who is followed how long), or of what happens; consistency (an arm is one "
+        "treatment, whoever gets it); no unmeasured confounding; and positivity (everyone could have been in each arm)."
+    )
+    yield (
+        "Only the targeted estimate lets the end of follow-up depend on these variables; if it does, others are off."
     )
     if _none_possible(effects):
-        yield "A doubly robust value that is impossible, such as a risk below 0, is not shown: it cannot be estimated."
+        yield (
+            "An adjusted value that cannot be estimated is not shown: a doubly robust one that is impossible, such as "
+            "a risk below 0, or a targeted one whose models could not be brought into line with the data."
+        )
     worst = max((abs(one.after) for one in adjustment.balance), default=0.0)
     if worst > OUT_OF_BALANCE:
         yield (
@@ -201,7 +209,6 @@ def _share(share: float, n: int, shown: Disclosure) -> str:
 
 
 def _none_possible(effects: Effects) -> bool:
-    """Whether a doubly robust value is not shown."""
-    robust = effects.compared[-1]
-    tables = (*robust.risk.tables, *robust.time_lost.tables)
-    return any(np.isnan(one.point) for table in tables for row in table for one in row)
+    """Whether an adjusted value is not shown."""
+    parts = [part for one in effects.compared[1:] for part in (one.risk, one.time_lost)]
+    return any(np.isnan(one.point) for part in parts for table in part.tables for row in table for one in row)

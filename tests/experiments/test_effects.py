@@ -200,7 +200,7 @@ def test_confounding_is_taken_out(observed: Path, tmp_path: Path, browser: Brows
     where = {"cause": "infection", "horizon_days": 365.0}
     (naive,) = estimates(found, "risk difference", **where)
     assert naive["low"] > 0.05
-    for method in ("weighted", "doubly robust"):
+    for method in ("weighted", "doubly robust", "targeted"):
         (adjusted,) = estimates(found, "risk difference", method, **where)
         assert adjusted["low"] < 0.05
         assert abs(adjusted["point"]) < naive["point"] / 2
@@ -208,13 +208,13 @@ def test_confounding_is_taken_out(observed: Path, tmp_path: Path, browser: Brows
     assert all(abs(one["after"]) < 0.1 for one in found["balance"])
     assert max(abs(one["before"]) for one in found["balance"]) > 0.5
     assert len(found["overlap"]) == len(found["overlap_cross_fitted"]) == 2
-    assert any("Not adjusted: tests, hazard ratios, rate ratios, mean numbers." in one for one in found["assumptions"])
+    assert any("Not adjusted: tests, hazard ratios, rate ratios." in one for one in found["assumptions"])
     assert all(one["point"] >= one["limit"] >= 1 for one in found["e_values"])
     groups = [one for one in found["subgroups"] if one["horizon_days"] == 365.0]
     assert [one["groups"] for one in found["subgroup_tests"]] == [[one["group"] for one in groups]] * 2
     assert [one["group"].partition(" ")[2][0] for one in groups] == ["≤", ">"]
     assert [one["patients"] for one in groups] == [405, 405]  # of a tenth, the burden is not known
-    assert all(one["method"] == "doubly robust" and one["low"] < one["point"] < one["high"] for one in groups)
+    assert all(one["method"] == "targeted" and one["low"] < one["point"] < one["high"] for one in groups)
     assert found["assumptions"][0].startswith("The patients are simulated")
     assert any("day 5000" in one for one in found["assumptions"])
     text = page.read_text(encoding="utf-8")

@@ -49,7 +49,7 @@ def simulated() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
 def increments(x: np.ndarray, duration: np.ndarray, event: np.ndarray, at: np.ndarray, times: np.ndarray) -> np.ndarray:
     """Steps of the cumulative hazard of each row of `at` at `times`."""
     model = CoxPHSurvivalAnalysis(alpha=float(x.shape[1]), ties="efron", tol=1e-12, n_iter=500)
-    model.fit(x, np.array(list(zip(event, duration)), dtype=[("e", bool), ("t", float)]))
+    model.fit(x, np.array(list(zip(event, duration, strict=True)), dtype=[("e", bool), ("t", float)]))
     steps = np.array(
         [[f(t) if t >= f.x[0] else 0.0 for t in times] for f in model.predict_cumulative_hazard_function(at)]
     )
@@ -126,7 +126,6 @@ def main() -> None:
         points.append(risk.mean(axis=0).T.tolist())
         table = combine_summarized_eic(now).set_index(["Event", "Time"])["seEIC"]
         errors.append([[float(table[k, t]) / np.sqrt(N) for t in HORIZONS] for k in (1, 2)])
-        print(a, norm, points[-1], errors[-1])
     packages = ("pytmle", "scikit-survival", "scikit-learn", "numpy", "torch")
     found = {
         "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},

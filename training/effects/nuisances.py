@@ -85,9 +85,8 @@ def _on_a_grid(outcomes: Outcomes, last_day: float) -> Outcomes:
 
 def _increments(x: FloatArray, outcomes: Outcomes, cause: int, at: FloatArray, times_days: FloatArray) -> FloatArray:
     """Of the cumulative hazard of a cause for other patients, (patients, times); 0 without an event to learn from."""
-    found = np.zeros((len(at), len(times_days)))
     if not (outcomes.cause == cause).any():
-        return found
+        return np.zeros((len(at), len(times_days)))
     likelihood = PartialLikelihood.of(x, outcomes, cause)
     beta = maximise(likelihood, float(x.shape[1]))
     relative = np.exp(np.clip(at @ beta, -MAX_LINEAR_PREDICTOR, MAX_LINEAR_PREDICTOR))
@@ -95,8 +94,8 @@ def _increments(x: FloatArray, outcomes: Outcomes, cause: int, at: FloatArray, t
     within = place < len(times_days)
     steps = np.zeros(len(times_days))
     np.add.at(steps, place[within], likelihood.baseline(beta)[within])
-    found = relative[:, None] * steps
-    return found
+    expected: FloatArray = relative[:, None] * steps
+    return expected
 
 
 def _not_yet_censored(x: FloatArray, outcomes: Outcomes, at: FloatArray, times_days: FloatArray) -> FloatArray:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.effects.arms import FloatArray
+from training.effects.arms import FloatArray, IntArray
 from training.effects.estimates import NAN
 from training.effects.nuisances import Nuisances
 
@@ -47,10 +47,9 @@ def aim(nuisances: Nuisances, gain: FloatArray) -> Aimed:
         nuisances: Hazards to begin with, and weights.
         gain: (horizons, times): g at the times of the hazards.
     """
-    start = nuisances
-    n_causes, n, _ = start.hazard.shape
+    start, hazard = nuisances, nuisances.hazard
+    n_causes, n, _ = hazard.shape
     n_horizons = len(gain)
-    hazard = start.hazard
     cause_of = np.repeat(np.arange(n_causes), n_horizons)
     gains = np.tile(gain, (n_causes, 1))
     weight = start.at_risk / start.seen[start.rows]
@@ -78,7 +77,7 @@ def aim(nuisances: Nuisances, gain: FloatArray) -> Aimed:
     return Aimed(points, influence.reshape(n, n_causes, n_horizons) / n, hazard)
 
 
-def _expected(hazard: FloatArray, gains: FloatArray, cause_of: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _expected(hazard: FloatArray, gains: FloatArray, cause_of: IntArray) -> tuple[FloatArray, FloatArray]:
     """What is still to come after each day of those free of events then, (functionals, patients, times), and in all."""
     free = np.cumprod(1.0 - hazard.sum(axis=0), axis=1)
     before = np.concatenate([np.ones((len(free), 1)), free[:, :-1]], axis=1)
@@ -90,7 +89,7 @@ def _expected(hazard: FloatArray, gains: FloatArray, cause_of: FloatArray) -> tu
 
 
 def _information(
-    hazard: FloatArray, later: FloatArray, weight: FloatArray, gains: FloatArray, cause_of: FloatArray
+    hazard: FloatArray, later: FloatArray, weight: FloatArray, gains: FloatArray, cause_of: IntArray
 ) -> FloatArray:
     """(functionals, functionals): of ε, of the arm's own patients."""
     n_functionals = len(gains)
@@ -114,7 +113,7 @@ def _step(information: FloatArray, score: FloatArray) -> FloatArray:
 
 
 def _moved(
-    hazard: FloatArray, later: FloatArray, gains: FloatArray, cause_of: FloatArray, direction: FloatArray
+    hazard: FloatArray, later: FloatArray, gains: FloatArray, cause_of: IntArray, direction: FloatArray
 ) -> FloatArray:
     """Hazards after a step of at most `LARGEST_STEP` in the log odds of any."""
     common = np.tensordot(direction, later, axes=1)
