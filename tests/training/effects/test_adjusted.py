@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.effects_coverage import CAUSES, EFFECTS, HORIZON_DAYS, confounded, estimates, true_differences
+from benchmarks.effects_cohorts import CAUSES, DEPENDENT, EFFECTS, HORIZON_DAYS, KINDS, confounded, true_differences
+from benchmarks.effects_coverage import estimates
 from features.outcomes import Outcomes
 from training.effects.adjusted import Standardised, doubly_robust, expected_out_of_fold, folds, possible, weighted
 from training.effects.arms import Arms
