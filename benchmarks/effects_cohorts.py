@@ -112,7 +112,7 @@ def true_differences(effect: Floats) -> dict[str, Floats]:
 
 
 def true_line(effect: Floats) -> Floats:
-    """The difference of risks of the first cause as the best line in the covariates: mean, slopes a standard deviation."""
+    """The difference of risks of the first cause as a line in the covariates: mean, slopes a standard deviation."""
     values = true_values(effect)["risk"][..., 0]
     x = covariates(np.random.default_rng(0), N_TRUTH)
     design = np.column_stack([np.ones(len(x)), x[:, 0], 2 * x[:, 1] - 1])

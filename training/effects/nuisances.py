@@ -23,7 +23,7 @@ class Nuisances:
     rows: IntArray
     """Positions of the arm's own patients."""
     times_days: FloatArray
-    """(times,): distinct days of events in the arm, to the last horizon."""
+    """(times,): distinct days of events in the arm, to the last horizon and with it."""
     hazard: FloatArray
     """(causes, patients, times): P(event of the cause on a day | free of events until then, covariates)."""
     seen: FloatArray
@@ -53,7 +53,7 @@ class Nuisances:
         """
         rows = arms.rows(arm)
         own = _on_a_grid(arms.outcomes.take(rows), last_day)
-        times = np.unique(own.duration_days[(own.cause > 0) & (own.duration_days <= last_day)])
+        times = np.unique(np.append(own.duration_days[(own.cause > 0) & (own.duration_days <= last_day)], last_day))
         hazard = np.zeros((len(own.causes), len(x), len(times)))
         observed = np.ones((len(x), len(times)))
         for number in np.unique(fold):
