@@ -8,6 +8,7 @@ import numpy as np
 
 from experiments.effects.counting import Counted
 from experiments.effects.question import Question
+from experiments.page.arms import Predicted
 from features.errors import SequelaError
 from features.patients import FloatArray
 from training.effects.adjusted import Standardised, cross_fitted, doubly_robust, folds, weighted
@@ -23,11 +24,13 @@ from training.effects.propensity import LEAST, Balance, Overlap, balance, overla
 from training.effects.recurrent import RateRatios, rate_ratios
 from training.effects.risks import RISK, Measure, Table, by_arm, differences, ratios
 from training.effects.subgroups import Subgroup, heterogeneity, subgroups
-from training.effects.targeted import nuisances_of, targeted
+from training.effects.targeted import nuisances_of, targeted, targeted_incidence
 from training.effects.time_lost import TIME_LOST
 
 MOST_HARDLY = 0.1
 """Share of patients who could hardly have been in some arm, above which nothing is adjusted."""
+CURVE_DAYS = 61
+"""Days of a curve, evenly to the last horizon."""
 SEED = 20
 """Of the folds of cross-fitting, unless another is asked for: the same question gets the same answer."""
 
@@ -121,6 +124,8 @@ class Effects:
     causes: tuple[CauseEffects, ...]
     compared: tuple[Compared, ...]
     """Unadjusted first; the last is the one to go by."""
+    curves: Predicted | None
+    """Targeted incidence to the last horizon."""
     adjustment: Adjustment | None
     e_values: tuple[tuple[EValue, ...], ...]
     """By arm but the first, and horizon: of the event of interest, from the last method."""
@@ -143,12 +148,14 @@ def analyse(question: Question, seed: int = SEED) -> Effects:
     arms, at = question.arms, question.horizons_days
     causes = tuple(_cause_effects(arms, k, name) for k, name in enumerate(arms.outcomes.causes, start=1))
     compared = [Compared("unadjusted", Contrasts.plain(arms, RISK, at), Contrasts.plain(arms, TIME_LOST, at))]
-    adjustment, aimed = None, None
+    adjustment, aimed, curves = None, None, None
     if question.covariates is not None:
         adjustment = _adjustment(question, seed)
         x = question.covariates.x
         nuisances = nuisances_of(arms, x, at, rng=np.random.default_rng(seed))
         aimed = targeted(nuisances, RISK, at)
+        days = np.linspace(0.0, float(at[-1]), CURVE_DAYS)
+        curves = Predicted(days, targeted_incidence(nuisances, at, days))
         lost = Contrasts.of(targeted(nuisances, TIME_LOST, at), TIME_LOST)
         compared += [*_adjusted(arms, x, at, seed), Compared("targeted", Contrasts.of(aimed, RISK), lost)]
     e_values = tuple(tuple(e_value(one) for one in table[0]) for table in compared[-1].risk.ratios)
@@ -157,7 +164,7 @@ def analyse(question: Question, seed: int = SEED) -> Effects:
     individual = None
     if question.individual and aimed is not None and question.covariates is not None:
         individual = individual_effects(aimed, question.covariates.x, 0, len(at) - 1)
-    return Effects(question, causes, tuple(compared), adjustment, e_values, counted, groups, individual)
+    return Effects(question, causes, tuple(compared), curves, adjustment, e_values, counted, groups, individual)
 
 
 def _cause_effects(arms: Arms, cause: int, name: str) -> CauseEffects:
@@ -220,7 +227,7 @@ def _count(question: Question) -> CountedEffects:
     n_arms = len(question.arms.names)
     rates = rate_ratios(counted.recurrences, counted.arm, n_arms, counted.stratum)
     last = max(float(at[-1]), 1.0)
-    times = np.unique(np.concatenate([np.linspace(0.0, last, 61), at]))
+    times = np.unique(np.concatenate([np.linspace(0.0, last, CURVE_DAYS), at]))
     curves = [MeanNumbers.plain(counted.recurrences, counted.arm, n_arms, times)]
     if counted.x is not None:
         curves.append(MeanNumbers.weighted(counted.recurrences, counted.arm, n_arms, counted.x, times))

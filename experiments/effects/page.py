@@ -83,7 +83,7 @@ def write_effects_page(path: Path, effects: Effects) -> None:
 def _incidence(effects: Effects, lines: Sequence[Line], shown: Disclosure, withheld: Withheld) -> Section:
     arms = effects.question.arms
     last = last_day(arms, float(effects.question.horizons_days[-1]))
-    drawn = zip(incidence_figures(arms, last, shown), effects.causes, strict=True)
+    drawn = zip(incidence_figures(arms, last, shown, effects.curves), effects.causes, strict=True)
     body = figures([(figure, _caption(effects, k, shown), one.cause) for k, (figure, one) in enumerate(drawn)], "aj")
     body += at_risk_table(arms, last, shown)
     body += "".join(
@@ -100,7 +100,8 @@ def _caption(effects: Effects, cause: int, shown: Disclosure) -> str:
     said = ", ".join(f"{name} {text}" for name, text in zip(arms.names, counts, strict=True))
     gray = effects.causes[cause].gray
     test = "" if gray is None else f" Gray's test: p {p_value(gray.p)}."
-    return f"Aalen–Johansen curves as the arms are, with pointwise 95 % intervals. Events: {said}.{test}"
+    dashed = "" if effects.curves is None else " Dashed: targeted, had everyone been in each arm."
+    return f"Aalen–Johansen curves as the arms are, with pointwise 95 % intervals.{dashed} Events: {said}.{test}"
 
 
 def _hazards(effects: Effects, lines: Sequence[Line], withheld: Withheld) -> Section:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from experiments.effects.analysis import CauseEffects, Effects, GroupEffects
+from experiments.effects.analysis import CauseEffects, CountedEffects, Effects, GroupEffects
 from experiments.effects.individual import individually
 from experiments.effects.withheld import OPEN, Withheld
 from experiments.page.privacy import Disclosure
@@ -82,7 +82,27 @@ def _rates(effects: Effects, withheld: Withheld) -> str:
     ]
     null = all(not one.excludes_no_effect for one in of.rates.lwyy)
     also = "; no difference was shown" if null else ""
-    return f"Rate of all events {of.counted.recurrences.name} against {names[0]}: {', '.join(parts)}{also}."
+    as_they_are = "" if effects.adjustment is None else "as they are, "
+    said = (
+        f"Rate of all events {of.counted.recurrences.name} against {names[0]}: {as_they_are}{', '.join(parts)}{also}."
+    )
+    return said if len(of.at_horizons) == 1 else f"{said} {_mean_numbers(effects, of)}"
+
+
+def _mean_numbers(effects: Effects, of: CountedEffects) -> str:
+    """By the last horizon, weighted."""
+    names, day = effects.question.arms.names, effects.question.horizons_days[-1]
+    last = [row[-1] for row in of.at_horizons[-1].differences]
+    parts = [
+        f"{arm} {number(one.point)} (95 % interval {number(one.low)} to {number(one.high)})"
+        for arm, one in zip(names[1:], last, strict=True)
+        if np.isfinite(one.low)
+    ]
+    if not parts:
+        return f"Mean numbers by day {day:g} cannot be compared, weighted."
+    null = all(not one.excludes_no_effect for one in last)
+    also = f"; {INCLUDED[len(parts) > 1]} no difference" if null else ""
+    return f"Mean number by day {day:g} less that of {names[0]}, weighted: {', '.join(parts)}{also}."
 
 
 def _groups(effects: Effects, of: GroupEffects) -> str:

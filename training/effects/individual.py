@@ -12,6 +12,7 @@ from scipy.stats import f as f_distribution
 from training.effects.adjusted import NOTHING, Standardised
 from training.effects.arms import FloatArray
 from training.effects.estimates import ABSENT, QUANTILE, ChiSquared, Estimate, difference
+from training.effects.propensity import standardised
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ def individual_effects(
 
     Args:
         everyone: Targeted estimates in every arm.
-        x: (patients, columns), standardised.
+        x: (patients, columns).
         cause: Position of the cause, from 0.
         horizon: Position of the horizon.
     """
@@ -70,8 +71,7 @@ def individual_effects(
 
 
 def _projected(value: FloatArray, x: FloatArray) -> IndividualEffects:
-    centred = x - x.mean(axis=0)
-    design = np.column_stack([np.ones(len(x)), centred])
+    design = np.column_stack([np.ones(len(x)), standardised(x)])
     bread = np.linalg.pinv(design.T @ design)
     beta = bread @ design.T @ value
     leverage = np.minimum(np.einsum("ij,jk,ik->i", design, bread, design), 1.0 - NOTHING)

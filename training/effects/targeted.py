@@ -9,8 +9,10 @@ import numpy as np
 from training.effects.adjusted import Standardised, cross_fitted, folds
 from training.effects.arms import Arms, FloatArray
 from training.effects.nuisances import Nuisances
-from training.effects.risks import Measure
+from training.effects.propensity import standardised
+from training.effects.risks import RISK, Measure
 from training.effects.targeting import aim
+from training.models.nonparametric import steps_at
 
 
 def nuisances_of(
@@ -24,6 +26,7 @@ def nuisances_of(
         horizons_days: (horizons,)
         rng: Deals the patients to folds.
     """
+    x = standardised(x)  # columns of 0 and 1, too, as the penalty takes them
     fold = folds(arms.arm, rng)
     probability = cross_fitted(x, arms.arm, fold)
     last = float(np.max(horizons_days))
@@ -44,3 +47,18 @@ def targeted(nuisances: Sequence[Nuisances], measure: Measure, horizons_days: Fl
     """
     found = [aim(one, measure.gain(one.times_days, horizons_days)) for one in nuisances]
     return Standardised(np.stack([one.points for one in found]), np.stack([one.influence for one in found]))
+
+
+def targeted_incidence(nuisances: Sequence[Nuisances], horizons_days: FloatArray, times_days: FloatArray) -> FloatArray:
+    """(arms, causes, times): whole curves by the hazards whose risks are targeted at the horizons.
+
+    Args:
+        nuisances: By arm, for at least these horizons.
+        horizons_days: (horizons,)
+        times_days: (times,), to the last horizon.
+    """
+    found = []
+    for one in nuisances:
+        curve = aim(one, RISK.gain(one.times_days, horizons_days)).incidence()
+        found.append(steps_at(one.times_days, curve, times_days, before_first=0.0, side="right"))
+    return np.stack(found)

@@ -28,6 +28,13 @@ class Aimed:
     hazard: FloatArray
     """(causes, patients, times): the targeted hazards."""
 
+    def incidence(self) -> FloatArray:
+        """(causes, times): of each cause by each day of the hazards, had everyone been in the arm."""
+        free = np.cumprod(1.0 - self.hazard.sum(axis=0), axis=1)
+        before = np.concatenate([np.ones((len(free), 1)), free[:, :-1]], axis=1)
+        mean: FloatArray = (before * self.hazard).mean(axis=1).cumsum(axis=1)
+        return mean
+
 
 def aim(nuisances: Nuisances, gain: FloatArray) -> Aimed:
     """Targeted minimum loss estimate of θ_j = Σ_s g(s) dF_j(s) for every cause j and gain g at once.

@@ -31,7 +31,7 @@ def test_standard_errors_are_those_of_leaving_each_patient_out(seed: int, n: int
     x = rng.normal(size=(n, n_columns)) + 3.0
     value = rng.normal(size=n) * np.exp(x[:, 0] - 3)
     (found,) = individual_effects(of_values(value), x, 0, 0)
-    design = np.column_stack([np.ones(n), x - x.mean(axis=0)])
+    design = np.column_stack([np.ones(n), (x - x.mean(axis=0)) / x.std(axis=0)])
     beta = np.linalg.lstsq(design, value, rcond=None)[0]
     change = [np.linalg.lstsq(np.delete(design, i, 0), np.delete(value, i), rcond=None)[0] - beta for i in range(n)]
     covariance = np.array(change).T @ np.array(change)
