@@ -94,7 +94,7 @@ def _mean_numbers(effects: Effects, of: CountedEffects) -> str:
     names, day = effects.question.arms.names, effects.question.horizons_days[-1]
     last = [row[-1] for row in of.at_horizons[-1].differences]
     parts = [
-        f"{arm} {number(one.point)} (95 % interval {number(one.low)} to {number(one.high)})"
+        f"{arm} {one.point:+.2f} (95 % interval {one.low:+.2f} to {one.high:+.2f})"
         for arm, one in zip(names[1:], last, strict=True)
         if np.isfinite(one.low)
     ]
@@ -102,7 +102,8 @@ def _mean_numbers(effects: Effects, of: CountedEffects) -> str:
         return f"Mean numbers by day {day:g} cannot be compared, weighted."
     null = all(not one.excludes_no_effect for one in last)
     also = f"; {INCLUDED[len(parts) > 1]} no difference" if null else ""
-    return f"Mean number by day {day:g} less that of {names[0]}, weighted: {', '.join(parts)}{also}."
+    said = ", ".join(parts).replace(" -", " −")
+    return f"Mean number by day {day:g} less that of {names[0]}, weighted: {said}{also}."
 
 
 def _groups(effects: Effects, of: GroupEffects) -> str:
