@@ -9,8 +9,8 @@ lines       every number, one line each, for tables and for other programs
 withheld    what is not shown of real patients
 sentences   what was found and what it assumes, in words
 shown       in the terminal
-individual  effects patient by patient: tables, picture, words
-figures, page   one page for people
+individual  effects patient by patient: tables and words
+figures, individual_page, page   one page for people
 """
 
 from experiments.effects.analysis import Effects, analyse

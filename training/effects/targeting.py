@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,8 @@ from training.effects.nuisances import Nuisances
 MOST_STEPS = 50
 CLOSE = 1e-4
 """Mean influence that counts as 0, in standard errors of the estimate."""
+ROWS_AT_ONCE = 128
+"""Patients whose expectations are found at a time: what a processor's cache holds."""
 LARGEST_STEP = 1.0
 """Of a log odds, at once."""
 
@@ -88,11 +91,14 @@ def _expected(hazard: FloatArray, gains: FloatArray, cause_of: IntArray) -> tupl
     """What is still to come after each day of those free of events then, (functionals, patients, times), and in all."""
     free = np.cumprod(1.0 - hazard.sum(axis=0), axis=1)
     before = np.concatenate([np.ones((len(free), 1)), free[:, :-1]], axis=1)
-    gained = before * hazard[cause_of] * gains[:, None]
-    total = np.cumsum(gained, axis=2)
-    rest = total[..., -1:] - total
-    later = np.divide(rest, free, out=np.zeros_like(rest), where=free > 0)
-    return later, total[..., -1].T
+    given_free = np.divide(1.0, free, out=np.zeros_like(free), where=free > 0)
+    later, total = np.empty((len(gains), *free.shape)), np.empty((len(free), len(gains)))
+    for rows in _blocks(len(free)):
+        for m, (gain, cause) in enumerate(zip(gains, cause_of, strict=True)):
+            so_far = np.cumsum(before[rows] * hazard[cause, rows] * gain, axis=1)
+            total[rows, m] = so_far[:, -1]
+            later[m, rows] = (so_far[:, -1:] - so_far) * given_free[rows]
+    return later, total
 
 
 def _information(
@@ -100,14 +106,21 @@ def _information(
 ) -> FloatArray:
     """(functionals, functionals): of ε, of the arm's own patients."""
     n_functionals = len(gains)
-    mean = np.zeros((n_functionals, weight.size))
     found = np.zeros((n_functionals, n_functionals))
-    for cause, one in enumerate(hazard):
-        h = (gains * (cause_of == cause)[:, None])[:, None] - later
-        flat = h.reshape(n_functionals, -1)
-        found += (flat * (weight * one).ravel()) @ flat.T
-        mean += flat * one.ravel()
-    return found - (mean * weight.ravel()) @ mean.T
+    for rows in _blocks(len(weight)):
+        mean = np.zeros((n_functionals, weight[rows].size))
+        for cause, one in enumerate(hazard[:, rows]):
+            own = gains * (cause_of == cause)[:, None]
+            flat = (own[:, None] - later[:, rows]).reshape(n_functionals, -1)
+            found += (flat * (weight[rows] * one).ravel()) @ flat.T
+            mean += flat * one.ravel()
+        found -= (mean * weight[rows].ravel()) @ mean.T
+    return found
+
+
+def _blocks(n: int) -> Iterator[slice]:
+    """Rows, `ROWS_AT_ONCE` at a time."""
+    return (slice(start, start + ROWS_AT_ONCE) for start in range(0, n, ROWS_AT_ONCE))
 
 
 def _step(information: FloatArray, score: FloatArray) -> FloatArray:
