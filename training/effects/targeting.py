@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,7 +47,7 @@ def aim(nuisances: Nuisances, gain: FloatArray) -> Aimed:
         Σ_l Σ_s 1{in the arm, at risk on s} / (π(x) G(s−|x)) h_jl(s|x) (dN_l(s) − q_l(s|x)) + θ_j(x) − mean θ_j,
         h_jl(s|x) = g(s) 1{l = j} − Σ_{u>s} g(u) dF_j(u|x) / S(s|x)
 
-    (Benkeser, Carone & Gilbert, Stat Med 2018;37:280; Rytgaard, Eriksson & van der Laan, Biometrics 2023;79:3038).
+    (Benkeser, Carone & Gilbert, Stat Med 2018;37:280; Rytgaard & van der Laan, Lifetime Data Anal 2024;30:4).
     The hazards are moved along q_l exp(ε·h_l) / (1 − Σ q + Σ q exp(ε·h)), the loss being weighted by 1/(πG), by
     Newton's steps, h being found anew after each, until the first sum has mean 0 for all j and g. They stay
     hazards: risks lie in [0, 1], add up to at most 1 over causes, and do not fall with the horizon.
@@ -57,70 +56,82 @@ def aim(nuisances: Nuisances, gain: FloatArray) -> Aimed:
         nuisances: Hazards to begin with, and weights.
         gain: (horizons, times): g at the times of the hazards.
     """
-    start, hazard = nuisances, nuisances.hazard
+    hazard = nuisances.hazard
     n_causes, n, _ = hazard.shape
-    n_horizons = len(gain)
-    cause_of = np.repeat(np.arange(n_causes), n_horizons)
-    gains = np.tile(gain, (n_causes, 1))
-    weight = start.at_risk / start.seen[start.rows]
-    reached = False
+    wanted = _Functionals(np.tile(gain, (n_causes, 1)), np.repeat(np.arange(n_causes), len(gain)))
     for _ in range(MOST_STEPS):
-        later, values = _expected(hazard, gains, cause_of)
-        own, own_later = hazard[:, start.rows], later[:, start.rows]
-        centred = values - values.mean(axis=0)
-        residual = weight * (start.happened - own)
-        first = np.einsum("mit,mt->im", residual[cause_of], gains) - np.einsum(
-            "mit,it->im", own_later, residual.sum(axis=0)
-        )
-        influence = centred.copy()
-        influence[start.rows] += first
-        error = np.sqrt((influence**2).sum(axis=0)) / n
+        values, first, information = _state(nuisances, hazard, wanted)
+        influence = (first + values - values.mean(axis=0)) / n
         score = first.sum(axis=0)
-        reached = bool((np.abs(score) / n <= CLOSE * error).all())
-        if reached:
+        reached = np.abs(score) / n <= CLOSE * np.sqrt((influence**2).sum(axis=0))
+        if reached.all():
             break
-        direction = _step(_information(own, own_later, weight, gains, cause_of), score)
-        hazard = _moved(hazard, later, gains, cause_of, direction)
-    points = values.mean(axis=0).reshape(n_causes, n_horizons)
-    if not reached:
-        points = np.where((np.abs(score) / n <= CLOSE * error).reshape(points.shape), points, NAN)
-    return Aimed(points, influence.reshape(n, n_causes, n_horizons) / n, hazard)
+        hazard = _moved(hazard, wanted, _step(information, score))
+    points = np.where(reached, values.mean(axis=0), NAN)
+    shape = (n_causes, len(gain))
+    return Aimed(points.reshape(shape), influence.reshape(n, *shape), hazard)
 
 
-def _expected(hazard: FloatArray, gains: FloatArray, cause_of: IntArray) -> tuple[FloatArray, FloatArray]:
-    """What is still to come after each day of those free of events then, (functionals, patients, times), and in all."""
-    free = np.cumprod(1.0 - hazard.sum(axis=0), axis=1)
-    before = np.concatenate([np.ones((len(free), 1)), free[:, :-1]], axis=1)
-    given_free = np.divide(1.0, free, out=np.zeros_like(free), where=free > 0)
-    later, total = np.empty((len(gains), *free.shape)), np.empty((len(free), len(gains)))
-    for rows in _blocks(len(free)):
-        for m, (gain, cause) in enumerate(zip(gains, cause_of, strict=True)):
-            so_far = np.cumsum(before[rows] * hazard[cause, rows] * gain, axis=1)
-            total[rows, m] = so_far[:, -1]
-            later[m, rows] = (so_far[:, -1:] - so_far) * given_free[rows]
-    return later, total
+@dataclass(frozen=True, slots=True)
+class _Functionals:
+    """All θ_j of all gains, one after the other."""
+
+    gains: FloatArray
+    """(functionals, times)"""
+    cause_of: IntArray
+    """(functionals,)"""
+
+    def expected(self, hazard: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """What is still to come after each day to those free of events then, and in all.
+
+        Args:
+            hazard: (causes, patients, times)
+
+        Returns:
+            (functionals, patients, times) and (patients, functionals).
+        """
+        free = np.cumprod(1.0 - hazard.sum(axis=0), axis=1)
+        before = np.concatenate([np.ones((len(free), 1)), free[:, :-1]], axis=1)
+        given_free = np.divide(1.0, free, out=np.zeros_like(free), where=free > 0)
+        later, total = np.empty((len(self.gains), *free.shape)), np.empty((len(free), len(self.gains)))
+        for m, (gain, cause) in enumerate(zip(self.gains, self.cause_of, strict=True)):
+            so_far = np.cumsum(before * hazard[cause] * gain, axis=1)
+            total[:, m] = so_far[:, -1]
+            later[m] = (so_far[:, -1:] - so_far) * given_free
+        return later, total
+
+    def of_cause(self, cause: int) -> FloatArray:
+        """(functionals, times): the gains of those of one cause, 0 of others."""
+        found: FloatArray = self.gains * (self.cause_of == cause)[:, None]
+        return found
 
 
-def _information(
-    hazard: FloatArray, later: FloatArray, weight: FloatArray, gains: FloatArray, cause_of: IntArray
-) -> FloatArray:
-    """(functionals, functionals): of ε, of the arm's own patients."""
-    n_functionals = len(gains)
-    found = np.zeros((n_functionals, n_functionals))
-    for rows in _blocks(len(weight)):
-        mean = np.zeros((n_functionals, weight[rows].size))
-        for cause, one in enumerate(hazard[:, rows]):
-            own = gains * (cause_of == cause)[:, None]
-            flat = (own[:, None] - later[:, rows]).reshape(n_functionals, -1)
-            found += (flat * (weight[rows] * one).ravel()) @ flat.T
-            mean += flat * one.ravel()
-        found -= (mean * weight[rows].ravel()) @ mean.T
-    return found
+def _state(nuisances: Nuisances, hazard: FloatArray, wanted: _Functionals) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """θ of each patient and the first sum of its influence, (patients, functionals), and the information of ε."""
+    n, n_functionals = hazard.shape[1], len(wanted.gains)
+    place = np.full(n, -1)
+    place[nuisances.rows] = np.arange(len(nuisances.rows))
+    values, first = np.empty((n, n_functionals)), np.zeros((n, n_functionals))
+    information = np.zeros((n_functionals, n_functionals))
+    for rows in _blocks(n):
+        later, values[rows] = wanted.expected(hazard[:, rows])
+        inside = np.flatnonzero(place[rows] >= 0)
+        own = rows[inside]
+        weight = nuisances.at_risk[place[own]] / nuisances.seen[own]
+        h_mean = np.zeros((n_functionals, weight.size))
+        for cause, one in enumerate(hazard[:, own]):
+            h = (wanted.of_cause(cause)[:, None] - later[:, inside]).reshape(n_functionals, -1)
+            residual = weight * (nuisances.happened[cause, place[own]] - one)
+            first[own] += (h * residual.ravel()).reshape(n_functionals, *one.shape).sum(axis=2).T
+            information += (h * (weight * one).ravel()) @ h.T
+            h_mean += h * one.ravel()
+        information -= (h_mean * weight.ravel()) @ h_mean.T
+    return values, first, information
 
 
-def _blocks(n: int) -> Iterator[slice]:
-    """Rows, `ROWS_AT_ONCE` at a time."""
-    return (slice(start, start + ROWS_AT_ONCE) for start in range(0, n, ROWS_AT_ONCE))
+def _blocks(n: int) -> list[IntArray]:
+    """Positions of patients, about `ROWS_AT_ONCE` at a time."""
+    return np.array_split(np.arange(n), max(1, n // ROWS_AT_ONCE))
 
 
 def _step(information: FloatArray, score: FloatArray) -> FloatArray:
@@ -132,14 +143,13 @@ def _step(information: FloatArray, score: FloatArray) -> FloatArray:
     return step
 
 
-def _moved(
-    hazard: FloatArray, later: FloatArray, gains: FloatArray, cause_of: IntArray, direction: FloatArray
-) -> FloatArray:
-    """Hazards after a step of at most `LARGEST_STEP` in the log odds of any."""
-    common = np.tensordot(direction, later, axes=1)
-    of_cause = np.stack([direction[cause_of == k] @ gains[cause_of == k] for k in range(len(hazard))])
-    change = of_cause[:, None] - common
-    change *= min(1.0, LARGEST_STEP / max(float(np.abs(change).max(initial=0.0)), 1e-300))
-    raised = hazard * np.exp(change)
-    moved: FloatArray = raised / (1.0 - hazard.sum(axis=0) + raised.sum(axis=0))
+def _moved(hazard: FloatArray, wanted: _Functionals, direction: FloatArray) -> FloatArray:
+    """Hazards after a step, which is at most `LARGEST_STEP` in the log odds of each."""
+    moved = np.empty_like(hazard)
+    of_cause = np.stack([direction @ wanted.of_cause(cause) for cause in range(len(hazard))])
+    for rows in _blocks(hazard.shape[1]):
+        common = np.tensordot(direction, wanted.expected(hazard[:, rows])[0], axes=1)
+        change = np.clip(of_cause[:, None] - common, -LARGEST_STEP, LARGEST_STEP)
+        raised = hazard[:, rows] * np.exp(change)
+        moved[:, rows] = raised / (1.0 - hazard[:, rows].sum(axis=0) + raised.sum(axis=0))
     return moved
