@@ -24,7 +24,7 @@ from training.effects.propensity import LEAST, Balance, Overlap, balance, overla
 from training.effects.recurrent import RateRatios, rate_ratios
 from training.effects.risks import RISK, Measure, Table, by_arm, differences, ratios
 from training.effects.subgroups import Subgroup, heterogeneity, subgroups
-from training.effects.targeted import nuisances_of, targeted, targeted_incidence
+from training.effects.targeted import aimed, averaged, curves_of, nuisances_of, targeted
 from training.effects.time_lost import TIME_LOST
 
 MOST_HARDLY = 0.1
@@ -148,22 +148,23 @@ def analyse(question: Question, seed: int = SEED) -> Effects:
     arms, at = question.arms, question.horizons_days
     causes = tuple(_cause_effects(arms, k, name) for k, name in enumerate(arms.outcomes.causes, start=1))
     compared = [Compared("unadjusted", Contrasts.plain(arms, RISK, at), Contrasts.plain(arms, TIME_LOST, at))]
-    adjustment, aimed, curves = None, None, None
+    adjustment, risk, curves = None, None, None
     if question.covariates is not None:
         adjustment = _adjustment(question, seed)
         x = question.covariates.x
         nuisances = nuisances_of(arms, x, at, rng=np.random.default_rng(seed))
-        aimed = targeted(nuisances, RISK, at)
+        aims = aimed(nuisances, RISK, at)
+        risk = averaged(aims)
         days = np.linspace(0.0, float(at[-1]), CURVE_DAYS)
-        curves = Predicted(days, targeted_incidence(nuisances, at, days))
+        curves = Predicted(days, curves_of(nuisances, aims, days))
         lost = Contrasts.of(targeted(nuisances, TIME_LOST, at), TIME_LOST)
-        compared += [*_adjusted(arms, x, at, seed), Compared("targeted", Contrasts.of(aimed, RISK), lost)]
+        compared += [*_adjusted(arms, x, at, seed), Compared("targeted", Contrasts.of(risk, RISK), lost)]
     e_values = tuple(tuple(e_value(one) for one in table[0]) for table in compared[-1].risk.ratios)
     counted = None if question.counted is None else _count(question)
-    groups = None if question.groups is None else _within_groups(question, aimed)
+    groups = None if question.groups is None else _within_groups(question, risk)
     individual = None
-    if question.individual and aimed is not None and question.covariates is not None:
-        individual = individual_effects(aimed, question.covariates.x, 0, len(at) - 1)
+    if question.individual and risk is not None and question.covariates is not None:
+        individual = individual_effects(risk, question.covariates.x, 0, len(at) - 1)
     return Effects(question, causes, tuple(compared), curves, adjustment, e_values, counted, groups, individual)
 
 
@@ -177,14 +178,14 @@ def _cause_effects(arms: Arms, cause: int, name: str) -> CauseEffects:
     )
 
 
-def _within_groups(question: Question, aimed: Standardised | None) -> GroupEffects:
+def _within_groups(question: Question, risk: Standardised | None) -> GroupEffects:
     arms, groups, at = question.arms, question.groups, question.horizons_days
     assert groups is not None  # noqa: S101 - for the type checker
-    found = subgroups(arms, groups.group, groups.names, RISK, at, aimed)
+    found = subgroups(arms, groups.group, groups.names, RISK, at, risk)
     cells = [[_of_groups(found, k, j) for j in range(len(at))] for k in range(len(arms.names) - 1)]
     tests = tuple(tuple(heterogeneity(list(cell.values())) for cell in row) for row in cells)
     used = tuple(tuple(tuple(cell) for cell in row) for row in cells)
-    return GroupEffects("unadjusted" if aimed is None else "targeted", found, tests, used)
+    return GroupEffects("unadjusted" if risk is None else "targeted", found, tests, used)
 
 
 def _of_groups(groups: list[Subgroup], arm: int, horizon: int) -> dict[str, Estimate]:

@@ -10,8 +10,8 @@ from training.effects.adjusted import Standardised, cross_fitted, folds
 from training.effects.arms import Arms, FloatArray
 from training.effects.nuisances import Nuisances
 from training.effects.propensity import standardised
-from training.effects.risks import RISK, Measure
-from training.effects.targeting import aim
+from training.effects.risks import Measure
+from training.effects.targeting import Aimed, aim
 from training.models.nonparametric import steps_at
 
 
@@ -45,20 +45,29 @@ def targeted(nuisances: Sequence[Nuisances], measure: Measure, horizons_days: Fl
         measure: Risk or time lost.
         horizons_days: (horizons,)
     """
-    found = [aim(one, measure.gain(one.times_days, horizons_days)) for one in nuisances]
-    return Standardised(np.stack([one.points for one in found]), np.stack([one.influence for one in found]))
+    return averaged(aimed(nuisances, measure, horizons_days))
 
 
-def targeted_incidence(nuisances: Sequence[Nuisances], horizons_days: FloatArray, times_days: FloatArray) -> FloatArray:
-    """(arms, causes, times): whole curves by the hazards whose risks are targeted at the horizons.
+def aimed(nuisances: Sequence[Nuisances], measure: Measure, horizons_days: FloatArray) -> tuple[Aimed, ...]:
+    """By arm; see `targeted`."""
+    return tuple(aim(one, measure.gain(one.times_days, horizons_days)) for one in nuisances)
+
+
+def averaged(aims: Sequence[Aimed]) -> Standardised:
+    """What the arms' estimates are together."""
+    return Standardised(np.stack([one.points for one in aims]), np.stack([one.influence for one in aims]))
+
+
+def curves_of(nuisances: Sequence[Nuisances], aims: Sequence[Aimed], times_days: FloatArray) -> FloatArray:
+    """(arms, causes, times): incidence by the targeted hazards, to the last horizon.
 
     Args:
-        nuisances: By arm, for at least these horizons.
-        horizons_days: (horizons,)
-        times_days: (times,), to the last horizon.
+        nuisances: By arm.
+        aims: Likewise, aimed at risks.
+        times_days: (times,)
     """
-    found = []
-    for one in nuisances:
-        curve = aim(one, RISK.gain(one.times_days, horizons_days)).incidence()
-        found.append(steps_at(one.times_days, curve, times_days, before_first=0.0, side="right"))
+    found = [
+        steps_at(one.times_days, own.incidence(), times_days, before_first=0.0, side="right")
+        for one, own in zip(nuisances, aims, strict=True)
+    ]
     return np.stack(found)

@@ -26,7 +26,7 @@ from training.effects.arms import Arms
 from training.effects.nuisances import MOST_TIMES, Nuisances
 from training.effects.propensity import LEAST, propensities, standardised
 from training.effects.risks import RISK, Measure, by_arm, differences
-from training.effects.targeted import nuisances_of, targeted, targeted_incidence
+from training.effects.targeted import aimed, averaged, curves_of, nuisances_of, targeted
 from training.effects.targeting import CLOSE, aim
 from training.effects.time_lost import TIME_LOST
 
@@ -244,7 +244,8 @@ def test_curves_go_through_the_targeted_risks() -> None:
     cohort = confounded(np.random.default_rng(7), 300, EFFECTS["effect"])
     at, times = np.array([120.0, 365.0]), np.array([0.0, 60.0, 120.0, 200.0, 365.0])
     nuisances = nuisances_of(cohort.arms, cohort.x, at, rng=np.random.default_rng(0))
-    curves = targeted_incidence(nuisances, at, times)
-    np.testing.assert_allclose(curves[..., [2, 4]], targeted(nuisances, RISK, at).points, rtol=1e-9)
+    aims = aimed(nuisances, RISK, at)
+    curves = curves_of(nuisances, aims, times)
+    np.testing.assert_allclose(curves[..., [2, 4]], averaged(aims).points, rtol=1e-9)
     assert (curves[..., 0] == 0).all()
     assert (np.diff(curves, axis=-1) > 0).all()
