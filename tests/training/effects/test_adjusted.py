@@ -32,7 +32,7 @@ from training.effects.time_lost import TIME_LOST, time_lost_influence
 from training.evaluation.pseudo import influence
 from training.models.nonparametric import aalen_johansen
 
-N_COHORTS = 120
+N_COHORTS = 80
 
 
 def test_confounding_is_taken_out_and_intervals_cover() -> None:
