@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from benchmarks.effects_cohorts import HORIZON_DAYS, confounded_counts, true_counts
 from features.recurrence import Recurrences
 from training.effects.counted import MeanNumbers
+from training.effects.propensity import propensities, stabilised_weights
 from training.effects.recurrent import mean_influence
 from training.models.mean_count import marginal_mean
 
@@ -44,6 +45,18 @@ def test_without_covariates_weighting_changes_nothing() -> None:
                 assert one.low == pytest.approx(other.low, rel=1e-6)
     assert weighted.at(np.array([1])).means[0][0] == weighted.means[0][1]
     assert weighted.at(np.array([1])).method == "weighted"
+
+
+def test_the_standard_error_is_that_of_estimated_weights() -> None:
+    """What the propensity's score explains is gone, so that it is smaller than that of known weights."""
+    cohort = confounded_counts(np.random.default_rng(2), 500)
+    weights = stabilised_weights(propensities(cohort.x, cohort.arm), cohort.arm)
+    found = MeanNumbers.weighted(cohort.recurrences, cohort.arm, 2, cohort.x, HORIZON_DAYS)
+    for k in (0, 1):
+        rows = np.flatnonzero(cohort.arm == k)
+        part = np.concatenate(list(mean_influence(cohort.recurrences.take(rows), HORIZON_DAYS, weights[rows])))
+        known = np.sqrt(((weights[rows, None] * part) ** 2).sum())
+        assert found.means[k][0].standard_error < 0.99 * known
 
 
 def test_confounding_is_taken_out_and_intervals_cover() -> None:
