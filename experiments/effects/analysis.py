@@ -88,6 +88,8 @@ class Adjustment:
     overlap: list[Overlap]
     cross_fitted: list[Overlap]
     """The same of probabilities from models of other patients, by which the last two estimates divide."""
+    hardly_seen: tuple[float, ...]
+    """By arm: share of patients who could hardly have been in it and followed to the last horizon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +152,10 @@ def analyse(question: Question, seed: int = SEED) -> Effects:
     compared = [Compared("unadjusted", Contrasts.plain(arms, RISK, at), Contrasts.plain(arms, TIME_LOST, at))]
     adjustment, risk, curves = None, None, None
     if question.covariates is not None:
-        adjustment = _adjustment(question, seed)
         x = question.covariates.x
+        shared = _overlaps(question, seed)
         nuisances = nuisances_of(arms, x, at, rng=np.random.default_rng(seed))
+        adjustment = _adjustment(question, *shared, tuple(one.hardly_seen for one in nuisances))
         aims = aimed(nuisances, RISK, at)
         risk = averaged(aims)
         days = np.linspace(0.0, float(at[-1]), CURVE_DAYS)
@@ -202,14 +205,15 @@ def _adjusted(arms: Arms, x: FloatArray, at: FloatArray, seed: int) -> list[Comp
     return [Compared("weighted", *by_weights), Compared("doubly robust", *by_both)]
 
 
-def _adjustment(question: Question, seed: int) -> Adjustment:
+def _overlaps(question: Question, seed: int) -> tuple[list[Overlap], list[Overlap]]:
+    """By the model of everyone, and by those of other patients; refused where there is hardly any."""
     arms, covariates = question.arms, question.covariates
     assert covariates is not None  # noqa: S101 - for the type checker
-    probability = propensities(covariates.x, arms.arm)
-    weights = stabilised_weights(probability, arms.arm)
-    shared = overlap(probability, arms.arm, arms.names, weights)
     crossed = cross_fitted(covariates.x, arms.arm, folds(arms.arm, np.random.default_rng(seed)))
-    of_others = overlap(crossed, arms.arm, arms.names, stabilised_weights(crossed, arms.arm))
+    shared, of_others = (
+        overlap(one, arms.arm, arms.names, stabilised_weights(one, arms.arm))
+        for one in (propensities(covariates.x, arms.arm), crossed)
+    )
     for one in (*shared, *of_others):
         if one.hardly > MOST_HARDLY:
             msg = (
@@ -218,8 +222,18 @@ def _adjustment(question: Question, seed: int) -> Adjustment:
                 "whom each arm could have been chosen, or leave out a variable that decides the arm alone"
             )
             raise SequelaError(msg)
+    return shared, of_others
+
+
+def _adjustment(
+    question: Question, shared: list[Overlap], of_others: list[Overlap], hardly_seen: tuple[float, ...]
+) -> Adjustment:
+    arms, covariates = question.arms, question.covariates
+    assert covariates is not None  # noqa: S101 - for the type checker
+    probability = propensities(covariates.x, arms.arm)
+    weights = stabilised_weights(probability, arms.arm)
     in_balance = balance(covariates.x, covariates.columns, arms.arm, arms.names, weights)
-    return Adjustment(probability, in_balance, shared, of_others)
+    return Adjustment(probability, in_balance, shared, of_others, hardly_seen)
 
 
 def _count(question: Question) -> CountedEffects:

@@ -206,6 +206,11 @@ def plain(effects: Effects) -> dict[str, Any]:
         "overlap_cross_fitted": (
             [] if effects.adjustment is None else [asdict(one) for one in effects.adjustment.cross_fitted]
         ),
+        "hardly_seen": (
+            {}
+            if effects.adjustment is None
+            else dict(zip(question.arms.names, effects.adjustment.hardly_seen, strict=True))
+        ),
         "subgroup_tests": [] if effects.groups is None else list(_flat_group_tests(effects, effects.groups)),
         "subgroups": [] if effects.groups is None else list(_flat_groups(effects, effects.groups)),
         "individual": list(flat(effects)),

@@ -222,6 +222,14 @@ def _adjusted(effects: Effects, shown: Disclosure) -> Iterator[str]:
             f"Share of patients who could hardly have been in an arm (probability below {LEAST:g}): {arms}. What it "
             "would have done to them, the data cannot tell."
         )
+    unseen = [(arm, part) for arm, part in zip(question.arms.names, adjustment.hardly_seen, strict=True) if part > 0]
+    if unseen:
+        arms = ", ".join(f"{arm} {_share(part, len(question.arms), shown)}" for arm, part in unseen)
+        yield (
+            f"Share of patients who could hardly have been seen in an arm to day {question.horizons_days[-1]:g} "
+            f"(probability of being in it and still followed below {LEAST:g}): {arms}. For them, targeted estimates rest on the "
+            "models of what happens alone."
+        )
 
 
 def _share(share: float, n: int, shown: Disclosure) -> str:

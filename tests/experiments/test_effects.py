@@ -23,6 +23,7 @@ from experiments.effects import analyse, ask, write_effects_page
 from experiments.effects.lines import interval, lines_of
 from experiments.effects.sentences import assumptions, findings
 from experiments.home import CONFIGS
+from experiments.page.privacy import Disclosure
 from features.check import read_cohort, read_endpoint
 from features.cohort import write_cohort
 from features.importers.table import import_table
@@ -215,6 +216,7 @@ def test_confounding_is_taken_out(observed: Path, tmp_path: Path, browser: Brows
     assert [one["group"].partition(" ")[2][0] for one in groups] == ["≤", ">"]
     assert [one["patients"] for one in groups] == [405, 405]  # of a tenth, the burden is not known
     assert all(one["method"] == "targeted" and one["low"] < one["point"] < one["high"] for one in groups)
+    assert found["hardly_seen"] == {"axi": 0.0, "tisa": 0.0}
     (individual,) = found["individual"]
     assert [one["covariate"] for one in individual["slopes"]] == ["burden", "prior", "burden missing"]
     (adjusted,) = estimates(found, "risk difference", "targeted", **where)
@@ -400,6 +402,19 @@ def test_what_a_small_count_follows_from_is_not_on_the_page_of_real_patients(
     for one in lines_of(found):
         if one.cause == "infection" and one.quantity == "risk":
             assert any(f"|{interval(one)}|" in table for table in tables)
+
+
+def test_who_could_hardly_be_seen_is_said_and_not_counted_out(tmp_path: Path) -> None:
+    folder = study(tmp_path / "cohort", "real")
+    endpoint = read_endpoint(folder / "endpoints" / "infection.yaml")
+    found = analyse(ask(read_cohort(folder), endpoint, "arm", adjust=["score"]))
+    assert found.adjustment is not None
+    assert not any("hardly have been seen" in one for one in assumptions(found))
+    few = replace(found, adjustment=replace(found.adjustment, hardly_seen=(0.0, 3 / 80)))
+    (said,) = (one for one in assumptions(few) if "hardly have been seen" in one)
+    assert "to day 365 (probability of being in it and still followed below 0.01): b 3.8 %." in said
+    (said,) = (one for one in assumptions(few, Disclosure(True, False)) if "hardly have been seen" in one)
+    assert "b of <5 patients." in said
 
 
 def test_what_could_not_be_tested_is_said_as_such(tmp_path: Path) -> None:

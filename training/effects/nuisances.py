@@ -33,6 +33,11 @@ class Nuisances:
     at_risk: FloatArray
     """(own patients, times): 1 to the day that a patient's observation ends."""
 
+    @property
+    def hardly_seen(self) -> float:
+        """Share of all patients who are seen in the arm on the last day with a probability of `LEAST` or below it."""
+        return float((self.seen[:, -1] <= LEAST).mean())
+
     @classmethod
     def of(
         cls, arms: Arms, arm: int, x: FloatArray, probability: FloatArray, fold: IntArray, last_day: float

@@ -215,6 +215,14 @@ def test_an_event_on_the_day_of_a_censoring_comes_first() -> None:
     assert (own.cause == 1).all()
 
 
+def test_who_can_hardly_be_seen_is_counted() -> None:
+    cohort = confounded(np.random.default_rng(3), 200, EFFECTS["effect"])
+    chance, nobody = np.where(np.arange(200) < 30, LEAST / 2, 0.5), np.zeros(200, dtype=np.int64)
+    found = Nuisances.of(cohort.arms, 1, cohort.x, chance, nobody, 365.0)
+    assert found.hardly_seen == pytest.approx(0.15)
+    assert (found.seen[:30] == LEAST).all()
+
+
 def test_three_arms_and_one_seed() -> None:
     rng = np.random.default_rng(5)
     cohort = confounded(rng, 400, EFFECTS["no effect"])
