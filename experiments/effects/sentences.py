@@ -227,8 +227,8 @@ def _adjusted(effects: Effects, shown: Disclosure) -> Iterator[str]:
         arms = ", ".join(f"{arm} {_share(part, len(question.arms), shown)}" for arm, part in unseen)
         yield (
             f"Share of patients who could hardly have been seen in an arm to day {question.horizons_days[-1]:g} "
-            f"(probability of being in it and still followed below {LEAST:g}): {arms}. For them, targeted estimates rest on the "
-            "models of what happens alone."
+            f"(probability of being in it and still followed below {LEAST:g}): {arms}. For them, targeted estimates "
+            "rest on the models of what happens alone."
         )
 
 
