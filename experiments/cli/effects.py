@@ -31,6 +31,9 @@ def effects(
         str | None,
         typer.Option(metavar="COLUMN", help="Also compare within its values; numbers are cut at the median."),
     ] = None,
+    individual: Annotated[
+        bool, typer.Option("--individual", help="Also each patient's expected effect, a straight line in --adjust.")
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of the folds of cross-fitting.")] = 20,
     out: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Also write a page.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Everything as JSON on stdout.")] = False,
@@ -55,6 +58,7 @@ def effects(
         horizons_days=horizon or (),
         reference=reference,
         subgroup=subgroup,
+        individual=individual,
     )
     found = analyse(question, seed)
     if as_json:

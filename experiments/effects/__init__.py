@@ -3,12 +3,14 @@
 question    who is compared, in what, and what makes no sense
 grouping    baseline variables as arms and strata
 covariates  what the comparison is adjusted for, as columns
+counting    which events that come back are counted
 analysis    tests, contrasts, and adjusted ones
 lines       every number, one line each, for tables and for other programs
 withheld    what is not shown of real patients
 sentences   what was found and what it assumes, in words
 shown       in the terminal
-figures, page   one page for people
+individual  effects patient by patient: tables and words
+figures, individual_page, page   one page for people
 """
 
 from experiments.effects.analysis import Effects, analyse

@@ -6,24 +6,31 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from experiments.effects.question import Counted, Question
+from experiments.effects.counting import Counted
+from experiments.effects.question import Question
+from experiments.page.arms import Predicted
 from features.errors import SequelaError
 from features.patients import FloatArray
 from training.effects.adjusted import Standardised, cross_fitted, doubly_robust, folds, weighted
 from training.effects.arms import Arms
+from training.effects.counted import MeanNumbers
 from training.effects.e_value import EValue, e_value
 from training.effects.estimates import ChiSquared, Estimate
 from training.effects.gray import gray_test
 from training.effects.hazards import cause_specific_ratios, subdistribution_ratios
+from training.effects.individual import IndividualEffects, individual_effects
 from training.effects.logrank import log_rank_test
 from training.effects.propensity import LEAST, Balance, Overlap, balance, overlap, propensities, stabilised_weights
-from training.effects.recurrent import RateRatios, mean_counts, mean_differences, rate_ratios
+from training.effects.recurrent import RateRatios, rate_ratios
 from training.effects.risks import RISK, Measure, Table, by_arm, differences, ratios
 from training.effects.subgroups import Subgroup, heterogeneity, subgroups
+from training.effects.targeted import aimed, averaged, curves_of, nuisances_of, targeted
 from training.effects.time_lost import TIME_LOST
 
 MOST_HARDLY = 0.1
 """Share of patients who could hardly have been in some arm, above which nothing is adjusted."""
+CURVE_DAYS = 61
+"""Days of a curve, evenly to the last horizon."""
 SEED = 20
 """Of the folds of cross-fitting, unless another is asked for: the same question gets the same answer."""
 
@@ -66,7 +73,7 @@ class Compared:
     """Risks and times lost by one method."""
 
     method: str
-    """``unadjusted``, ``weighted`` or ``doubly robust``."""
+    """``unadjusted``, ``weighted``, ``doubly robust`` or ``targeted``."""
     risk: Contrasts
     time_lost: Contrasts
 
@@ -80,7 +87,9 @@ class Adjustment:
     balance: list[Balance]
     overlap: list[Overlap]
     cross_fitted: list[Overlap]
-    """The same of probabilities from models of other patients, by which the doubly robust estimate divides."""
+    """The same of probabilities from models of other patients, by which the last two estimates divide."""
+    hardly_seen: tuple[float, ...]
+    """By arm: share of patients who could hardly have been in it and followed to the last horizon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +100,10 @@ class CountedEffects:
     rates: RateRatios
     times_days: FloatArray
     """(times,): for a curve, the horizons among them."""
-    means: tuple[tuple[Estimate, ...], ...]
-    """By arm and time: expected number of events."""
-    differences: tuple[tuple[Estimate, ...], ...]
-    """By arm but the first, and horizon."""
+    curves: tuple[MeanNumbers, ...]
+    """By method, unadjusted first: expected numbers by each of these times."""
+    at_horizons: tuple[MeanNumbers, ...]
+    """The same by the horizons."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +126,15 @@ class Effects:
     causes: tuple[CauseEffects, ...]
     compared: tuple[Compared, ...]
     """Unadjusted first; the last is the one to go by."""
+    curves: Predicted | None
+    """Targeted incidence to the last horizon."""
     adjustment: Adjustment | None
     e_values: tuple[tuple[EValue, ...], ...]
     """By arm but the first, and horizon: of the event of interest, from the last method."""
     counted: CountedEffects | None
     groups: GroupEffects | None
+    individual: tuple[IndividualEffects, ...] | None
+    """By arm but the first: differences of risks of the event of interest by the last horizon, patient by patient."""
 
 
 def analyse(question: Question, seed: int = SEED) -> Effects:
@@ -137,15 +150,25 @@ def analyse(question: Question, seed: int = SEED) -> Effects:
     arms, at = question.arms, question.horizons_days
     causes = tuple(_cause_effects(arms, k, name) for k, name in enumerate(arms.outcomes.causes, start=1))
     compared = [Compared("unadjusted", Contrasts.plain(arms, RISK, at), Contrasts.plain(arms, TIME_LOST, at))]
-    adjustment, robust = None, None
+    adjustment, risk, curves = None, None, None
     if question.covariates is not None:
-        adjustment = _adjustment(question, seed)
-        robust = doubly_robust(arms, question.covariates.x, RISK, at, rng=np.random.default_rng(seed))
-        compared += _adjusted(question, robust, seed)
+        x = question.covariates.x
+        shared = _overlaps(question, seed)
+        nuisances = nuisances_of(arms, x, at, rng=np.random.default_rng(seed))
+        adjustment = _adjustment(question, *shared, tuple(one.hardly_seen for one in nuisances))
+        aims = aimed(nuisances, RISK, at)
+        risk = averaged(aims)
+        days = np.linspace(0.0, float(at[-1]), CURVE_DAYS)
+        curves = Predicted(days, curves_of(nuisances, aims, days))
+        lost = Contrasts.of(targeted(nuisances, TIME_LOST, at), TIME_LOST)
+        compared += [*_adjusted(arms, x, at, seed), Compared("targeted", Contrasts.of(risk, RISK), lost)]
     e_values = tuple(tuple(e_value(one) for one in table[0]) for table in compared[-1].risk.ratios)
     counted = None if question.counted is None else _count(question)
-    groups = None if question.groups is None else _within_groups(question, robust)
-    return Effects(question, causes, tuple(compared), adjustment, e_values, counted, groups)
+    groups = None if question.groups is None else _within_groups(question, risk)
+    individual = None
+    if question.individual and risk is not None and question.covariates is not None:
+        individual = individual_effects(risk, question.covariates.x, 0, len(at) - 1)
+    return Effects(question, causes, tuple(compared), curves, adjustment, e_values, counted, groups, individual)
 
 
 def _cause_effects(arms: Arms, cause: int, name: str) -> CauseEffects:
@@ -158,14 +181,14 @@ def _cause_effects(arms: Arms, cause: int, name: str) -> CauseEffects:
     )
 
 
-def _within_groups(question: Question, robust: Standardised | None) -> GroupEffects:
+def _within_groups(question: Question, risk: Standardised | None) -> GroupEffects:
     arms, groups, at = question.arms, question.groups, question.horizons_days
     assert groups is not None  # noqa: S101 - for the type checker
-    found = subgroups(arms, groups.group, groups.names, RISK, at, robust)
+    found = subgroups(arms, groups.group, groups.names, RISK, at, risk)
     cells = [[_of_groups(found, k, j) for j in range(len(at))] for k in range(len(arms.names) - 1)]
     tests = tuple(tuple(heterogeneity(list(cell.values())) for cell in row) for row in cells)
     used = tuple(tuple(tuple(cell) for cell in row) for row in cells)
-    return GroupEffects("unadjusted" if robust is None else "doubly robust", found, tests, used)
+    return GroupEffects("unadjusted" if risk is None else "targeted", found, tests, used)
 
 
 def _of_groups(groups: list[Subgroup], arm: int, horizon: int) -> dict[str, Estimate]:
@@ -174,24 +197,23 @@ def _of_groups(groups: list[Subgroup], arm: int, horizon: int) -> dict[str, Esti
     return {name: one for name, one in found.items() if one.standard_error > 0}
 
 
-def _adjusted(question: Question, robust: Standardised, seed: int) -> list[Compared]:
-    arms, at = question.arms, question.horizons_days
-    assert question.covariates is not None  # noqa: S101 - for the type checker
-    x = question.covariates.x
-    by_weights = [Contrasts.of(weighted(arms, x, one, at), one) for one in (RISK, TIME_LOST)]
-    lost = doubly_robust(arms, x, TIME_LOST, at, rng=np.random.default_rng(seed))
-    by_both = Compared("doubly robust", Contrasts.of(robust, RISK), Contrasts.of(lost, TIME_LOST))
-    return [Compared("weighted", *by_weights), by_both]
+def _adjusted(arms: Arms, x: FloatArray, at: FloatArray, seed: int) -> list[Compared]:
+    by_weights, by_both = [], []
+    for one in (RISK, TIME_LOST):
+        by_weights.append(Contrasts.of(weighted(arms, x, one, at), one))
+        by_both.append(Contrasts.of(doubly_robust(arms, x, one, at, rng=np.random.default_rng(seed)), one))
+    return [Compared("weighted", *by_weights), Compared("doubly robust", *by_both)]
 
 
-def _adjustment(question: Question, seed: int) -> Adjustment:
+def _overlaps(question: Question, seed: int) -> tuple[list[Overlap], list[Overlap]]:
+    """By the model of everyone, and by those of other patients; refused where there is hardly any."""
     arms, covariates = question.arms, question.covariates
     assert covariates is not None  # noqa: S101 - for the type checker
-    probability = propensities(covariates.x, arms.arm)
-    weights = stabilised_weights(probability, arms.arm)
-    shared = overlap(probability, arms.arm, arms.names, weights)
     crossed = cross_fitted(covariates.x, arms.arm, folds(arms.arm, np.random.default_rng(seed)))
-    of_others = overlap(crossed, arms.arm, arms.names, stabilised_weights(crossed, arms.arm))
+    shared, of_others = (
+        overlap(one, arms.arm, arms.names, stabilised_weights(one, arms.arm))
+        for one in (propensities(covariates.x, arms.arm), crossed)
+    )
     for one in (*shared, *of_others):
         if one.hardly > MOST_HARDLY:
             msg = (
@@ -200,8 +222,18 @@ def _adjustment(question: Question, seed: int) -> Adjustment:
                 "whom each arm could have been chosen, or leave out a variable that decides the arm alone"
             )
             raise SequelaError(msg)
+    return shared, of_others
+
+
+def _adjustment(
+    question: Question, shared: list[Overlap], of_others: list[Overlap], hardly_seen: tuple[float, ...]
+) -> Adjustment:
+    arms, covariates = question.arms, question.covariates
+    assert covariates is not None  # noqa: S101 - for the type checker
+    probability = propensities(covariates.x, arms.arm)
+    weights = stabilised_weights(probability, arms.arm)
     in_balance = balance(covariates.x, covariates.columns, arms.arm, arms.names, weights)
-    return Adjustment(probability, in_balance, shared, of_others)
+    return Adjustment(probability, in_balance, shared, of_others, hardly_seen)
 
 
 def _count(question: Question) -> CountedEffects:
@@ -209,11 +241,10 @@ def _count(question: Question) -> CountedEffects:
     assert counted is not None  # noqa: S101 - for the type checker
     n_arms = len(question.arms.names)
     rates = rate_ratios(counted.recurrences, counted.arm, n_arms, counted.stratum)
-    parts = [counted.recurrences.take(np.flatnonzero(counted.arm == k)) for k in range(n_arms)]
     last = max(float(at[-1]), 1.0)
-    times = np.unique(np.concatenate([np.linspace(0.0, last, 61), at]))
-    means = tuple(mean_counts(part, times) for part in parts)
-    horizons = np.searchsorted(times, at)
-    return CountedEffects(
-        counted, rates, times, means, mean_differences(tuple(tuple(own[i] for i in horizons) for own in means))
-    )
+    times = np.unique(np.concatenate([np.linspace(0.0, last, CURVE_DAYS), at]))
+    curves = [MeanNumbers.plain(counted.recurrences, counted.arm, n_arms, times)]
+    if counted.x is not None:
+        curves.append(MeanNumbers.weighted(counted.recurrences, counted.arm, n_arms, counted.x, times))
+    places = np.searchsorted(times, at)
+    return CountedEffects(counted, rates, times, tuple(curves), tuple(one.at(places) for one in curves))

@@ -19,11 +19,15 @@ MOST_COVARIATES = 30
 
 
 def counts_figure(effects: Effects, of: CountedEffects, withheld: Collection[str]) -> Figure:
-    """Expected number of events by arm, with pointwise bands; none of an arm that is withheld."""
+    """Expected number of events by arm, with pointwise bands, adjusted ones dashed; none of an arm that is withheld."""
+    first, *adjusted = of.curves
     with drawing(3.1) as (figure, (axes,)):
-        for k, (arm, means) in enumerate(zip(effects.question.arms.names, of.means, strict=True)):
+        for k, (arm, means) in enumerate(zip(effects.question.arms.names, first.means, strict=True)):
             if arm in withheld:
                 continue
+            for other in adjusted:
+                mean = [one.point for one in other.means[k]]
+                axes.step(of.times_days, mean, where="post", color=color_of(k), lw=1.4, ls=(0, (3, 2)))
             point, low, high = (np.array([getattr(one, part) for one in means]) for part in ("point", "low", "high"))
             axes.fill_between(of.times_days, low, high, step="post", color=color_of(k), alpha=0.16, lw=0)
             axes.step(of.times_days, point, where="post", color=color_of(k), lw=1.8, label=arm)

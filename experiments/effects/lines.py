@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from experiments.effects.analysis import Adjustment, Compared, Contrasts, CountedEffects, Effects, GroupEffects
+from experiments.effects.individual import flat
 from experiments.effects.sentences import assumptions, findings
 from experiments.interval_text import interval_text
 from experiments.page.privacy import WITHHELD
@@ -26,6 +27,7 @@ TITLES = {
     "time lost" + DIFFERENCE: "Difference of time lost, days",
     "mean number": "Mean number of events a patient",
     "mean number" + DIFFERENCE: "Difference of mean numbers",
+    "mean number" + RATIO: "Ratio of mean numbers",
 }
 """What is shown by horizon."""
 
@@ -87,12 +89,15 @@ def _counted_lines(effects: Effects, of: CountedEffects) -> Iterator[Line]:
     for method, ratios in (("Andersen–Gill", of.rates.andersen_gill), ("LWYY", of.rates.lwyy)):
         for arm, estimate in zip(names[1:], ratios, strict=True):
             yield Line("rate ratio", method, event, None, arm, names[0], estimate)
-    for i, day in enumerate(effects.question.horizons_days):
-        place = int(np.searchsorted(of.times_days, day))
-        for arm, means in zip(names, of.means, strict=True):
-            yield Line("mean number", "unadjusted", event, float(day), arm, None, means[place])
-        for arm, differences in zip(names[1:], of.differences, strict=True):
-            yield Line("mean number" + DIFFERENCE, "unadjusted", event, float(day), arm, names[0], differences[i])
+    for numbers in of.at_horizons:
+        for table, arms, reference, suffix in (
+            (numbers.means, names, None, ""),
+            (numbers.differences, names[1:], names[0], DIFFERENCE),
+            (numbers.ratios, names[1:], names[0], RATIO),
+        ):
+            for arm, row in zip(arms, table, strict=True):
+                for day, estimate in zip(effects.question.horizons_days, row, strict=True):
+                    yield Line("mean number" + suffix, numbers.method, event, float(day), arm, reference, estimate)
 
 
 def by_horizon(lines: Sequence[Line]) -> tuple[list[float], dict[tuple[str, str, str], list[Line]]]:
@@ -201,8 +206,14 @@ def plain(effects: Effects) -> dict[str, Any]:
         "overlap_cross_fitted": (
             [] if effects.adjustment is None else [asdict(one) for one in effects.adjustment.cross_fitted]
         ),
+        "hardly_seen": (
+            {}
+            if effects.adjustment is None
+            else dict(zip(question.arms.names, effects.adjustment.hardly_seen, strict=True))
+        ),
         "subgroup_tests": [] if effects.groups is None else list(_flat_group_tests(effects, effects.groups)),
         "subgroups": [] if effects.groups is None else list(_flat_groups(effects, effects.groups)),
+        "individual": list(flat(effects)),
         "found": list(findings(effects)),
         "assumptions": list(assumptions(effects)),
     }

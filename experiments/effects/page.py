@@ -13,6 +13,7 @@ from experiments.effects.figures import (
     counts_figure,
     overlap_figure,
 )
+from experiments.effects.individual_page import individual_section
 from experiments.effects.lines import (
     DIFFERENCE,
     RATIO,
@@ -31,6 +32,8 @@ from experiments.page.arms import at_risk_table, incidence_figures, last_day
 from experiments.page.privacy import SMALLEST, WITHHELD, Disclosure
 from experiments.page.shell import Heading, Section, figures, paragraph, render, write_page
 from experiments.page.tables import html_table, number, p_value
+
+COUNTED = ("mean number", "mean number" + DIFFERENCE, "mean number" + RATIO)
 
 
 def write_effects_page(path: Path, effects: Effects) -> None:
@@ -71,6 +74,8 @@ def write_effects_page(path: Path, effects: Effects) -> None:
         sections.append(_counts(effects, effects.counted, lines, withheld))
     if effects.groups is not None:
         sections.append(_groups(effects, effects.groups, shown, withheld))
+    if effects.individual is not None:
+        sections.append(individual_section(effects, shown, withheld))
     sections.append(_assumed(effects, shown))
     write_page(path, render(heading, sections))
 
@@ -78,7 +83,7 @@ def write_effects_page(path: Path, effects: Effects) -> None:
 def _incidence(effects: Effects, lines: Sequence[Line], shown: Disclosure, withheld: Withheld) -> Section:
     arms = effects.question.arms
     last = last_day(arms, float(effects.question.horizons_days[-1]))
-    drawn = zip(incidence_figures(arms, last, shown), effects.causes, strict=True)
+    drawn = zip(incidence_figures(arms, last, shown, effects.curves), effects.causes, strict=True)
     body = figures([(figure, _caption(effects, k, shown), one.cause) for k, (figure, one) in enumerate(drawn)], "aj")
     body += at_risk_table(arms, last, shown)
     body += "".join(
@@ -95,7 +100,8 @@ def _caption(effects: Effects, cause: int, shown: Disclosure) -> str:
     said = ", ".join(f"{name} {text}" for name, text in zip(arms.names, counts, strict=True))
     gray = effects.causes[cause].gray
     test = "" if gray is None else f" Gray's test: p {p_value(gray.p)}."
-    return f"Aalen–Johansen curves as the arms are, with pointwise 95 % intervals. Events: {said}.{test}"
+    dashed = "" if effects.curves is None else " Dashed: targeted, had everyone been in each arm."
+    return f"Aalen–Johansen curves as the arms are, with pointwise 95 % intervals.{dashed} Events: {said}.{test}"
 
 
 def _hazards(effects: Effects, lines: Sequence[Line], withheld: Withheld) -> Section:
@@ -197,6 +203,8 @@ def _adjustment(effects: Effects, adjustment: Adjustment, shown: Disclosure) -> 
 def _counts(effects: Effects, of: CountedEffects, lines: Sequence[Line], withheld: Withheld) -> Section:
     event = of.counted.recurrences.name
     caption = "Mean number of events a patient, with pointwise 95 % intervals."
+    if len(of.curves) > 1:
+        caption += " Dashed: weighted, had everyone been in each arm."
     body = figures(
         [(counts_figure(effects, of, withheld.counted), caption, f"Mean number of events {event} by arm")], "counts"
     )
@@ -206,7 +214,7 @@ def _counts(effects: Effects, of: CountedEffects, lines: Sequence[Line], withhel
         "Both methods estimate one ratio. Andersen and Gill's interval takes a patient's events as independent of one "
         "another; that of Lin, Wei, Yang and Ying (LWYY) does not, and is the one to go by."
     )
-    body += "".join(_by_horizon(one, lines, withheld) for one in ("mean number", "mean number" + DIFFERENCE))
+    body += "".join(_by_horizon(one, lines, withheld) for one in COUNTED)
     return Section("counts", f"Events that come back: {_words(event)}", body)
 
 

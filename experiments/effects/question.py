@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 import numpy as np
 
+from experiments.effects.counting import Counted, counted
 from experiments.effects.covariates import Covariates, covariates_of
 from experiments.groups import MOST_GROUPS, check_variable, codes_of, group_names, labels_of, places_of, variables_of
-from features.cohort import Cohort, ends_follow_up, outcomes_at, qualifying
-from features.cohort_recurrence import recurrences_at
+from features.cohort import Cohort, outcomes_at
 from features.errors import SequelaError
 from features.patients import FloatArray, IntArray
-from features.recurrence import Recurrences
-from features.schema import Endpoint, EventRule
+from features.schema import Endpoint
 from training.effects.arms import Arms, followed_to
 
 FEWEST_PATIENTS = 5
@@ -24,16 +22,6 @@ FEWEST_ADJUSTED = 20
 """Of an arm, if covariates are adjusted for."""
 FEWEST_PER_COLUMN = 10
 """Of an arm, for each column adjusted for (Peduzzi et al., J Clin Epidemiol 1996;49:1373)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """All events of a kind that comes back, of the patients compared."""
-
-    recurrences: Recurrences
-    arm: IntArray
-    """(patients,): as in `Arms`."""
-    stratum: IntArray | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +48,15 @@ class Question:
     too_late_days: FloatArray
     """Horizons of the endpoint to which some arm is not followed."""
     arms: Arms
+    patient_id: tuple[str, ...]
+    """Of the patients compared."""
     n_left_out: int
     """Patients at risk of whom it is not known in which arm they were."""
     covariates: Covariates | None
     counted: Counted | None
     groups: Groups | None
+    individual: bool
+    """Whether effects are estimated for each patient, too."""
 
 
 def ask(
@@ -78,6 +70,7 @@ def ask(
     horizons_days: Sequence[float] = (),
     reference: str | None = None,
     subgroup: str | None = None,
+    individual: bool = False,
 ) -> Question:
     """Put patients at risk at the endpoint's first landmark into arms.
 
@@ -91,6 +84,7 @@ def ask(
         horizons_days: Days from the landmark; none: those of the endpoint that every arm is followed to.
         reference: The arm that the others are compared with; None: the first.
         subgroup: The variable in whose values the effect may differ; a number of many values is cut at its median.
+        individual: Whether the effect of each patient is estimated from what is adjusted for.
 
     Raises:
         SequelaError: What is asked makes no sense, or cannot be answered with these patients.
@@ -101,6 +95,9 @@ def ask(
         if option != "--by" and name == by:
             msg = f"{option} {by}: is what the arms are made by; name other variables"
             raise SequelaError(msg)
+    if individual and not adjust:
+        msg = "--individual: an effect changes with what is adjusted for; name it with --adjust"
+        raise SequelaError(msg)
     landmark = endpoint.landmark_days[0]
     rows, outcomes = outcomes_at(cohort, endpoint, landmark)
     label = labels_of(cohort, by)
@@ -115,11 +112,30 @@ def ask(
     _check_strata(arms, centre)
     horizons = _horizons(arms, endpoint, horizons_days)
     covariates = _covariates(cohort, adjust, kept, arms)
-    counted = None if recurrent is None else _counted(cohort, endpoint, recurrent, arm, names, stratum)
+    again = None
+    if recurrent is not None:
+        adjusted = () if covariates is None else covariates.names
+        again = counted(cohort, endpoint, recurrent, arm, names, stratum=stratum, adjust=adjusted)
     left_out = len(rows) - len(known)
     late = np.setdiff1d(endpoint.horizons_days, horizons) if not horizons_days else np.zeros(0)
     groups = None if subgroup is None else _groups(cohort, subgroup, kept)
-    return Question(cohort, endpoint, landmark, by, centre, horizons, late, arms, left_out, covariates, counted, groups)
+    ids = tuple(cohort.patients["patient_id"].astype(str).iloc[kept])
+    return Question(
+        cohort,
+        endpoint,
+        landmark,
+        by,
+        centre,
+        horizons,
+        late,
+        arms,
+        ids,
+        left_out,
+        covariates,
+        again,
+        groups,
+        individual,
+    )
 
 
 def _groups(cohort: Cohort, name: str, rows: IntArray) -> Groups:
@@ -208,42 +224,3 @@ def _covariates(cohort: Cohort, adjust: Sequence[str], rows: IntArray, arms: Arm
 def _where_known(cohort: Cohort, names: Sequence[str], rows: IntArray) -> str:
     unknown = any((labels_of(cohort, name)[rows] == "").any() for name in names)
     return " where it is known" if unknown else ""
-
-
-def _counted(
-    cohort: Cohort, endpoint: Endpoint, event: str, arm: IntArray, names: Sequence[str], stratum: IntArray | None
-) -> Counted:
-    occurring = sorted(set(cohort.events["event"]))
-    if event not in occurring:
-        near = get_close_matches(event, occurring, n=1)
-        remedy = f"did you mean {near[0]}?" if near else f"there are {', '.join(occurring) or 'none'}"
-        msg = f"--recurrent {event}: no event of {cohort.folder} has this name; {remedy}"
-        raise SequelaError(msg)
-    declared = {one.name: one for one in (endpoint.event, *endpoint.competing)}
-    rule = declared.get(event, EventRule(name=event))
-    _check_comes_back(cohort, rule)
-    counting = endpoint.model_copy(update={"event": rule, "competing": _terminals(cohort, endpoint, event)})
-    rows, recurrences = recurrences_at(cohort, counting, endpoint.landmark_days[0])
-    known = np.flatnonzero(arm[rows] >= 0)
-    own, kept = recurrences.take(known), arm[rows[known]]
-    for k, name in enumerate(names):
-        if not np.isin(own.row, np.flatnonzero(kept == k)).any():
-            msg = f"--recurrent {event}: does not occur in the arm {name} after the landmark; rates cannot be compared"
-            raise SequelaError(msg)
-    return Counted(own, kept, None if stratum is None else stratum[rows[known]])
-
-
-def _check_comes_back(cohort: Cohort, rule: EventRule) -> None:
-    days = qualifying(cohort.events, rule)[["patient_id", "day"]].drop_duplicates()
-    if not days["patient_id"].duplicated().any():
-        msg = (
-            f"--recurrent {rule.name}: no patient has it twice, so it does not come back; name an event that does, "
-            "or compare this one as the event of an --endpoint"
-        )
-        raise SequelaError(msg)
-
-
-def _terminals(cohort: Cohort, endpoint: Endpoint, event: str) -> tuple[EventRule, ...]:
-    """What ends the counting of an event: what competes, and the endpoint's own event if it ends follow-up."""
-    own = (endpoint.event,) if ends_follow_up(cohort, endpoint.event) else ()
-    return tuple(one for one in (*own, *endpoint.competing) if one.name != event)

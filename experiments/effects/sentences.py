@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from experiments.effects.analysis import CauseEffects, Effects, GroupEffects
+from experiments.effects.analysis import CauseEffects, CountedEffects, Effects, GroupEffects
+from experiments.effects.individual import individually
 from experiments.effects.withheld import OPEN, Withheld
 from experiments.page.privacy import Disclosure
 from experiments.page.tables import number, p_value
@@ -28,6 +29,7 @@ def findings(effects: Effects, shown: Disclosure = OPEN) -> Iterator[str]:
         yield _rates(effects, withheld)
     if effects.groups is not None:
         yield _groups(effects, effects.groups)
+    yield from individually(effects, withheld)
 
 
 def _test(one: CauseEffects) -> tuple[ChiSquared, str]:
@@ -80,7 +82,28 @@ def _rates(effects: Effects, withheld: Withheld) -> str:
     ]
     null = all(not one.excludes_no_effect for one in of.rates.lwyy)
     also = "; no difference was shown" if null else ""
-    return f"Rate of all events {of.counted.recurrences.name} against {names[0]}: {', '.join(parts)}{also}."
+    as_they_are = "" if effects.adjustment is None else "as they are, "
+    said = (
+        f"Rate of all events {of.counted.recurrences.name} against {names[0]}: {as_they_are}{', '.join(parts)}{also}."
+    )
+    return said if len(of.at_horizons) == 1 else f"{said} {_mean_numbers(effects, of)}"
+
+
+def _mean_numbers(effects: Effects, of: CountedEffects) -> str:
+    """By the last horizon, weighted."""
+    names, day = effects.question.arms.names, effects.question.horizons_days[-1]
+    last = [row[-1] for row in of.at_horizons[-1].differences]
+    parts = [
+        f"{arm} {one.point:+.2f} (95 % interval {one.low:+.2f} to {one.high:+.2f})"
+        for arm, one in zip(names[1:], last, strict=True)
+        if np.isfinite(one.low)
+    ]
+    if not parts:
+        return f"Mean numbers by day {day:g} cannot be compared, weighted."
+    null = all(not one.excludes_no_effect for one in last)
+    also = f"; {INCLUDED[len(parts) > 1]} no difference" if null else ""
+    said = ", ".join(parts).replace(" -", " −")
+    return f"Mean number by day {day:g} less that of {names[0]}, weighted: {said}{also}."
 
 
 def _groups(effects: Effects, of: GroupEffects) -> str:
@@ -153,9 +176,8 @@ def _free_of_events(effects: Effects) -> Iterator[str]:
             if days:
                 yield f"{one.cause} in {arm} by day {max(days):g}"
     if effects.counted is not None:
-        places = np.searchsorted(effects.counted.times_days, question.horizons_days)
-        for arm, means in zip(question.arms.names, effects.counted.means, strict=True):
-            days = [day for day, i in zip(question.horizons_days, places, strict=True) if means[i].point == 0]
+        for arm, means in zip(question.arms.names, effects.counted.at_horizons[0].means, strict=True):
+            days = [day for day, one in zip(question.horizons_days, means, strict=True) if one.point == 0]
             if days:
                 yield f"all events {effects.counted.counted.recurrences.name} in {arm} by day {max(days):g}"
 
@@ -164,19 +186,26 @@ def _adjusted(effects: Effects, shown: Disclosure) -> Iterator[str]:
     question, adjustment = effects.question, effects.adjustment
     assert question.covariates is not None and adjustment is not None  # noqa: S101, PT018 - for the type checker
     names = ", ".join(question.covariates.names)
-    counts = "" if effects.counted is None else ", rate ratios, mean numbers"
+    counts = "" if effects.counted is None else ", rate ratios"
+    also = "" if effects.counted is None else " and mean numbers"
     yield (
-        f"Weighted and doubly robust risks are those had everyone been in each arm, if all that decides both who is in "
-        f"which arm and what happens is in: {names}. Nothing measured can show that; the E-value says how strong "
-        f"something left out would have to be. Not adjusted: tests, hazard ratios{counts}."
+        f"Adjusted risks{also} are those had everyone been in each arm, if all that decides both who is in which arm "
+        f"and what happens is in: {names}. Nothing measured can show that; the E-value says how strong something left "
+        f"out would have to be. Not adjusted: tests, hazard ratios{counts}."
     )
     yield (
-        "The doubly robust estimate needs one of its two models to be right, of who is in which arm or of what "
-        "happens; consistency (an arm is one treatment, whoever gets it); no unmeasured confounding; and positivity "
-        "(everyone could have been in each arm)."
+        "The targeted estimate, the one to go by, and the doubly robust one need one of two models to be right: of who "
+        "is in which arm (targeted: and of who is followed how long), or of what happens; consistency (an arm is one "
+        "treatment, whoever gets it); no unmeasured confounding; and positivity (everyone could have been in each arm)."
+    )
+    yield (
+        "Only the targeted estimate lets the end of follow-up depend on these variables; if it does, others are off."
     )
     if _none_possible(effects):
-        yield "A doubly robust value that is impossible, such as a risk below 0, is not shown: it cannot be estimated."
+        yield (
+            "An adjusted value that cannot be estimated is not shown: a doubly robust one that is impossible, such as "
+            "a risk below 0, or a targeted one whose models could not be brought into line with the data."
+        )
     worst = max((abs(one.after) for one in adjustment.balance), default=0.0)
     if worst > OUT_OF_BALANCE:
         yield (
@@ -193,6 +222,14 @@ def _adjusted(effects: Effects, shown: Disclosure) -> Iterator[str]:
             f"Share of patients who could hardly have been in an arm (probability below {LEAST:g}): {arms}. What it "
             "would have done to them, the data cannot tell."
         )
+    unseen = [(arm, part) for arm, part in zip(question.arms.names, adjustment.hardly_seen, strict=True) if part > 0]
+    if unseen:
+        arms = ", ".join(f"{arm} {_share(part, len(question.arms), shown)}" for arm, part in unseen)
+        yield (
+            f"Share of patients who could hardly have been seen in an arm to day {question.horizons_days[-1]:g} "
+            f"(probability of being in it and still followed below {LEAST:g}): {arms}. For them, targeted estimates "
+            "rest on the models of what happens alone."
+        )
 
 
 def _share(share: float, n: int, shown: Disclosure) -> str:
@@ -201,7 +238,6 @@ def _share(share: float, n: int, shown: Disclosure) -> str:
 
 
 def _none_possible(effects: Effects) -> bool:
-    """Whether a doubly robust value is not shown."""
-    robust = effects.compared[-1]
-    tables = (*robust.risk.tables, *robust.time_lost.tables)
-    return any(np.isnan(one.point) for table in tables for row in table for one in row)
+    """Whether an adjusted value is not shown."""
+    parts = [part for one in effects.compared[1:] for part in (one.risk, one.time_lost)]
+    return any(np.isnan(one.point) for part in parts for table in part.tables for row in table for one in row)

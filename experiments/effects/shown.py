@@ -9,6 +9,7 @@ from rich.table import Table
 
 from experiments.cli.output import stdout, table_of
 from experiments.effects.analysis import Effects, GroupEffects
+from experiments.effects.individual import tables
 from experiments.effects.lines import (
     DIFFERENCE,
     TITLES,
@@ -50,6 +51,11 @@ def print_effects(effects: Effects) -> None:
         stdout.print(_e_values(effects))
     if effects.groups is not None:
         stdout.print(_groups(effects, effects.groups))
+    for caption, columns, rows in tables(effects):
+        table = table_of(caption, columns[:1], list(columns[1:]))
+        for row in rows:
+            table.add_row(*row)
+        stdout.print(table)
     for sentence in (*findings(effects), *assumptions(effects)):
         stdout.print(sentence, highlight=False, markup=False, soft_wrap=True)
 

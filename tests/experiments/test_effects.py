@@ -18,11 +18,12 @@ from browser import Browser
 from pages import Reader, assert_shown_well, serious_violations
 from preloaded import SEQUELA
 
-from benchmarks.effects_coverage import EFFECTS, confounded
+from benchmarks.effects_cohorts import EFFECTS, confounded
 from experiments.effects import analyse, ask, write_effects_page
 from experiments.effects.lines import interval, lines_of
 from experiments.effects.sentences import assumptions, findings
 from experiments.home import CONFIGS
+from experiments.page.privacy import Disclosure
 from features.check import read_cohort, read_endpoint
 from features.cohort import write_cohort
 from features.importers.table import import_table
@@ -195,12 +196,12 @@ def test_no_difference_is_said_as_such(imported: Import) -> None:
 def test_confounding_is_taken_out(observed: Path, tmp_path: Path, browser: Browser) -> None:
     page = tmp_path / "observed.html"
     options = ("--by", "product", "--adjust", "burden, prior", "--recurrent", "infection", "--subgroup", "burden")
-    options += ("--out", str(page))
+    options += ("--individual", "--out", str(page))
     found = answer(observed, "infection", *options)
     where = {"cause": "infection", "horizon_days": 365.0}
     (naive,) = estimates(found, "risk difference", **where)
     assert naive["low"] > 0.05
-    for method in ("weighted", "doubly robust"):
+    for method in ("weighted", "doubly robust", "targeted"):
         (adjusted,) = estimates(found, "risk difference", method, **where)
         assert adjusted["low"] < 0.05
         assert abs(adjusted["point"]) < naive["point"] / 2
@@ -208,13 +209,28 @@ def test_confounding_is_taken_out(observed: Path, tmp_path: Path, browser: Brows
     assert all(abs(one["after"]) < 0.1 for one in found["balance"])
     assert max(abs(one["before"]) for one in found["balance"]) > 0.5
     assert len(found["overlap"]) == len(found["overlap_cross_fitted"]) == 2
-    assert any("Not adjusted: tests, hazard ratios, rate ratios, mean numbers." in one for one in found["assumptions"])
+    assert any("Not adjusted: tests, hazard ratios, rate ratios." in one for one in found["assumptions"])
     assert all(one["point"] >= one["limit"] >= 1 for one in found["e_values"])
     groups = [one for one in found["subgroups"] if one["horizon_days"] == 365.0]
     assert [one["groups"] for one in found["subgroup_tests"]] == [[one["group"] for one in groups]] * 2
     assert [one["group"].partition(" ")[2][0] for one in groups] == ["≤", ">"]
     assert [one["patients"] for one in groups] == [405, 405]  # of a tenth, the burden is not known
-    assert all(one["method"] == "doubly robust" and one["low"] < one["point"] < one["high"] for one in groups)
+    assert all(one["method"] == "targeted" and one["low"] < one["point"] < one["high"] for one in groups)
+    assert found["hardly_seen"] == {"axi": 0.0, "tisa": 0.0}
+    (individual,) = found["individual"]
+    assert [one["covariate"] for one in individual["slopes"]] == ["burden", "prior", "burden missing"]
+    (adjusted,) = estimates(found, "risk difference", "targeted", **where)
+    assert individual["mean"]["point"] == pytest.approx(adjusted["point"], abs=1e-5)
+    assert [one["patient_id"] for one in individual["patients"]] == [f"P{i:04d}" for i in range(900)]
+    assert all(one["low"] < one["point"] < one["high"] for one in individual["patients"])
+    assert individual["test"]["p"] > 0.05
+    assert any("individual effects do not differ beyond chance" in one for one in found["found"])
+    for quantity in ("mean number", "mean number difference", "mean number ratio"):
+        (plain,) = estimates(found, quantity, horizon_days=365.0, arm="tisa")
+        (alike,) = estimates(found, quantity, "weighted", horizon_days=365.0, arm="tisa")
+        assert alike["point"] < plain["point"] - 0.1  # arm 1 has the patients at high risk, and no effect
+        assert alike["low"] < alike["point"] < alike["high"]
+    assert any("Mean number by day 365 less that of axi, weighted: tisa" in one for one in found["found"])
     assert found["assumptions"][0].startswith("The patients are simulated")
     assert any("day 5000" in one for one in found["assumptions"])
     text = page.read_text(encoding="utf-8")
@@ -224,6 +240,11 @@ def test_confounding_is_taken_out(observed: Path, tmp_path: Path, browser: Brows
         "Balance and overlap",
         "E-values",
         "Restricted mean time lost",
+        "Effects patient by patient",
+        "Each point is a patient",
+        "Dashed: targeted, had everyone been in each arm.",
+        "Ratio of mean numbers",
+        "targeted",
         "What this assumes",
     ):
         assert word in text
@@ -274,6 +295,10 @@ def test_the_same_question_gets_the_same_answer(observed: Path) -> None:
         (("--by", "product", "--recurrent", "death"), "--recurrent death: no patient has it twice"),
         (("--by", "product", "--recurrent", "infections"), "--recurrent infections: no event of"),
         (("--by", "product", "--reference", "liso"), "--reference liso: is no arm; product has axi, tisa"),
+        (
+            ("--by", "product", "--individual"),
+            "--individual: an effect changes with what is adjusted for; name it with",
+        ),
         (("--by", "product", "--out", "nowhere/page.html"), "nowhere/page.html: cannot be written"),
     ],
 )
@@ -349,7 +374,8 @@ def test_what_a_small_count_follows_from_is_not_on_the_page_of_real_patients(
 ) -> None:
     folder = study(tmp_path / "cohort", provenance)
     endpoint = read_endpoint(folder / "endpoints" / "infection.yaml")
-    question = ask(read_cohort(folder), endpoint, "arm", adjust=["score"], recurrent="fever", subgroup="half")
+    asked = {"adjust": ["score"], "recurrent": "fever", "subgroup": "half", "individual": True}
+    question = ask(read_cohort(folder), endpoint, "arm", **asked)
     found = analyse(question)
     write_effects_page(tmp_path / "page.html", found)
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
@@ -361,17 +387,34 @@ def test_what_a_small_count_follows_from_is_not_on_the_page_of_real_patients(
         line for line in lines_of(found) if line.cause == "death" and line.arm == "b" and line.quantity == "risk"
     )
     assert own.estimate.point == pytest.approx(3 / 31)
+    assert "Effects patient by patient" in text
+    assert not re.search(r"P\d{4}", text)
     if provenance == "real":
         assert not told
+        assert "Each point is the mean of at least 5 patients" in text
         assert "a withheld, b &lt;5" in text
         assert "its risk is withheld" in text
     else:
+        assert "Each point is a patient" in text
         on_the_page = {interval(line) for line in small if line.quantity != "time lost ratio"}
         assert on_the_page <= set(told)
         assert "withheld" not in text
     for one in lines_of(found):
         if one.cause == "infection" and one.quantity == "risk":
             assert any(f"|{interval(one)}|" in table for table in tables)
+
+
+def test_who_could_hardly_be_seen_is_said_and_not_counted_out(tmp_path: Path) -> None:
+    folder = study(tmp_path / "cohort", "real")
+    endpoint = read_endpoint(folder / "endpoints" / "infection.yaml")
+    found = analyse(ask(read_cohort(folder), endpoint, "arm", adjust=["score"]))
+    assert found.adjustment is not None
+    assert not any("hardly have been seen" in one for one in assumptions(found))
+    few = replace(found, adjustment=replace(found.adjustment, hardly_seen=(0.0, 3 / 80)))
+    (said,) = (one for one in assumptions(few) if "hardly have been seen" in one)
+    assert "to day 365 (probability of being in it and still followed below 0.01): b 3.8 %." in said
+    (said,) = (one for one in assumptions(few, Disclosure(True, False)) if "hardly have been seen" in one)
+    assert "b of <5 patients." in said
 
 
 def test_what_could_not_be_tested_is_said_as_such(tmp_path: Path) -> None:

@@ -84,11 +84,11 @@ def weighted(arms: Arms, x: FloatArray, measure: Measure, horizons_days: FloatAr
         points.append(measure.value(outcomes, horizons_days, weights[rows]))
         own = np.zeros((len(arms), *points[-1].shape))
         own[rows] = weights[rows, None, None] * measure.influence(outcomes, horizons_days, weights[rows])
-        influence.append(_less_projection(own, scores))
+        influence.append(less_projection(own, scores))
     return Standardised(np.stack(points), np.stack(influence))
 
 
-def _less_projection(influence: FloatArray, scores: FloatArray) -> FloatArray:
+def less_projection(influence: FloatArray, scores: FloatArray) -> FloatArray:
     """What of the influence (patients, …) the scores (patients, parameters) do not explain."""
     flat = influence.reshape(len(influence), -1)
     coefficients, *_ = np.linalg.lstsq(scores, flat, rcond=None)

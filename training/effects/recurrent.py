@@ -14,6 +14,7 @@ from training.effects.estimates import NAN, QUANTILE, Estimate, difference_of, e
 from training.effects.hazards import log_ratios
 from training.evaluation.arrays import running_sums
 from training.models.mean_count import marginal_mean
+from training.models.nonparametric import EXHAUSTED
 
 ROWS_AT_ONCE = 500
 """Patients whose influence on a whole curve is held at a time."""
@@ -88,7 +89,7 @@ def mean_counts(recurrences: Recurrences, times_days: FloatArray) -> tuple[Estim
     squares = np.zeros(len(times_days))
     for part in mean_influence(events, times_days):
         squares += (part**2).sum(axis=0)
-    return tuple(_positive(float(mean), float(square**0.5)) for mean, square in zip(points, squares, strict=True))
+    return tuple(mean_number(float(mean), float(square**0.5)) for mean, square in zip(points, squares, strict=True))
 
 
 def mean_differences(by_arm: tuple[tuple[Estimate, ...], ...]) -> tuple[tuple[Estimate, ...], ...]:
@@ -96,22 +97,29 @@ def mean_differences(by_arm: tuple[tuple[Estimate, ...], ...]) -> tuple[tuple[Es
     return tuple(tuple(map(difference_of, own, by_arm[0])) for own in by_arm[1:])
 
 
-def mean_influence(recurrences: Recurrences, times_days: FloatArray) -> Iterator[FloatArray]:
-    """∂μ(t)/∂w_i of `marginal_mean` at equal weights, in blocks (patients, times).
+def mean_influence(
+    recurrences: Recurrences, times_days: FloatArray, weights: FloatArray | None = None
+) -> Iterator[FloatArray]:
+    """∂μ(t)/∂w_i of `marginal_mean`, in blocks (patients, times); without weights, at equal ones.
 
-    With dR = dN/Y, dΛ = dD/Y and μ(t) = Σ S(u−) dR(u): a patient changes μ by S(u−) (dN_i − Y_i dR)/Y at its events and
-    times at risk, and by −(μ(t) − μ(s)) (dD_i − Y_i dΛ)/(Y − dD)(s), through the survival of later times, at each s.
+    With dR = dN/Y, dΛ = dD/Y and μ(t) = Σ S(u−) dR(u), all of weighted numbers: a patient changes μ by
+    S(u−) (dN_i − Y_i dR)/Y at its events and times at risk, and by −(μ(t) − μ(s)) (dD_i − Y_i dΛ)/(Y − dD)(s), through
+    the survival of later times, at each s.
     """
-    curve = marginal_mean(recurrences)
+    curve = marginal_mean(recurrences, weights)
     times = curve.times_days
+    row_weights = np.ones(len(recurrences)) if weights is None else weights
     end_at = np.searchsorted(times, recurrences.end_days)
-    n_leaving = np.bincount(end_at, minlength=len(times))
-    at_risk = np.cumsum(n_leaving[::-1])[::-1].astype(float)
-    dying = np.bincount(end_at[recurrences.terminal > 0], minlength=len(times)).astype(float)
+    n_leaving = np.bincount(end_at, row_weights, minlength=len(times))
+    at_risk = np.cumsum(n_leaving[::-1])[::-1]
+    dead = recurrences.terminal > 0
+    dying = np.bincount(end_at[dead], row_weights[dead], minlength=len(times))
     left = at_risk - dying
+    left = np.where(left > EXHAUSTED * at_risk, left, 0.0)
     alive = np.cumprod(1.0 - dying / at_risk)
     before = np.concatenate([[1.0], alive[:-1]])
-    n_events = np.bincount(np.searchsorted(times, recurrences.day), minlength=len(times))
+    events_at = np.searchsorted(times, recurrences.day)
+    n_events = np.bincount(events_at, row_weights[recurrences.row], minlength=len(times))
     removal = np.divide(1.0, left, out=np.zeros_like(left), where=left > 0)
     per_event = before / at_risk
     at_risk_loss = running_sums(before * n_events / at_risk**2)
@@ -131,7 +139,7 @@ def mean_influence(recurrences: Recurrences, times_days: FloatArray) -> Iterator
         yield change
 
 
-def _positive(point: float, error: float) -> Estimate:
+def mean_number(point: float, error: float) -> Estimate:
     """A mean number: no p-value, and an interval above 0."""
     if not (point > 0 and error > 0):
         return Estimate(point, NAN, NAN, NAN, NAN)

@@ -30,6 +30,8 @@ class Measure:
     """A value and its standard error, with an interval."""
     most: Callable[[FloatArray], FloatArray]
     """Of horizons: the greatest value that it can have at each; the least is 0."""
+    gain: Callable[[FloatArray, FloatArray], FloatArray]
+    """Of times and horizons, g (horizons, times): the measure of cause k is Σ_s g(s) dF_k(s)."""
 
 
 def risk(point: float, standard_error: float) -> Estimate:
@@ -44,8 +46,14 @@ def risk(point: float, standard_error: float) -> Estimate:
     return Estimate(point, low, high, NAN, standard_error)
 
 
+def _by_then(times_days: FloatArray, horizons_days: FloatArray) -> FloatArray:
+    """(horizons, times): 1 to the horizon."""
+    found: FloatArray = (times_days <= np.asarray(horizons_days, dtype=float)[:, None]).astype(float)
+    return found
+
+
 RISK = Measure(
-    lambda outcomes, days, weights: aalen_johansen(outcomes, weights).at(days), influence, risk, np.ones_like
+    lambda outcomes, days, weights: aalen_johansen(outcomes, weights).at(days), influence, risk, np.ones_like, _by_then
 )
 
 

@@ -42,4 +42,4 @@ def _days(point: float, standard_error: float) -> Estimate:
     return Estimate(found.point, found.low, found.high, NAN, found.standard_error)
 
 
-TIME_LOST = Measure(time_lost, time_lost_influence, _days, lambda horizons_days: horizons_days)
+TIME_LOST = Measure(time_lost, time_lost_influence, _days, lambda horizons_days: horizons_days, _gain)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from benchmarks.effects_coverage import EFFECTS, HORIZON_DAYS, confounded
+from benchmarks.effects_cohorts import EFFECTS, HORIZON_DAYS, confounded
 from features.outcomes import Outcomes
 from training.effects.adjusted import doubly_robust
 from training.effects.arms import Arms

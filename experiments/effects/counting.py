@@ -1,0 +1,90 @@
+"""Events that come back: which are counted, of whom, and until when."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+import numpy as np
+
+from experiments.effects.covariates import covariates_of
+from features.cohort import Cohort, ends_follow_up, qualifying
+from features.cohort_recurrence import recurrences_at
+from features.errors import SequelaError
+from features.patients import FloatArray, IntArray
+from features.recurrence import Recurrences
+from features.schema import Endpoint, EventRule
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """All events of a kind that comes back, of the patients compared."""
+
+    recurrences: Recurrences
+    arm: IntArray
+    """(patients,): as in `Arms`."""
+    stratum: IntArray | None
+    x: FloatArray | None
+    """(patients, columns): what is adjusted for, standardised."""
+
+
+def counted(
+    cohort: Cohort,
+    endpoint: Endpoint,
+    event: str,
+    arm: IntArray,
+    names: Sequence[str],
+    *,
+    stratum: IntArray | None,
+    adjust: Sequence[str],
+) -> Counted:
+    """All occurrences of an event in the patients of known arm who are at risk of it at the endpoint's first landmark.
+
+    Args:
+        cohort: The cohort.
+        endpoint: What competes with the event, and its grade if it is the endpoint's.
+        event: Its name.
+        arm: (patients of the cohort,): number of each patient's arm; −1: none.
+        names: Of the arms.
+        stratum: (patients of the cohort,), or None.
+        adjust: Variables adjusted for, perhaps none.
+
+    Raises:
+        SequelaError: No event has the name, no patient has it twice, or nobody in an arm has it.
+    """
+    occurring = sorted(set(cohort.events["event"]))
+    if event not in occurring:
+        near = get_close_matches(event, occurring, n=1)
+        remedy = f"did you mean {near[0]}?" if near else f"there are {', '.join(occurring) or 'none'}"
+        msg = f"--recurrent {event}: no event of {cohort.folder} has this name; {remedy}"
+        raise SequelaError(msg)
+    declared = {one.name: one for one in (endpoint.event, *endpoint.competing)}
+    rule = declared.get(event, EventRule(name=event))
+    _check_comes_back(cohort, rule)
+    counting = endpoint.model_copy(update={"event": rule, "competing": _terminals(cohort, endpoint, event)})
+    rows, recurrences = recurrences_at(cohort, counting, endpoint.landmark_days[0])
+    known = np.flatnonzero(arm[rows] >= 0)
+    own, kept = recurrences.take(known), arm[rows[known]]
+    for k, name in enumerate(names):
+        if not np.isin(own.row, np.flatnonzero(kept == k)).any():
+            msg = f"--recurrent {event}: does not occur in the arm {name} after the landmark; rates cannot be compared"
+            raise SequelaError(msg)
+    x = covariates_of(cohort, adjust, rows[known]).x if adjust else None
+    return Counted(own, kept, None if stratum is None else stratum[rows[known]], x)
+
+
+def _check_comes_back(cohort: Cohort, rule: EventRule) -> None:
+    days = qualifying(cohort.events, rule)[["patient_id", "day"]].drop_duplicates()
+    if not days["patient_id"].duplicated().any():
+        msg = (
+            f"--recurrent {rule.name}: no patient has it twice, so it does not come back; name an event that does, "
+            "or compare this one as the event of an --endpoint"
+        )
+        raise SequelaError(msg)
+
+
+def _terminals(cohort: Cohort, endpoint: Endpoint, event: str) -> tuple[EventRule, ...]:
+    """What ends the counting of an event: what competes, and the endpoint's own event if it ends follow-up."""
+    own = (endpoint.event,) if ends_follow_up(cohort, endpoint.event) else ()
+    return tuple(one for one in (*own, *endpoint.competing) if one.name != event)
