@@ -24,8 +24,8 @@ from training.importance import HeldOutModel
 
 BORNE = (0.05, 0.1, 0.2, 0.5)
 """Alerts a patient and month, at which rules are compared."""
-EVERY_DAYS = 7.0
-"""Between the days on which markers are compared on everyone at risk."""
+WEEK, MOST_DAYS = 7.0, 16
+"""Markers are compared on everyone at risk every week, or every few, so that there are no more days than this."""
 Bar = Callable[[str], Callable[[int, int], None]]
 
 
@@ -142,10 +142,11 @@ def _weekly(
     horizon: float,
     told: Callable[[int, int], None],
 ) -> tuple[list[Marker], VisitRows]:
-    """Everyone at risk on every seventh day between the landmarks, and what is known of them."""
+    """Everyone at risk on some days, whole weeks apart, between the landmarks, and what is known of them."""
     cohort, endpoint = trained.cohort, trained.endpoint
     first, last = endpoint.landmark_days[0], endpoint.landmark_days[-1]
-    days = np.unique([*np.arange(first, last, EVERY_DAYS), last])
+    apart = WEEK * max(1.0, np.ceil((last - first) / WEEK / (MOST_DAYS - 1)))
+    days = np.unique([*np.arange(first, last, apart), last])
     rows = rows_on(cohort, endpoint, patients, days.tolist())
     rows, risk, _ = held_out_risks(rows, trained, models, horizon, told)
     return markers_of(rows.patients, cohort.card.variables, risk[:, 0]), rows

@@ -17,10 +17,12 @@ from experiments.config import RunConfig, load_run
 from experiments.crossval import held_out_models
 from experiments.data import TrainingRows, all_patients, rows_of_run
 from experiments.home import CONFIGS, Home
+from experiments.monitoring import monitor
 from experiments.monitoring.landmarks import by_day
 from experiments.monitoring.markers import MODEL, Marker, markers_of
 from experiments.monitoring.rules import cross_fitted_rule
 from experiments.monitoring.visits import VisitRows, held_out_risks, rows_on, visit_days, visits_of
+from features.importers.table import import_table
 from features.schema import Endpoint
 from training.evaluation.alerts import alert_sums, threshold_for
 from training.evaluation.discrimination import auc
@@ -207,3 +209,23 @@ def test_what_cannot_be_watched_is_said(cohort: Path, tmp_path: Path, words: lis
     assert done.returncode == 1
     assert said in done.stderr.replace("\n", " ")
     assert "Traceback" not in done.stderr
+
+
+def test_a_model_of_several_landmarks_follows_real_patients(shared_data: Path, tmp_path: Path) -> None:
+    """pbcseq, death within two years from any day in three: better than bilirubin alone on every day."""
+    table = shared_data / "competing_risks" / "extra_survival_pbcseq.csv"
+    import_table(CONFIGS / "import" / "extra_survival_pbcseq.yaml", table, tmp_path / "pbc")
+    endpoint = CONFIGS / "endpoint" / "pbc_death.yaml"
+    settings = [f"cohort={tmp_path / 'pbc'}", f"endpoint={endpoint}", "features={statistics: [last, slope]}"]
+    config = load_run(CONFIGS / "run" / "cox.yaml", [*settings, SETTINGS[2]])
+    found = monitor(
+        config, Home(tmp_path / "home"), tmp_path, lambda _: lambda *_: None, horizon_days=730.0, borne=(0.02,)
+    )
+    model = {one.day: one for one in found.on_days if one.marker == MODEL}
+    bilirubin = {one.day: one for one in found.on_days if one.marker == "last bili"}
+    assert 10 <= len(model) <= 17
+    assert set(model) == set(bilirubin)
+    assert model[0.0].n_events == 33
+    assert all(one.auc.point > max(0.85, bilirubin[day].auc.point) for day, one in model.items())
+    assert all(one.accuracy is not None and one.accuracy.point > 0.1 for one in model.values())
+    assert model[0.0].auc.low > 0.7
