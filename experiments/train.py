@@ -34,6 +34,7 @@ from features.drift import Reference
 from features.encoder import PatientEncoder
 from features.errors import SequelaError
 from features.outcomes import Outcomes
+from features.persistence import Persistence
 from training.artifact import answer_example, model_block, write_artifact
 from training.config import custom_requirements
 from training.evaluation.scores import Scores
@@ -41,6 +42,7 @@ from training.fit import fit_risk_model
 from training.importance import SourceImportance, permutation_importance
 from training.manifest import Example, Manifest, TrainingCohort
 from training.models.risk_model import FittedRiskModel
+from training.persistence_fit import persistences
 from training.processes import from_leader, wait
 
 ARTIFACT = "artifact"
@@ -220,6 +222,7 @@ def _fit_final(
         git_commit=git_state()[0],
         example=Example(patient=patient, times_days=times, incidence=answer_example(model, patient, times)),
         reference=_reference(model, rows, out_of_fold),
+        persistence=_persistence(model, rows),
         decision=tier_benefits(rows, out_of_fold, config),
         calibration=risk_groups(rows, out_of_fold),
         files={},
@@ -235,6 +238,13 @@ def _reference(model: FittedRiskModel, rows: TrainingRows, out_of_fold: OutOfFol
     return Reference.of(
         dict(zip(model.encoder.input_names, values.T, strict=True)), dict(zip(model.causes, risks.T, strict=True))
     )
+
+
+def _persistence(model: FittedRiskModel, rows: TrainingRows) -> dict[str, Persistence]:
+    """Of the variables that the model sees."""
+    _, first = np.unique(rows.patients.patient_id.astype(str), return_index=True)
+    found = persistences(rows.patients.take(first).measurements)
+    return {name: one for name, one in found.items() if name in model.encoder.measured_inputs}
 
 
 def fit_on_everyone(rows: TrainingRows, config: RunConfig, folds: Path, progress: Progress) -> FittedRiskModel:

@@ -64,7 +64,8 @@ class NextMeasurement(Frozen):
     """When it tells most, of a few days to come."""
     spread: float
     """Standard deviation of the risk over what the value may turn out to be: by so much the risk is expected to move.
-    Values are the training patients' deciles, whatever the patient's own values so far make likely."""
+    Values are deciles of what the patient's last one makes likely by then, or of the training patients' where he has
+    none or too few patients have several."""
     lowest: tuple[float, float]
     """The value, and the risk with it, where the risk is lowest."""
     highest: tuple[float, float]

@@ -7,7 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from features.drift import Spread
 from features.errors import InputError
+from features.patients import Measurements
+from features.persistence import Persistence, likely_values
 from features.records import MeasurementRecord, PatientRecord
 from features.schema import Endpoint
 from serving.answer import answer, blocks, checked, known_patients, served_model
@@ -155,7 +158,8 @@ def next_measurements(
     """What each laboratory value would tell of the event of interest, if it were taken on one of a few days to come.
 
     The risk's variance is that of its expectation given the value and what remains on average (law of total variance):
-    the first, the reduction that is expected of taking it, is computed over the deciles of the training patients.
+    the first, the reduction that is expected of taking it, is computed over the deciles of what the value is likely to
+    be then, given the patient's last one (`features.persistence`).
     """
     reference = artifact.manifest.reference
     last = artifact.manifest.endpoint.landmark_days[-1]
@@ -163,15 +167,31 @@ def next_measurements(
     days = [day for day in days if day > record.landmark_day]
     if reference is None or not days:
         return ()
+    latest = _latest(known_patients(artifact, (record,), 0).measurements)
     found = []
     for variable in artifact.model.encoder.measured_inputs:
         spread = reference.inputs.get(f"{variable}:last")
         if spread is not None and len(spread.edges) > 1:
-            found.append(max(
-                (_told(artifact, version, record, horizon, variable, spread.edges, day) for day in days),
-                key=lambda one: one.spread,
-            ))  # fmt: skip
+            likely = _likely(artifact.manifest.persistence.get(variable), spread, latest.get(variable), days)
+            told = (_told(artifact, version, record, horizon, variable, *one) for one in zip(likely, days, strict=True))
+            found.append(max(told, key=lambda one: one.spread))
     return tuple(sorted(found, key=lambda one: -one.spread))
+
+
+def _latest(measurements: Measurements) -> dict[str, tuple[float, float]]:
+    """Day and value of the last measurement of each variable of a patient, in the variable's unit."""
+    number = zip(measurements.variable.tolist(), measurements.day.tolist(), measurements.value.tolist(), strict=True)
+    return {measurements.names[variable]: (day, value) for variable, day, value in number}
+
+
+def _likely(
+    persistence: Persistence | None, spread: Spread, latest: tuple[float, float] | None, days: Sequence[float]
+) -> list[tuple[float, ...]]:
+    """What a value is likely to be on each of the days."""
+    if persistence is None or latest is None:
+        return [likely_values(spread, None, 0.0)] * len(days)
+    taken, value = latest
+    return [likely_values(spread, value, persistence.correlation(day - taken)) for day in days]
 
 
 def _told(

@@ -10,10 +10,11 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from features.drift import Reference
 from features.errors import SequelaError
+from features.persistence import Persistence
 from features.records import PatientRecord
 from features.schema import Endpoint, Frozen
 
@@ -111,6 +112,8 @@ class Manifest(Frozen):
     example: Example
     reference: Reference | None = None
     """How inputs and risks were spread in training; None in artifacts of before."""
+    persistence: dict[str, Persistence] = Field(default_factory=dict)
+    """By measured variable that patients have several values of: how long a value stays what it was."""
     decision: tuple[ThresholdBenefit, ...] = ()
     """Of the tiers of the endpoint, where it has some."""
     calibration: tuple[RiskGroups, ...] = ()
