@@ -40,6 +40,10 @@ def biomarkers(
         typer.Option(metavar="NAME", help="Of measured variables; repeatable; default last, max, slope."),
     ] = None,
     genes: Annotated[int, typer.Option(min=0, help="Most variable genes whose pseudobulks are markers.")] = 500,
+    pathways: Annotated[
+        str | None,
+        typer.Option(metavar="bundled|FILE.gmt", help="Gene sets whose activity in each cell type is a marker."),
+    ] = None,
     permutations: Annotated[int, typer.Option(min=99, help="Of the outcomes, for the permutation null.")] = 10_000,
     pairs: Annotated[int, typer.Option(min=1, help="Of half samples, for stability selection.")] = 50,
     pages: Annotated[int, typer.Option(min=0, help="Pages of single markers, at most.")] = 12,
@@ -55,14 +59,16 @@ def biomarkers(
     from experiments.biomarkers import ask, marker_matrix, print_screen, screen, write_screen
     from experiments.cli.effects import names_of
     from experiments.cli.output import progress_bars, put_json, stderr
+    from features.cells.gene_sets import gene_sets
     from features.check import read_cohort, read_endpoint
 
+    sets = None if pathways is None else gene_sets(pathways)
     read = read_cohort(cohort)
     question = ask(read, read_endpoint(endpoint), landmark_day=landmark, adjust=names_of(adjust), centre=centre, by=by)
     _require_new(out)
     with progress_bars() as bar:
         everyone = _everyone(read, bar("storing cells"))
-        matrix = marker_matrix(question, everyone, statistics=_statistics(statistic), n_genes=genes)
+        matrix = marker_matrix(question, everyone, statistics=_statistics(statistic), n_genes=genes, pathways=sets)
         found = screen(question, matrix, n_permutations=permutations, n_pairs=pairs, seed=seed, progress=bar)
         if out is not None:
             write_screen(out, found, most_pages=pages, seed=seed, progress=bar("pages"))
