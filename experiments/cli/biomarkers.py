@@ -65,9 +65,9 @@ def biomarkers(
     sets = None if pathways is None else gene_sets(pathways)
     read = read_cohort(cohort)
     question = ask(read, read_endpoint(endpoint), landmark_day=landmark, adjust=names_of(adjust), centre=centre, by=by)
-    _require_new(out)
+    require_new(out)
     with progress_bars() as bar:
-        everyone = _everyone(read, bar("storing cells"))
+        everyone = everyone_of(read, bar("storing cells"))
         matrix = marker_matrix(question, everyone, statistics=_statistics(statistic), n_genes=genes, pathways=sets)
         found = screen(question, matrix, n_permutations=permutations, n_pairs=pairs, seed=seed, progress=bar)
         if out is not None:
@@ -80,7 +80,7 @@ def biomarkers(
         stderr.print(f"wrote {out / 'index.html'}", highlight=False, soft_wrap=True)
 
 
-def _require_new(out: Path | None) -> None:
+def require_new(out: Path | None) -> None:
     """Refuse a folder that holds something before anything is computed."""
     from features.errors import SequelaError
 
@@ -89,7 +89,8 @@ def _require_new(out: Path | None) -> None:
         raise SequelaError(msg)
 
 
-def _everyone(cohort: Cohort, progress: Callable[[int, int], None]) -> Patients:
+def everyone_of(cohort: Cohort, progress: Callable[[int, int], None]) -> Patients:
+    """All patients of a cohort, with their cells from the feature store."""
     from experiments.data import all_patients
     from experiments.home import Home
     from features.cells.processing import CellProcessing

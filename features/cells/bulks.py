@@ -11,7 +11,6 @@ from features.cells.samples import latest_samples
 from features.patients import FloatArray, IntArray, Patients
 
 
-
 @dataclass(frozen=True, slots=True)
 class TypeBulk:
     """The cells of one type in the latest sample of a material that each patient has by the landmark."""
