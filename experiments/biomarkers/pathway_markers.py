@@ -52,14 +52,14 @@ def pathway_markers(patients: Patients, sets: GeneSets, card: CellsCard | None) 
         card: What the cells' values are.
 
     Raises:
-        SequelaError: The cells' values are no counts of genes, or fewer than `FEWEST_GENES` genes of every set are there.
+        SequelaError: The cells hold no counts of genes, or fewer than `FEWEST_GENES` genes of every set are there.
     """
     genes = require_counts(patients, card, "--pathways")
     measured = sets.measured(genes)
     if not measured.sets:
         msg = (
-            f"--pathways {sets.source}: of no set {FEWEST_GENES} genes are measured; name sets of the genes that are, by "
-            "symbols or Ensembl ids"
+            f"--pathways {sets.source}: of no set {FEWEST_GENES} genes are measured; name sets of the genes that "
+            "are, by symbols or Ensembl ids"
         )
         raise SequelaError(msg)
     columns: dict[str, FloatArray] = {}

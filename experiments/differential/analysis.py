@@ -26,7 +26,7 @@ from training.differential.linear_model import linear_tests
 LEVEL = 0.1
 """False discovery rate at which something counts as found."""
 LEAST_CELLS = 10
-"""Of a type in a patient's sample, below which the patient's pseudobulk is left out, unless another number is asked for."""
+"""Of a type in a patient's sample, below which its pseudobulk is left out, unless another number is asked for."""
 _WIDTH = 1.959964
 
 Progress = Callable[[int, int], None]
@@ -76,9 +76,10 @@ def compare(
     genes, card = measured_genes(patients), question.cohort.card.cells or CellsCard()
     counts = card.values == "counts"
     measured = sets.measured(genes) if sets is not None and counts and card.genes == "genes" else None
-    bulks = [one for one in type_bulks(patients)]
+    bulks = list(type_bulks(patients))
     if not bulks:
-        msg = f"{question.cohort.folder}: no sample with cells by day {question.landmark_day:g}; choose a later --landmark"
+        day = f"by day {question.landmark_day:g}"
+        msg = f"{question.cohort.folder}: these patients have no sample with cells {day}; choose a later --landmark"
         raise SequelaError(msg)
     design = question.design
     abundance = list(_abundance(bulks, design))
@@ -94,15 +95,15 @@ def compare(
         progress(done, len(bulks))
     if not expression and not abundance:
         msg = (
-            f"{question.by}: of no cell type do {FEWEST_PATIENTS} patients of each group have {least_cells} cells by day "
-            f"{question.landmark_day:g}; choose fewer --least-cells, a later --landmark or other groups"
+            f"{question.by}: of no cell type do {FEWEST_PATIENTS} patients of each group have {least_cells} cells by "
+            f"day {question.landmark_day:g}; choose fewer --least-cells, a later --landmark or other groups"
         )
         raise SequelaError(msg)
     effect = "log2_fold_change" if counts else "difference"
     n_sets = 0 if measured is None or sets is None else len(sets.sets) - len(measured.sets)
     left_out = len(bulks) - len(expression)
-    tables = (_together(one) for one in (abundance, expression, pathways))
-    return Differential(question, *tables, effect, left_out, measured, n_sets)
+    of_types, of_genes, of_sets = (_together(one) for one in (abundance, expression, pathways))
+    return Differential(question, of_types, of_genes, of_sets, effect, left_out, measured, n_sets)
 
 
 def _comparable(design: Design, bulk: TypeBulk) -> Design | None:

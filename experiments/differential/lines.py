@@ -73,7 +73,7 @@ def pathway_rows(found: Differential, table: pd.DataFrame, shown: Disclosure) ->
     ]
 
 
-def _within(found: Differential, row: pd.Series, shown: Disclosure) -> Row:  # type: ignore[type-arg]
+def _within(found: Differential, row: pd.Series, shown: Disclosure) -> Row:
     sizes = zip((int(row["n_reference"]), int(row["n_other"])), found.question.sizes, strict=True)
     return str(row["material"]), str(row["cell_type"]), " + ".join(_measured(n, of, shown) for n, of in sizes)
 

@@ -128,8 +128,11 @@ def by_outcome(
         raise SequelaError(msg)
     at_risk, outcomes = outcomes_at(cohort, endpoint, day)
     if outcomes.entry_days is not None:
-        msg = f"endpoint {endpoint.name}: patients enter observation late (entry_day), so that the event by a horizon is not known"
-        raise SequelaError(f"{msg}; compare by a variable instead: --by")
+        msg = (
+            f"endpoint {endpoint.name}: patients enter observation late (entry_day), so that who had the event by a "
+            "horizon is not known; compare by a variable instead: --by"
+        )
+        raise SequelaError(msg)
     by_then = outcomes.duration_days <= horizon
     had = by_then & (outcomes.cause == endpoint.causes.index(name) + 1)
     competing = by_then & (outcomes.cause > 0) & ~had
@@ -172,7 +175,8 @@ def _asked(
     )  # fmt: skip
     for name, size in zip(names, found.sizes, strict=True):
         if size < FEWEST_PATIENTS:
-            msg = f"the group {name} has {size} patients, and a comparison needs {FEWEST_PATIENTS} in each; choose other groups"
+            needed = f"a comparison needs {FEWEST_PATIENTS} in each"
+            msg = f"{by}: the group {name} has {size} patients, and {needed}; choose other groups"
             raise SequelaError(msg)
     if found.design.take(np.arange(len(rows))) is None:
         msg = f"--adjust {','.join(adjust)}: leaves nothing to compare, or too few patients; adjust for fewer variables"

@@ -69,18 +69,19 @@ def assumptions(found: Differential, shown: Disclosure | None = None) -> Iterato
             "themselves. Numbers of cells in a sample say nothing of numbers in the body."
         )
     if found.effect == "difference":
-        yield "Cells hold intensities, not counts: their means by patient are compared in linear models, and no pathways."
+        yield "Cells hold intensities, not counts: means by patient are compared in linear models, and no pathways."
     if found.sets is not None:
         yield (
-            f"Pathways: {len(found.sets.sets)} sets of {found.sets.source}; {found.n_sets_left_out} of which fewer than "
-            f"{FEWEST_GENES} genes were measured are left out. Enrichment is decoupler's univariate linear model on the "
-            "statistics of genes; p and q are of a linear model of the patients' activities, since genes of a pathway "
-            "go together in every patient and are not evidence of their own."
+            f"Pathways: {len(found.sets.sets)} sets of {found.sets.source}; {found.n_sets_left_out} of which fewer "
+            f"than {FEWEST_GENES} genes were measured are left out. Enrichment is decoupler's univariate linear model "
+            "on the statistics of genes; p and q are of a linear model of the patients' activities, since genes of a "
+            "pathway go together in every patient and are not evidence of their own."
         )
     yield (
-        "q is Benjamini and Hochberg's false discovery rate over all cell types and materials together; cell types, genes "
-        "and pathways are not corrected for one another. Fold changes of genes that were picked for their p-values are too "
-        "strong; ranked by the shrunken ones, less so. Groups that chance did not make may differ in more than their cells."
+        "q is Benjamini and Hochberg's false discovery rate over all cell types and materials together; cell types, "
+        "genes and pathways are not corrected for one another. Fold changes of genes that were picked for their "
+        "p-values are too strong; ranked by the shrunken ones, less so. Groups that chance did not make may differ in "
+        "more than their cells."
     )
 
 
@@ -94,6 +95,7 @@ def _of_groups(found: Differential, shown: Disclosure) -> Iterator[str]:
             "into account, and is the test to go by; this one is for groups known beforehand (--by)."
         )
     elif question.n_left_out:
-        yield f"Patients in neither group, or of whom it is not known, are left out ({shown.count(question.n_left_out)})."
+        left_out = shown.count(question.n_left_out)
+        yield f"Patients in neither group, or of whom it is not known, are left out ({left_out})."
     if question.covariates is not None:
         yield f"Adjusted for {', '.join(question.covariates.names)}."

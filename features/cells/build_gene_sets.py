@@ -35,11 +35,13 @@ HEADER = (
 
 CHOSEN: dict[str, tuple[str, ...]] = {
     "T cells": (
-        "TCR signaling", "Phosphorylation of CD3 and TCR zeta chains", "Translocation of ZAP-70 to Immunological synapse",
+        "TCR signaling", "Phosphorylation of CD3 and TCR zeta chains",
+        "Translocation of ZAP-70 to Immunological synapse",
         "Downstream TCR signaling", "Costimulation by the CD28 family", "CD28 co-stimulation",
         "CD28 dependent PI3K/Akt signaling", "CD28 dependent Vav1 pathway", "CTLA4 inhibitory signaling",
         "PD-1 signaling", "Immunoregulatory interactions between a Lymphoid and a non-Lymphoid cell",
-        "DAP12 interactions", "DAP12 signaling", "Ca2+ pathway", "DAG and IP3 signaling", "PIP3 activates AKT signaling",
+        "DAP12 interactions", "DAP12 signaling", "Ca2+ pathway", "DAG and IP3 signaling",
+        "PIP3 activates AKT signaling",
         "Negative regulation of the PI3K/AKT network", "Signaling by NOTCH1", "Signaling by TGF-beta Receptor Complex",
         "TCF dependent signaling in response to WNT", "Integrin cell surface interactions",
     ),

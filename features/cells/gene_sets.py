@@ -65,7 +65,7 @@ def _bundled() -> GeneSets:
 
 
 def read_gene_sets(path: Path) -> GeneSets:
-    """Read a .gmt file: name, description and genes by tabulators, one set a line; lines that begin with # are comments.
+    """Read a .gmt file: name, description and genes by tabulators, one set a line; # begins a line of comment.
 
     Raises:
         SequelaError: The file is absent, or a line is none of these, or two sets share a name.

@@ -1,8 +1,8 @@
 """Activities of gene sets by decoupler's univariate linear model.
 
-decoupler (Badia-i-Mompel et al., Bioinform Adv 2022;2:vbac016) recommends its linear models, which led its benchmark:
-`mlm`, one model of all sets, for few sets that share few genes, and `ulm`, one model a set, otherwise. Pathways overlap and are
-nested, and a panel may have fewer genes than there are sets, so that `mlm` has no unique fit: `ulm` it is.
+decoupler's authors (Badia-i-Mompel et al., Bioinform Adv 2022;2:vbac016) found its linear models the best of its
+methods: `mlm`, one model of all sets together, and `ulm`, one model a set. Pathways overlap and are nested, and a panel
+may have fewer genes than there are sets, so that `mlm` has no stable or unique fit: `ulm` it is.
 
 Only used where cohorts are analysed. Requests are answered without it, so that decoupler is imported by name.
 """

@@ -46,12 +46,13 @@ def abundance_test(n_cells: FloatArray, n_of_all: FloatArray, design: Design) ->
     """Test the group in log E(n) = log(all cells) + intercept + group + covariates, with Var = scale · (μ + α μ²).
 
     A generalised linear model of counts with a negative binomial variance and an offset, as edgeR's in "Orchestrating
-    Single-Cell Analysis" (Amezquita et al., Nat Methods 2020;17:137, chapter on differential abundance). edgeR lends each
-    type the dispersions of the others, of which there are hundreds of genes but few cell types; here each type has its
-    own, by maximum likelihood. In few patients that is too small, so that the variance is scaled by Pearson's χ² and
-    the coefficient referred to Student's t with the residual degrees of freedom. The same as R's
+    Single-Cell Analysis" (Amezquita et al., Nat Methods 2020;17:137, chapter on differential abundance). edgeR lends
+    each gene the dispersions of thousands of others; of cell types there are too few for that, so that each has its
+    own, by maximum likelihood. In few patients that is too small; so the variance is scaled by Pearson's χ², and the
+    coefficient referred to Student's t with the residual degrees of freedom. The same as R's
     ``summary(glm(n ~ group + offset(log(all)), family = MASS::negative.binomial(theta)))`` with theta of
-    ``MASS::glm.nb`` (Venables & Ripley, Modern Applied Statistics with S, 2002, section 7.4), but that the scale is at least 1.
+    ``MASS::glm.nb`` (Venables & Ripley, Modern Applied Statistics with S, 2002, section 7.4), but that the scale is at
+    least 1.
 
     Args:
         n_cells: (patients,): cells of the type.

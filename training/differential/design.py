@@ -35,7 +35,7 @@ class Design:
     @property
     def n_free(self) -> int:
         """Residual degrees of freedom."""
-        return len(self) - 2 - self.covariates.shape[1]
+        return int(len(self) - 2 - self.covariates.shape[1])
 
     def take(self, rows: IntArray) -> Design | None:
         """Some patients; None where the groups cannot be compared in them.

@@ -11,7 +11,6 @@ from io import StringIO
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from features.errors import SequelaError
 from training.differential.design import GROUP, Design
@@ -65,9 +64,9 @@ def filter_by_expression(counts: FloatArray, design: Design) -> IntArray:
 def expression_tests(counts: FloatArray, genes: Sequence[str], design: Design) -> ExpressionTests:
     """Wald tests of the group in DESeq2's negative binomial models (Love, Huber & Anders, Genome Biol 2014;15:550).
 
-    By pydeseq2 (Muzellec et al., Bioinformatics 2023;39:btad547): size factors by medians of ratios, or of the counts above 0
-    where no gene was read in every patient; dispersions shrunk to their trend; no independent filtering, for all
-    p-values are corrected together afterwards.
+    By pydeseq2 (Muzellec et al., Bioinformatics 2023;39:btad547): size factors by medians of ratios, or of the counts
+    above 0 where no gene was read in every patient; dispersions shrunk to their trend; no independent filtering, for
+    all p-values are corrected together afterwards.
 
     Args:
         counts: (patients, genes): raw counts, summed over the cells of one type of one sample a patient.
@@ -102,16 +101,16 @@ def _deseq2(counts: pd.DataFrame, design: Design) -> tuple[pd.DataFrame, FloatAr
         msg = f"differential expression: {error.name} is not installed; pip install 'sequela[omics]'"
         raise SequelaError(msg) from error
     columns = design.columns()
-    everywhere: NDArray[np.bool_] = (counts.to_numpy() > 0).all(axis=0)
+    read_in_all = bool((counts.to_numpy() > 0).all(axis=0).any())
     by_one = inference.DefaultInference(n_cpus=1)
-    # Warnings are of a trend that is replaced by the mean, as DESeq2 does, and of versions to come; prints are progress.
+    # Warnings are of a trend that gives way to the mean, as in DESeq2, and of versions to come; prints are progress.
     with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
         warnings.simplefilter("ignore")
         data = dds.DeseqDataSet(
             counts=counts,
             metadata=columns,
             design=columns,
-            size_factors_fit_type="ratio" if everywhere.any() else "poscounts",
+            size_factors_fit_type="ratio" if read_in_all else "poscounts",
             inference=by_one,
             quiet=True,
         )
