@@ -46,6 +46,7 @@ alone <- wald(counts[, kept], ~group, data, "ratio")
 adjusted <- wald(counts[, kept], ~ z + group, data, "ratio")
 sparse <- counts[, kept]
 sparse[cbind(rep(seq_len(n), length.out = ncol(sparse)), seq_len(ncol(sparse)))] <- 0
+sparse <- sparse[, filterByExpr(t(sparse), group = factor(group))]
 poscounts <- wald(sparse, ~group, data, "poscounts")
 
 n_of_all <- round(exp(rnorm(n, 6, 0.5)))
