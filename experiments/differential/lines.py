@@ -8,7 +8,7 @@ import pandas as pd
 
 from experiments.differential.analysis import Differential
 from experiments.interval_text import interval_text
-from experiments.page.privacy import SMALLEST, Disclosure
+from experiments.page.privacy import SMALLEST, WITHHELD, Disclosure
 from experiments.page.tables import number, p_value
 
 Row = tuple[str, ...]
@@ -26,8 +26,7 @@ def abundance_rows(found: Differential, table: pd.DataFrame, shown: Disclosure) 
     return [
         (
             *_within(found, row, shown),
-            f"{row['share_reference']:.1%}",
-            f"{row['share_other']:.1%}",
+            *(_share(row[f"share_{one}"], int(row[f"n_{one}"]), shown) for one in ("reference", "other")),
             interval_text(row["log2_fold_change"], row["low"], row["high"], digits=2),
             p_value(row["p"]),
             number(row["q"]),
@@ -76,6 +75,11 @@ def pathway_rows(found: Differential, table: pd.DataFrame, shown: Disclosure) ->
 def _within(found: Differential, row: pd.Series, shown: Disclosure) -> Row:
     sizes = zip((int(row["n_reference"]), int(row["n_other"])), found.question.sizes, strict=True)
     return str(row["material"]), str(row["cell_type"]), " + ".join(_measured(n, of, shown) for n, of in sizes)
+
+
+def _share(median: float, n: int, shown: Disclosure) -> str:
+    """The median of few patients is near the share of one of them."""
+    return WITHHELD if shown.small(n) else f"{median:.1%}"
 
 
 def _measured(n: int, of_all: int, shown: Disclosure) -> str:

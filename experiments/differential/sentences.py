@@ -68,6 +68,11 @@ def assumptions(found: Differential, shown: Disclosure | None = None) -> Iterato
             "Shares add up to one: where one type is more frequent, others must be less so, without having changed "
             "themselves. Numbers of cells in a sample say nothing of numbers in the body."
         )
+    if found.effect == "log2_fold_change" and not found.expression.empty:
+        yield (
+            "Fold changes are against the gene in the middle of all: right if most genes of a type do not change, or as "
+            "many up as down, which of a small panel of genes is less sure."
+        )
     if found.effect == "difference":
         yield "Cells hold intensities, not counts: means by patient are compared in linear models, and no pathways."
     if found.sets is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from cell_cohorts import pseudobulks
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.errors import SequelaError
@@ -29,27 +29,28 @@ def test_planted_genes_are_found_and_no_others() -> None:
     passing = benjamini_hochberg(found.p) <= 0.1
     assert passing[raised[found.tested]].mean() > 0.8
     assert passing[~raised[found.tested]].sum() <= 2
-    assert abs(np.median(found.log2_fold_change[raised[found.tested]]) - 1) < 0.35
+    assert abs(np.median(found.log2_fold_change[raised[found.tested]]) - np.log2(3)) < 0.4
 
 
-def test_dealt_labels_find_nothing() -> None:
-    """Fifty comparisons of groups that do not differ, with genes and cell types: as many false ones as are allowed."""
+def test_dealt_labels_find_no_more_than_is_allowed() -> None:
+    """Fifty cohorts of five against five patients that do not differ; DESeq2's test is a little too bold in so few."""
     rng = np.random.default_rng(2)
-    counts = pseudobulks(rng, 10, 40, np.zeros(40, dtype=bool), np.zeros(10, dtype=np.int64))
-    n_of_all = rng.integers(100, 800, 10).astype(float)
-    cells = rng.poisson(n_of_all[:, None] * 0.1 * rng.gamma(4, 1 / 4, (10, 6))).astype(float)
     small, any_found, small_types = [], [], []
     for _ in range(50):
         design = Design(rng.permutation(np.arange(10) % 2), np.zeros((10, 0)))
-        p = expression_tests(counts, NAMES[:40], design).p
+        counts = pseudobulks(rng, 10, 24, np.zeros(24, dtype=bool), design.group)
+        n_of_all = rng.integers(100, 800, 10).astype(float)
+        cells = rng.poisson(n_of_all[:, None] * 0.1 * rng.gamma(4, 1 / 4, (10, 4))).astype(float)
+        p = expression_tests(counts, NAMES[:24], design).p
         small.append(np.nanmean(p < 0.05))
         any_found.append((benjamini_hochberg(p) <= 0.1).any())
-        small_types.append(np.mean([abundance_test(cells[:, k], n_of_all, design).p < 0.05 for k in range(6)]))
-    assert 0.01 < np.mean(small) < 0.09
+        small_types.append(np.mean([abundance_test(cells[:, k], n_of_all, design).p < 0.05 for k in range(4)]))
+    assert 0.02 < np.mean(small) < 0.09
     assert np.mean(any_found) < 0.1 + 3.3 * np.sqrt(0.1 * 0.9 / 50)
-    assert np.mean(small_types) < 0.1
+    assert 0.01 < np.mean(small_types) < 0.1
 
 
+@settings(deadline=None, max_examples=10)
 @given(seed=st.integers(0, 2**31), n=st.integers(8, 20))
 def test_abundance_does_not_depend_on_the_order_of_patients_or_on_which_group_is_first(seed: int, n: int) -> None:
     rng = np.random.default_rng(seed)
