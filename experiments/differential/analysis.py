@@ -40,7 +40,8 @@ class Differential:
     abundance: pd.DataFrame
     """share_reference, share_other (medians), log2_fold_change, low, high, statistic, p, q."""
     expression: pd.DataFrame
-    """gene, mean, log2_fold_change, low, high, shrunken, statistic, p, q; of intensities `difference` in its place."""
+    """gene, mean, log2_fold_change, low, high, shrunken, statistic, p, p_linear, q; of intensities without what counts
+    need, and `difference` in place of the fold change. p_linear is of the patients' log counts, as a check."""
     pathways: pd.DataFrame
     """set, n_genes, enrichment, difference, low, high, statistic, p, q."""
     effect: str
@@ -152,6 +153,7 @@ def _abundance(bulks: list[TypeBulk], design: Design) -> Iterator[pd.DataFrame]:
 def _expression(bulk: TypeBulk, design: Design, genes: tuple[str, ...]) -> pd.DataFrame:
     found = expression_tests(bulk.total, genes, design)
     half = _WIDTH * found.error
+    linear = linear_tests(log_counts_per_million(bulk.total)[:, found.tested], design)
     return _named(
         bulk,
         design,
@@ -164,6 +166,7 @@ def _expression(bulk: TypeBulk, design: Design, genes: tuple[str, ...]) -> pd.Da
             "shrunken": found.shrunken,
             "statistic": found.statistic,
             "p": found.p,
+            "p_linear": linear.p,
         },
     )
 

@@ -13,6 +13,8 @@ from experiments.page.privacy import Disclosure
 from features.cells.gene_sets import FEWEST_GENES
 
 MOST_NAMED = 8
+FEW_PATIENTS = 6
+"""Of a group, below which genes found are called hypotheses: docs/how-to/differential.md has what was measured."""
 
 
 def findings(found: Differential) -> Iterator[str]:
@@ -23,6 +25,8 @@ def findings(found: Differential) -> Iterator[str]:
     yield _said(
         f"{what} by cell type", found.expression, ["material", "cell_type", "gene"], found.effect, f"higher {higher}"
     )
+    if "p_linear" in found.expression and (found.expression["q"] <= LEVEL).any():
+        yield _agreed(found)
     if found.sets is not None:
         keys = ["material", "cell_type", "set"]
         yield _said("Pathways by cell type", found.pathways, keys, "difference", f"more active {higher}")
@@ -44,6 +48,21 @@ def _said(what: str, table: pd.DataFrame, keys: list[str], effect: str, words: s
     return (
         f"{what}: {len(passing):,} of {tested:,} pass a false discovery rate of {LEVEL:g} (“more” is {words}): "
         f"{'; '.join(parts)}."
+    )
+
+
+def _agreed(found: Differential) -> str:
+    """How many of the genes found are seen by a test that lends genes no dispersion of one another."""
+    passing = found.expression[found.expression["q"] <= LEVEL]
+    n = int((passing["p_linear"] <= 0.05).sum())
+    few = (
+        f" In groups of fewer than {FEW_PATIENTS} patients, as here, pydeseq2 finds too much where patients differ a "
+        "lot: take these genes for hypotheses."
+    )
+    small = int(passing[["n_reference", "n_other"]].to_numpy().min()) < FEW_PATIENTS
+    return (
+        f"Of the {len(passing):,} genes found, {n:,} also differ at p ≤ 0.05 in linear models of the patients' log "
+        f"counts.{few if small else ''}"
     )
 
 
@@ -70,8 +89,8 @@ def assumptions(found: Differential, shown: Disclosure | None = None) -> Iterato
         )
     if found.effect == "log2_fold_change" and not found.expression.empty:
         yield (
-            "Fold changes are against the gene in the middle of all: right if most genes of a type do not change, or as "
-            "many up as down, which of a small panel of genes is less sure."
+            "Fold changes are against the gene in the middle of all: right if most genes of a type do not change, "
+            "which of a small panel is less sure."
         )
     if found.effect == "difference":
         yield "Cells hold intensities, not counts: means by patient are compared in linear models, and no pathways."
