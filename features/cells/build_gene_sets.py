@@ -3,9 +3,9 @@
 ``python -m features.cells.build_gene_sets reactome.gmt FOLDER``
 
 The source is Reactome version 59 (Croft et al., Nucleic Acids Res 2014;42:D472; Fabregat et al. 2018;46:D649), 1,256
-pathways with Ensembl ids as bioFAM/MOFAdata has them. Reactome places its data in the public domain (CC0 1.0) since
-version 72, and under CC BY 4.0 before: both allow to pass them on if Reactome is named, which the file's header does.
-MSigDB's sets come with terms of their own, and are not here.
+pathways with Ensembl ids as bioFAM/MOFAdata has them. Reactome's data were under CC BY 4.0, and its annotation files are
+in the public domain today (CC0 1.0; reactome.org/license): both allow to pass them on, the former if Reactome is named,
+which the file's header does. MSigDB's sets come with terms of their own, and are not here.
 
 `CHOSEN` are the pathways that a study of CAR-T cells and of their late effects asks after: what T cells are told and
 do, cytokines, death and division of cells, repair of their DNA, metabolism and stress. Chosen before anything was
@@ -28,7 +28,7 @@ SHA256 = "df08d786c6dcf1160c44b2c66a53388e1635c339dad668347f9a32107b292cdb"
 HEADER = (
     "Reactome version 59, a subset chosen for CAR-T cells and late effects (features/cells/build_gene_sets.py)",
     "Attribution: Reactome, https://reactome.org; Fabregat et al., Nucleic Acids Res 2018;46:D649",
-    "Licence: CC BY 4.0, https://creativecommons.org/licenses/by/4.0/ (CC0 1.0 from version 72 on)",
+    "Licence: CC BY 4.0, https://creativecommons.org/licenses/by/4.0/ (today CC0 1.0)",
     f"Changes: pathways chosen, Ensembl ids turned into the symbols of {RELEASE}",
     f"Source: reactome_mofadata.gmt, sha256 {SHA256}",
 )
