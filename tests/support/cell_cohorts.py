@@ -31,13 +31,11 @@ def raised_genes() -> frozenset[str]:
     return frozenset(next(one.genes for one in gene_sets("bundled").sets if one.name == RAISED)[:20])
 
 
-def pseudobulks(
-    rng: np.random.Generator, n: int, n_genes: int, raised: NDArray[np.bool_], group: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """(patients, genes): overdispersed counts, of the raised genes three times as many in the second group."""
-    level = np.exp(rng.normal(3.0, 1.0, n_genes))
-    depth = np.exp(rng.normal(0.0, 0.3, (n, 1)))
-    mean = depth * level * np.where(raised, 3.0 ** group[:, None], 1.0)
+def pseudobulks(rng: np.random.Generator, change: NDArray[np.float64], group: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(patients, genes): overdispersed counts, whose means differ between two groups by a log₂ fold change (genes,)."""
+    level = np.exp(rng.normal(3.0, 1.0, len(change)))
+    depth = np.exp(rng.normal(0.0, 0.3, (len(group), 1)))
+    mean = depth * level * 2.0 ** (change * group[:, None])
     shape = 1 / 0.15
     counts: NDArray[np.float64] = rng.poisson(mean * rng.gamma(shape, 1 / shape, mean.shape)).astype(float)
     return counts
