@@ -3,9 +3,9 @@
 ``python -m features.cells.build_gene_sets reactome.gmt FOLDER``
 
 The source is Reactome version 59 (Croft et al., Nucleic Acids Res 2014;42:D472; Fabregat et al. 2018;46:D649), 1,256
-pathways with Ensembl ids as bioFAM/MOFAdata has them. Reactome's data were under CC BY 4.0, and its annotation files are
-in the public domain today (CC0 1.0; reactome.org/license): both allow to pass them on, the former if Reactome is named,
-which the file's header does. MSigDB's sets come with terms of their own, and are not here.
+pathways with Ensembl ids as bioFAM/MOFAdata has them. Reactome's data were under CC BY 4.0, and its annotation files
+are in the public domain today (CC0 1.0; reactome.org/license): both allow to pass them on, the former if Reactome is
+named, which the file's header does. MSigDB's sets come with terms of their own, and are not here.
 
 `CHOSEN` are the pathways that a study of CAR-T cells and of their late effects asks after: what T cells are told and
 do, cytokines, death and division of cells, repair of their DNA, metabolism and stress. Chosen before anything was
