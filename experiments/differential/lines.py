@@ -29,7 +29,7 @@ def abundance_rows(found: Differential, table: pd.DataFrame, shown: Disclosure) 
             *(_share(row[f"share_{one}"], int(row[f"n_{one}"]), shown) for one in ("reference", "other")),
             interval_text(row["log2_fold_change"], row["low"], row["high"], digits=2),
             p_value(row["p"]),
-            number(row["q"]),
+            p_value(row["q"]),
         )
         for _, row in table.iterrows()
     ]
@@ -48,7 +48,7 @@ def expression_rows(found: Differential, table: pd.DataFrame, shown: Disclosure)
     for _, row in table.iterrows():
         effects = [interval_text(row[found.effect], row["low"], row["high"], digits=2)]
         effects += [f"{row['shrunken']:.2f}"] if "shrunken" in row else []
-        end = (number(row["mean"]), *effects, p_value(row["p"]), number(row["q"]))
+        end = (number(row["mean"]), *effects, p_value(row["p"]), p_value(row["q"]))
         rows.append((str(row["gene"]), *_within(found, row, shown), *end))
     return rows
 
@@ -66,15 +66,20 @@ def pathway_rows(found: Differential, table: pd.DataFrame, shown: Disclosure) ->
             f"{row['enrichment']:.2f}",
             interval_text(row["difference"], row["low"], row["high"], digits=2),
             p_value(row["p"]),
-            number(row["q"]),
+            p_value(row["q"]),
         )
         for _, row in table.iterrows()
     ]
 
 
 def _within(found: Differential, row: pd.Series, shown: Disclosure) -> Row:
-    sizes = zip((int(row["n_reference"]), int(row["n_other"])), found.question.sizes, strict=True)
-    return str(row["material"]), str(row["cell_type"]), " + ".join(_measured(n, of, shown) for n, of in sizes)
+    """Cells of `WITHIN`; where a group is small itself, the other number would tell how small."""
+    counts, sizes = (int(row["n_reference"]), int(row["n_other"])), found.question.sizes
+    if any(map(shown.small, sizes)):
+        patients = shown.parts(counts)
+    else:
+        patients = [_measured(n, of, shown) for n, of in zip(counts, sizes, strict=True)]
+    return str(row["material"]), str(row["cell_type"]), " + ".join(patients)
 
 
 def _share(median: float, n: int, shown: Disclosure) -> str:

@@ -150,7 +150,7 @@ def test_small_counts_are_withheld_of_real_patients_only(
     assert done.returncode == 0, done.stderr
     text = (out / "index.html").read_text(encoding="utf-8")
     real = provenance == "real"
-    assert ("&lt;5 + " in text) == real
+    assert ("&lt;5 + withheld" in text) == real
     assert ("4 + 12" in text) != real
     assert ("ide (&lt;5)" in text) == real
     assert ("withheld" in text) == real
