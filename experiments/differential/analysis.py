@@ -34,14 +34,14 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Differential:
-    """The answer: three tables, the smallest p first in each, with material, cell type and patients of each group."""
+    """The answer: three tables, the smallest q first in each, with material, cell type and patients of each group."""
 
     question: Question
     abundance: pd.DataFrame
     """share_reference, share_other (medians), log2_fold_change, low, high, statistic, p, q."""
     expression: pd.DataFrame
-    """gene, mean, log2_fold_change, low, high, shrunken, statistic, p, p_linear, q; of intensities without what counts
-    need, and `difference` in place of the fold change. p_linear is of the patients' log counts, as a check."""
+    """gene, mean, log2_fold_change, low, high, shrunken, statistic, p, p_linear, q_pydeseq2, q; of intensities without
+    what counts need, and `difference` in place of the fold change."""
     pathways: pd.DataFrame
     """set, n_genes, enrichment, difference, low, high, statistic, p, q."""
     effect: str
@@ -153,7 +153,6 @@ def _abundance(bulks: list[TypeBulk], design: Design) -> Iterator[pd.DataFrame]:
 def _expression(bulk: TypeBulk, design: Design, genes: tuple[str, ...]) -> pd.DataFrame:
     found = expression_tests(bulk.total, genes, design)
     half = _WIDTH * found.error
-    linear = linear_tests(log_counts_per_million(bulk.total)[:, found.tested], design)
     return _named(
         bulk,
         design,
@@ -166,7 +165,7 @@ def _expression(bulk: TypeBulk, design: Design, genes: tuple[str, ...]) -> pd.Da
             "shrunken": found.shrunken,
             "statistic": found.statistic,
             "p": found.p,
-            "p_linear": linear.p,
+            "p_linear": found.p_linear,
         },
     )
 
@@ -224,10 +223,19 @@ def _pathways(
 
 
 def _together(parts: list[pd.DataFrame]) -> pd.DataFrame:
-    """One table with q over all of its tests, the smallest p first."""
+    """One table with q over all of its tests, the smallest first.
+
+    Genes are called by the larger of two p-values: pydeseq2's, and that of a linear model of the patients' log counts.
+    A false discovery rate holds if either test does. With few real patients pydeseq2's does not: it lends every gene
+    the dispersions of the others, and finds those of which single patients have much more.
+    """
     filled = [one for one in parts if len(one)]
     if not filled:
         return pd.DataFrame()
     table = pd.concat(filled, ignore_index=True)
-    table["q"] = benjamini_hochberg(table["p"].to_numpy(dtype=np.float64))
-    return table.sort_values("p", kind="stable", ignore_index=True)
+    p = table["p"].to_numpy(dtype=np.float64)
+    if "p_linear" in table:
+        table["q_pydeseq2"] = benjamini_hochberg(p)
+        p = np.maximum(p, table["p_linear"].to_numpy(dtype=np.float64))
+    table["q"] = benjamini_hochberg(p)
+    return table.sort_values(["q", "p"], kind="stable", ignore_index=True)

@@ -18,7 +18,7 @@ def volcano(table: pd.DataFrame, effect: str, title: str) -> Figure:
     """Effect against −log₁₀ p; found ones are ringed and named, or the first few where none is found.
 
     Args:
-        table: Rows of one cell type of `Differential.expression`, the smallest p first.
+        table: Rows of one cell type of `Differential.expression`, the smallest q first.
         effect: ``log2_fold_change``, drawn shrunken, or ``difference``.
         title: The cell type.
     """

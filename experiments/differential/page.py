@@ -84,7 +84,7 @@ def _expression(found: Differential, shown: Disclosure) -> Section:
         caption = f"{n:,} of {len(own):,} pass q ≤ {LEVEL:g}, ringed." if n else f"None of {len(own):,} passes."
         parts.append((volcano(own, found.effect, title), caption, f"Differences and p-values of all genes in {title}"))
     first = found.expression.head(MOST_ROWS)
-    title = f"The first {len(first)} of {len(found.expression):,} by p; all are in expression.csv"
+    title = f"The first {len(first)} of {len(found.expression):,} by q; all are in expression.csv"
     rows = expression_rows(found, first, shown)
     body = html_table(title, expression_columns(found), rows, numeric_from=1 + len(WITHIN))
     return Section("genes", "Genes by cell type", figures(parts, "volcano") + body)
@@ -94,7 +94,7 @@ def _pathways(found: Differential, shown: Disclosure) -> Section:
     if found.pathways.empty:
         return Section("pathways", "Pathways", absent("Of no set enough genes are measured."))
     first = found.pathways.head(MOST_ROWS)
-    title = f"The first {len(first)} of {len(found.pathways):,} by p; all are in pathways.csv"
+    title = f"The first {len(first)} of {len(found.pathways):,} by q; all are in pathways.csv"
     rows = pathway_rows(found, first, shown)
     return Section("pathways", "Pathways", html_table(title, PATHWAY_COLUMNS, rows, numeric_from=1 + len(WITHIN)))
 

@@ -13,8 +13,6 @@ from experiments.page.privacy import Disclosure
 from features.cells.gene_sets import FEWEST_GENES
 
 MOST_NAMED = 8
-FEW_PATIENTS = 6
-"""Of a group, below which genes found are called hypotheses: docs/how-to/differential.md has what was measured."""
 
 
 def findings(found: Differential) -> Iterator[str]:
@@ -25,8 +23,8 @@ def findings(found: Differential) -> Iterator[str]:
     yield _said(
         f"{what} by cell type", found.expression, ["material", "cell_type", "gene"], found.effect, f"higher {higher}"
     )
-    if "p_linear" in found.expression and (found.expression["q"] <= LEVEL).any():
-        yield _agreed(found)
+    if "q_pydeseq2" in found.expression:
+        yield _alone(found)
     if found.sets is not None:
         keys = ["material", "cell_type", "set"]
         yield _said("Pathways by cell type", found.pathways, keys, "difference", f"more active {higher}")
@@ -51,18 +49,12 @@ def _said(what: str, table: pd.DataFrame, keys: list[str], effect: str, words: s
     )
 
 
-def _agreed(found: Differential) -> str:
-    """How many of the genes found are seen by a test that lends genes no dispersion of one another."""
-    passing = found.expression[found.expression["q"] <= LEVEL]
-    n = int((passing["p_linear"] <= 0.05).sum())
-    few = (
-        f" In groups of fewer than {FEW_PATIENTS} patients, as here, pydeseq2 finds too much where patients differ a "
-        "lot: take these genes for hypotheses."
-    )
-    small = int(passing[["n_reference", "n_other"]].to_numpy().min()) < FEW_PATIENTS
+def _alone(found: Differential) -> str:
+    """What pydeseq2 says by itself, and why it is not gone by."""
+    n = int((found.expression["q_pydeseq2"] <= LEVEL).sum())
     return (
-        f"Of the {len(passing):,} genes found, {n:,} also differ at p ≤ 0.05 in linear models of the patients' log "
-        f"counts.{few if small else ''}"
+        f"By pydeseq2 alone {n:,} genes would pass. A gene counts as found if a linear model of the patients' log "
+        "counts agrees, since in few patients who differ a lot pydeseq2's test finds too much."
     )
 
 

@@ -31,7 +31,7 @@ def print_differential(found: Differential) -> None:
     groups = " against ".join(f"{name} ({n})" for name, n in zip(question.names, question.sizes, strict=True))
     title = f"{question.by}: {groups}, {card.provenance} patients: {card.title}"
     stdout.print(title, highlight=False, markup=False, soft_wrap=True)
-    _table("Cell types by p", abundance_columns(found), abundance_rows(found, found.abundance, OPEN), 2)
+    _table("Cell types by q", abundance_columns(found), abundance_rows(found, found.abundance, OPEN), 2)
     first = found.expression.head(MOST_ROWS)
     columns = expression_columns(found)
     _table(

@@ -64,9 +64,8 @@ def test_the_planted_genes_are_found_in_their_cell_type(written: tuple[dict[str,
     found = table["q"] <= 0.1
     assert found[raised].mean() > 0.8
     assert found[~raised].sum() <= 0.25 * found.sum()
-    agreed = pd.DataFrame(table[found & raised])["p_linear"] <= 0.05
-    assert agreed.mean() > 0.9
-    assert any("also differ at p ≤ 0.05 in linear models" in one for one in written[0]["found"])
+    assert (table.loc[found, ["p", "p_linear"]] <= 0.1).to_numpy().all()  # both tests say so
+    assert any(re.match(r"By pydeseq2 alone \d+ genes would pass", one) for one in written[0]["found"])
     assert table.loc[raised, "log2_fold_change"].median() == pytest.approx(1, abs=0.3)
     assert (table["n_reference"] <= 12).all()
 

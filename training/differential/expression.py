@@ -14,6 +14,7 @@ import pandas as pd
 
 from features.errors import SequelaError
 from training.differential.design import GROUP, Design
+from training.differential.linear_model import linear_tests
 from training.effects.arms import FloatArray, IntArray
 
 LEAST_COUNT, LEAST_TOTAL = 10, 15
@@ -40,6 +41,8 @@ class ExpressionTests:
     """Wald's: fold change over its error."""
     p: FloatArray
     """Two-sided; NaN too where a single patient's count decides (Cook's distance)."""
+    p_linear: FloatArray
+    """Of the group in a linear model of log₂((count + ½) / size factor), as in `linear_tests`: lends genes nothing."""
 
 
 def filter_by_expression(counts: FloatArray, design: Design) -> IntArray:
@@ -83,18 +86,19 @@ def expression_tests(counts: FloatArray, genes: Sequence[str], design: Design) -
     tested = filter_by_expression(whole, design)
     nothing = np.zeros(0)
     if not len(tested):
-        return ExpressionTests(tested, nothing, nothing, nothing, nothing, nothing, nothing)
+        return ExpressionTests(tested, nothing, nothing, nothing, nothing, nothing, nothing, nothing)
     table = pd.DataFrame(
         whole[:, tested].astype(np.int64), index=design.columns().index, columns=[genes[j] for j in tested]
     )
-    raw, shrunken = _deseq2(table, design)
+    raw, shrunken, size_factor = _deseq2(table, design)
     found = [raw[name].to_numpy(dtype=np.float64) for name in ("baseMean", "log2FoldChange", "lfcSE", "stat", "pvalue")]
     mean, change, error, statistic, p = found
-    return ExpressionTests(tested, mean, change, error, shrunken, statistic, p)
+    linear = linear_tests(np.log2((whole[:, tested] + 0.5) / size_factor[:, None]), design)
+    return ExpressionTests(tested, mean, change, error, shrunken, statistic, p, linear.p)
 
 
-def _deseq2(counts: pd.DataFrame, design: Design) -> tuple[pd.DataFrame, FloatArray]:
-    """pydeseq2's results, and its shrunken fold changes."""
+def _deseq2(counts: pd.DataFrame, design: Design) -> tuple[pd.DataFrame, FloatArray, FloatArray]:
+    """pydeseq2's results, its shrunken fold changes, and the size factors of the patients."""
     try:  # imported by name and here: a second's work, and only for this
         dds, ds, inference = map(import_module, ("pydeseq2.dds", "pydeseq2.ds", "pydeseq2.default_inference"))
     except ImportError as error:
@@ -120,4 +124,5 @@ def _deseq2(counts: pd.DataFrame, design: Design) -> tuple[pd.DataFrame, FloatAr
         of.summary()
         raw = of.results_df.copy()
         of.lfc_shrink(coeff=GROUP)
-    return raw, of.results_df["log2FoldChange"].to_numpy(dtype=np.float64)
+    shrunken, size_factor = of.results_df["log2FoldChange"], data.obs["size_factors"]
+    return raw, shrunken.to_numpy(dtype=np.float64), size_factor.to_numpy(dtype=np.float64)

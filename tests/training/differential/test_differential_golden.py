@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.stats import ttest_ind
 
 from training.differential.abundance import abundance_test
 from training.differential.design import Design
@@ -46,6 +47,12 @@ def test_expression_equals_deseq2s(which: str) -> None:
     assert (found.p < 1e-3).sum() > 5
     certain = np.abs(found.statistic) > 1
     assert (np.abs(found.shrunken) <= np.abs(found.log2_fold_change) + 0.05)[certain].all()
+
+
+def test_the_linear_model_of_log_counts_is_a_t_test_without_covariates() -> None:
+    found = expression_tests(COUNTS, GENES, DESIGN["alone"])
+    logs = np.log2((COUNTS[:, found.tested] + 0.5) / of_r("alone", "size_factors")[:, None])
+    np.testing.assert_allclose(found.p_linear, ttest_ind(logs[GROUP == 1], logs[GROUP == 0]).pvalue, rtol=1e-6)
 
 
 def test_size_factors_without_a_gene_read_in_everybody() -> None:
