@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,6 +16,7 @@ from features.cells.bulks import measured_genes, type_bulks
 from features.cells.gene_sets import GeneSet, GeneSets
 from features.cells.pathways import activities
 from features.cells.pseudobulk import log_counts_per_million
+from features.errors import SequelaError
 from features.patients import Measurements, Patients, Samples
 
 GENES = tuple(f"g{j}" for j in range(40))
@@ -41,6 +44,12 @@ def test_a_row_is_looked_at_by_itself() -> None:
         np.testing.assert_allclose(activities(values[[i]], GENES, SETS)[0], together[i], rtol=1e-9)
     assert activities(values[:0], GENES, SETS).shape == (0, 2)
     assert activities(values, GENES, GeneSets("none", ())).shape == (6, 0)
+
+
+def test_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "decoupler", None)
+    with pytest.raises(SequelaError, match=r"pathways: decoupler is not installed; pip install 'sequela\[omics\]'"):
+        activities(np.ones((1, 40)), GENES, SETS)
 
 
 def of_samples() -> tuple[Patients, NDArray[np.float64]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from cell_cohorts import pseudobulks
@@ -108,6 +110,15 @@ def test_genes_that_are_hardly_read_are_left_out() -> None:
     counts[:, 2] = [0, 0, 0, 0, 0, 0, 0, 100]
     np.testing.assert_array_equal(filter_by_expression(counts, design), [0])
     assert len(expression_tests(np.zeros((8, 3)), NAMES[:3], design).p) == 0
+
+
+def test_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("pydeseq2.dds", "statsmodels.genmod.api"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(SequelaError, match=r"differential expression: pydeseq2.* is not installed.*sequela\[omics\]"):
+        expression_tests(np.full((8, 3), 100.0), NAMES[:3], two_groups(8))
+    with pytest.raises(SequelaError, match=r"differential abundance: statsmodels.* is not installed.*sequela\[omics\]"):
+        abundance_test(np.full(8, 20.0), np.full(8, 100.0), two_groups(8))
 
 
 def test_corrected_counts_are_refused() -> None:
