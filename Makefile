@@ -12,7 +12,7 @@ install: $(STAMP)  ## set up .venv with everything, from constraints.txt
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,cells,cdm,serve,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,cells,omics,cdm,serve,dev]'
 	@touch $@
 
 demo: $(STAMP)   ## the whole way on the embedded cohort: simulate, train, compare, promote, serve, predict

@@ -2,6 +2,7 @@
 
 question    patients at risk, strata, the clinic, arms; and what makes no sense
 matrix      the markers as columns
+pathway_markers   activities of gene sets
 analysis    every marker against every cause
 table       every number, a row for each marker and cause
 lines       rows of tables for people

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments.biomarkers.matrix import GENE, PROGRAM, Marker, MarkerMatrix
+from experiments.biomarkers.matrix import Marker, MarkerMatrix
 from experiments.cohort_report.cell_sample import SampledCells, read_cells
 from experiments.cohort_report.embedding_map import nearest, plane
 from experiments.cohort_report.figures_cells import TypeColors, map_figure, value_map_figure
@@ -42,15 +42,8 @@ class CellsMap:
 
     def by_marker(self, marker: Marker, matrix: MarkerMatrix, arms: Arms | None) -> tuple[Figure, str] | None:
         """Cells in the colours of a marker, and what these are; None where the cells do not show it."""
-        genes: tuple[str, ...] = ()
-        if marker.kind == GENE:
-            genes = (marker.name.rpartition(":")[2],)
-        elif marker.kind == PROGRAM and matrix.samples is not None:
-            genes = matrix.samples.programs[marker.name.partition(":")[2]]
+        what, genes = matrix.expressed(marker)
         if genes:
-            what = (
-                f"expression of {genes[0]}" if marker.kind == GENE else f"the program {marker.name.partition(':')[2]}"
-            )
             figure = value_map_figure(self.xy, self._expression(genes), f"By {what}", self.method)
             return figure, f"Cells by {what}, log-normalised, less the mean of all genes of the cell."
         if arms is None:

@@ -1,4 +1,4 @@
-"""The markers of a cohort as columns: clinic, measurements, cell types, programs, genes, clonality, history."""
+"""The markers of a cohort as columns: clinic, measurements, cell types, programs, pathways, genes, clonality."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.biomarkers.pathway_markers import PathwayMarkers, pathway_markers
 from experiments.biomarkers.question import Question
+from features.cells.gene_sets import GeneSets
 from features.cells.samples import SampleFeatures
 from features.config import FeatureConfig
 from features.encoder import PatientEncoder
@@ -22,8 +24,8 @@ STATISTICS: tuple[Statistic, ...] = ("last", "max", "slope")
 GENES = 500
 """Most variable genes whose pseudobulks are markers."""
 SCREENED_CELLS = ("composition", "programs", "car_positive", "clonality")
-CLINIC, MEASUREMENT, HISTORY, CELL_TYPE, PROGRAM, GENE, CLONALITY = KINDS = (
-    "clinic", "measurement", "history", "cell type", "program", "gene", "clonality",
+CLINIC, MEASUREMENT, HISTORY, CELL_TYPE, PROGRAM, GENE, CLONALITY, PATHWAY = KINDS = (
+    "clinic", "measurement", "history", "cell type", "program", "gene", "clonality", "pathway",
 )  # fmt: skip
 
 
@@ -55,10 +57,30 @@ class MarkerMatrix:
     samples: SampleFeatures | None
     patients: Patients
     """Those at risk, seen from the landmark."""
+    pathways: PathwayMarkers | None
+    """None where none were asked for."""
+
+    def expressed(self, marker: Marker) -> tuple[str, tuple[str, ...]]:
+        """What a gene, program or pathway is in words, and its genes; nothing of other kinds."""
+        if marker.kind == GENE:
+            gene = marker.name.rpartition(":")[2]
+            return f"expression of {gene}", (gene,)
+        if marker.kind == PROGRAM and self.samples is not None:
+            name = marker.name.partition(":")[2]
+            return f"the program {name}", self.samples.programs[name]
+        if marker.kind == PATHWAY and self.pathways is not None:
+            one = self.pathways.set_of[marker.name]
+            return f"the genes of {one.name}", one.genes
+        return "", ()
 
 
 def marker_matrix(
-    question: Question, everyone: Patients, *, statistics: Sequence[Statistic] = STATISTICS, n_genes: int = GENES
+    question: Question,
+    everyone: Patients,
+    *,
+    statistics: Sequence[Statistic] = STATISTICS,
+    n_genes: int = GENES,
+    pathways: GeneSets | None = None,
 ) -> MarkerMatrix:
     """Compute every marker known by the landmark.
 
@@ -67,9 +89,10 @@ def marker_matrix(
         everyone: All patients of the cohort, with their cells where they are wanted.
         statistics: Of each measured variable.
         n_genes: Most variable genes whose pseudobulk in each cell type is a marker; 0: none.
+        pathways: Gene sets whose activity in each cell type is a marker.
 
     Raises:
-        SequelaError: Nothing varies among these patients.
+        SequelaError: Nothing varies among these patients, or there are no counts of genes to tell activities from.
     """
     patients = everyone.take(question.rows).at_landmark(question.landmark_day)
     config = FeatureConfig(
@@ -84,6 +107,11 @@ def marker_matrix(
         columns |= genes
         kind_of |= dict.fromkeys(genes, GENE)
         source_of |= {name: f"samples.{name.partition(':')[0]}" for name in genes}
+    activity = None if pathways is None else pathway_markers(patients, pathways, question.cohort.card.cells)
+    if activity is not None:
+        columns |= activity.columns
+        kind_of |= dict.fromkeys(activity.columns, PATHWAY)
+        source_of |= {name: f"samples.{name.partition(':')[0]}" for name in activity.columns}
     scaler = ColumnScaler.fit(columns, minimum_observed=0.0)
     if not scaler.kept:
         msg = f"{question.cohort.folder}: no column varies among the patients at risk; nothing can be screened"
@@ -99,7 +127,7 @@ def marker_matrix(
     markers = tuple(
         Marker(c.name, kind_of[c.name], unit, source_of[c.name]) for c, unit in zip(scaler.kept, units, strict=True)
     )
-    return MarkerMatrix(markers, values, raw, len(columns) - len(markers), encoder.samples, patients)
+    return MarkerMatrix(markers, values, raw, len(columns) - len(markers), encoder.samples, patients, activity)
 
 
 def _kind(column: str, encoder: PatientEncoder) -> str:

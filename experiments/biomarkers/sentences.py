@@ -90,6 +90,8 @@ def assumptions(screen: Screen) -> Iterator[str]:
         "tests that hold in large samples only. Censoring is taken to be independent of the event within strata, and "
         "hazard ratios to be the same over time."
     )
+    if screen.matrix.pathways is not None:
+        yield screen.matrix.pathways.said
     if question.centre is not None or question.by is not None:
         within = " and ".join(name for name in (question.centre, question.by) if name)
         yield f"Patients are compared within {within} only."

@@ -40,6 +40,10 @@ def biomarkers(
         typer.Option(metavar="NAME", help="Of measured variables; repeatable; default last, max, slope."),
     ] = None,
     genes: Annotated[int, typer.Option(min=0, help="Most variable genes whose pseudobulks are markers.")] = 500,
+    pathways: Annotated[
+        str | None,
+        typer.Option(metavar="bundled|FILE.gmt", help="Gene sets whose activity in each cell type is a marker."),
+    ] = None,
     permutations: Annotated[int, typer.Option(min=99, help="Of the outcomes, for the permutation null.")] = 10_000,
     pairs: Annotated[int, typer.Option(min=1, help="Of half samples, for stability selection.")] = 50,
     pages: Annotated[int, typer.Option(min=0, help="Pages of single markers, at most.")] = 12,
@@ -55,14 +59,16 @@ def biomarkers(
     from experiments.biomarkers import ask, marker_matrix, print_screen, screen, write_screen
     from experiments.cli.effects import names_of
     from experiments.cli.output import progress_bars, put_json, stderr
+    from features.cells.gene_sets import gene_sets
     from features.check import read_cohort, read_endpoint
 
+    sets = None if pathways is None else gene_sets(pathways)
     read = read_cohort(cohort)
     question = ask(read, read_endpoint(endpoint), landmark_day=landmark, adjust=names_of(adjust), centre=centre, by=by)
-    _require_new(out)
+    require_new(out)
     with progress_bars() as bar:
-        everyone = _everyone(read, bar("storing cells"))
-        matrix = marker_matrix(question, everyone, statistics=_statistics(statistic), n_genes=genes)
+        everyone = everyone_of(read, bar("storing cells"))
+        matrix = marker_matrix(question, everyone, statistics=_statistics(statistic), n_genes=genes, pathways=sets)
         found = screen(question, matrix, n_permutations=permutations, n_pairs=pairs, seed=seed, progress=bar)
         if out is not None:
             write_screen(out, found, most_pages=pages, seed=seed, progress=bar("pages"))
@@ -74,7 +80,7 @@ def biomarkers(
         stderr.print(f"wrote {out / 'index.html'}", highlight=False, soft_wrap=True)
 
 
-def _require_new(out: Path | None) -> None:
+def require_new(out: Path | None) -> None:
     """Refuse a folder that holds something before anything is computed."""
     from features.errors import SequelaError
 
@@ -83,7 +89,8 @@ def _require_new(out: Path | None) -> None:
         raise SequelaError(msg)
 
 
-def _everyone(cohort: Cohort, progress: Callable[[int, int], None]) -> Patients:
+def everyone_of(cohort: Cohort, progress: Callable[[int, int], None]) -> Patients:
+    """All patients of a cohort, with their cells from the feature store."""
     from experiments.data import all_patients
     from experiments.home import Home
     from features.cells.processing import CellProcessing

@@ -19,12 +19,19 @@ def log_pseudobulk(sums: AlignedSums, *, counts: bool) -> FloatArray:
     NaN where a sample has fewer than `MINIMUM_CELLS` cells of the type.
     """
     if counts:
-        bulk = np.log1p(1e6 * sums.total / np.maximum(sums.depth, 1.0)[:, :, None])
+        bulk = log_counts_per_million(sums.total, sums.depth)
     else:
         bulk = sums.total / np.maximum(sums.n_cells, 1.0)[:, :, None]
     enough = (sums.n_cells >= MINIMUM_CELLS)[:, :, None]
     masked: FloatArray = np.where(enough, bulk, np.nan).reshape(len(bulk), len(sums.cell_types) * len(sums.genes))
     return masked
+
+
+def log_counts_per_million(total: FloatArray, depth: FloatArray | None = None) -> FloatArray:
+    """log1p of sums of counts (…, genes), per million of those of all genes, or of a depth (…)."""
+    of = total.sum(axis=-1) if depth is None else depth
+    found: FloatArray = np.log1p(1e6 * total / np.maximum(of, 1.0)[..., None])
+    return found
 
 
 @dataclass(frozen=True, slots=True)
