@@ -25,8 +25,20 @@ LOW = -1.0
 """A value below this is low."""
 VISIT_DAYS = 10
 DAILY = np.array([0.006, 0.002])
-LOG_EFFECT = np.array([-0.9, 0.0])
-"""Of treatment, on the logarithm of each hazard."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """Of treatment."""
+
+    log_hazards: tuple[float, float]
+    """On the logarithms of the hazards of infection and of death."""
+    value: float
+    """By how much it raises the laboratory value, which lowers the hazard of infection, too."""
+
+
+EFFECTS = {"effect": Effect((-0.9, 0.0), 1.0), "no effect": Effect((0.0, 0.0), 0.0)}
+
 Decide = Callable[[FloatArray, FloatArray, IntArray, int], FloatArray]
 """Probability of starting on a day, from age, the last value, the first day after a low one was seen, and the day."""
 
@@ -94,12 +106,12 @@ def under_when_low(age: FloatArray, value: FloatArray, low_since: IntArray, day:
 FORCED: dict[str, Decide] = {"never": under_never, "early": under_early, "when low": under_when_low}
 
 
-def world(n: int, rng: np.random.Generator, decide: Decide = in_practice, *, censored: bool = True) -> World:
-    """Live through the days."""
+def world(n: int, rng: np.random.Generator, effect: Effect, decide: Decide = in_practice) -> World:
+    """Live through the days; who is treated as a strategy forces them to be is observed to the end."""
     frailty, age = rng.normal(size=n), rng.normal(size=n)
     visit = rng.integers(VISIT_DAYS, size=n)
     rate = DAILY * np.exp(np.column_stack([0.6 * frailty + 0.3 * age, 0.5 * frailty + 0.3 * age]))
-    end = np.where(censored, rng.integers(60, 2 * N_DAYS, n), 10 * N_DAYS)
+    end = rng.integers(N_DAYS // 2, 2 * N_DAYS, n) if decide is in_practice else np.full(n, N_DAYS)
     start = np.full(n, N_DAYS)
     low_since = np.full(n, N_DAYS)
     gone, cause = np.full(n, 10 * N_DAYS), np.zeros(n, dtype=np.int64)
@@ -114,8 +126,8 @@ def world(n: int, rng: np.random.Generator, decide: Decide = in_practice, *, cen
         treated = start <= day
         # The value: frailty, a fall over the first month, slow noise, and what treatment adds.
         drift = 0.95 * drift + 0.2 * rng.normal(size=n)
-        value = -0.5 * frailty - 0.8 * (1 - np.exp(-day / 20)) + drift + 1.0 * treated
-        daily = rate * np.exp(treated[:, None] * LOG_EFFECT)
+        value = -0.5 * frailty - 0.8 * (1 - np.exp(-day / 20)) + drift + effect.value * treated
+        daily = rate * np.exp(treated[:, None] * np.array(effect.log_hazards))
         daily[:, 0] *= np.exp(-0.5 * value)
         happens = free & (rng.random(n) < -np.expm1(-daily.sum(axis=1)))
         which = 1 + (rng.random(n) > daily[:, 0] / daily.sum(axis=1))
@@ -126,3 +138,15 @@ def world(n: int, rng: np.random.Generator, decide: Decide = in_practice, *, cen
     cause = np.where(gone <= end, cause, 0)
     start = np.where(start < stop, start, N_DAYS)
     return World(Followed(stop, cause, CAUSES, start, N_DAYS), age, seen, low_since)
+
+
+def truth(effect: Effect, n: int = 1_000_000, part: int = 100_000) -> FloatArray:
+    """(strategies, causes, days): incidence by days 1, 2, … of many patients, each treated as each strategy says."""
+    found = np.zeros((len(FORCED), len(CAUSES), N_DAYS))
+    for number in range(n // part):
+        for k, decide in enumerate(FORCED.values()):
+            own = world(part, np.random.default_rng([number, 99]), effect, decide).followed
+            ended = (own.cause[:, None] == np.arange(1, len(CAUSES) + 1)) & (own.end_day <= N_DAYS)[:, None]
+            counts = [np.bincount(own.end_day[ended[:, c]] - 1, minlength=N_DAYS) for c in range(len(CAUSES))]
+            found[k] += np.cumsum(counts, axis=1) / n
+    return found

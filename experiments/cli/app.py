@@ -26,6 +26,7 @@ from experiments.cli import (
     reproduce,
     runs,
     services,
+    strategies,
     sweeps,
     sync,
 )
@@ -78,6 +79,7 @@ for command in (
     runs.request,
     services.ui,
     effects.effects,
+    strategies.strategies,
     benefit_risk.benefit_risk,
     monitoring.monitor,
     clones.clones,

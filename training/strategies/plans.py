@@ -49,7 +49,7 @@ def start_by(grace_days: int, n_days: int) -> Strategy:
     on it. A strategy that is left to practice until day G and forced then would rest on those few who start on just
     that day (Cain et al., Int J Biostat 2010;6:18, on both).
     """
-    return Strategy(f"by day {grace_days}", _even(np.zeros(1, dtype=np.int64), grace_days, n_days))
+    return Strategy(f"start by day {grace_days}", _even(np.zeros(1, dtype=np.int64), grace_days, n_days))
 
 
 def start_when(name: str, since_day: IntArray, grace_days: int, n_days: int) -> Strategy:
