@@ -1,8 +1,8 @@
 """Strategies that say when treatment starts, emulated in simulated cohorts whose truth is known: bias, and coverage.
 
 A laboratory value decides who is treated when, goes with the outcome, and is changed by the treatment
-(`benchmarks.strategies_world`). The truth comes from a million patients treated as each strategy says. Beside the emulated
-trial stands what is not offered: those who ever started against those who never did, as they are.
+(`benchmarks.strategies_world`). The truth comes from a million patients treated as each strategy says. Beside the
+emulated trial stands what is not offered: those who ever started against those who never did, as they are.
 
     python -m benchmarks.strategies_coverage --cohorts 500 --resamples 100
 """

@@ -1,4 +1,4 @@
-"""The comparison itself: incidence under each strategy, contrasts, weights, and what followed a start as it was seen."""
+"""The comparison itself: incidence under each strategy, contrasts, weights, and what followed a start as seen."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def _seen(question: Question) -> Seen:
     return Seen(
         int((start < outcomes.duration_days).sum()),
         events[:, 1:],
-        np.bincount(exposed, stays.days, minlength=2),
+        np.bincount(exposed, stays.days, minlength=2).astype(float),
         hazard_ratios(stays),
         None if question.covariates is None else hazard_ratios(stays, question.covariates.x),
         states,

@@ -45,7 +45,7 @@ def incidence_figure(found: Strategies, cause: int, withheld: Withheld) -> Figur
 
 
 def worth_figure(found: Strategies, shown: Disclosure) -> Figure:
-    """How many patients the clones of each strategy are worth, day by day; where it is less than `SMALLEST`, nothing."""
+    """How many patients the clones of each strategy are worth by day; nothing where fewer than `SMALLEST` are left."""
     question = found.question
     n_days = question.trial.followed.n_days
     with drawing(3.1) as (figure, (axes,)):

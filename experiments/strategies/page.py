@@ -145,8 +145,8 @@ def _positivity(found: Strategies, shown: Disclosure) -> Section:
     ]
     columns = ("days", "third", "patients", "patient-days", "starts", "expected by the model")
     body = paragraph(
-        "Patient-days of those not yet treated, in thirds by how likely a start was. Where nobody starts, nobody stands for "
-        "those who ought to; where starts and expectation part, the model of starts is wrong."
+        "Patient-days of those not yet treated, in thirds by how likely a start was. Where nobody starts, nobody "
+        "stands for those who ought to; where starts and expectation part, the model of starts is wrong."
     )
     body += html_table("Starts seen and expected", columns, rows, numeric_from=2)
     return Section("positivity", "Who starts, and when nobody does", body)

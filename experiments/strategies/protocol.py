@@ -38,8 +38,8 @@ def protocol(question: Question, n_resamples: int) -> Iterator[Element]:
     yield Element(
         "Assignment",
         "By chance at time zero, open label.",
-        "Every patient is cloned into every strategy; clones are censored when they deviate; chance is replaced by weights "
-        f"from what is known before each day: {known}.",
+        "Every patient is cloned into every strategy; clones are censored when they deviate; chance is replaced by "
+        f"weights from what is known before each day: {known}.",
     )
     yield Element(
         "Time zero", zero[0].upper() + zero[1:] + ".", "The same for every clone, so that no time is immortal."
@@ -52,8 +52,8 @@ def protocol(question: Question, n_resamples: int) -> Iterator[Element]:
     yield Element("Outcome", f"The first of {causes}, each competing with the others.", "The same.")
     yield Element(
         "Contrast",
-        "Per protocol: differences and ratios of risks and of times lost, all patients following their strategy; competing "
-        "events are left to happen.",
+        "Per protocol: differences and ratios of risks and of times lost, all patients following their strategy; "
+        "competing events are left to happen.",
         "The same.",
     )
     truncated = "not truncated" if asked.percentile >= 100 else f"truncated at the {asked.percentile:g}th percentile"
@@ -76,6 +76,6 @@ def _said(question: Question) -> Iterator[str]:
             yield f"{name}: {asked.treatment} from a day up to then, each as likely as another"
         else:
             yield (
-                f"{name}: {asked.treatment} from a day within {asked.grace_days} days of the value being seen to be so, each "
-                "as likely as another, and not before"
+                f"{name}: {asked.treatment} from a day within {asked.grace_days} days of the value being seen to be "
+                "so, each as likely as another, and not before"
             )

@@ -101,7 +101,7 @@ def ask(cohort: Cohort, endpoint: Endpoint, asked: Asked) -> Question:
         raise SequelaError(msg)
     eligible = np.flatnonzero(start[at_risk] >= 0)
     if not len(eligible):
-        msg = f"--treatment {asked.treatment}: all patients at risk were treated before time zero; nothing is to be decided"
+        msg = f"--treatment {asked.treatment}: all patients at risk were treated before time zero; nobody is left"
         raise SequelaError(msg)
     rows, outcomes = at_risk[eligible], outcomes.take(eligible)
     start = start[rows]
@@ -156,8 +156,8 @@ def _wanted(endpoint: Endpoint, asked: Asked, outcomes: Outcomes) -> FloatArray:
         raise SequelaError(msg)
     if asked.grace_days >= wanted[-1]:
         msg = (
-            f"--grace {asked.grace_days}: does not end before the last horizon, day {wanted[-1]:g}; choose a shorter one, "
-            "or a later --horizon"
+            f"--grace {asked.grace_days}: does not end before the last horizon, day {wanted[-1]:g}; choose a shorter "
+            "one, or a later --horizon"
         )
         raise SequelaError(msg)
     return wanted

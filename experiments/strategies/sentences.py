@@ -47,22 +47,22 @@ def assumptions(found: Strategies, shown: Disclosure = OPEN) -> Iterator[str]:
     on = "on the day or before" if asked.same_day else "before the day"
     if known:
         yield (
-            f"The strategies differ by what they do, if all that decides both who starts {asked.treatment} when and what "
-            f"happens is in: {known} (the last value {on}). Nothing measured can show that."
+            f"The strategies differ by what they do, if all that decides both who starts {asked.treatment} when and "
+            f"what happens is in: {known} (the last value {on}). Nothing measured can show that."
         )
     else:
         yield (
-            f"Nothing is adjusted for: a difference is one of the strategies only if {asked.treatment} was started without "
-            "regard to how patients were. Name what decided about it with --adjust and --over-time."
+            f"Nothing is adjusted for: a difference is one of the strategies only if {asked.treatment} was started "
+            "without regard to how patients were. Name what decided about it with --adjust and --over-time."
         )
     yield (
-        "It also takes positivity (on every day of a grace period, patients like any other start, and do not), a right model "
-        f"of starts, and consistency (a start of {asked.treatment} is one thing, whenever it comes). Once started, treatment "
-        "counts as going on; whether it was stopped is not looked at."
+        "It also takes positivity (on every day of a grace period, patients like any other start, and do not), a right "
+        f"model of starts, and consistency (a start of {asked.treatment} is one thing, whenever it comes). Once "
+        "started, treatment counts as going on; whether it was stopped is not looked at."
     )
     yield (
-        "Those no longer followed are taken to be like those who follow the same strategy and still are. Competing events are "
-        "left to happen: a strategy that prevents one may raise the risk of another."
+        "Those no longer followed are taken to be like those who follow the same strategy and still are. Competing "
+        "events are left to happen: a strategy that prevents one may raise the risk of another."
     )
     yield from _weights(found)
     if question.n_treated_before:
@@ -77,8 +77,8 @@ def _weights(found: Strategies) -> Iterator[str]:
     question, percentile = found.question, found.question.asked.percentile
     if percentile < 100:
         yield (
-            f"Weights above the {percentile:g}th percentile of a strategy are lowered to it, which makes estimates steadier, "
-            "and draws them towards those without weights."
+            f"Weights above the {percentile:g}th percentile of a strategy are lowered to it, which makes estimates "
+            "steadier, and draws them towards those without weights."
         )
     thin = [
         f"{name} {number(one.effective[-1])}"
@@ -106,10 +106,10 @@ def seen_sentences(found: Strategies, shown: Disclosure = OPEN) -> Iterator[str]
         elif np.isfinite(one.low):
             null = "" if one.excludes_no_effect else "; no difference was shown"
             yield (
-                f"{cause}: its rate after the start of {treatment} is {number(one.point)} times that before (95 % interval "
-                f"{number(one.low)} to {number(one.high)}){null}."
+                f"{cause}: its rate after the start of {treatment} is {number(one.point)} times that before (95 % "
+                f"interval {number(one.low)} to {number(one.high)}){null}."
             )
     yield (
-        f"This describes who is treated as much as what {treatment} does: those with and without it on a day differ in what "
-        "decided about it."
+        f"This describes who is treated as much as what {treatment} does: those with and without it on a day differ in "
+        "what decided about it."
     )

@@ -72,8 +72,8 @@ def starts_of(cohort: Cohort, treatment: str, endpoint: Endpoint) -> FloatArray:
         own = measured[measured["variable"] == treatment]
         if not own["value"].isin([0, 1]).all():
             msg = (
-                f"--treatment {treatment}: is measured, and has other values than 0 (not treated) and 1 (treated); name "
-                "an event, or a variable of 0 and 1"
+                f"--treatment {treatment}: is measured, and has other values than 0 (not treated) and 1 (treated); "
+                "name an event, or a variable of 0 and 1"
             )
             raise SequelaError(msg)
         rows = own[own["value"] == 1]

@@ -41,7 +41,7 @@ def simulate(
         cells_per_sample: Mean number of cells in a sample; 0 for a cohort without samples.
         seed: At least 0.
         config: The numbers of the simulator; those of ``configs/cohort/simulated.yaml`` when absent.
-        treatments: That start during follow-up; all else is drawn as without them. The truth stays that of the untreated.
+        treatments: That start during follow-up; all else is drawn as without them, and the truth is of the untreated.
         progress: Called with the number of steps done and of all steps: the tables, and each sample.
 
     Raises:

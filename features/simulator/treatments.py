@@ -1,6 +1,6 @@
 """Treatments that start during follow-up, when a laboratory value is low, and that prevent infections.
 
-Drawn after everything else, from numbers of their own: a cohort without treatments is the same as before there were any.
+Drawn after everything else, from numbers of their own: a cohort without treatments is as it was before there were any.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ def treated(
 ) -> tuple[Clinic, Mapping[str, FloatArray]]:
     """Start treatments, and leave out the infections that they prevent.
 
-    Infections are a Poisson process, and each after a start is kept with a probability of the hazard ratio: what is left
-    has that hazard (Lewis & Shedler, Nav Res Logist Q 1979;26:403).
+    Infections are a Poisson process, and each after a start is kept with the probability of the hazard ratio: what is
+    left has that hazard (Lewis & Shedler, Nav Res Logist Q 1979;26:403).
 
     Args:
         clinic: Patients and their courses without treatment.
@@ -74,7 +74,7 @@ def treated(
         rng: Owned by the caller.
 
     Returns:
-        The clinic with the infections that happen, and the day of each patient's start of each treatment; infinity: none.
+        The clinic with the infections that happen, and each patient's day of start of each treatment; infinity: none.
 
     Raises:
         SequelaError: A treatment depends on a laboratory value that is not simulated.
@@ -108,7 +108,7 @@ def _start(
     last = np.full((n, n_days), np.nan)
     if treatment.lab in baseline:
         last[:, 0] = baseline[treatment.lab].to_numpy(dtype=float)
-    place = pd.Index(clinic.patient_ids).get_indexer(measured["patient_id"])
+    place = pd.Index(clinic.patient_ids).get_indexer(pd.Index(measured["patient_id"]))
     known_from = measured["day"].to_numpy(dtype=np.int64) + 1
     inside = (known_from > 0) & (known_from < n_days)
     last[place[inside], known_from[inside]] = measured["value"].to_numpy(dtype=float)[inside]
@@ -128,7 +128,7 @@ def with_starts(events: pd.DataFrame, clinic: Clinic, starts: Mapping[str, Float
         block = pd.DataFrame(
             {"patient_id": ids[rows], "day": start[rows].astype(np.int64), "event": name, "detail": ""}
         )
-        block.insert(3, "grade", pd.array([pd.NA] * len(rows), dtype="Int64"))
+        block["grade"] = pd.array([pd.NA] * len(rows), dtype="Int64")
         blocks.append(block)
-    table = pd.concat(blocks, ignore_index=True)
+    table = pd.concat(blocks, ignore_index=True)[list(events)]
     return table.sort_values(["patient_id", "day", "event"], kind="stable", ignore_index=True)

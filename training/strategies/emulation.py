@@ -61,8 +61,8 @@ class Emulated:
 def emulate(trial: Trial) -> Emulated:
     """Clone, censor and weight.
 
-    Every patient is a clone of every strategy, until deviating from it (Hernán, BMJ 2018;360:k182; Maringe et al., Int J
-    Epidemiol 2020;49:1719; Gaber et al., Eur J Epidemiol 2024). With weights from what decided about starts, those who
+    Every patient is a clone of every strategy, until deviating from it (Hernán, BMJ 2018;360:k182; Maringe et al., Int
+    J Epidemiol 2020;49:1719). With weights from what decided about starts, those who
     stay stand for those who were censored, so that no time is immortal and nobody is sorted by the future.
     """
     beta = trial.days.fit()

@@ -37,7 +37,7 @@ class Stays:
 
         Args:
             outcomes: From time zero, without late entry.
-            start_days: (patients,): when it began; infinite: not seen. On the day of the event, or later: not before it.
+            start_days: (patients,): when it began; infinite: not seen. On the day of the event or later: not seen.
         """
         end, cause = outcomes.duration_days, outcomes.cause
         everyone = np.arange(len(outcomes))

@@ -11,8 +11,8 @@ def weighted_incidence(weights: FloatArray, end_day: IntArray, cause: IntArray, 
     """Cumulative incidence of each cause by days 1, 2, …: (causes, days).
 
     The Aalen–Johansen estimate F_k(t) = Σ_{s≤t} S(s−) dN_k(s) / Y(s) with weights that change by the day: Y(s) is the
-    weight on day s − 1 of the clones then observed, dN_k(s) that of those among them who meet cause k by day s. Competing
-    events are left to happen: the total effect of Young et al., Stat Med 2020;39:1199.
+    weight on day s − 1 of the clones then observed, dN_k(s) that of those among them who meet cause k by day s.
+    Competing events are left to happen: the total effect of Young et al., Stat Med 2020;39:1199.
 
     Args:
         weights: (patients, days): of clones, 0 of who is not observed or does not follow the strategy.
@@ -41,7 +41,9 @@ def incidence_at(incidence: FloatArray, horizons_days: FloatArray) -> FloatArray
 
 
 def time_lost_to(incidence: FloatArray, horizons_days: FloatArray) -> FloatArray:
-    """Mean days lost to each cause within horizons τ, (…, horizons): Σ_t (τ − t)⁺ dF(t) (Andersen, Stat Med 2013;32:5278).
+    """Mean days lost to each cause within horizons τ, (…, horizons): Σ_t (τ − t)⁺ dF(t).
+
+    Andersen, Stat Med 2013;32:5278.
 
     Args:
         incidence: (…, days): by days 1, 2, …

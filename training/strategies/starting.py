@@ -15,7 +15,7 @@ KNOTS = (0.05, 0.35, 0.65, 0.95)
 """Quantiles of the days of starts at which the spline of time has its knots (Harrell, Regression Modeling Strategies,
 2015, section 2.4.6)."""
 PENALTY = 1e-4
-"""Of the squares of coefficients on standardised columns: too weak to matter, unless a column tells the starts fully."""
+"""Of squared coefficients on standardised columns: too weak to matter, unless a column tells the starts fully."""
 LEAST = 1e-6
 """Probabilities of starting on a day are at least this, and at most one less this."""
 TOLERANCE = 1e-9
@@ -59,7 +59,7 @@ class DecisionDays:
         patient, day = np.nonzero(fresh)
         of_day = row_of[deciding]
         n_days = np.bincount(of_day, minlength=len(patient)).astype(float)
-        n_starts = np.bincount(of_day, followed.starts[deciding], minlength=len(patient))
+        n_starts = np.bincount(of_day[followed.starts[deciding]], minlength=len(patient)).astype(float)
         middle = np.minimum(step * width + (width - 1) / 2, followed.n_days - 1.0)
         time = _spline(middle, followed.start_day[followed.start_day < followed.n_days])[day]
         design = np.column_stack([np.ones(len(patient)), time, baseline[patient], changing[patient, day]])
@@ -147,12 +147,10 @@ def _spline(days: FloatArray, starts: IntArray) -> FloatArray:
             found: FloatArray = np.maximum(at - knot, 0.0) ** 3
             return found
 
-        for knot in knots[:-2]:
-            columns.append(
-                cube(knot)
-                - cube(before) * (last - knot) / (last - before)
-                + cube(last) * (before - knot) / (last - before)
-            )
+        columns += [
+            cube(knot) - cube(before) * (last - knot) / (last - before) + cube(last) * (before - knot) / (last - before)
+            for knot in knots[:-2]
+        ]
     table = np.column_stack(columns)
     spread = table.std(axis=0)
     kept = spread > 0
