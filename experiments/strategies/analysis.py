@@ -32,7 +32,7 @@ class Clones:
     """What became of the clones of a strategy by the last horizon."""
 
     n_followed: tuple[int, ...]
-    """By horizon: still observed and following the day before."""
+    """By horizon: at risk on its day, still observed and following the day before."""
     effective: tuple[float, ...]
     """By horizon: how many patients they are worth."""
     n_deviated: int
@@ -40,7 +40,9 @@ class Clones:
     events: IntArray
     """(causes,): while following."""
     n_ended: int
-    """Whose observation ended, without an event, before the last horizon."""
+    """Whose observation ended, without an event, by the last horizon."""
+    n_left: int
+    """Still observed and following after it."""
     largest_weight: float
     """Before truncation."""
     limit: float
@@ -147,6 +149,7 @@ def _clones(question: Question, emulated: Emulated) -> tuple[Clones, ...]:
                 int((~follows).sum()),
                 events[1:],
                 int(events[0]),
+                int((follows & (followed.end_day > followed.n_days)).sum()),
                 weights.largest,
                 weights.limit,
             )

@@ -119,6 +119,8 @@ def changing_covariates(
         for name in named
     }
     raw |= {low.name: (raw[low.variable] < low.limit).astype(float) for low in lows}
+    if not raw:
+        return Changing((), (), np.zeros((*deciding.shape, 0)))
     columns = {name: values[deciding] for name, values in raw.items()}
     scaler = ColumnScaler.fit(columns, minimum_observed=0.0)
     shape = (*deciding.shape, len(scaler.output_names))

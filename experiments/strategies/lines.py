@@ -102,6 +102,7 @@ def plain(found: Strategies) -> dict[str, Any]:
                 "effective": list(one.effective),
                 "deviated": one.n_deviated,
                 "ended": one.n_ended,
+                "left": one.n_left,
                 "events": dict(zip(causes, map(int, one.events), strict=True)),
                 "weights": dict(zip(map(str, QUANTILES), quantiles, strict=True)),
                 "largest_weight": largest,

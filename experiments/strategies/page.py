@@ -108,11 +108,11 @@ def _clones(found: Strategies, shown: Disclosure) -> Section:
     body = figures([(worth_figure(found, shown), said, "Clones and their worth by day")], "worth", small=False)
     rows = []
     for name, one in zip(question.names, found.clones, strict=True):
-        parts = [one.n_deviated, one.n_ended, *map(int, one.events), one.n_followed[-1]]
+        parts = [one.n_deviated, one.n_ended, *map(int, one.events), one.n_left]
         pairs = zip(one.n_followed, one.effective, strict=True)
         worth = [WITHHELD if shown.guarded and n < SMALLEST else number(value) for n, value in pairs]
         rows.append((name, *shown.parts(parts), *worth))
-    columns = ("strategy", "deviated", "ended", *question.outcomes.causes, "still followed")
+    columns = ("strategy", "deviated", "ended", *question.outcomes.causes, "left")
     columns += tuple(f"worth on day {day:g}" for day in question.horizons_days)
     body += html_table(f"What became of {len(question.rows):,} clones by the last horizon", columns, rows)
     weights = [

@@ -12,8 +12,8 @@ from training.strategies.emulation import Trial, emulate
 from training.strategies.followed import FloatArray
 from training.strategies.incidence import incidence_at
 
-N_COHORTS = 30
-N_TRUTH = 50_000
+N_COHORTS = 20
+N_TRUTH = 30_000
 
 
 @pytest.fixture(scope="module", params=EFFECTS)
@@ -48,7 +48,7 @@ def test_intervals_cover() -> None:
     covered, found, errors = [], [], []
     for seed in range(N_COHORTS):
         rng = np.random.default_rng([seed, 77])
-        lines = [line for line in emulated(world(400, rng, effect), 99.9, 30, rng) if line["measure"] == "risk"]
+        lines = [line for line in emulated(world(400, rng, effect), 99.9, 25, rng) if line["measure"] == "risk"]
         estimates = [line["estimate"] for line in lines if isinstance(line["estimate"], Estimate)]
         values = (true[1:] - true[:1]).ravel()
         covered.append([e.low <= v <= e.high for e, v in zip(estimates, values, strict=True)])
