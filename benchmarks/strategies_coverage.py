@@ -22,7 +22,18 @@ import pandas as pd
 
 from benchmarks.accuracy.page import markdown
 from benchmarks.coverage_table import coverage_table
-from benchmarks.strategies_world import CAUSES, EFFECTS, FORCED, N_DAYS, FloatArray, World, truth, world
+from benchmarks.strategies_world import (
+    CAUSES,
+    EFFECTS,
+    FORCED,
+    GRACE_DAYS,
+    N_DAYS,
+    N_TRUTH,
+    FloatArray,
+    World,
+    truth,
+    world,
+)
 from features.outcomes import Outcomes
 from training.effects.arms import Arms
 from training.effects.risks import RISK, by_arm, differences
@@ -115,14 +126,14 @@ def main() -> int:
         "# Strategies that say when treatment starts, in simulated cohorts",
         "",
         f"Each strategy less never starting, by day {N_DAYS}: risk in percentage points, time lost in days.",
-        "`early`: a start within 21 days of time zero; `when low`: within 21 days of a low value. `emulated`: cloned,",
-        f"censored, weighted, weights truncated at the {PERCENTILE:g}th percentile; `ever / never`: those who ever started",
-        "against those who never did, which `sequela strategies` does not offer.",
-        f"{options.cohorts:,} cohorts of {options.patients} patients of each kind; {options.resamples} resamples each; ± is",
-        "the standard error over cohorts, spread the standard deviation of the estimates, standard error the mean of the",
-        f"estimated ones; 95 % intervals, coverage in per cent. Truth: {1_000_000:,} patients for each strategy. Made by",
-        f"`python -m benchmarks.strategies_coverage` in {seconds:.0f} s on {platform.machine()}, {os.cpu_count()} cores,",
-        f"Python {platform.python_version()}, CPU.",
+        f"`early`: a start within {GRACE_DAYS} days of time zero; `when low`: within {GRACE_DAYS} days of a low value.",
+        f"`emulated`: cloned, censored, weighted, weights truncated at the {PERCENTILE:g}th percentile; `ever / never`:",
+        "those who ever started against those who never did, which `sequela strategies` does not offer.",
+        f"{options.cohorts:,} cohorts of {options.patients} patients of each kind; {options.resamples} resamples each;",
+        "± is the standard error over cohorts, spread the standard deviation of the estimates, standard error the mean",
+        f"of the estimated ones; 95 % intervals, coverage in per cent. Truth: {N_TRUTH:,} patients for each strategy.",
+        f"Made by `python -m benchmarks.strategies_coverage` in {seconds:.0f} s on {platform.machine()},",
+        f"{os.cpu_count()} cores, Python {platform.python_version()}, CPU.",
         "",
         markdown(table),
     ]

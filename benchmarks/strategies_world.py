@@ -24,6 +24,7 @@ GRACE_DAYS = 21
 LOW = -1.0
 """A value below this is low."""
 VISIT_DAYS = 10
+N_TRUTH = 1_000_000
 DAILY = np.array([0.006, 0.002])
 
 
@@ -140,7 +141,7 @@ def world(n: int, rng: np.random.Generator, effect: Effect, decide: Decide = in_
     return World(Followed(stop, cause, CAUSES, start, N_DAYS), age, seen, low_since)
 
 
-def truth(effect: Effect, n: int = 1_000_000, part: int = 100_000) -> FloatArray:
+def truth(effect: Effect, n: int = N_TRUTH, part: int = 100_000) -> FloatArray:
     """(strategies, causes, days): incidence by days 1, 2, … of many patients, each treated as each strategy says."""
     found = np.zeros((len(FORCED), len(CAUSES), N_DAYS))
     for number in range(n // part):

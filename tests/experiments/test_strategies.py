@@ -57,9 +57,7 @@ def cohort_of(folder: Path, one: World, provenance: Literal["real", "simulated"]
     fresh = np.zeros(one.value.shape, dtype=bool)
     fresh[:, 1:] = np.isfinite(one.value[:, 1:]) & (one.value[:, 1:] != one.value[:, :-1])
     row, day = np.nonzero(fresh & own.observed)
-    measured = pd.DataFrame(
-        {"patient_id": names[row], "day": day - 1, "variable": "igg", "value": one.value[row, day]}
-    )
+    measured = pd.DataFrame({"patient_id": names[row], "day": day - 1, "variable": "igg", "value": one.value[row, day]})
     card = CohortCard(
         title="Patients of a known world",
         citation="none",
@@ -124,7 +122,9 @@ def test_the_truth_is_found(answer: dict[str, Any]) -> None:
 
 def test_the_cohort_is_read_as_the_world_was(one: World, known: Path) -> None:
     """Days, starts, last values and low ones; the models differ by a penalty that does not matter."""
-    asked = Asked("immunoglobulin", GRACE_DAYS, (), ("age",), ("igg",), horizons_days=(float(N_DAYS),), percentile=100.0)
+    asked = Asked(
+        "immunoglobulin", GRACE_DAYS, (), ("age",), ("igg",), horizons_days=(float(N_DAYS),), percentile=100.0
+    )
     question = ask(read_cohort(known), INFECTION, asked)
     own = question.trial.followed
     for name in ("end_day", "cause", "start_day"):
@@ -282,9 +282,7 @@ def test_what_is_known_before_each_day(tmp_path: Path) -> None:
     np.testing.assert_array_equal(
         last_values(cohort, "igg", on), [[nan, nan, nan, 200, 200, 200], [500, 500, 320, 320, 600, 600]]
     )
-    np.testing.assert_array_equal(
-        has_happened(cohort, "infection", before), [[1, 1, 1, 1, 1, 1], [0, 0, 1, 1, 1, 1]]
-    )
+    np.testing.assert_array_equal(has_happened(cohort, "infection", before), [[1, 1, 1, 1, 1, 1], [0, 0, 1, 1, 1, 1]])
     np.testing.assert_array_equal(has_happened(cohort, "infection", on)[1], [0, 1, 1, 1, 1, 1])
 
 

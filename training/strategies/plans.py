@@ -47,7 +47,7 @@ def start_by(grace_days: int, n_days: int) -> Strategy:
 
     Within it every day is as probable as any other: of who has not started by day d of 0 to G, 1 / (G − d + 1) start
     on it. A strategy that is left to practice until day G and forced then would rest on those few who start on just
-    that day (Cain et al., Int J Biostat 2010;6:18, on both).
+    that day. (On grace periods: Cain et al., Int J Biostat 2010;6:18.)
     """
     return Strategy(f"start by day {grace_days}", _even(np.zeros(1, dtype=np.int64), grace_days, n_days))
 
