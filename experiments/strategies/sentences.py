@@ -33,8 +33,8 @@ def findings(found: Strategies, shown: Disclosure = OPEN) -> Iterator[str]:
 
 
 def _points(one: Estimate) -> str:
-    low, high = (f"{100 * value:+.1f}".replace("-", "−") for value in (one.low, one.high))
-    return f"{100 * one.point:+.1f}".replace("-", "−") + f" percentage points (95 % interval {low} to {high})"
+    point, low, high = (f"{100 * value:+z.1f}".replace("-", "−") for value in (one.point, one.low, one.high))
+    return f"{point} percentage points (95 % interval {low} to {high})"
 
 
 def assumptions(found: Strategies, shown: Disclosure = OPEN) -> Iterator[str]:

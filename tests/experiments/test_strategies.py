@@ -37,7 +37,7 @@ INFECTION = Endpoint(
 )
 EARLY, WHEN_LOW = "start by day 21", "start once igg < -1"
 STRATEGY = ("--treatment", "immunoglobulin", "--grace", "21", "--below", "igg=-1", "--adjust", "age")
-FULL = (*STRATEGY, "--over-time", "igg", "--resamples", "40")
+FULL = (*STRATEGY, "--over-time", "igg", "--resamples", "25")
 
 
 def cohort_of(folder: Path, one: World, provenance: Literal["real", "simulated"] = "simulated") -> Path:
@@ -75,7 +75,7 @@ def cohort_of(folder: Path, one: World, provenance: Literal["real", "simulated"]
 
 @pytest.fixture(scope="module")
 def one() -> World:
-    return world(1200, np.random.default_rng(11), EFFECTS["effect"])
+    return world(800, np.random.default_rng(11), EFFECTS["effect"])
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +138,7 @@ def test_the_cohort_is_read_as_the_world_was(one: World, known: Path) -> None:
 def test_clones_add_up(answer: dict[str, Any]) -> None:
     for clone in answer["strategies"]:
         n = clone["deviated"] + clone["ended"] + sum(clone["events"].values()) + clone["left"]
-        assert n == answer["patients"] == 1200
+        assert n == answer["patients"] == 800
         assert clone["left"] <= clone["followed"][-1]
         assert clone["effective"][-1] <= clone["followed"][-1]
     assert answer["strategies"][1]["largest_weight"] >= answer["strategies"][1]["truncated_at"]
