@@ -32,6 +32,14 @@ def test_a_large_cohort_gives_the_truth(known: tuple[World, FloatArray]) -> None
     np.testing.assert_allclose(risks[1:] - risks[:1], true, atol=3.5 * 0.065 / np.sqrt(24))
 
 
+def test_without_the_value_that_decides_treatment_seems_worse_than_it_is(known: tuple[World, FloatArray]) -> None:
+    """Clones alone take out immortal time, not confounding: who is ill is treated."""
+    one, true = known
+    trial = Trial.of(one.followed, one.strategies, one.baseline, one.changing[:, :, :0], 100.0)
+    risks = incidence_at(emulate(trial).incidence, HORIZON)[..., 0]
+    assert (risks[1:, 0] - risks[0, 0] > true[:, 0] + 0.02).all()
+
+
 def test_ever_against_never_is_wrong_by_immortal_time(known: tuple[World, FloatArray]) -> None:
     one, true = known
     lines = [line for line in ever_never(one) if line["measure"] == "risk"]
