@@ -54,9 +54,10 @@ def emulated(one: World, percentile: float, n_resamples: int, rng: np.random.Gen
     trial = Trial.of(one.followed, one.strategies, one.baseline, one.changing, percentile)
     found = emulate(trial)
     drawn = resampled(trial, found, n_resamples, rng)
+    worth = np.stack([one.effective_at(HORIZON) for one in found.weights])
     method = "emulated, not truncated" if percentile >= 100 else "emulated"
     for measure, (kind, at) in MEASURES.items():
-        _, less, _ = contrasts(at(found.incidence, HORIZON), at(drawn, HORIZON), kind)
+        _, less, _ = contrasts(at(found.incidence, HORIZON), at(drawn, HORIZON), kind, worth)
         for name, table in zip(NAMES[1:], less, strict=True):
             for cause, (estimate,) in zip(CAUSES, table, strict=True):
                 yield {"measure": measure, "strategy": name, "cause": cause, "method": method, "estimate": estimate}

@@ -104,13 +104,18 @@ def analyse(
     trial, at = question.trial, question.horizons_days
     found = emulate(trial)
     drawn = resampled(trial, found, n_resamples, np.random.default_rng(seed), progress)
-    risks = contrasts(incidence_at(found.incidence[:-1], at), incidence_at(drawn[:, :-1], at), RISK)
-    lost = contrasts(time_lost_to(found.incidence[:-1], at), time_lost_to(drawn[:, :-1], at), TIME_LOST)
-    last = slice(-1, None)
-    natural, *_ = contrasts(incidence_at(found.incidence[last], at), incidence_at(drawn[:, last], at), RISK)
-    natural_lost, *_ = contrasts(time_lost_to(found.incidence[last], at), time_lost_to(drawn[:, last], at), TIME_LOST)
     days = np.unique(np.rint(np.linspace(0, trial.followed.n_days, CURVE_DAYS)))
-    curves, *_ = contrasts(incidence_at(found.incidence, days), incidence_at(drawn, days), RISK)
+    worth = np.stack([one.effective_at(at) for one in found.weights])
+    risks, lost = (
+        contrasts(of(found.incidence[:-1], at), of(drawn[:, :-1], at), measure, worth[:-1])
+        for measure, of in ((RISK, incidence_at), (TIME_LOST, time_lost_to))
+    )
+    (natural, *_), (natural_lost, *_) = (
+        contrasts(of(found.incidence[-1:], at), of(drawn[:, -1:], at), measure, worth[-1:])
+        for measure, of in ((RISK, incidence_at), (TIME_LOST, time_lost_to))
+    )
+    daily = np.stack([one.effective_at(days) for one in found.weights])
+    curves, *_ = contrasts(incidence_at(found.incidence, days), incidence_at(drawn, days), RISK, daily)
     grace = question.asked.grace_days
     ends = sorted({grace + 1, (grace + 1 + trial.followed.n_days) // 2, trial.followed.n_days})
     return Strategies(
@@ -145,7 +150,7 @@ def _clones(question: Question, emulated: Emulated) -> tuple[Clones, ...]:
         found.append(
             Clones(
                 n_followed,
-                tuple(weights.effective(day) for day in days),
+                tuple(map(float, weights.effective_at(question.horizons_days))),
                 int((~follows).sum()),
                 events[1:],
                 int(events[0]),

@@ -26,6 +26,10 @@ class CloneWeights:
         total = float((own**2).sum())
         return float(own.sum()) ** 2 / total if total else 0.0
 
+    def effective_at(self, horizons_days: FloatArray) -> FloatArray:
+        """(horizons,): `effective` of those at risk on the day of each horizon."""
+        return np.array([self.effective(max(int(np.ceil(day)) - 1, 0)) for day in horizons_days])
+
     def n_followed(self, day: int) -> int:
         """Clones still observed and following the strategy on a day."""
         return int((self.values[:, day] > 0).sum())

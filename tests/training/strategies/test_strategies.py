@@ -174,13 +174,19 @@ def test_contrasts_of_resamples() -> None:
     """Differences and ratios against the first strategy; a ratio with a resample of 0 has no interval."""
     points = np.array([[[0.2]], [[0.1]]])
     draws = np.random.default_rng(0).uniform(0.05, 0.3, (100, 2, 1, 1))
-    tables, (less,), (over,) = contrasts(points, draws, RISK)
+    many = np.full((2, 1), 1e9)
+    tables, (less,), (over,) = contrasts(points, draws, RISK, many)
     assert tables[1][0][0].standard_error == pytest.approx(draws[:, 1].std(ddof=1))
     assert less[0][0].point == pytest.approx(-0.1)
     assert less[0][0].standard_error == pytest.approx((draws[:, 1] - draws[:, 0]).std(ddof=1))
     assert over[0][0].point == pytest.approx(0.5)
+    few = np.array([[1e9], [11.0]])  # Student's quantile of 10 degrees of freedom is 2.228
+    _, (wide,), _ = contrasts(points, draws, RISK, few)
+    assert wide[0][0].standard_error == less[0][0].standard_error
+    assert wide[0][0].high - wide[0][0].low == pytest.approx(2 * 2.2281 * less[0][0].standard_error, rel=1e-4)
+    assert less[0][0].high - less[0][0].low == pytest.approx(2 * 1.95996 * less[0][0].standard_error, rel=1e-5)
     draws[3, 1] = 0.0
-    _, _, (over,) = contrasts(points, draws, TIME_LOST)
+    _, _, (over,) = contrasts(points, draws, TIME_LOST, many)
     assert np.isnan(over[0][0].low)
 
 
