@@ -17,6 +17,7 @@ KINDS = {
     "endpoint": "features.schema:Endpoint",
     "cohort": "features.schema:CohortCard",
     "simulator": "features.simulator.config:SimulatorConfig",
+    "treatments": "features.simulator.treatments:Treatments",
     "import_table": "features.importers.spec:TableSpec",
     "import_single_cell": "features.importers.single_cell_spec:SingleCellSpec",
     "import_omop": "features.importers.omop:OmopSpec",

@@ -28,6 +28,7 @@ from experiments.cli import (
     reproduce,
     runs,
     services,
+    strategies,
     sweeps,
     sync,
 )
@@ -80,6 +81,7 @@ for command in (
     runs.request,
     services.ui,
     effects.effects,
+    strategies.strategies,
     benefit_risk.benefit_risk,
     monitoring.monitor,
     clones.clones,

@@ -18,16 +18,30 @@ def simulate(
     patients: Annotated[int, typer.Option(min=1, help="Number of patients.")] = 400,
     cells_per_sample: Annotated[int, typer.Option(min=0, help="Cells in each sample; 0: no cells.")] = 200,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same cohort.")] = 0,
+    treatments: Annotated[
+        Path | None, typer.Option(metavar="YAML", help="Treatments that start during follow-up and prevent infections.")
+    ] = None,
 ) -> None:
     """Write a simulated cohort with a known truth (truth.parquet holds every patient's true incidence).
 
-    Example: sequela simulate cohorts/simulated --patients 400 --cells-per-sample 200 --seed 1
+    Examples: sequela simulate cohorts/simulated --patients 400 --cells-per-sample 200 --seed 1
+
+              sequela simulate cohorts/treated --cells-per-sample 0 --treatments configs/cohort/treatments.yaml
     """
     from experiments.cli.output import progress_bars, stderr
+    from features.simulator import load_treatments
     from features.simulator import simulate as write
 
+    given = None if treatments is None else load_treatments(treatments)
     with progress_bars() as bar:
-        write(folder, n_patients=patients, cells_per_sample=cells_per_sample, seed=seed, progress=bar("samples"))
+        write(
+            folder,
+            n_patients=patients,
+            cells_per_sample=cells_per_sample,
+            seed=seed,
+            treatments=given,
+            progress=bar("samples"),
+        )
     stderr.print(f"wrote {folder}: {patients} simulated patients; `sequela check {folder}` looks at it")
 
 

@@ -70,8 +70,8 @@ def effects(
         stderr.print(f"wrote {out}", highlight=False, soft_wrap=True)
 
 
-def names_of(adjust: str | None) -> list[str]:
-    """The variables that ``--adjust`` names; none where it is not given.
+def names_of(adjust: str | None, option: str = "--adjust") -> list[str]:
+    """The variables that an option names; none where it is not given.
 
     Raises:
         SequelaError: It is given and names none.
@@ -82,6 +82,6 @@ def names_of(adjust: str | None) -> list[str]:
 
     names = [name.strip() for name in adjust.split(",") if name.strip()]
     if not names:
-        msg = f"--adjust {adjust}: names no variable; name one or more, or leave the option out"
+        msg = f"{option} {adjust}: names no variable; name one or more, or leave the option out"
         raise SequelaError(msg)
     return names

@@ -10,6 +10,7 @@ The simulator draws patients, their clinical courses and their cells from one ge
     clinic       population, hazards and course together: `simulate_clinic`, without cells
     truth        true cumulative incidence of every patient
     tables       the tables of the cohort folder      trajectories   repeated measurements
+    treatments   treatments that start during follow-up, and what they prevent
     expression   cells of a sample: types and counts
     folder       `simulate`: the whole cohort folder
     calibrate    the baseline hazards that meet the published rates, and the check that they do
@@ -18,5 +19,14 @@ The simulator draws patients, their clinical courses and their cells from one ge
 from features.simulator.clinic import Clinic, simulate_clinic
 from features.simulator.config import SimulatorConfig, load_simulator_config
 from features.simulator.folder import simulate
+from features.simulator.treatments import Treatments, load_treatments
 
-__all__ = ["Clinic", "SimulatorConfig", "load_simulator_config", "simulate", "simulate_clinic"]
+__all__ = [
+    "Clinic",
+    "SimulatorConfig",
+    "Treatments",
+    "load_simulator_config",
+    "load_treatments",
+    "simulate",
+    "simulate_clinic",
+]

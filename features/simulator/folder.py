@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from features.cohort import write_cohort
 from features.errors import SequelaError
+from features.patients import FloatArray
 from features.schema import CellsCard, CohortCard
 from features.simulator.clinic import simulate_clinic
 from features.simulator.config import SimulatorConfig, load_simulator_config
 from features.simulator.expression import write_cells
 from features.simulator.tables import events_table, patients_table, samples_table
 from features.simulator.trajectories import measurements
+from features.simulator.treatments import Treatments, treated, with_starts
 from features.simulator.truth import write_truth
 
 
@@ -25,6 +27,7 @@ def simulate(
     cells_per_sample: int,
     seed: int,
     config: SimulatorConfig | None = None,
+    treatments: Treatments | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Write a simulated cohort folder and, in it, ``truth.parquet``; whole or not at all.
@@ -38,6 +41,7 @@ def simulate(
         cells_per_sample: Mean number of cells in a sample; 0 for a cohort without samples.
         seed: At least 0.
         config: The numbers of the simulator; those of ``configs/cohort/simulated.yaml`` when absent.
+        treatments: That start during follow-up; all else is drawn as without them, and the truth is of the untreated.
         progress: Called with the number of steps done and of all steps: the tables, and each sample.
 
     Raises:
@@ -55,10 +59,15 @@ def simulate(
     of_clinic, of_tables, of_cells = np.random.SeedSequence(seed).spawn(3)
     clinic = simulate_clinic(config, n_patients, np.random.default_rng(of_clinic))
     draws = [np.random.default_rng(child) for child in of_tables.spawn(4)]
+    patients, measured = patients_table(config, clinic, draws[0]), measurements(config, clinic, draws[2])
+    starts: Mapping[str, FloatArray] = {}
+    if treatments is not None:
+        (of_treatments,) = of_tables.spawn(1)
+        clinic, starts = treated(clinic, patients, measured, treatments, np.random.default_rng(of_treatments))
     tables = {
-        "patients": patients_table(config, clinic, draws[0]),
-        "events": events_table(config, clinic, draws[1]),
-        "measurements": measurements(config, clinic, draws[2]),
+        "patients": patients,
+        "events": with_starts(events_table(config, clinic, draws[1]), clinic, starts),
+        "measurements": measured,
         "samples": samples_table(config, clinic, draws[3]),
     }
     samples = tables["samples"] if cells_per_sample else tables.pop("samples").iloc[:0]

@@ -1,0 +1,140 @@
+"""Every number of a comparison of strategies, one line each: what tables show and other programs read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from experiments.effects.analysis import Contrasts
+from experiments.effects.lines import DIFFERENCE, RATIO, Line
+from experiments.strategies.analysis import Strategies
+from experiments.strategies.protocol import protocol
+from experiments.strategies.sentences import assumptions, findings
+from training.effects.risks import Table
+
+WEIGHTED = "weighted clones"
+AS_SEEN = "as seen"
+QUANTILES = (0.5, 0.95, 0.99)
+"""Of the weights."""
+
+
+def lines_of(found: Strategies) -> list[Line]:
+    """Risks, times lost, and their contrasts; the natural course after the strategies."""
+    lines: list[Line] = []
+    for quantity, contrasts, natural in (
+        ("risk", found.risk, found.natural_risk),
+        ("time lost", found.time_lost, found.natural_time_lost),
+    ):
+        lines += _contrast_lines(found, quantity, contrasts)
+        lines += _table_lines(found, quantity, AS_SEEN, found.question.natural, None, natural)
+    return lines
+
+
+def _contrast_lines(found: Strategies, quantity: str, contrasts: Contrasts) -> Iterator[Line]:
+    names = found.question.names
+    for tables, arms, reference, suffix in (
+        (contrasts.tables, names, None, ""),
+        (contrasts.differences, names[1:], names[0], DIFFERENCE),
+        (contrasts.ratios, names[1:], names[0], RATIO),
+    ):
+        for arm, table in zip(arms, tables, strict=True):
+            yield from _table_lines(found, quantity + suffix, WEIGHTED, arm, reference, table)
+
+
+def _table_lines(
+    found: Strategies, quantity: str, method: str, arm: str, reference: str | None, table: Table
+) -> Iterator[Line]:
+    question = found.question
+    for cause, row in zip(question.outcomes.causes, table, strict=True):
+        for day, estimate in zip(question.horizons_days, row, strict=True):
+            yield Line(quantity, method, cause, float(day), arm, reference, estimate)
+
+
+def seen_lines(found: Strategies) -> list[Line]:
+    """Ratios of hazards with treatment to those without, by cause."""
+    seen = found.seen
+    methods = [("unadjusted", seen.hazard_ratios)]
+    if seen.adjusted is not None:
+        methods.append((f"given {', '.join(found.question.asked.adjust)}", seen.adjusted))
+    return [
+        Line("cause-specific hazard ratio", method, cause, None, "with", "without", estimate)
+        for method, ratios in methods
+        for cause, estimate in zip(found.question.outcomes.causes, ratios, strict=True)
+    ]
+
+
+def weight_rows(found: Strategies) -> list[tuple[str, tuple[float, ...], float, float]]:
+    """By strategy: quantiles of its weights on all days, the largest before truncation, and where that begins."""
+    rows = []
+    for name, one in zip(found.question.names, found.emulated.weights[:-1], strict=True):
+        values = np.quantile(one.values[one.values > 0], QUANTILES)
+        rows.append((name, tuple(map(float, values)), one.largest, one.limit))
+    return rows
+
+
+def plain(found: Strategies) -> dict[str, Any]:
+    """Everything as other programs read it; what is not known is NaN or None."""
+    question = found.question
+    asked, seen = question.asked, found.seen
+    causes = question.outcomes.causes
+    return {
+        "cohort": question.cohort.card.title,
+        "provenance": question.cohort.card.provenance,
+        "endpoint": question.endpoint.name,
+        "landmark_day": question.landmark_day,
+        "treatment": asked.treatment,
+        "grace_days": asked.grace_days,
+        "reference": question.names[0],
+        "adjusted_for": list(asked.adjust),
+        "adjusted_over_time": list(question.changing.names),
+        "patients": len(question.rows),
+        "treated_before": question.n_treated_before,
+        "resamples": found.n_resamples,
+        "truncated_at_percentile": asked.percentile,
+        "protocol": [asdict(one) for one in protocol(question, found.n_resamples)],
+        "strategies": [
+            {
+                "strategy": name,
+                "followed": list(one.n_followed),
+                "effective": list(one.effective),
+                "deviated": one.n_deviated,
+                "ended": one.n_ended,
+                "left": one.n_left,
+                "events": dict(zip(causes, map(int, one.events), strict=True)),
+                "weights": dict(zip(map(str, QUANTILES), quantiles, strict=True)),
+                "largest_weight": largest,
+                "truncated_at": limit if np.isfinite(limit) else None,
+            }
+            for (name, quantiles, largest, limit), one in zip(weight_rows(found), found.clones, strict=True)
+        ],
+        "estimates": [_flat(line) for line in lines_of(found)],
+        "positivity": [asdict(one) for one in found.positivity],
+        "seen": {
+            "starts": seen.n_starts,
+            "without": _state(found, 0),
+            "with": _state(found, 1),
+            "hazard_ratios": [_flat(line) for line in seen_lines(found)],
+            "states": [
+                {"state": state, "horizon_days": float(day)} | asdict(estimate)
+                for day, row in zip(question.horizons_days, seen.occupied, strict=True)
+                for state, estimate in zip(seen.states.states, row, strict=True)
+            ],
+        },
+        "found": list(findings(found)),
+        "assumptions": list(assumptions(found)),
+    }
+
+
+def _state(found: Strategies, k: int) -> dict[str, Any]:
+    seen = found.seen
+    events = dict(zip(found.question.outcomes.causes, map(int, seen.events[k]), strict=True))
+    return {"patient_days": float(seen.patient_days[k]), "events": events}
+
+
+def _flat(line: Line) -> dict[str, Any]:
+    found = asdict(line)
+    estimate: dict[str, Any] = found.pop("estimate")
+    return found | estimate
