@@ -9,8 +9,8 @@ import numpy as np
 from experiments.benefit_risk.analysis import BenefitRisk, Contrast, Group
 from experiments.benefit_risk.patient import PatientStates
 from experiments.benefit_risk.question import COMPLICATION, Question
-from experiments.benefit_risk.withheld import OPEN, withheld
-from experiments.page.privacy import Disclosure
+from experiments.benefit_risk.withheld import withheld
+from experiments.page.privacy import OPEN, Disclosure
 from experiments.page.tables import number, p_value
 from features.cohort_states import TIE_DAYS
 from training.effects.estimates import Estimate

@@ -5,9 +5,6 @@ from __future__ import annotations
 from experiments.benefit_risk.analysis import BenefitRisk, Group
 from experiments.page.privacy import Disclosure
 
-OPEN = Disclosure(guarded=False, individual_lines=True)
-"""For the researcher's own eyes."""
-
 
 def withheld(found: BenefitRisk, shown: Disclosure) -> frozenset[str]:
     """Names of groups of which nothing is shown.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from experiments.effects.covariates import Covariates, covariates_of
+from experiments.covariates import Covariates, covariates_of
 from experiments.groups import check_variable, codes_of, group_names, labels_of, places_of
 from features.cohort import Cohort, outcomes_at
 from features.errors import SequelaError

@@ -10,7 +10,7 @@ from experiments.biomarkers.analysis import Screen
 from experiments.biomarkers.lines import TESTED, Row, further_columns, further_rows, tested_rows
 from experiments.biomarkers.sentences import assumptions, findings
 from experiments.cli.output import stdout
-from experiments.effects.withheld import OPEN
+from experiments.page.privacy import OPEN
 
 MOST_ROWS = 15
 

@@ -10,12 +10,10 @@ from experiments.cli.output import stdout, table_of
 from experiments.clones.followed import Followed
 from experiments.clones.sentences import ASSUMED, findings
 from experiments.interval_text import interval_text
-from experiments.page.privacy import Disclosure
+from experiments.page.privacy import OPEN
 from features.errors import SequelaError
 
 MOST_SHOWN = 30
-NOTHING_WITHHELD = Disclosure(guarded=False, individual_lines=True)
-"""The terminal is the researcher's own, as `sequela effects` has it."""
 
 
 def print_clones(found: Followed) -> None:
@@ -24,7 +22,7 @@ def print_clones(found: Followed) -> None:
     stdout.print(f"Clones over time: {card.title} ({card.provenance} patients)", highlight=False, markup=False)
     if len(found.warnings):
         stdout.print(_table(found))
-    for sentence in (*findings(found, NOTHING_WITHHELD), ASSUMED):
+    for sentence in (*findings(found, OPEN), ASSUMED):
         stdout.print(sentence, highlight=False, markup=False, soft_wrap=True)
 
 

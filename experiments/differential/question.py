@@ -8,7 +8,7 @@ from difflib import get_close_matches
 
 import numpy as np
 
-from experiments.effects.covariates import Covariates, covariates_of
+from experiments.covariates import Covariates, covariates_of
 from experiments.groups import check_variable, labels_of, places_of, variables_of
 from features.cohort import Cohort, outcomes_at
 from features.errors import SequelaError

@@ -19,7 +19,7 @@ from experiments.differential.lines import (
     pathway_rows,
 )
 from experiments.differential.sentences import assumptions, findings
-from experiments.effects.withheld import OPEN
+from experiments.page.privacy import OPEN
 
 MOST_ROWS = 15
 

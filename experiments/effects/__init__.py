@@ -1,8 +1,6 @@
 """How outcomes differ between arms of a cohort: `sequela effects`.
 
 question    who is compared, in what, and what makes no sense
-grouping    baseline variables as arms and strata
-covariates  what the comparison is adjusted for, as columns
 counting    which events that come back are counted
 analysis    tests, contrasts, and adjusted ones
 lines       every number, one line each, for tables and for other programs

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 
 import numpy as np
 
-from experiments.effects.covariates import covariates_of
+from experiments.covariates import covariates_of
 from features.cohort import Cohort, ends_follow_up, qualifying
 from features.cohort_recurrence import recurrences_at
 from features.errors import SequelaError

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from experiments.covariates import Covariates, covariates_of
 from experiments.effects.counting import Counted, counted
-from experiments.effects.covariates import Covariates, covariates_of
 from experiments.groups import MOST_GROUPS, check_variable, codes_of, group_names, labels_of, places_of, variables_of
 from features.cohort import Cohort, outcomes_at
 from features.errors import SequelaError

@@ -8,8 +8,8 @@ import numpy as np
 
 from experiments.effects.analysis import CauseEffects, CountedEffects, Effects, GroupEffects
 from experiments.effects.individual import individually
-from experiments.effects.withheld import OPEN, Withheld
-from experiments.page.privacy import Disclosure
+from experiments.effects.withheld import Withheld
+from experiments.page.privacy import OPEN, Disclosure
 from experiments.page.tables import number, p_value
 from training.effects.estimates import ChiSquared, Estimate
 from training.effects.propensity import LEAST

@@ -13,9 +13,6 @@ from experiments.page.privacy import Disclosure
 if TYPE_CHECKING:  # lines holds sentences, which ask here what to leave out
     from experiments.effects.lines import Line
 
-OPEN = Disclosure(guarded=False, individual_lines=True)
-"""For the researcher's own eyes."""
-
 
 @dataclass(frozen=True, slots=True)
 class Withheld:

@@ -103,3 +103,7 @@ class Disclosure:
         elif self.small(total - count):
             count = max(total - SMALLEST, 0)
         return count / total
+
+
+OPEN = Disclosure(guarded=False, individual_lines=True)
+"""For the researcher's own eyes: terminals and `--json` withhold nothing."""

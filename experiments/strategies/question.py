@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from experiments.effects.covariates import Covariates, covariates_of
+from experiments.covariates import Covariates, covariates_of
 from experiments.groups import check_variable
 from experiments.strategies.changing import Changing, Days, changing_covariates, check_changing, last_values
 from experiments.strategies.treated import Low, starts_of

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from experiments.page.privacy import Disclosure
+from experiments.page.privacy import OPEN, Disclosure
 from experiments.page.tables import number
 from experiments.strategies.analysis import Strategies
-from experiments.strategies.withheld import OPEN, Withheld
+from experiments.strategies.withheld import Withheld
 from training.effects.estimates import Estimate
 
 LEAST_EFFECTIVE = 20

@@ -7,11 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from experiments.effects.lines import Line
-from experiments.effects.withheld import OPEN
 from experiments.page.privacy import Disclosure
 from experiments.strategies.analysis import Strategies
-
-__all__ = ["OPEN", "Withheld"]
 
 
 @dataclass(frozen=True, slots=True)
