@@ -1,14 +1,13 @@
 """The artifact: the folder that holds one fitted risk model and all that is needed to use it. Read and written here.
 
     manifest.json         what the model is, what it was trained on, how good it was, and one worked example
-    weights.safetensors   every array of the encoder (``encoder/…``) and the predictor (``predictor/…``), and of the
-                          models of transitions between states (``states/…``) where there are some
+    weights.safetensors   every array of the encoder and the predictor, and of models of transitions if there are some
 
 There is no pickle anywhere. Reading refuses a changed byte, an unknown format, a file that does not belong, and a model
 that cannot reproduce its own example.
 
-Models of transitions are three arrays of 8-byte numbers, (1 + refits) · moves · (times + features) of them in all: 30
-refits of 5 moves on 300 different days by 40 features are 0.4 MB (`training.models.states.StateModel`).
+Names of arrays begin with ``encoder/``, ``predictor/`` or ``states/``. Models of transitions between states hold about
+(1 + refits) · moves · (times + features) numbers of 8 bytes: 30 refits of 5 moves on 300 days by 40 features 0.4 MB.
 """
 
 from __future__ import annotations
