@@ -16,7 +16,7 @@ from features.config import FeatureConfig
 from features.documents import load_mapping, validate
 from features.errors import SequelaError
 from features.schema import Frozen
-from training.config import ModelConfig, TrainerConfig, TuningConfig, ValidationConfig, has_network
+from training.config import ModelConfig, StatesConfig, TrainerConfig, TuningConfig, ValidationConfig, has_network
 from training.search_space import check_space
 
 Config = TypeVar("Config", bound=Frozen)
@@ -52,6 +52,9 @@ class RunConfig(Frozen):
     """How out-of-fold predictions are made; patients are kept whole."""
     tuning: TuningConfig | None = None
     """Settings of the model that are chosen in each training fold; absent: none."""
+    states: StatesConfig | None = None
+    """Models of transitions between states (event-free, complication, relapse, death), fitted on all patients of the
+    first landmark and served with the model (docs/how-to/benefit_risk.md); absent: none."""
     seed: int = Field(default=0, ge=0)
     """Of folds, initial weights, bags, batches and bootstraps."""
 
@@ -79,8 +82,9 @@ class RunConfig(Frozen):
         return self
 
     def digest(self) -> str:
-        """sha256 of the resolved configuration."""
-        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+        """sha256 of the resolved configuration; without `states` where there are none, as before there were any."""
+        resolved = self.model_dump(mode="json", exclude={"states"} if self.states is None else None)
+        return hashlib.sha256(json.dumps(resolved, sort_keys=True).encode()).hexdigest()
 
 
 PATHS = ("cohort", "endpoint", "also", "features.processing.reference")

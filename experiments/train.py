@@ -27,6 +27,7 @@ from experiments.risk_groups import risk_groups
 from experiments.run_page import RunFacts, analyse, read_record, write_card
 from experiments.run_report import Findings, write_report
 from experiments.scoring import score, scores_table
+from experiments.served_states import fit_states, histories_of_run, states_block
 from experiments.tracking import RunFolder, Tracker, environment_tags, git_state
 from experiments.ui_views import horizon_table, score_tags
 from experiments.usefulness import tier_benefits
@@ -35,7 +36,7 @@ from features.encoder import PatientEncoder
 from features.errors import SequelaError
 from features.outcomes import Outcomes
 from features.persistence import Persistence
-from training.artifact import answer_example, model_block, write_artifact
+from training.artifact import answer_example, model_block, state_arrays, write_artifact
 from training.config import custom_requirements
 from training.evaluation.scores import Scores
 from training.fit import fit_risk_model
@@ -103,6 +104,8 @@ def train(
     courier = courier or courier_here(home)
     rows = rows_of_run(config, home, progress.cells)
     folds_of(rows, config)  # too few patients for the folds, or a misspelt feature, is said before anything is written
+    if config.states is not None:
+        histories_of_run(rows.cohort, rows.endpoint)  # as early
     clinic_alone = config.features.model_copy(update={"cells": (), "inflamix": False})
     PatientEncoder.fit(rows.patients, rows.cohort.card, clinic_alone)
     suspects = suspects_in(rows.patients, rows.outcomes, rows.endpoint, rows.cohort.card, config.features)
@@ -120,7 +123,7 @@ def train(
         kept: dict[int, FittedRiskModel] | None = {} if config.validation.importance else None
         out_of_fold = cross_validate(rows, config, folder / "folds", tracker, *told, kept=kept)
         found = _findings(rows, out_of_fold, config, folder / "folds", kept, progress)
-        _fit_final(rows, config, out_of_fold, found.scores, tracker.run_id, folder / ARTIFACT, progress)
+        _fit_final(rows, config, home, out_of_fold, found.scores, tracker.run_id, folder / ARTIFACT, progress)
         write_report(rows, out_of_fold, found, config, folder / "report")
         write_suspects(suspects, folder / "report" / "leak_suspects.json")
         made = RunFacts(tracker.run_id, tracker.started, environment_tags())
@@ -191,6 +194,7 @@ def folders_of(home: Home, config: RunConfig, fingerprint: str) -> list[RunFolde
 def _fit_final(
     rows: TrainingRows,
     config: RunConfig,
+    home: Home,
     out_of_fold: OutOfFold,
     scores: Mapping[float, Scores],
     run_id: str,
@@ -199,6 +203,7 @@ def _fit_final(
 ) -> None:
     """Fit on all rows and write the artifact."""
     model = fit_on_everyone(rows, config, folder.parent / "folds", progress)
+    states = fit_states(rows, config, home, model.encoder)
     block, arrays = model_block(model)
     patient = example_patient(model.encoder, rows.endpoint.landmark_days[0])
     times = rows.endpoint.horizons_days
@@ -225,9 +230,10 @@ def _fit_final(
         persistence=_persistence(model, rows),
         decision=tier_benefits(rows, out_of_fold, config),
         calibration=risk_groups(rows, out_of_fold),
+        states=states_block(states, rows, model, patient, times),
         files={},
     )
-    write_artifact(folder, manifest, arrays)
+    write_artifact(folder, manifest, arrays | state_arrays(states))
 
 
 def _reference(model: FittedRiskModel, rows: TrainingRows, out_of_fold: OutOfFold) -> Reference:

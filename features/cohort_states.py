@@ -9,10 +9,8 @@ from features.cohort import Cohort, ends_follow_up, qualifying
 from features.errors import SequelaError
 from features.patients import FloatArray, IntArray
 from features.schema import Endpoint, EventRule
-from features.states import STAYS, StateHistories
+from features.states import EVENT_FREE, STAYS, StateHistories
 
-EVENT_FREE = "event-free"
-"""The state of the landmark."""
 TIE_DAYS = 0.5
 """Between two events of a patient that are known by one day: the first in the order of states comes first."""
 

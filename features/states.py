@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+EVENT_FREE = "event-free"
+"""The state of the landmark."""
 STAYS = -1
 """In place of a next state: observation ends in the present one."""
 
@@ -69,6 +71,14 @@ class StateHistories:
             self.states,
             len(patients),
         )
+
+    @property
+    def followed_days(self) -> float:
+        """The last day by which states of these patients are known; infinite if the last of them all ended in one."""
+        last = float(self.stop_days.max())
+        ends = self.stop_days == last
+        onward = np.isin(self.next_state[ends], self.state)
+        return np.inf if (self.next_state[ends] >= 0).all() and not onward.any() else last
 
     def moves(self) -> NDArray[np.int64]:
         """(states, states): how often patients went from one to another."""

@@ -9,7 +9,15 @@ from features.encoder import PatientEncoder
 from features.guidance import OPTIONS
 from features.schema import Endpoint
 from serving.answer import CLONALITY, answer
-from serving.messages import CellsCardAnswer, GuidanceCard, ModelCard, PredictRequest, VariableCard, WorkedExample
+from serving.messages import (
+    CellsCardAnswer,
+    GuidanceCard,
+    ModelCard,
+    PredictRequest,
+    StatesCard,
+    VariableCard,
+    WorkedExample,
+)
 from training.artifact import Artifact
 from training.models.in_context_predictor import rows_held
 
@@ -42,6 +50,7 @@ def model_card(artifact: Artifact, version: str) -> ModelCard:
         metrics=manifest.metrics,
         decision=manifest.decision,
         guidance=_guidance(endpoint),
+        states=_states(artifact),
         calibration=manifest.calibration,
         run_id=manifest.run_id,
         git_commit=manifest.git_commit,
@@ -79,6 +88,19 @@ def _variable(name: str, encoder: PatientEncoder) -> VariableCard:
         levels=variable.levels or encoder.baseline.levels.get(name),
         loinc=variable.loinc,
         description=variable.description,
+    )
+
+
+def _states(artifact: Artifact) -> StatesCard | None:
+    block, states = artifact.manifest.states, artifact.states
+    if block is None or states is None:
+        return None
+    return StatesCard(
+        names=block.names,
+        landmark_day=block.landmark_day,
+        followed_days=block.followed_days,
+        n_patients=block.n_patients,
+        n_refits=states.n_refits,
     )
 
 

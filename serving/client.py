@@ -139,7 +139,7 @@ class Client:
         horizon_days: float | None = None,
         worth: Mapping[str, float] | None = None,
     ) -> StatesAnswer:
-        """Expected days of a few patients event-free and since each first event, and what they are worth.
+        """Expected days of a few patients in each state, and what they are worth; see `basis` for what is known.
 
         Raises:
             ServiceError: The service refuses, or does not answer.

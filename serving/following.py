@@ -24,6 +24,8 @@ from serving.messages import ModelCard, RefusedModel
 from serving.monitor_messages import MonitorRequest
 from serving.monitoring import monitor_request
 from serving.openapi import document
+from serving.state_messages import StatesRequest
+from serving.states import states_request
 from serving.store import artifact_folder
 from serving.watched import WatchedFile
 from training.artifact import Artifact, read_artifact
@@ -48,7 +50,8 @@ class Served:
         """The OpenAPI document, whose examples are this model's answers."""
         request = self.card.example.request
         watched = monitor_request(self.artifact, self.tag, MonitorRequest(patients=request.patients))
-        return document(self.card, explain_request(self.artifact, self.tag, request), watched)
+        followed = states_request(self.artifact, self.tag, StatesRequest(patients=request.patients))
+        return document(self.card, explain_request(self.artifact, self.tag, request), watched, followed)
 
 
 def load(stored: bentoml.Model) -> Served:

@@ -219,6 +219,21 @@ class WorkedExample(Frozen):
     answer: PredictAnswer
 
 
+class StatesCard(Frozen):
+    """The states that patients go through, of which each transition has a Cox model; not validated."""
+
+    names: tuple[str, ...]
+    """In their order: event-free, that of the event of interest, then what competes with it."""
+    landmark_day: float
+    """From which they are told; from other landmarks first events are."""
+    followed_days: float | None
+    """After it, the last day by which somebody's state is known; None: everyone's to the end."""
+    n_patients: int
+    """At risk at that landmark in training."""
+    n_refits: int
+    """For the intervals."""
+
+
 class ModelCard(Frozen):
     """What the model is, what it takes, what it was trained on, and how good it was."""
 
@@ -255,6 +270,8 @@ class ModelCard(Frozen):
     """What acting by the tiers of `endpoint.decision` was worth, on patients not trained on."""
     guidance: dict[str, GuidanceCard] = Field(default_factory=dict)
     """What the options of those tiers are, by key."""
+    states: StatesCard | None = None
+    """Models of transitions between states, from which `/v1/states` answers; None: it answers by first events."""
     calibration: tuple[RiskGroups, ...] = ()
     """Cross-validated: what became of patients of similar predicted risk; empty where the artifact does not say."""
     run_id: str

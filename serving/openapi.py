@@ -88,9 +88,12 @@ OUTCOMES_EXAMPLE: Json = {
 
 
 def document(
-    card: ModelCard | None, explained: ExplainAnswer | None = None, watched: MonitorAnswer | None = None
+    card: ModelCard | None,
+    explained: ExplainAnswer | None = None,
+    watched: MonitorAnswer | None = None,
+    followed: StatesAnswer | None = None,
 ) -> Json:
-    """The OpenAPI 3.0.3 document; examples are those of the card, and its example explained and watched."""
+    """The OpenAPI 3.0.3 document; examples are those of the card, and its example explained, watched and followed."""
     _, schemas = models_json_schema(
         [
             (PredictRequest, "validation"),
@@ -142,7 +145,7 @@ def document(
                 )
             },
             "/v1/monitor": {"post": _monitor(example.get("request"), watched)},
-            "/v1/states": {"post": _states(example.get("request"))},
+            "/v1/states": {"post": _states(example.get("request"), followed)},
             "/v1/outcomes": {"post": _outcomes()},
             "/v1/scores": {"get": _score_list(), "post": _scores()},
             "/v1/model": {"get": _get("The model card", "ModelCard")},
@@ -225,15 +228,16 @@ def _monitor(request: JsonValue, watched: MonitorAnswer | None) -> Json:
     }
 
 
-def _states(request: JsonValue) -> Json:
+def _states(request: JsonValue, followed: StatesAnswer | None) -> Json:
     asked = {"patients": request["patients"], "worth": {}} if isinstance(request, dict) else None
+    told = None if followed is None else followed.model_dump(mode="json")
     answer = {
-        "description": "Each patient's states by first event, in the order of the request",
-        "content": _content("StatesAnswer"),
+        "description": "Each patient's states, and on what they rest (`basis`), in the order of the request",
+        "content": _content("StatesAnswer", told),
     }
     return {
         "operationId": "states",
-        "summary": "Expected days event-free and since each first event, and what they are worth",
+        "summary": "Expected days in each state (event-free, complication, relapse, death), and what they are worth",
         "requestBody": {"required": True, "content": _content("StatesRequest", asked)},
         "responses": {"200": answer, **_refusals()},
     }

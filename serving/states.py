@@ -1,6 +1,7 @@
-"""Expected days event-free and since each first event, and what they are worth; without HTTP.
+"""Expected days in each state and what they are worth, without HTTP.
 
-A served model knows first events alone: what comes after one, as relapse after an infection, it does not say.
+A model with transitions (`training.models.states`) knows what comes after a first event, as relapse after an infection;
+one without, and any from a landmark other than that of its transitions, knows first events alone.
 """
 
 from __future__ import annotations
@@ -8,16 +9,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
+from features.encoder import Encoded
 from features.errors import InputError
+from features.records import PatientRecord
 from features.schema import Endpoint
+from features.states import EVENT_FREE
 from serving.answer import answer, served_model
 from serving.messages import Prediction, PredictRequest
-from serving.state_messages import EVENT_FREE, PatientStates, StatesAnswer, StatesRequest
+from serving.patient_course import transitions_of
+from serving.state_messages import PatientStates, StatesAnswer, StatesRequest
 from training.artifact import Artifact
+from training.models.incidence import CumulativeIncidence
 
 N_DAYS = 120
-"""Days, evenly spaced up to the horizon, at which states are predicted; between them they change evenly."""
+"""Days, evenly spaced up to the horizon, at which first events are predicted; between them they change evenly."""
 WORTH_FREE, WORTH_EVENT = 1.0, 0.5
 """Of a day event-free and after the event of interest, unless the request says otherwise."""
 
@@ -25,9 +32,10 @@ WORTH_FREE, WORTH_EVENT = 1.0, 0.5
 def states_request(artifact: Artifact, version: str, request: StatesRequest) -> StatesAnswer:
     """States of every patient of a request.
 
-    Expected days since a first event are ∫₀^τ F_k(t) dt, the restricted mean time lost to its cause (Andersen, Stat
-    Med 2013;32:5278), those event-free what is left of τ; integrals by the trapezoidal rule. Weighted days are those of
-    Q-TWiST (Glasziou, Simes & Gelber, Stat Med 1990;9:1259), first events being the states.
+    By transitions, where the model has some and the patient's landmark is theirs. Otherwise expected days since a first
+    event are ∫₀^τ F_k(t) dt, the restricted mean time lost to its cause (Andersen, Stat Med 2013;32:5278), those
+    event-free what is left of τ; integrals by the trapezoidal rule. Weighted days are those of Q-TWiST (Glasziou, Simes
+    & Gelber, Stat Med 1990;9:1259).
 
     Args:
         artifact: The model.
@@ -35,22 +43,49 @@ def states_request(artifact: Artifact, version: str, request: StatesRequest) -> 
         request: Patients, until when, and what a day is worth.
 
     Raises:
-        InputError: As `serving.answer.answer`; or a state or the horizon is none of the model's.
+        InputError: As `serving.answer.answer`; or a state or the horizon is none of the model's, or a patient had an
+            event of the endpoint by the landmark of the transitions.
     """
-    endpoint = artifact.manifest.endpoint
-    horizon = endpoint.horizons_days[-1] if request.horizon_days is None else request.horizon_days
-    if horizon > endpoint.horizons_days[-1]:
-        rule = f"must be at most {endpoint.horizons_days[-1]:g} days, the last horizon the model was trained for"
-        raise InputError("horizon_days", rule)
-    worth = _worth(endpoint, request.worth or {})
+    horizon = _horizon(artifact, request.horizon_days)
+    worth = _worth(artifact.manifest.endpoint, request.worth or {})
+    for i, record in enumerate(request.patients):
+        if _by_transitions(artifact, record):
+            _require_event_free(record, f"patients[{i}]", artifact.manifest.endpoint)
     days = tuple(float(day) for day in np.linspace(0.0, horizon, N_DAYS + 1)[1:])
     asked = PredictRequest(patients=request.patients, horizons_days=days)
+    rows: list[NDArray[np.float64]] = []
+
+    def seen(encoded: Encoded, incidence: CumulativeIncidence) -> None:
+        del incidence
+        rows.extend(encoded.x)
+
+    predictions = answer(artifact, version, asked, seen).predictions
     return StatesAnswer(
         model=served_model(artifact.manifest, version),
         horizon_days=horizon,
         worth=worth,
-        patients=tuple(_states(one, worth) for one in answer(artifact, version, asked).predictions),
+        patients=tuple(
+            _followed(artifact, prediction, x, worth)
+            if _by_transitions(artifact, record)
+            else _first(prediction, worth)
+            for record, prediction, x in zip(request.patients, predictions, rows, strict=True)
+        ),
     )
+
+
+def _horizon(artifact: Artifact, asked: float | None) -> float:
+    """The day up to which days are counted."""
+    endpoint, block = artifact.manifest.endpoint, artifact.manifest.states
+    followed = np.inf if block is None or block.followed_days is None else block.followed_days
+    last = endpoint.horizons_days[-1]
+    horizon = max(day for day in endpoint.horizons_days if day <= followed) if asked is None else asked
+    if horizon > last:
+        rule = f"must be at most {last:g} days, the last horizon the model was trained for"
+        raise InputError("horizon_days", rule)
+    if horizon > followed:
+        rule = f"must be at most {followed:g} days: beyond, nobody of the training cohort was followed"
+        raise InputError("horizon_days", rule)
+    return horizon
 
 
 def _worth(endpoint: Endpoint, given: Mapping[str, float]) -> dict[str, float]:
@@ -61,7 +96,34 @@ def _worth(endpoint: Endpoint, given: Mapping[str, float]) -> dict[str, float]:
     return usual | dict(given)
 
 
-def _states(prediction: Prediction, worth: Mapping[str, float]) -> PatientStates:
+def _by_transitions(artifact: Artifact, record: PatientRecord) -> bool:
+    block = artifact.manifest.states
+    return block is not None and record.landmark_day == block.landmark_day
+
+
+def _require_event_free(record: PatientRecord, place: str, endpoint: Endpoint) -> None:
+    rules = (endpoint.event, *endpoint.competing)
+    for i, event in enumerate(record.events):
+        meant = any(rule.name == event.event and (event.grade or 0) >= (rule.min_grade or 0) for rule in rules)
+        if meant and event.day <= record.landmark_day:
+            rule = f"is an event of {endpoint.name} by its landmark; states are those of patients who had none by then"
+            raise InputError(f"{place}.events[{i}]", rule)
+
+
+def _followed(
+    artifact: Artifact, prediction: Prediction, x: NDArray[np.float64], worth: Mapping[str, float]
+) -> PatientStates:
+    found = transitions_of(artifact, x, prediction.horizons_days[-1], worth)
+    return PatientStates(
+        basis="transitions",
+        prediction=prediction,
+        expected_days={name: course.days[-1].value for name, course in found.states.items()},
+        weighted_days=found.weighted_days.value,
+        transitions=found,
+    )
+
+
+def _first(prediction: Prediction, worth: Mapping[str, float]) -> PatientStates:
     days = np.concatenate([[0.0], prediction.horizons_days])
     lost = {
         cause: float(np.trapezoid(np.concatenate([[0.0], values]), days))
@@ -69,6 +131,7 @@ def _states(prediction: Prediction, worth: Mapping[str, float]) -> PatientStates
     }
     expected = {EVENT_FREE: float(days[-1]) - sum(lost.values())} | lost
     return PatientStates(
+        basis="first_events",
         prediction=prediction,
         expected_days=expected,
         weighted_days=sum(worth[state] * own for state, own in expected.items()),

@@ -405,6 +405,13 @@ class SearchRange(Frozen):
         return self
 
 
+class StatesConfig(Frozen):
+    """Models of transitions between states, which the artifact holds beside the risk model, for `POST /v1/states`."""
+
+    resamples: Annotated[int, Field(ge=20, le=200)]
+    """Refits to patients drawn with replacement, for the intervals."""
+
+
 class TuningConfig(Frozen):
     """Settings of the model that are chosen in each training fold, by inner cross-validation."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
@@ -93,6 +93,27 @@ class ModelBlock(Frozen):
     encoder: dict[str, Any]
 
 
+class StatesBlock(Frozen):
+    """Of the models of transitions between states, whose arrays are in the weights below ``states/``.
+
+    ``times_days`` (times,), ``beta`` (1 + refits, moves, features) and ``increments`` (1 + refits, moves, times), as
+    `training.models.states.StateModel` has them, features being those of the encoder.
+    """
+
+    names: Annotated[tuple[str, ...], Field(min_length=2)]
+    """Of the states: event-free first, then that of the event of interest, then what competes with it."""
+    moves: tuple[tuple[int, int], ...]
+    """From one to another, by their places in `names`: those that occurred in training."""
+    landmark_day: float
+    """From which everyone is followed: the endpoint's first."""
+    followed_days: float | None
+    """After it, the last day by which somebody's state is known; None: everyone's to the end."""
+    n_patients: int
+    """At risk at the landmark."""
+    example: tuple[tuple[float, ...], ...]
+    """(times, states): probability of being in each, of the patient of `Example` at its times."""
+
+
 class Manifest(Frozen):
     """manifest.json."""
 
@@ -118,6 +139,8 @@ class Manifest(Frozen):
     """Of the tiers of the endpoint, where it has some."""
     calibration: tuple[RiskGroups, ...] = ()
     """Cross-validated, by landmark and horizon; empty in artifacts of before, and of too few patients."""
+    states: StatesBlock | None = None
+    """Where the run asked for `states`; None in artifacts of before."""
     files: dict[str, str]
     """sha256 of every other file of the folder."""
     digest: str = NO_DIGEST

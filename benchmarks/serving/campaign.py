@@ -33,7 +33,7 @@ from features.cells.bag import CellBag
 from serving.openapi import SCORE_EXAMPLE
 from serving.packed import JSON, PACKED, pack
 from serving.store import publish
-from training.artifact import answer_example, model_block, read_artifact, write_artifact
+from training.artifact import answer_example, read_artifact, write_artifact
 
 ARTIFACT = Path(__file__).parents[2] / "tests" / "golden" / "artifacts" / "v1"
 RESULT = Path(__file__).parents[1] / "results" / "serving_campaign.md"
@@ -101,7 +101,7 @@ def servable(folder: Path) -> Path:
     example, times = artifact.manifest.example, artifact.manifest.endpoint.horizons_days
     answer = answer_example(artifact.model, example.patient, times)
     changed = {"example": example.model_copy(update={"times_days": times, "incidence": answer})}
-    write_artifact(folder / "artifact", artifact.manifest.model_copy(update=changed), model_block(artifact.model)[1])
+    write_artifact(folder / "artifact", artifact.manifest.model_copy(update=changed), artifact.arrays)
     return folder / "artifact"
 
 

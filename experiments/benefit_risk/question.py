@@ -168,17 +168,9 @@ def _check_groups(by: str, groups: tuple[tuple[str, IntArray], ...]) -> None:
             raise SequelaError(msg)
 
 
-def followed_to(histories: StateHistories) -> float:
-    """The last day by which states of these patients are known; infinite if the last of them all ended in one."""
-    last = float(histories.stop_days.max())
-    ends = histories.stop_days == last
-    onward = np.isin(histories.next_state[ends], histories.state)
-    return np.inf if (histories.next_state[ends] >= 0).all() and not onward.any() else last
-
-
 def _times(parts: dict[str, StateHistories], endpoint: Endpoint, asked: float | None) -> FloatArray:
     """The endpoint's horizons up to the one asked for, or to which every group is followed, that one being last."""
-    followed = {name: followed_to(part) for name, part in parts.items()}
+    followed = {name: part.followed_days for name, part in parts.items()}
     shortest = min(followed, key=lambda name: followed[name])
     if asked is not None and not (np.isfinite(asked) and asked > 0):
         msg = f"--horizon {asked:g}: a horizon is days after the landmark, above 0; name a number of days"

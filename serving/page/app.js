@@ -91,9 +91,9 @@ function ready(card, schema) {
     form.node.setAttribute("aria-busy", "true");
     answer.outdate();
     try {
-      const predicted = await asked("v1/predict", requestOf(record, card), mine.signal);
+      const [predicted, states] = await Promise.all([asked("v1/predict", requestOf(record, card), mine.signal), statesOf(record, mine.signal)]);
       form.clear();
-      answer.show(record, predicted);
+      answer.show(record, predicted, states);
       form.node.removeAttribute("aria-busy");
       await explain(record, mine.signal);
     } catch (refusal) {
@@ -102,6 +102,18 @@ function ready(card, schema) {
       if (!(refusal instanceof Refused)) throw refusal;
       if (refusal.status === 401) start();
       else form.refuse(refusal);
+    }
+  }
+
+  /** The states the patient goes through, where the model knows them from this day; or why it does not say. */
+  async function statesOf({ patient_id: _, ...nobody }, signal) {
+    if (!card.states || nobody.landmark_day !== card.states.landmark_day) return {};
+    try {
+      const { patients } = await asked("v1/states", { patients: [nobody] }, signal);
+      return { followed: patients[0] };
+    } catch (refusal) {
+      if (!(refusal instanceof Refused)) throw refusal;
+      return { refusedStates: refusal };
     }
   }
 
@@ -125,13 +137,13 @@ function ready(card, schema) {
     form.node,
   );
   form.fill({});
-  at("answer").replaceChildren(invitation(), answer.node);
+  at("answer").replaceChildren(invitation(card), answer.node);
 }
 
-function invitation() {
+function invitation(card) {
   const shown = [
     "The risk of each event over time, with what competes",
-    "Days free of all events, and days lost to each",
+    card.states ? "Days in each state: free of all events, after each, and how often each is met" : "Days free of all events, and days lost to each",
     "How the risk changed, and what drives it",
     "What is missing or unusual about the patient",
     "How well the model is calibrated for such patients",
@@ -173,13 +185,13 @@ function answerOf(card) {
     for (const one of parts) one.show(state);
   }
 
-  function show(record, { predictions }) {
+  function show(record, { predictions }, { followed = null, refusedStates = null }) {
     const [prediction, ...earlier] = predictions;
     at("invitation").hidden = true;
     node.hidden = false;
     node.classList.remove("old");
     outdated.textContent = "";
-    update({ record, prediction, seen: [...earlier, prediction], explanation: null, refusal: null });
+    update({ record, prediction, seen: [...earlier, prediction], explanation: null, refusal: null, followed, refusedStates });
     const risk = prediction.incidence[card.causes[0]][prediction.horizons_days.indexOf(state.horizon)];
     at("said").textContent = `Predicted, seen from day ${plainNumber(prediction.landmark_day)}: ${words(card.causes[0])} within ${days(state.horizon)} ${percent(risk)}.`;
     if (matchMedia("(max-width: 67.4rem)").matches) at("results").scrollIntoView();

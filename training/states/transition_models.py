@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Self
 
 import numpy as np
@@ -11,11 +11,9 @@ from features.outcomes import Outcomes
 from features.states import StateHistories
 from training.models.cox import CauseSpecificCox
 from training.models.partial_likelihood import MAX_LINEAR_PREDICTOR
+from training.models.states import Move, StateModel, follow, moving
 from training.states.markov import stays_of
 from training.states.occupation import FloatArray, IntArray, Occupation
-
-Move = tuple[int, int]
-"""From a state to another."""
 
 
 class TransitionModels:
@@ -66,18 +64,16 @@ class TransitionModels:
     def occupation(self, x: FloatArray, times_days: FloatArray) -> Occupation:
         """The states of one patient, who is in the first one at the landmark.
 
-        p(t) = Π_{s≤t} T(s), the product integral of the patient's hazards dA_ij(s) = exp(β_ij x) dA⁰_ij(s), where
-        T_ij = (1 − exp(−Σ_k dA_ik)) dA_ij / Σ_k dA_ik: at a time at which one state is left, the matrix exponential
-        that R's `survival::survfit` takes for a multi-state `coxph`.
+        p(t) = Π_{s≤t} T(s), the product integral of the patient's hazards dA_ij(s) = exp(β_ij x) dA⁰_ij(s), with the
+        probabilities T of `training.models.states.moving`.
 
         Args:
             x: (features,)
             times_days: (times,): from the landmark, at least 0, ascending.
         """
         steps, hazards = self._hazards(x)
-        total = hazards.sum(axis=2, keepdims=True)
-        share = np.divide(hazards, total, out=np.zeros_like(hazards), where=total > 0)
-        return follow(steps, -np.expm1(-total) * share, times_days)
+        times = np.asarray(times_days, dtype=float)
+        return Occupation(times, *follow(steps, moving(hazards), times))
 
     def _hazards(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Times (times,) and increments (times, states, states) of one patient's cumulative hazards."""
@@ -90,29 +86,6 @@ class TransitionModels:
         return times, hazards
 
 
-def follow(steps_days: FloatArray, moves: FloatArray, times_days: FloatArray) -> Occupation:
-    """States from the first one on, by probabilities of moving.
-
-    Args:
-        steps_days: (steps,): when somebody may move, ascending, above 0.
-        moves: (steps, states, states): probability of each move then; 0 on the diagonal.
-        times_days: (times,): from 0, ascending.
-    """
-    n = moves.shape[1]
-    probability = np.zeros((len(steps_days) + 1, n))
-    probability[0, 0] = 1.0
-    entries = np.zeros_like(probability)
-    for i, matrix in enumerate(moves):
-        arrived = probability[i] @ matrix
-        entries[i + 1] = entries[i] + arrived
-        probability[i + 1] = probability[i] + arrived - probability[i] * matrix.sum(axis=1)
-    since = np.concatenate([[0.0], steps_days])
-    areas = np.concatenate([np.zeros((1, n)), np.cumsum(probability[:-1] * np.diff(since)[:, None], axis=0)])
-    at = np.searchsorted(since, times_days, side="right") - 1
-    days = areas[at] + probability[at] * (np.asarray(times_days) - since[at])[:, None]
-    return Occupation(np.asarray(times_days, dtype=float), probability[at], entries[at], days)
-
-
 def resampled(
     x: FloatArray, histories: StateHistories, fitted: TransitionModels, n_resamples: int, rng: np.random.Generator
 ) -> Iterator[TransitionModels]:
@@ -120,3 +93,22 @@ def resampled(
     for _ in range(n_resamples):
         drawn: IntArray = rng.integers(len(histories), size=len(histories))
         yield TransitionModels.fit(x[drawn], histories.take(drawn), seed=0, penalties=fitted.penalties)
+
+
+def state_model(fitted: TransitionModels, refits: Iterable[TransitionModels]) -> StateModel:
+    """The models and their refits as arrays, to be stored and served.
+
+    Hazards of a refit are 0 on days on which nobody of its patients moved, and for moves that none of them made.
+    """
+    models = (fitted, *refits)
+    moves = tuple(sorted(fitted.models))
+    times = np.unique(np.concatenate([model.times_days for model in fitted.models.values()] or [np.zeros(0)]))
+    n_features = max((model.beta.shape[1] for model in fitted.models.values()), default=0)
+    beta = np.zeros((len(models), len(moves), n_features))
+    increments = np.zeros((len(models), len(moves), len(times)))
+    for i, one in enumerate(models):
+        for k, move in enumerate(moves):
+            if (model := one.models.get(move)) is not None:
+                beta[i, k] = model.beta[0]
+                increments[i, k, np.searchsorted(times, model.times_days)] = model.increments[0]
+    return StateModel(fitted.states, moves, times, beta, increments)
