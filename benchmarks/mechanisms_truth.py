@@ -29,16 +29,16 @@ from features.patients import Patients
 from training.config import AttentionConfig, TrainerConfig
 from training.evaluation.permutation import proportion_interval
 from training.fit import fit_risk_model
-from training.mechanisms.occlusion import CellState
-from training.mechanisms.permuted import mechanisms
+from training.mechanisms.exchanged import mechanisms
 from training.mechanisms.perturbation import SILENCED, Perturbation
 from training.mechanisms.reading import Asked
+from training.mechanisms.states import CellState
 from training.models.risk_model import FittedRiskModel
 
 RESULTS = Path(__file__).parent / "results"
 CPU = TrainerConfig(accelerator="cpu")
 NETWORK = AttentionConfig(members=3, max_epochs=30)
-N_CELLS, SHARE, PERMUTATIONS, LEVEL = 60, 0.1, 19, 0.05
+N_CELLS, SHARE, EXCHANGES, LEVEL = 60, 0.1, 19, 0.05
 PRODUCT = CellState("infusion_product", None)
 MARKERS = tuple(f"gene{i}" for i in range(N_MARKERS))
 OTHERS = tuple(f"gene{i}" for i in range(N_GENES - N_MARKERS, N_GENES))
@@ -72,7 +72,7 @@ def carry_out(trial: tuple[Effect, int, int]) -> Answer:
 
     changes = tuple(Perturbation("", genes, PRODUCT, SILENCED) for genes in (MARKERS, OTHERS))
     asked = Asked((PRODUCT,), changes, 1, 180.0, counts=True)
-    found = mechanisms(cohort.patients, cohort.outcomes, fit, asked, n_folds=2, n_permutations=PERMUTATIONS, seed=seed)
+    found = mechanisms(cohort.patients, cohort.outcomes, fit, asked, n_folds=2, n_exchanges=EXCHANGES, seed=seed)
     is_marker = np.isin(np.array(found.genes), MARKERS)
     passing = found.gene_spread.p_of_largest(np.ones(len(found.genes), dtype=bool)) <= LEVEL
     leading = np.argsort(-found.gene_spread.observed)[:N_MARKERS]
@@ -136,7 +136,7 @@ def page(by_size: Sequence[tuple[int, Sequence[Answer]]]) -> str:
             f"Simulated. In half of the patients {SHARE:.0%} of {N_CELLS} cells, of any type, express {N_MARKERS} of",
             f"{N_GENES} genes; hazard ratio {np.exp(LOG_HAZARD_RATIO):.1f} of those patients. Means over cohorts: the",
             f"markers among the {N_MARKERS} genes that move the risk most; the genes that move it further than any",
-            f"gene in {PERMUTATIONS} permutations (p ≤ {LEVEL:g}); in how many cohorts cells pass the test of",
+            f"gene in {EXCHANGES} permutations (p ≤ {LEVEL:g}); in how many cohorts cells pass the test of",
             "help in patients never seen; the mean change of the risk, in points, with the markers, or as many other",
             "genes, silenced. Made by `python -m benchmarks.mechanisms_truth` on",
             f"{platform.machine()}, {os.cpu_count()} cores, CPU.",

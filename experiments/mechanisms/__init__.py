@@ -1,7 +1,7 @@
 """What in the cells carries a network's risk: `sequela mechanisms`.
 
 question    which run, cause and horizon, and which programs are changed
-analysis    networks read out of fold, and again on permuted patients
+analysis    networks read out of fold, and again with exchanged cells
 lines       every number, one line each, for tables and for other programs
 sentences   what was found and what it assumes, in words
 shown       in the terminal

@@ -1,4 +1,4 @@
-"""Networks read out of fold, and again on permuted patients."""
+"""Networks read out of fold, and again on patients with one another's cells."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.crossval import sites_of
 from experiments.mechanisms.question import Question
 from features.outcomes import Outcomes
 from features.patients import FloatArray, IntArray, Patients
 from training.fit import fit_risk_model
-from training.mechanisms.permuted import Mechanisms, gene_moves, mechanisms
+from training.mechanisms.against import mean_of_known
+from training.mechanisms.exchanged import Mechanisms, gene_moves, mechanisms
 from training.models.risk_model import FittedRiskModel
 
 LEVEL = 0.05
@@ -25,7 +27,12 @@ class Found:
     question: Question
     mechanisms: Mechanisms
     n_folds: int
-    n_permutations: int
+    n_exchanges: int
+
+    @property
+    def least_p(self) -> float:
+        """The least that a p-value can be."""
+        return 1 / (1 + self.n_exchanges)
 
     @property
     def is_type(self) -> NDArray[np.bool_]:
@@ -47,12 +54,17 @@ class Found:
     def attention(self) -> tuple[FloatArray, FloatArray]:
         """(states,) each: mean share of the cells of the material, and of the attention to them."""
         parts = self.mechanisms.readings
-        with np.errstate(invalid="ignore"):
-            shares = np.concatenate([one.share for one in parts])
-            looked = np.concatenate([one.attention for one in parts])
-        known = np.isfinite(shares) & np.isfinite(looked)
-        n = np.maximum(known.sum(axis=0), 1)
-        return np.where(known, shares, 0.0).sum(axis=0) / n, np.where(known, looked, 0.0).sum(axis=0) / n
+        shares, looked = (np.concatenate(table) for table in zip(*((o.share, o.attention) for o in parts), strict=True))
+        return mean_of_known(shares), mean_of_known(looked)
+
+    def strange(self) -> FloatArray:
+        """(changes, 2): share of strange cells before and after, mean over the folds that have any; else NaN."""
+        return mean_of_known(np.stack([one.strange for one in self.mechanisms.readings]))
+
+    def seen(self) -> tuple[int, ...]:
+        """By change: how many of its genes every network sees."""
+        everywhere = set.intersection(*(set(one.genes) for one in self.mechanisms.readings))
+        return tuple(len(everywhere & set(one.genes)) for one in self.question.asked.changes)
 
     def by_state(self, genes: tuple[str, ...]) -> FloatArray:
         """(states, genes): standard deviation over patients of what genes move the risk by in the cells of a state."""
@@ -66,7 +78,7 @@ def analyse(
     question: Question,
     *,
     n_folds: int,
-    n_permutations: int,
+    n_exchanges: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> Found:
     """Answer the question.
@@ -74,7 +86,7 @@ def analyse(
     Args:
         question: What is asked.
         n_folds: Of the patients.
-        n_permutations: One or more.
+        n_exchanges: One or more.
         progress: Told how many networks of how many were fitted and read.
     """
     config, rows = question.config, question.rows
@@ -90,8 +102,9 @@ def analyse(
         fit,
         question.asked,
         n_folds=n_folds,
-        n_permutations=n_permutations,
+        n_exchanges=n_exchanges,
         seed=config.seed,
+        sites=sites_of(rows, config.validation) if config.validation.scheme == "site" else None,
         progress=progress,
     )
-    return Found(question, found, n_folds, n_permutations)
+    return Found(question, found, n_folds, n_exchanges)

@@ -1,4 +1,4 @@
-"""The pictures: states and genes beside what permuted patients give, genes by state, changed programs."""
+"""The pictures: states and genes beside what exchanged cells give, genes by state, changed programs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from experiments.mechanisms.analysis import Found
 from experiments.mechanisms.lines import state_order
 from experiments.page.drawing import FAINT, INK, color_of, drawing, heat_map, legend_below
 from features.patients import FloatArray
-from training.mechanisms.permuted import AgainstPermuted
+from training.mechanisms.against import AgainstExchanged
 
 MOST_GENES = 20
 MOST_COLUMNS = 8
@@ -21,28 +21,28 @@ def states_figure(found: Found) -> Figure:
     """How far the cells of each state move the risk."""
     order = state_order(found)
     names = [found.mechanisms.asked.states[j].name for j in order]
-    return _beside_permuted(names, found.mechanisms.spread, order)
+    return _beside_exchanged(names, found.mechanisms.spread, order)
 
 
 def genes_figure(found: Found) -> Figure:
     """How far the leading genes move the risk."""
     order = found.gene_order[:MOST_GENES].tolist()
-    return _beside_permuted([found.mechanisms.genes[j] for j in order], found.mechanisms.gene_spread, order)
+    return _beside_exchanged([found.mechanisms.genes[j] for j in order], found.mechanisms.gene_spread, order)
 
 
-def _beside_permuted(names: Sequence[str], tested: AgainstPermuted, order: Sequence[int]) -> Figure:
-    """A point each, and in grey what permuted patients give."""
+def _beside_exchanged(names: Sequence[str], tested: AgainstExchanged, order: Sequence[int]) -> Figure:
+    """A point each, and in grey what exchanged cells give."""
     with drawing(0.9 + 0.2 * len(order)) as (figure, (axes,)):
         for y, j in enumerate(order):
-            permuted = 100 * tested.permuted[:, j]
+            exchanged = 100 * tested.exchanged[:, j]
             axes.plot(
-                permuted,
-                np.full(len(permuted), y),
+                exchanged,
+                np.full(len(exchanged), y),
                 "|",
                 color=INK,
                 alpha=0.4,
                 ms=7,
-                label="" if y else "permuted patients",
+                label="" if y else "exchanged cells",
             )
             axes.plot(100 * tested.observed[j], y, "o", color=color_of(0), ms=5, label="" if y else "as they are")
         axes.set_yticks(range(len(names)), names)
@@ -73,8 +73,8 @@ def changes_figure(found: Found) -> Figure:
     own = found.mechanisms
     with drawing(0.9 + 0.22 * len(own.asked.changes)) as (figure, (axes,)):
         for y, one in enumerate(own.effect_interval):
-            permuted: FloatArray = 100 * own.effect.permuted[:, y]
-            axes.plot([-permuted.max(), permuted.max()], [y, y], color=FAINT, lw=6, solid_capstyle="butt")
+            exchanged: FloatArray = 100 * own.effect.exchanged[:, y]
+            axes.plot([-exchanged.max(), exchanged.max()], [y, y], color=FAINT, lw=6, solid_capstyle="butt")
             axes.plot([100 * one.low, 100 * one.high], [y, y], color=INK, lw=1)
             axes.plot(100 * one.point, y, "o", color=color_of(0), ms=5)
         axes.axvline(0.0, color=FAINT, lw=0.9)

@@ -12,9 +12,9 @@ from experiments.mechanisms.sentences import assumptions, findings
 from experiments.page.tables import p_value
 from training.evaluation.intervals import Interval
 
-STATES = ("state", "of its cells", "of attention", "moves risk by", "p", "p of largest", "Brier gain ×100", "p")
+STATES = ("state", "of its cells", "of attention", "moves risk by", "p", "p of largest", "Brier gain ×100", "gain p")
 GENES = ("gene", "moves risk by", "p", "p of largest", "more of it")
-CHANGES = ("change", "mean change of risk", "p", "strange cells before", "and after")
+CHANGES = ("change", "genes seen", "mean change of risk", "p", "strange cells before", "and after")
 Row = tuple[str, ...]
 
 
@@ -49,18 +49,24 @@ def gene_rows(found: Found, most: int) -> Iterator[Row]:
     own, largest = found.mechanisms, found.gene_p
     p = own.gene_spread.p
     for j in found.gene_order[:most]:
-        up = own.raises[j]
-        direction = f"raises it in {up:.0%}" if up >= 0.5 else f"lowers it in {1 - up:.0%}"
-        yield own.genes[j], points(own.gene_spread.observed[j]), p_value(p[j]), p_value(largest[j]), direction
+        moved = points(own.gene_spread.observed[j])
+        yield own.genes[j], moved, p_value(p[j]), p_value(largest[j]), _direction(own.raises[j])
+
+
+def _direction(raises: float) -> str:
+    if not np.isfinite(raises):
+        return "–"
+    return f"raises it in {raises:.0%}" if raises >= 0.5 else f"lowers it in {1 - raises:.0%}"
 
 
 def change_rows(found: Found) -> Iterator[Row]:
     """Rows with the cells of `CHANGES`."""
-    own = found.mechanisms
-    strange = np.mean([one.strange for one in own.readings], axis=0)
+    own, strange, seen = found.mechanisms, found.strange(), found.seen()
     for j, (change, interval) in enumerate(zip(own.asked.changes, own.effect_interval, strict=True)):
         text = interval_text(100 * interval.point, 100 * interval.low, 100 * interval.high, digits=1)
-        yield change.name, f"{text} points", p_value(own.effect.p[j]), percent(strange[0]), percent(strange[1 + j])
+        genes = f"{seen[j]} of {len(change.genes)}"
+        before, after = map(percent, strange[j])
+        yield change.name, genes, f"{text} points", p_value(own.effect.p[j]), before, after
 
 
 def points(value: float) -> str:
@@ -69,8 +75,8 @@ def points(value: float) -> str:
 
 
 def percent(value: float) -> str:
-    """A share with one digit."""
-    return f"{100 * value:.1f} %"
+    """A share with one digit; a dash where there is none."""
+    return f"{100 * value:.1f} %" if np.isfinite(value) else "–"
 
 
 def _hundredths(one: Interval) -> str:
@@ -90,7 +96,7 @@ def plain(found: Found) -> dict[str, object]:
         "model": question.config.model.kind,
         "patients": len(np.unique(question.rows.patients.patient_id.astype(str))),
         "folds": found.n_folds,
-        "permutations": found.n_permutations,
+        "exchanges": found.n_exchanges,
         "states": _states(found),
         "genes": _genes(found),
         "changes": _changes(found),
@@ -109,12 +115,12 @@ def _states(found: Found) -> list[dict[str, object]]:
             "share_of_cells": share[j],
             "share_of_attention": attention[j],
             "spread": own.spread.observed[j],
-            "spread_p": own.spread.p[j],
+            "spread_p": _known(own.spread.p[j]),
             "spread_p_of_largest": _known(largest[j]),
-            "brier_gain": own.gain_interval[j].point,
+            "brier_gain": _known(own.gain_interval[j].point),
             "brier_gain_low": _known(own.gain_interval[j].low),
             "brier_gain_high": _known(own.gain_interval[j].high),
-            "brier_gain_p": own.gain.p[j],
+            "brier_gain_p": _known(own.gain.p[j]),
         }
         for j, state in enumerate(own.asked.states)
     ]
@@ -128,25 +134,25 @@ def _genes(found: Found) -> list[dict[str, object]]:
             "spread": own.gene_spread.observed[j],
             "p": p[j],
             "p_of_largest": largest[j],
-            "raises_in": own.raises[j],
+            "raises_in": _known(own.raises[j]),
         }
         for j in found.gene_order
     ]
 
 
 def _changes(found: Found) -> list[dict[str, object]]:
-    own = found.mechanisms
-    strange = np.mean([one.strange for one in own.readings], axis=0)
+    own, strange, seen = found.mechanisms, found.strange(), found.seen()
     return [
         {
             "change": change.name,
             "genes": list(change.genes),
+            "genes_seen": seen[j],
             "effect": interval.point,
             "low": _known(interval.low),
             "high": _known(interval.high),
             "p": own.effect.p[j],
-            "strange_before": strange[0],
-            "strange_after": strange[1 + j],
+            "strange_before": _known(strange[j, 0]),
+            "strange_after": _known(strange[j, 1]),
         }
         for j, (change, interval) in enumerate(zip(own.asked.changes, own.effect_interval, strict=True))
     ]

@@ -50,20 +50,20 @@ def _heading(found: Found) -> Heading:
         tiles={
             "patients": f"{len(np.unique(question.rows.patients.patient_id.astype(str))):,}",
             "folds": f"{found.n_folds}",
-            "permutations": f"{found.n_permutations}",
+            "exchanges": f"{found.n_exchanges}",
         },
     )
 
 
 def _states(found: Found) -> Section:
-    caption = "How far the cells of each state move the risk, beside what they do in permuted patients"
-    title = "Cells: moves by what they express; the Brier score's gain by having them, with 95 % intervals"
+    caption = "How far the cells of each state move the risk, beside exchanged cells"
+    title = "Cells: moves by what they express; the Brier score's gain by having one's own, with 95 % intervals"
     body = figures([(states_figure(found), caption, caption)], "states")
     return Section("states", "Cell states", body + html_table(title, STATES, list(state_rows(found))))
 
 
 def _genes(found: Found) -> Section:
-    caption = "How far the leading genes move the risk, beside what they do in permuted patients"
+    caption = "How far the leading genes move the risk, beside exchanged cells"
     drawn = [(genes_figure(found), caption, caption)]
     by_state = genes_by_state_figure(found)
     if by_state is not None:
@@ -77,7 +77,7 @@ def _genes(found: Found) -> Section:
 def _changes(found: Found) -> Section:
     caption = (
         "Mean change of the predicted risk with changed cells, 95 % intervals over patients; in grey as far as it goes "
-        "in permuted patients"
+        "with networks of exchanged cells"
     )
     body = figures([(changes_figure(found), caption, caption)], "changes")
     return Section("changes", "Changed cells", body + html_table("Changed cells", CHANGES, list(change_rows(found))))

@@ -16,9 +16,9 @@ from features.patients import Patients
 from features.schema import CellsCard
 from training.config import AttentionConfig, SetTransformerConfig
 from training.evaluation.ipcw import identified_days
-from training.mechanisms.occlusion import CellState, states_of
 from training.mechanisms.perturbation import SILENCED, Perturbation
 from training.mechanisms.reading import Asked
+from training.mechanisms.states import CellState, states_of
 
 FOLDS = (SILENCED, -1.0, 1.0)
 """Changes of a program, as logarithms to base 2."""
@@ -44,16 +44,16 @@ def require_network(config: RunConfig) -> None:
     """Refuse a run that cannot be asked, before its cells are read.
 
     Raises:
-        SequelaError: Its model is no network of single cells, or learns what is not dealt anew with the outcomes.
+        SequelaError: Its model is no network of single cells, or learns what exchanged cells leave as it is.
     """
     if not isinstance(config.model, AttentionConfig | SetTransformerConfig):
         msg = f"model.kind: {config.model.kind} is not a network of single cells; choose attention or set_transformer"
         raise SequelaError(msg)
     if config.tuning is not None:
-        msg = "tuning: is not done again for every permutation; write the chosen settings under model, remove tuning"
+        msg = "tuning: is not done again for every exchange; write the chosen settings under model, remove tuning"
         raise SequelaError(msg)
     if config.also:
-        msg = "also: permuted outcomes would leave those of other endpoints in place; remove it"
+        msg = "also: patients of other endpoints would keep their own cells; remove it"
         raise SequelaError(msg)
 
 
@@ -82,6 +82,9 @@ def ask(
         near = get_close_matches(cause, causes, n=1)
         msg = f"--cause {cause}: {rows.endpoint.name} has {', '.join(causes)}"
         raise SequelaError(msg + (f"; did you mean {near[0]}?" if near else "; name one of them"))
+    if not rows.outcomes.from_landmark.all():
+        msg = f"{rows.cohort.folder}: some patients enter observation after the landmark (entry_day); leave them out"
+        raise SequelaError(msg)
     number = 1 if cause is None else causes.index(cause) + 1
     horizon = _horizon(rows, horizon_days)
     materials = _materials(rows.patients)
@@ -93,6 +96,9 @@ def ask(
         )
         raise SequelaError(msg)
     counts = (rows.cohort.card.cells or CellsCard()).values == "counts"
+    if changes and not counts:
+        msg = f"--change {changes[0]}: multiplies raw counts, and the cells of {rows.cohort.folder} are intensities"
+        raise SequelaError(f"{msg}; leave the option out")
     wanted = tuple(one for text in changes for one in _changes(text, states, rows))
     return Question(config, rows, Asked(states, wanted, number, horizon, counts))
 
@@ -122,13 +128,15 @@ def _changes(text: str, states: tuple[CellState, ...], rows: TrainingRows) -> li
         names = ", ".join(one.name for one in states)
         msg = f"--change {text}: {where} is no state that {SMALLEST} patients have; there are {names}"
         raise SequelaError(msg)
-    genes = PROGRAMS.get(what) or tuple(name.strip() for name in what.split(",") if name.strip())
+    programs = PROGRAMS | dict((rows.cohort.card.cells or CellsCard()).programs)
     assert rows.patients.samples is not None  # noqa: S101 - there are states
     panel = set(rows.patients.samples.summary.genes)
-    there = tuple(gene for gene in genes if gene in panel)
-    if not there:
-        near = get_close_matches(what, (*PROGRAMS, *panel), n=1)
-        remedy = f"did you mean {near[0]}?" if near else f"there are the programs {', '.join(PROGRAMS)}"
-        msg = f"--change {text}: names no program and no gene of the panel; {remedy}"
+    named = tuple(name.strip() for name in what.split(",") if name.strip())
+    there = tuple(gene for gene in programs.get(what, named) if gene in panel)
+    if not there or (what not in programs and len(there) < len(named)):
+        wrong = next((gene for gene in named if gene not in panel), what)
+        near = get_close_matches(wrong, (*programs, *panel), n=1)
+        remedy = f"did you mean {near[0]}?" if near else f"there are the programs {', '.join(programs)}"
+        msg = f"--change {text}: {wrong} is no program and no gene of the panel; {remedy}"
         raise SequelaError(msg)
     return [Perturbation(what, there, state, fold) for state in chosen for fold in FOLDS]

@@ -9,6 +9,7 @@ import numpy as np
 from experiments.mechanisms.analysis import LEVEL, Found
 from experiments.page.drawing import listed
 from experiments.page.tables import p_value
+from features.patients import FloatArray
 
 MOST_NAMED = 8
 
@@ -26,7 +27,7 @@ def findings(found: Found) -> Iterator[str]:
 
 def _changes(found: Found) -> Iterator[str]:
     """One sentence for each program in each state."""
-    own = found.mechanisms
+    own, seen = found.mechanisms, found.seen()
     together: dict[tuple[str, str], list[int]] = {}
     for j, change in enumerate(own.asked.changes):
         together.setdefault((change.program, change.state.name), []).append(j)
@@ -35,44 +36,47 @@ def _changes(found: Found) -> Iterator[str]:
             f"{own.asked.changes[j].how} {100 * own.effect_interval[j].point:+.1f} (p {p_value(own.effect.p[j])})"
             for j in places
         ]
-        text = f"{program} in {state}, mean change of the predicted risk in points: {', '.join(parts)}."
-        chance = "" if (own.effect.p[places] <= LEVEL).any() else " Networks of permuted patients change as much."
-        yield text + chance
+        genes = f"{seen[places[0]]} of its {len(own.asked.changes[places[0]].genes)} measured genes are seen"
+        yield f"{program} in {state}, mean change of the predicted risk in points: {', '.join(parts)}; {genes}."
 
 
 def _whole(found: Found, j: int) -> str:
     own, name = found.mechanisms, found.mechanisms.asked.states[j].name
     gain, p = own.gain_interval[j], own.gain.p[j]
     moved = f"The cells of {name} move the risk by {100 * own.spread.observed[j]:.1f} points (standard deviation)"
-    told = f"without them the Brier score changes by {100 * gain.point:+.2f} hundredths [{100 * gain.low:+.2f}, "
-    told += f"{100 * gain.high:+.2f}]"
+    told = f"with cells of other patients the Brier score changes by {100 * gain.point:+.2f} hundredths "
+    told += f"[{100 * gain.low:+.2f}, {100 * gain.high:+.2f}], p {p_value(p)}"
     if gain.low > 0 and p <= LEVEL:
-        return f"{moved}, and help to predict in patients never seen: {told}, p {p_value(p)}."
-    return f"{moved}, but are not shown to help to predict in patients never seen: {told}, p {p_value(p)}."
+        return f"{moved}, and help to predict in patients never seen: {told}."
+    return f"{moved}; that they help to predict in patients never seen is not shown: {told}."
 
 
 def _types(found: Found) -> str:
     own, largest = found.mechanisms, found.mechanisms.spread.p_of_largest(found.is_type)
+    if not found.is_type.any():
+        return "Cells have no types that enough patients have."
     passing = [j for j in np.argsort(-own.spread.observed) if largest[j] <= LEVEL]
     if not passing:
-        return "No type of cells moves the risk further than the most moving type does in permuted patients."
+        return f"That a type of cells moves the risk further than exchanged cells would {_not_shown(found, largest)}."
     names = listed([own.asked.states[j].name for j in passing], MOST_NAMED)
-    return (
-        f"Further than any type does in permuted patients (p ≤ {LEVEL:g}), the risk is moved by the cells of {names}."
-    )
+    return f"Further than any type of exchanged cells (p ≤ {LEVEL:g}), the risk is moved by the cells of {names}."
 
 
 def _genes(found: Found) -> str:
     own, largest = found.mechanisms, found.gene_p
     passing = [j for j in found.gene_order if largest[j] <= LEVEL]
     if not passing:
-        least = p_value(float(largest.min(initial=1.0)))
-        return f"No gene moves the risk further than the most moving gene does in permuted patients (least p {least})."
+        return f"That a gene moves the risk further than exchanged cells would {_not_shown(found, largest)}."
     names = listed([own.genes[j] for j in passing], MOST_NAMED)
     return (
-        f"{len(passing):,} of {len(own.genes):,} genes move the risk further than any gene does in permuted patients "
+        f"{len(passing):,} of {len(own.genes):,} genes move the risk further than any gene of exchanged cells "
         f"(p ≤ {LEVEL:g}), those that move it most first: {names}."
     )
+
+
+def _not_shown(found: Found, p: FloatArray) -> str:
+    least = f"is not shown (least p {p_value(float(np.nanmin(p)))}"
+    return f"{least}, of {found.least_p:.3g} that could be)" if found.least_p > LEVEL else f"{least})"
 
 
 def assumptions(found: Found) -> Iterator[str]:
@@ -82,11 +86,13 @@ def assumptions(found: Found) -> Iterator[str]:
         yield "The patients are simulated: nothing here says anything about a mechanism."
     yield (
         f"Every patient is read by a network ({question.config.model.kind}) fitted to others ({found.n_folds} folds). "
-        f"p compares with {found.n_permutations} times the same on outcomes dealt anew among the patients, and is at "
-        f"least {1 / (1 + found.n_permutations):.3g}; p of largest, with the most moving of all types, or of all genes."
+        f"p compares with {found.n_exchanges} times the same, networks fitted anew, on patients with one another's "
+        f"cells, clinic and outcomes being left in place; it is at least {found.least_p:.3g}. That is exact if cells "
+        "go with nothing in the clinic, and an approximation otherwise. p of largest is against the most moving of all "
+        "types, or of all genes; changes are not corrected for their number."
     )
     yield (
-        "Permuted patients tell that the network leans on cells more than chance gives. Where some do carry risk, it "
+        "Exchanged cells tell that the network leans on cells more than chance gives. Where some do carry risk, it "
         "also leans on types and genes that merely go with them: go by the order, and confirm in other data."
     )
     yield (
@@ -96,12 +102,13 @@ def assumptions(found: Found) -> Iterator[str]:
         "its move."
     )
     yield (
-        "Without a state, its cells are as if never measured, and the others weigh more. Where a type makes up most of "
-        "a sample, no patient looks like that."
+        "The gain of a state is of having one's own such cells and not another patient's, number and all; standard "
+        "deviations are over patients, at each landmark."
     )
     if own.asked.changes:
         yield (
             "Changed cells ask the network, not the body: other genes stay as they are, the cell stays of its type, "
-            "and counts that are 0 stay 0. Strange are cells further from the middle than "
-            "99 % of the training cells; where they become many, the network answers about cells that nobody has seen."
+            "and counts that are 0 stay 0. Strange are changed cells further from the middle than 99 % of the training "
+            "cells; where they become many, the network answers about cells that nobody has seen. What it does not see "
+            "of a program acts only through the cell's sum of counts."
         )

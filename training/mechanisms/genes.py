@@ -17,12 +17,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from features.cells.bag import CellBag
 from features.patients import FloatArray, IntArray
-from training.mechanisms.occlusion import CellState
+from training.mechanisms.states import CellState
 from training.models.attribution import risk_of_logits
 from training.models.bag_network import BagNetwork
 from training.models.cell_input import PreparedCells
@@ -43,8 +42,9 @@ class GeneContributions:
     """Those that the network sees."""
     values: FloatArray
     """(rows, states, genes): of the cells of each state; 0 without cells."""
-    raises: NDArray[np.bool_]
-    """(rows, genes): whether the risk rises with the gene, expressed a little more by all cells, along the line."""
+    raises: FloatArray
+    """(rows, genes): 1 where the risk rises with the gene, expressed a little more by all cells, along the line, else
+    0; NaN without cells."""
     gap: float
     """Largest |Σ contributions − difference of risks| of a row, cells of no state included: error of the integral."""
 
@@ -70,7 +70,7 @@ def gene_contributions(
     layout = SampleLayout.of(samples, network.materials)
     path = _Path(network, cause, horizon_days)
     values = np.zeros((len(x), len(states), len(network.cells.genes)))
-    raises = np.zeros((len(x), len(network.cells.genes)), dtype=bool)
+    raises = np.full((len(x), len(network.cells.genes)), np.nan)
     gap = 0.0
     for i in range(len(x)):
         own = layout.occurrence[i][layout.occurrence[i] >= 0]
@@ -149,29 +149,34 @@ class _Path:
     ) -> tuple[list[FloatArray], float]:
         """Mean slopes of each sample, and the difference of risks between the ends."""
         nodes, weights = np.polynomial.legendre.leggauss(n_nodes)
-        shares = torch.as_tensor(np.append(0.5 * (nodes + 1), [0.0, 1.0]), dtype=torch.float32)
-        at = torch.as_tensor(days, dtype=torch.float32).expand(len(shares), -1, -1)
-        tables = [self._between(torch.as_tensor(one.table, dtype=torch.float32), shares) for one in read]
-        risk = self._risk(torch.as_tensor(x, dtype=torch.float32), tables, read, at)
-        slopes = torch.autograd.grad(risk[:n_nodes] @ torch.as_tensor(0.5 * weights), tables)
-        means = [slope[:n_nodes].sum(dim=0).double().numpy() for slope in slopes]
-        ends = risk[n_nodes:].detach()
+        means = [np.zeros(one.table.shape) for one in read]
+        for some in np.array_split(np.arange(n_nodes), max(1, n_nodes // NODES[0])):
+            tables = self._between(read, 0.5 * (nodes[some] + 1))
+            risk = self._risk(x, tables, read, days)
+            slopes = torch.autograd.grad(risk @ torch.as_tensor(0.5 * weights[some]), tables)
+            for mean, slope in zip(means, slopes, strict=True):
+                mean += slope.sum(dim=0).double().numpy()
+        with torch.no_grad():
+            ends = self._risk(x, self._between(read, np.array([0.0, 1.0])), read, days)
         return means, float(ends[1] - ends[0])
 
-    def _between(self, table: Tensor, shares: Tensor) -> Tensor:
-        """(shares, cells, width): points on the line."""
-        center = self.module.center
-        return (center + shares[:, None, None] * (table - center)).requires_grad_()
+    def _between(self, read: list[_Sample], shares: FloatArray) -> list[Tensor]:
+        """Of each sample (shares, cells, width): points on the line."""
+        center, at = self.module.center, torch.as_tensor(shares, dtype=torch.float32)[:, None, None]
+        tables = [torch.as_tensor(one.table, dtype=torch.float32) for one in read]
+        return [(center + at * (table - center)).requires_grad_() for table in tables]
 
-    def _risk(self, x: Tensor, tables: list[Tensor], read: list[_Sample], days: Tensor) -> Tensor:
+    def _risk(self, x: FloatArray, tables: list[Tensor], read: list[_Sample], days: FloatArray) -> Tensor:
         """(points,): at each point of the line, all samples being there together."""
-        n = len(days)
+        n = len(tables[0])
         pooled = []
         for table, one in zip(tables, read, strict=True):
             known = torch.ones(table.shape[:2], dtype=torch.bool)
             material = torch.full((n,), self.materials.index(one.material))
             pooled.append(self.module.pool(CellBatch(table, known, material)))
         slots = torch.arange(n * len(read)).reshape(len(read), n).T
-        grid = SampleGrid(slots, days, torch.ones((n, len(read)), dtype=torch.bool))
-        logits = self.module.fuse(x.expand(n, -1), torch.cat(pooled, dim=1), grid)
+        at = torch.as_tensor(days, dtype=torch.float32).expand(n, -1, -1)
+        grid = SampleGrid(slots, at, torch.ones((n, len(read)), dtype=torch.bool))
+        clinic = torch.as_tensor(x, dtype=torch.float32).expand(n, -1)
+        logits = self.module.fuse(clinic, torch.cat(pooled, dim=1), grid)
         return risk_of_logits(logits, self.edges, self.times)[:, self.cause - 1, 0]

@@ -1,7 +1,7 @@
 """Patients in whose cells the genes of a program are expressed less or more: what a model would make of that.
 
 This asks the model, and not the body. Other genes stay as they are, where in a cell they would follow; and cells are
-made that nobody has seen: `strangeness` says how many.
+made that nobody has seen: `training.mechanisms.reading` says how many.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from features.cells.bag import CellBag
-from features.cells.summary import CellSummary, summarise
-from features.patients import Patients, Samples
-from training.mechanisms.occlusion import CellState, edited
+from features.patients import Patients
+from training.mechanisms.changed_cells import edited
+from training.mechanisms.states import CellState
 
 SILENCED = float("-inf")
 """As `Perturbation.log2_fold`: no cell expresses the program."""
@@ -21,14 +21,14 @@ SILENCED = float("-inf")
 
 @dataclass(frozen=True, slots=True)
 class Perturbation:
-    """A change of the expression of some genes in the cells of a state."""
+    """A change of the raw counts of some genes in the cells of a state."""
 
     program: str
     """Its name."""
     genes: tuple[str, ...]
     state: CellState
     log2_fold: float
-    """The values of the genes are multiplied by 2 to this: counts before they are normalised to the cell's sum."""
+    """The counts of the genes are multiplied by 2 to this, before they are normalised to the cell's sum."""
 
     @property
     def how(self) -> str:
@@ -48,31 +48,17 @@ class Perturbation:
         return replace(bag, values=np.where(gene[bag.indices] & cell, bag.values * 2.0**self.log2_fold, bag.values))
 
 
-def perturbed(patients: Patients, change: Perturbation, *, counts: bool) -> Patients:
-    """The same patients with changed cells, and with the sums over them that follow.
+def perturbed(patients: Patients, change: Perturbation, *, sums: bool) -> Patients:
+    """The same patients with changed cells.
 
     Args:
-        patients: With their cells.
+        patients: With their cells, as raw counts.
         change: Applied to all samples of its material.
-        counts: Whether values are raw counts, or intensities.
+        sums: Also make the sums over the cells anew.
     """
     samples = patients.samples
     if samples is None or samples.bags is None:
         return patients
-    bags = edited(samples.bags, samples.material == change.state.material, change.of)
-    summary = _summary(replace(samples, bags=bags), counts=counts)
-    return replace(patients, samples=replace(samples, bags=bags, summary=summary))
-
-
-def _summary(samples: Samples, *, counts: bool) -> CellSummary:
-    """Of the cells as they are in the bags; samples without cells stay without."""
-    assert samples.bags is not None  # noqa: S101 - for the type checker
-    before = samples.summary
-    numbers = {name: before.number(name) for name in before.numbers}
-    parts = [
-        summarise(samples.bags[i], counts=counts, numbers={name: float(of[i]) for name, of in numbers.items()})
-        if before.offsets[i] < before.offsets[i + 1]
-        else CellSummary.of_no_cells(1)
-        for i in range(len(before))
-    ]
-    return CellSummary.concatenate(parts) if parts else before
+    read = samples.bags.read
+    at = (samples.material == change.state.material) & (np.diff(samples.summary.offsets) > 0)
+    return edited(patients, at, lambda number: change.of(read(number)), counts=True, sums=sums)

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from features.errors import SequelaError
-from features.patients import FloatArray, Patients
+from features.patients import FloatArray, IntArray, Patients
+from training.mechanisms.changed_cells import with_cells_of_others
 from training.mechanisms.genes import gene_contributions
-from training.mechanisms.occlusion import CellState, rows_with, without
 from training.mechanisms.perturbation import Perturbation, perturbed
+from training.mechanisms.states import CellState, rows_with
 from training.models.bag_network import BagNetwork
 from training.models.predictor import CellAttention, KnownSamples
 from training.models.risk_model import FittedRiskModel
@@ -23,6 +23,8 @@ MOST_CELLS = 500
 """Of each sample, through which gradients go; which ones follows from the cells, as good as at random."""
 FAR = 0.99
 """Quantile of the training cells' distances from their middle beyond which a cell is strange."""
+CIRCLES = 2
+"""How often cells of a state are exchanged between the patients who are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,109 +36,126 @@ class Asked:
     cause: int
     horizon_days: float
     counts: bool
-    """Whether values of cells are raw counts, or intensities."""
+    """Whether values of cells are raw counts, or intensities; changes are of counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
     """Of some rows, risks being of one cause at one horizon."""
 
-    rows: NDArray[np.int64]
+    rows: IntArray
     """(rows,): numbers of the rows."""
     incidence: FloatArray
     """(rows, causes): at the horizon."""
-    without: FloatArray
-    """(states, rows, causes): without the cells of each state."""
+    others: FloatArray
+    """(states, circles, rows, causes): with the cells of each state from other patients."""
     share: FloatArray
     """(rows, states): of the cells of the state's material."""
     attention: FloatArray
     """(rows, states): of the attention to the cells of the state's material; NaN without any such cell."""
     genes: tuple[str, ...]
+    """Those that the network sees."""
     moved: NDArray[np.float32]
     """(rows, states, genes): see `training.mechanisms.genes`."""
-    raises: NDArray[np.bool_]
+    raises: FloatArray
     """(rows, genes): likewise."""
     gap: float
     """Error of the integral of `moved`, at worst."""
     changed: FloatArray
     """(changes, rows): risk with changed cells."""
     strange: FloatArray
-    """(1 + changes,): share of the cells of the state beyond what training cells span: as they are, and changed."""
+    """(changes, 2): share of the changed cells that lie further out than training cells do: before, and after."""
 
 
 def read(
     model: FittedRiskModel,
     train: Patients,
     patients: Patients,
-    rows: NDArray[np.int64],
+    rows: IntArray,
     asked: Asked,
+    rng: np.random.Generator,
     *,
     described: bool = True,
 ) -> Reading:
     """Ask a model about patients it was not fitted to.
 
     Args:
-        model: The model.
+        model: Of a network of single cells alone.
         train: Those it was fitted to.
         patients: Others.
         rows: (rows,): their numbers, kept with the answers.
         asked: What is asked.
+        rng: Exchanges cells.
         described: Also say what the model looked at and which changed cells are strange; else these are NaN.
 
     Raises:
-        SequelaError: The model does not look at single cells, or is made of others.
+        TypeError: The model is none of single cells, or is made of others.
     """
     network = model.predictor
     if not isinstance(network, BagNetwork):
-        msg = f"model.kind: {network.kind} is not a network of single cells; choose attention or set_transformer"
-        raise SequelaError(msg)
-    at = np.array([asked.horizon_days])
-
-    def incidence(of: Patients) -> FloatArray:
-        return model.predict_incidence(of, at).values[..., 0]
-
-    own = incidence(patients)
-
-    def of_changed(changed: Patients, state: CellState) -> FloatArray:
-        """Only rows that have such cells can change."""
-        some, found = rows_with(patients, state), own.copy()
-        found[some] = incidence(changed.take(some))
-        return found
-
-    samples = KnownSamples.of(patients)
-    fewer = BagNetwork(
-        network.module,
-        replace(network.cells, most_cells=min(network.cells.most_cells, MOST_CELLS)),
-        network.materials,
-        network.edges_days,
-    )
-    x = model.encoder.transform(patients)
+        msg = f"{network.kind} is not a network of single cells"
+        raise TypeError(msg)
+    fewer = _of_fewer_cells(network)
+    samples, x = KnownSamples.of(patients), model.encoder.transform(patients)
     by_gene = gene_contributions(fewer, x, samples, asked.states, asked.cause, asked.horizon_days)
-    share, attention = (
-        _looked_at(network.attention(samples), samples, asked.states) if described else _unknown(x, asked)
-    )
-    changed = [perturbed(patients, one, counts=asked.counts) for one in asked.changes]
-    after = [
-        of_changed(one, change.state)[:, asked.cause - 1] for one, change in zip(changed, asked.changes, strict=True)
-    ]
+    nothing = np.full((len(rows), len(asked.states)), np.nan)
+    share, looked = _looked_at(network.attention(samples), samples, asked.states) if described else (nothing, nothing)
+    answers = _Answers(model, patients, asked)
+    limit = _furthest(fewer, train) if described else np.nan
+    changes = [answers.changed(change, fewer, limit) for change in asked.changes]
     return Reading(
         rows,
-        own,
-        np.array([of_changed(without(patients, one), one) for one in asked.states]),
+        answers.own,
+        np.array([[answers.of_others(state, rng) for _ in range(CIRCLES)] for state in asked.states]),
         share,
-        attention,
+        looked,
         by_gene.genes,
         by_gene.values.astype(np.float32),
         by_gene.raises,
         by_gene.gap,
-        np.array(after).reshape(len(changed), len(patients)),
-        _strange(fewer, train, patients, changed) if described else np.full(1 + len(changed), np.nan),
+        np.array([risk for risk, _ in changes]).reshape(len(changes), len(rows)),
+        np.array([strange for _, strange in changes]).reshape(len(changes), 2),
     )
 
 
-def _unknown(x: FloatArray, asked: Asked) -> tuple[FloatArray, FloatArray]:
-    nothing = np.full((len(x), len(asked.states)), np.nan)
-    return nothing, nothing
+class _Answers:
+    """A model's risks of some patients, and what becomes of them with other cells."""
+
+    def __init__(self, model: FittedRiskModel, patients: Patients, asked: Asked) -> None:
+        self.model, self.patients, self.asked = model, patients, asked
+        samples = model.encoder.samples
+        self.sums = samples is not None and bool(samples.features)
+        self.own = self._incidence(patients)
+
+    def of_others(self, state: CellState, rng: np.random.Generator) -> FloatArray:
+        """(rows, causes): with the cells of a state from other patients."""
+        changed = with_cells_of_others(self.patients, state, rng, counts=self.asked.counts, sums=self.sums)
+        whole = CellState(state.material, None)  # who has no such cell gets those of another
+        return self._where_changed(changed, rows_with(self.patients, whole))
+
+    def changed(
+        self, change: Perturbation, network: BagNetwork, limit: float
+    ) -> tuple[FloatArray, tuple[float, float]]:
+        """(rows,): risk with changed cells; share of these that are strange, before and after."""
+        changed = perturbed(self.patients, change, sums=self.sums)
+        risk = self._where_changed(changed, rows_with(self.patients, change.state))[:, self.asked.cause - 1]
+        if np.isnan(limit):
+            return risk, (np.nan, np.nan)
+        before, after = (_beyond(network, one, change.state, limit) for one in (self.patients, changed))
+        return risk, (before, after)
+
+    def _where_changed(self, changed: Patients, rows: IntArray) -> FloatArray:
+        found = self.own.copy()
+        found[rows] = self._incidence(changed.take(rows))
+        return found
+
+    def _incidence(self, patients: Patients) -> FloatArray:
+        return self.model.predict_incidence(patients, np.array([self.asked.horizon_days])).values[..., 0]
+
+
+def _of_fewer_cells(network: BagNetwork) -> BagNetwork:
+    cells = replace(network.cells, most_cells=min(network.cells.most_cells, MOST_CELLS))
+    return BagNetwork(network.module, cells, network.materials, network.edges_days)
 
 
 def _looked_at(
@@ -158,27 +177,34 @@ def _looked_at(
         return cells / of_material, looked / all_looked
 
 
-def _strange(network: BagNetwork, train: Patients, patients: Patients, changed: Sequence[Patients]) -> FloatArray:
-    known = KnownSamples.of(train)
-    _, first = np.unique(known.bags.sample, return_index=True)
-    limit = np.quantile(_distances(network, known, first), FAR) if len(first) else np.inf
-    found = []
-    for one in (patients, *changed):
-        samples = KnownSamples.of(one)
-        distances = _distances(network, samples, np.arange(len(samples)))
-        found.append(float((distances > limit).mean()) if len(distances) else np.nan)
-    return np.array(found)
+def _furthest(network: BagNetwork, train: Patients) -> float:
+    """How far from the middle most training cells lie at most."""
+    parts = [_distances(network, train, CellState(material, None)) for material in network.materials]
+    every = np.concatenate([np.zeros(0), *parts])
+    return float(np.quantile(every, FAR)) if len(every) else np.nan
+
+
+def _beyond(network: BagNetwork, patients: Patients, state: CellState, limit: float) -> float:
+    distances = _distances(network, patients, state)
+    return float((distances > limit).mean()) if len(distances) else np.nan
 
 
 @torch.inference_mode()
-def _distances(network: BagNetwork, samples: KnownSamples, chosen: NDArray[np.int64]) -> FloatArray:
-    """(cells,): root mean square over the axes of where each cell lies, in standard deviations of training cells."""
+def _distances(network: BagNetwork, patients: Patients, state: CellState) -> FloatArray:
+    """How far from the middle each cell of a state lies, all different samples one after the other.
+
+    (cells,): the root mean square over the axes, in standard deviations of training cells.
+    """
+    samples = KnownSamples.of(patients)
+    _, first = np.unique(samples.bags.sample, return_index=True)
     parts = [np.zeros(0)]
-    for i in chosen.tolist():
-        if samples.material[i] in network.materials:
-            prepared = network.cells.prepare(samples.bags[i])
+    for i in first.tolist():
+        if samples.material[i] == state.material:
+            bag = samples.bags[i]
+            prepared = network.cells.prepare(bag)
             table = torch.as_tensor(prepared.rows(np.arange(len(prepared)), len(network.cells.genes)))
             known = torch.ones((1, len(table)), dtype=torch.bool)
             z = network.module.located(CellBatch(table[None], known, torch.zeros(1, dtype=torch.long)))
-            parts.append((z / network.module.spread).square().mean(dim=(0, -1)).sqrt()[0].double().numpy())
+            far = (z / network.module.spread).square().mean(dim=(0, -1)).sqrt()[0].double().numpy()
+            parts.append(far[state.of(bag)[prepared.order]])
     return np.concatenate(parts)

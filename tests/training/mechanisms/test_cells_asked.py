@@ -19,16 +19,17 @@ from features.cells.bag import Bags
 from features.cells.quality import select_cells
 from features.cells.summary import CellSummary, summarise
 from features.config import FeatureConfig
-from features.errors import SequelaError
 from features.outcomes import Outcomes
 from features.patients import Patients
 from training.config import AttentionConfig
 from training.fit import fit_risk_model
+from training.mechanisms.against import AgainstExchanged
+from training.mechanisms.changed_cells import with_cells_of_others
+from training.mechanisms.exchanged import mechanisms
 from training.mechanisms.genes import TOLERANCE, gene_contributions
-from training.mechanisms.occlusion import CellState, rows_with, states_of, without
-from training.mechanisms.permuted import AgainstPermuted, mechanisms
 from training.mechanisms.perturbation import SILENCED, Perturbation, perturbed
 from training.mechanisms.reading import Asked, read
+from training.mechanisms.states import CellState, rows_with, states_of
 from training.models.attribution import risk_of_logits
 from training.models.bag_network import BagNetwork
 from training.models.predictor import KnownSamples
@@ -38,6 +39,8 @@ from training.models.sample_layout import CellBatch, SampleLayout
 Fitted = Callable[[str], FittedRiskModel]
 Wards = Callable[..., Any]
 AT = np.array([90.0])
+RNG = np.random.default_rng(0)
+MARKERS = tuple(f"gene{i}" for i in range(N_MARKERS))
 every_kind = pytest.mark.parametrize("kind", ["attention", "set_transformer"])
 
 
@@ -58,24 +61,39 @@ def bags_of(patients: Patients) -> list[Any]:
 
 
 @pytest.mark.parametrize("cell_type", ["CD8 T", None])
-@pytest.mark.parametrize("kind", ["attention", "network", "cox"])
-def test_without_a_state_is_as_if_its_cells_had_never_been_measured(
+@pytest.mark.parametrize("kind", ["attention", "network"])
+def test_cells_of_a_state_come_from_another_patient_and_nothing_else_changes(
     kind: str, cell_type: str | None, fitted: Fitted, ward: Wards
 ) -> None:
     model, patients = fitted(kind), ward(5, 12, 0.0).patients()
     state = CellState("blood", cell_type)
-    materials = patients.samples.material
-    left = [
-        select_cells(bag, ~state.of(bag)) if material == "blood" else bag
-        for bag, material in zip(bags_of(patients), materials, strict=True)
-    ]
-    expected = model.predict_incidence(of_bags(patients, left), AT).values
-    found = model.predict_incidence(without(patients, state), AT).values
-    np.testing.assert_allclose(found, expected, atol=1e-12)
+    other = with_cells_of_others(patients, state, np.random.default_rng(3), counts=True, sums=True)
+    before, after = bags_of(patients), bags_of(other)
+    here = patients.samples.material == "blood"
+    for i, (one, changed) in enumerate(zip(before, after, strict=True)):
+        kept = select_cells(one, ~state.of(one)) if here[i] else one
+        rest = select_cells(changed, ~state.of(changed)) if here[i] else changed
+        assert profile(rest) == profile(kept)
+    pool = [profile(select_cells(bag, state.of(bag))) for bag, own in zip(before, here, strict=True) if own]
+    given = [profile(select_cells(bag, state.of(bag))) for bag, own in zip(after, here, strict=True) if own]
+    assert sorted(map(sorted, given)) == sorted(map(sorted, pool))
+    assert all(one != new for one, new in zip(pool, given, strict=True) if one)
+    expected = model.predict_incidence(of_bags(patients, after), AT).values
+    np.testing.assert_allclose(model.predict_incidence(other, AT).values, expected, atol=1e-12)
     touched = np.zeros(len(patients), dtype=bool)
-    touched[rows_with(patients, state)] = True
+    touched[rows_with(patients, CellState("blood", None))] = True
     as_it_was = model.predict_incidence(patients, AT).values
-    np.testing.assert_array_equal(found[~touched], as_it_was[~touched])
+    np.testing.assert_array_equal(model.predict_incidence(other, AT).values[~touched], as_it_was[~touched])
+
+
+def profile(bag: Any) -> list[Any]:
+    """The cells of a bag, each as its type and its counts by gene, in any order."""
+    cells = []
+    for cell in range(len(bag)):
+        part = slice(bag.indptr[cell], bag.indptr[cell + 1])
+        genes = [bag.genes[j] for j in bag.indices[part]]
+        cells.append((bag.cell_type[cell], tuple(sorted(zip(genes, bag.values[part].tolist(), strict=True)))))
+    return sorted(cells)
 
 
 def test_states_are_those_that_enough_patients_have_by_their_landmark(ward: Wards) -> None:
@@ -101,10 +119,29 @@ def test_contributions_of_genes_add_up_and_follow_their_definition(kind: str, fi
     whole = [j for j, state in enumerate(states) if state.cell_type is None]
     types = [j for j, state in enumerate(states) if state.cell_type is not None]
     np.testing.assert_allclose(found.values[:, whole].sum(axis=1), found.values[:, types].sum(axis=1), atol=1e-9)
+    moved = network.incidence_of_cells(x, patients.landmark_day, AT, samples)[:, 0, 0]
+    alike = _all_cells_alike(network, x, samples)
+    np.testing.assert_allclose(found.values[:, whole].sum(axis=(1, 2)), moved - alike, atol=2 * TOLERANCE)
+    known = np.isin(np.arange(len(x)), samples.row)
+    assert np.isnan(found.raises[~known]).all()
+    assert np.isin(found.raises[known], (0.0, 1.0)).all()
     row = int(np.flatnonzero(np.abs(found.values).sum(axis=(1, 2)))[0])
     by_hand = _contribution_by_differences(network, x[row], samples, row, gene=2)
     assert found.values[row, whole, 2].sum() == pytest.approx(by_hand, abs=2e-4)
     assert np.abs(by_hand) > 1e-5
+
+
+def _all_cells_alike(network: BagNetwork, x: Any, samples: KnownSamples) -> Any:
+    """(rows,): risk with every cell at the middle of the training cells."""
+    module, layout = copy.deepcopy(network.module).double(), SampleLayout.of(samples, network.materials)
+    pooled = []
+    for number, first in enumerate(layout.first):
+        table = module.center.expand(1, len(network.cells.prepare(samples.bags[int(first)])), -1)
+        known = torch.ones(table.shape[:2], dtype=torch.bool)
+        pooled.append(module.pool(CellBatch(table, known, torch.tensor([int(layout.material[number])]))))
+    grid = layout.grid(np.arange(len(x)), torch.float64)
+    logits = module.fuse(torch.as_tensor(x), torch.cat(pooled, dim=1), grid)
+    return risk_of_logits(logits, torch.as_tensor(network.edges_days), torch.as_tensor(AT))[:, 0, 0].detach().numpy()
 
 
 def _with_weights(network: Any) -> BagNetwork:
@@ -158,7 +195,7 @@ def test_changes_of_a_program_follow_one_another(first: float, second: float) ->
     state = CellState("infusion_product", "A")
 
     def change(patients: Patients, fold: float) -> Patients:
-        return perturbed(patients, Perturbation("two", ("gene1", "gene50"), state, fold), counts=True)
+        return perturbed(patients, Perturbation("two", ("gene1", "gene50"), state, fold), sums=True)
 
     both, once = change(change(cohort.patients, first), second), change(cohort.patients, first + second)
     for one, other, before in zip(bags_of(both), bags_of(once), bags_of(cohort.patients), strict=True):
@@ -169,59 +206,67 @@ def test_changes_of_a_program_follow_one_another(first: float, second: float) ->
     assert both.samples is not None
     expected = of_bags(cohort.patients, bags_of(once)).samples
     assert expected is not None
-    np.testing.assert_allclose(both.samples.summary.total, expected.summary.total)
-    np.testing.assert_allclose(both.samples.summary.lognorm, expected.summary.lognorm)
+    found, made = (one.summary.aligned(one.summary.cell_types, one.summary.genes) for one in (both.samples, expected))
+    np.testing.assert_allclose(found.total, made.total)
+    np.testing.assert_allclose(found.lognorm, made.lognorm)
 
 
-def test_p_values_count_permutations() -> None:
-    tested = AgainstPermuted(np.array([3.0, 1.0, 2.0]), np.array([[1.0, 1.0, 5.0], [2.0, 0.0, 0.0], [3.0, 2.0, 1.0]]))
+def test_p_values_count_exchanges_and_what_is_not_known_counts_against() -> None:
+    tested = AgainstExchanged(np.array([3.0, 1.0, 2.0]), np.array([[1.0, 1.0, 5.0], [2.0, 0.0, 0.0], [3.0, 2.0, 1.0]]))
     np.testing.assert_allclose(tested.p, [2 / 4, 3 / 4, 2 / 4])
     some = np.array([True, True, False])
     np.testing.assert_allclose(tested.p_of_largest(some), [2 / 4, 4 / 4, np.nan])
     assert np.isnan(tested.p_of_largest(np.zeros(3, dtype=bool))).all()
+    unknown = AgainstExchanged(np.array([np.nan, 1.0]), np.array([[0.0, np.nan], [0.0, 0.5]]))
+    np.testing.assert_allclose(unknown.p, [np.nan, 2 / 3])
 
 
 def test_only_networks_of_cells_can_be_read(fitted: Fitted, ward: Wards) -> None:
     patients = ward(5, 6, 0.0).patients()
-    with pytest.raises(SequelaError, match=r"cox is not a network of single cells; choose attention"):
-        read(fitted("cox"), patients, patients, np.arange(6), Asked((), (), 1, 90.0, counts=True))
+    with pytest.raises(TypeError, match="cox is not a network of single cells"):
+        read(fitted("cox"), patients, patients, np.arange(6), Asked((), (), 1, 90.0, counts=True), RNG)
 
 
-@pytest.mark.parametrize("effect", ["alone", "nothing"])
-def test_planted_markers_lead_and_nothing_is_found_where_nothing_is(effect: Any) -> None:
-    cohort = planted(160, 4, effect, n_cells=40, share=0.15)
+def asked_of(cohort: Any, n_exchanges: int, told: Any = None) -> Any:
     small = AttentionConfig(members=2, max_epochs=20)
 
     def fit(patients: Patients, outcomes: Outcomes) -> FittedRiskModel:
         return fit_risk_model(patients, outcomes, CARD, FeatureConfig(cells=()), small, CPU, seed=0)
 
     state = CellState("infusion_product", None)
-    markers = tuple(f"gene{i}" for i in range(N_MARKERS))
-    changes = (Perturbation("markers", markers, state, SILENCED), Perturbation("others", ("gene90",), state, SILENCED))
+    changes = (Perturbation("markers", MARKERS, state, SILENCED), Perturbation("others", ("gene90",), state, SILENCED))
     asked = Asked((state, CellState("infusion_product", "A")), changes, 1, 180.0, counts=True)
-    told: list[tuple[int, int]] = []
-    found = mechanisms(
-        cohort.patients,
-        cohort.outcomes,
-        fit,
-        asked,
-        n_folds=2,
-        n_permutations=2,
-        seed=0,
-        progress=lambda done, of: told.append((done, of)),
+    return mechanisms(
+        cohort.patients, cohort.outcomes, fit, asked, n_folds=2, n_exchanges=n_exchanges, seed=0, progress=told
     )
+
+
+def test_planted_markers_lead() -> None:
+    told: list[tuple[int, int]] = []
+    found = asked_of(planted(160, 4, n_cells=40, share=0.15), 2, lambda done, of: told.append((done, of)))
     assert told[-1] == (6, 6)
     assert sorted(found.rows.tolist()) == list(range(160))
     leading = {found.genes[j] for j in np.argsort(-found.gene_spread.observed)[:N_MARKERS]}
-    if effect == "alone":
-        assert len(leading & set(markers)) >= N_MARKERS - 2
-        assert (found.spread.p == 1 / 3).all()
-        assert found.gain_interval[0].low > 0
-        assert found.gain.p[0] == 1 / 3
-        marker = [found.genes.index(name) for name in markers]
-        assert (found.raises[marker] > 0.5).all()
-        assert found.effect_interval[0].high < -0.05 < found.effect_interval[1].low
-        assert (found.gene_spread.p_of_largest(np.ones(len(found.genes), dtype=bool))[marker] == 1 / 3).mean() > 0.7
-    else:
-        assert found.gain_interval[0].low < 0.01
-        assert found.spread.observed[0] < 0.1
+    assert len(leading & set(MARKERS)) >= N_MARKERS - 2
+    assert (found.spread.p == 1 / 3).all()
+    assert found.gain_interval[0].low > 0
+    assert found.gain.p[0] == 1 / 3
+    marker = [found.genes.index(name) for name in MARKERS]
+    assert (found.raises[marker] > 0.5).all()
+    assert found.effect_interval[0].high < -0.05 < found.effect_interval[1].low
+    everything = np.ones(len(found.genes), dtype=bool)
+    assert (found.gene_spread.p_of_largest(everything)[marker] == 1 / 3).mean() > 0.7
+
+
+def test_where_only_the_clinic_tells_no_cell_is_said_to_help() -> None:
+    """The network with cells differs from that without, for other reasons than whose cells they are."""
+    cohort = planted(160, 5, "nothing", n_cells=40)
+    age = (cohort.patients.baseline["age"] - 60) / 10
+    rng = np.random.default_rng(5)
+    relapse, other = rng.exponential(1 / (0.006 * np.exp(1.5 * age))), rng.exponential(500.0, len(age))
+    days, cause = np.ceil(np.minimum(relapse, other)), np.where(relapse < other, 1, 0)
+    strong = replace(cohort, outcomes=Outcomes(days, cause, ("relapse", "death")))
+    found = asked_of(strong, 1)
+    assert found.gain_interval[0].low < 0
+    without = np.concatenate([one.incidence for one in found.readings])
+    assert without[:, 0].std() > 0.1  # it does predict
