@@ -174,7 +174,9 @@ def next_measurements(
         spread = reference.inputs.get(f"{variable}:last")
         if spread is not None and len(spread.edges) > 1:
             likely = _likely(artifact.manifest.persistence.get(variable), spread, latest.get(variable), days)
-            told = [_told(artifact, version, record, horizon, variable, *one) for one in zip(likely, days, strict=False)]
+            told = [
+                _told(artifact, version, record, horizon, variable, *one) for one in zip(likely, days, strict=False)
+            ]
             if told:
                 found.append(max(told, key=lambda one: one.spread))
     return tuple(sorted(found, key=lambda one: -one.spread))

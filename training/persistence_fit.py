@@ -2,8 +2,8 @@
 
 Normal scores of the values have a mean course over days, which all patients share, by least squares: linear between a
 few days. Without it, what falls in everyone would be taken for what lasts in each. Share and days are those of the
-largest composite likelihood of pairs of successive residuals (Lindsay, Contemp Math 1988;80:221), over a grid. Nothing of
-anyone is kept but these numbers and rounded quantiles of all values.
+largest composite likelihood of pairs of successive residuals (Lindsay, Contemp Math 1988;80:221), over a grid. Nothing
+of anyone is kept but these numbers and rounded quantiles of all values.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def persistence(row: IntArray, day: FloatArray, value: FloatArray) -> Persistenc
     row, day, value = row[order], day[order], value[order]
     first = np.flatnonzero((row[1:] == row[:-1]) & (day[1:] > day[:-1]))
     quantiles = _quantiles(value) if len(first) >= FEWEST_PAIRS else ()
-    if len(np.unique(row[first])) < FEWEST_PATIENTS or len(quantiles) < 2:  # noqa: PLR2004
+    if len(np.unique(row[first])) < FEWEST_PATIENTS or len(quantiles) < 2:
         return None
     score = ndtri(rankdata(value) / (len(value) + 1))
     knots, means = mean_course(day, score)
@@ -75,7 +75,7 @@ def persistence(row: IntArray, day: FloatArray, value: FloatArray) -> Persistenc
 
 
 def mean_course(day: FloatArray, score: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """(knots,) days and mean scores: the line through them has the least squares from scores (values,) on days (values,).
+    """(knots,) days and mean scores: the line through them is that of least squares to scores (values,) on `day`.
 
     Knots are quantiles of the days, rounded to whole ones, so that as many values lie between any two.
     """

@@ -1,4 +1,4 @@
-"""How long values stay alike: recovered from simulated processes with and without a course, and what it makes likely."""
+"""How long values stay alike: recovered from simulated processes around a course, and what it makes likely."""
 
 from __future__ import annotations
 
@@ -67,12 +67,11 @@ def test_a_course_that_all_share_is_no_persistence(course: Callable[[FloatArray]
     assert found.correlation(7.0) < 0.05
 
 
-def test_the_course_is_that_of_the_scores() -> None:
-    """Independent noise around a straight course, on uniform days: closed form for the mean and spread of scores."""
+def test_a_straight_course_is_recovered_and_of_few_values_their_mean() -> None:
     rng = np.random.default_rng(4)
     day = rng.uniform(0, 60, 20_000)
     knots, means = mean_course(day, decline(day) + rng.normal(size=len(day)))
-    np.testing.assert_allclose(means, decline(knots), atol=0.1)
+    np.testing.assert_allclose(means, decline(knots), atol=0.15)
     assert (knots == np.round(knots)).all()
     one, other = mean_course(day[:25], np.full(25, 0.3))
     assert (len(one), other.tolist()) == (1, pytest.approx([0.3]))
@@ -117,16 +116,20 @@ def test_values_below_a_limit_of_detection_are_covered() -> None:
     assert not found.covers(0.9)
 
 
-def test_likely_values_after_a_nadir_are_those_of_the_process() -> None:
-    """Deciles of logs of values at day 20, given one on day 10, in closed form."""
-    found = persistences(process(0.9, 40.0, 2_000, 8, nadir), LANDMARKS)["crp"]
-    correlation = 0.9 * np.exp(-10 / 40)
-    then, now = nadir(np.array([10.0, 20.0]))
-    for deviation in (-1.0, 0.0, 1.0):
-        middle = now + correlation * deviation
-        likely = np.log(found.likely_values(20.0, (10.0, float(np.exp(then + deviation)))))
-        np.testing.assert_allclose(likely, middle + np.sqrt(1 - correlation**2) * NORMAL, atol=0.3)
-    np.testing.assert_allclose(np.log(found.likely_values(20.0, None)), now + NORMAL, atol=0.3)
+def test_what_comes_is_as_likely_as_said() -> None:
+    """Of other patients of the same process around a nadir, tenths lie between likely deciles, high or low before."""
+    found = persistences(process(0.9, 40.0, 1_000, 8, nadir), LANDMARKS)["crp"]
+    others = process(0.9, 40.0, 800, 9, nadir)
+    one = np.flatnonzero((others.row[1:] == others.row[:-1]) & [found.covers(value) for value in others.value[:-1]])
+    day, value = others.day, others.value
+    likely = np.array([found.likely_values(day[i + 1], (day[i], value[i])) for i in one])
+    below = value[one + 1, None] <= likely
+    high = np.log(value[one]) > nadir(day[one])
+    np.testing.assert_allclose(below.mean(axis=0), DECILES, atol=0.03)
+    np.testing.assert_allclose(below[high].mean(axis=0), DECILES, atol=0.05)
+    np.testing.assert_allclose(below[~high].mean(axis=0), DECILES, atol=0.05)
+    course = np.array([found.likely_values(one, None) for one in day])
+    np.testing.assert_allclose((value[:, None] <= course).mean(axis=0), DECILES, atol=0.04)
 
 
 def test_high_values_stay_high() -> None:
