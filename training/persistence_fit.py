@@ -82,7 +82,7 @@ def mean_course(day: FloatArray, score: FloatArray) -> tuple[FloatArray, FloatAr
     n_knots = min(max(len(day) // FEWEST_AT_KNOT, 1), MOST_KNOTS)
     knots = np.unique(np.round(np.quantile(day, np.linspace(0, 1, n_knots))))
     weights = np.column_stack([np.interp(day, knots, own) for own in np.eye(len(knots))])
-    means: FloatArray = np.linalg.lstsq(weights, score)[0]
+    means = np.linalg.lstsq(weights, score)[0].astype(np.float64)
     return knots, means
 
 
