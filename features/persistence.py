@@ -44,8 +44,8 @@ class Persistence(Frozen):
     spread: Annotated[float, Field(gt=0)]
     """Standard deviation of scores around the course."""
     values: Annotated[tuple[tuple[float, Annotated[float, Field(gt=0, lt=1)]], ...], Field(min_length=2)]
-    """Value, ascending, and share of all values below it: what scores are of. Rounded to two significant digits, so that
-    none is the value of a patient."""
+    """Value, ascending, and share of all values below it: what scores are of. Rounded to two digits, as bounds of
+    `features.drift` are: none is read off one patient."""
 
     def correlation(self, lag_days: float) -> float:
         """Of two values so many days apart, around the course."""
