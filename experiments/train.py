@@ -249,7 +249,7 @@ def _reference(model: FittedRiskModel, rows: TrainingRows, out_of_fold: OutOfFol
 def _persistence(model: FittedRiskModel, rows: TrainingRows) -> dict[str, Persistence]:
     """Of the variables that the model sees."""
     _, first = np.unique(rows.patients.patient_id.astype(str), return_index=True)
-    found = persistences(rows.patients.take(first).measurements)
+    found = persistences(rows.patients.take(first).measurements, rows.endpoint.landmark_days)
     return {name: one for name, one in found.items() if name in model.encoder.measured_inputs}
 
 

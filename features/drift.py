@@ -46,7 +46,7 @@ class Spread(Frozen):
         """
         known = values[np.isfinite(values)]
         if edges is None:
-            edges = _rounded(np.quantile(known, DECILES)) if len(known) else ()
+            edges = rounded(np.quantile(known, DECILES)) if len(known) else ()
         counts = np.bincount(np.searchsorted(edges, known), minlength=len(edges) + 1)
         return cls(edges=tuple(edges), counts=tuple(map(int, counts)), missing=int(len(values) - len(known)))
 
@@ -121,6 +121,6 @@ def largest_difference(expected: Spread, found: Spread) -> float:
     return float(np.abs(np.cumsum(expected.shares) - np.cumsum(found.shares)).max())
 
 
-def _rounded(values: NDArray[np.float64]) -> tuple[float, ...]:
+def rounded(values: NDArray[np.float64] | Sequence[float]) -> tuple[float, ...]:
     """To two significant digits, each once."""
     return tuple(sorted({float(f"{value:.{DIGITS}g}") for value in values}))

@@ -64,8 +64,8 @@ class NextMeasurement(Frozen):
     """When it tells most, of a few days to come."""
     spread: float
     """Standard deviation of the risk over what the value may turn out to be: by so much the risk is expected to move.
-    Values are deciles of what the patient's last one makes likely by then, or of the training patients' where he has
-    none or too few patients have several."""
+    Values are deciles of what is likely by then: given the patient's last one and the common course of the training
+    patients; by that course alone where he has none; of all their values where too few of them have several."""
     lowest: tuple[float, float]
     """The value, and the risk with it, where the risk is lowest."""
     highest: tuple[float, float]
@@ -82,7 +82,8 @@ class Trajectory(Frozen):
     change: Change | None
     """Null at the first visit."""
     next_measurements: tuple[NextMeasurement, ...]
-    """Of the event of interest, the most telling first; none where the model predicts from no later day."""
+    """Of the event of interest, the most telling first; none where the model predicts from no later day. Left out are
+    variables whose last value lies beyond the central 95 % of training: nothing tells what follows it."""
 
 
 class MonitorAnswer(Frozen):

@@ -10,7 +10,7 @@ import numpy as np
 from features.drift import Spread
 from features.errors import InputError
 from features.patients import Measurements
-from features.persistence import Persistence, likely_values
+from features.persistence import Persistence, usual_values
 from features.records import MeasurementRecord, PatientRecord
 from features.schema import Endpoint
 from serving.answer import answer, blocks, checked, known_patients, served_model
@@ -159,7 +159,8 @@ def next_measurements(
 
     The risk's variance is that of its expectation given the value and what remains on average (law of total variance):
     the first, the reduction that is expected of taking it, is computed over the deciles of what the value is likely to
-    be then, given the patient's last one (`features.persistence`).
+    be then, given the patient's last one (`features.persistence`). A variable whose last value lies beyond those of
+    training is left out: nothing tells what follows it.
     """
     reference = artifact.manifest.reference
     last = artifact.manifest.endpoint.landmark_days[-1]
@@ -173,8 +174,11 @@ def next_measurements(
         spread = reference.inputs.get(f"{variable}:last")
         if spread is not None and len(spread.edges) > 1:
             likely = _likely(artifact.manifest.persistence.get(variable), spread, latest.get(variable), days)
-            told = (_told(artifact, version, record, horizon, variable, *one) for one in zip(likely, days, strict=True))
-            found.append(max(told, key=lambda one: one.spread))
+            told = [
+                _told(artifact, version, record, horizon, variable, *one) for one in zip(likely, days, strict=False)
+            ]
+            if told:
+                found.append(max(told, key=lambda one: one.spread))
     return tuple(sorted(found, key=lambda one: -one.spread))
 
 
@@ -187,11 +191,12 @@ def _latest(measurements: Measurements) -> dict[str, tuple[float, float]]:
 def _likely(
     persistence: Persistence | None, spread: Spread, latest: tuple[float, float] | None, days: Sequence[float]
 ) -> list[tuple[float, ...]]:
-    """What a value is likely to be on each of the days."""
-    if persistence is None or latest is None:
-        return [likely_values(spread, None, 0.0)] * len(days)
-    taken, value = latest
-    return [likely_values(spread, value, persistence.correlation(day - taken)) for day in days]
+    """What a value is likely to be on each of the days; empty where nothing like the last one was seen in training."""
+    if persistence is None:
+        return [usual_values(spread)] * len(days)
+    if latest is not None and not persistence.covers(latest[1]):
+        return []
+    return [persistence.likely_values(day, latest) for day in days]
 
 
 def _told(

@@ -134,7 +134,8 @@ class Manifest(Frozen):
     reference: Reference | None = None
     """How inputs and risks were spread in training; None in artifacts of before."""
     persistence: dict[str, Persistence] = Field(default_factory=dict)
-    """By measured variable that patients have several values of: how long a value stays what it was."""
+    """By measured variable that patients have several values of around the landmarks: their common course, and how
+    long a value stays what it was beside it."""
     decision: tuple[ThresholdBenefit, ...] = ()
     """Of the tiers of the endpoint, where it has some."""
     calibration: tuple[RiskGroups, ...] = ()

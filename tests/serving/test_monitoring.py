@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.drift import Reference
+from features.drift import Reference, Spread
 from features.errors import InputError
 from features.persistence import Persistence
 from features.records import PatientRecord
@@ -34,11 +34,18 @@ def watching(artifact: Artifact, fitted: FittedRiskModel, cohort: Any) -> Artifa
     tiers = (Tier(name="standard"), Tier(name="raised", from_risk=0.12))
     endpoint = artifact.manifest.endpoint.model_copy(update={"decision": Decision(horizon_days=90, tiers=tiers)})
     changed = copy.copy(artifact)
-    lasting = {name: Persistence(share=0.9, days=30.0) for name in fitted.encoder.measured_inputs}
+    lasting = {name: lasting_of(reference.inputs[f"{name}:last"]) for name in fitted.encoder.measured_inputs}
     more = {"endpoint": endpoint, "reference": reference, "persistence": lasting}
     manifest = artifact.manifest.model_copy(update=more)
     object.__setattr__(changed, "manifest", manifest)
     return changed
+
+
+def lasting_of(spread: Spread) -> Persistence:
+    """Of values that are spread as in training around no course, and of ten times those."""
+    bounds = zip(spread.edges, np.cumsum(spread.shares)[:-1].tolist(), strict=True)
+    values = ((spread.edges[0] / 10, 0.001), *bounds, (10 * spread.edges[-1], 0.999))
+    return Persistence(share=0.9, days=30.0, course=((0.0, 0.0),), spread=1.0, values=values)
 
 
 def request_of(*records: Any, **rest: Any) -> MonitorRequest:
@@ -194,9 +201,38 @@ def test_a_value_just_taken_tells_less_than_one_that_is_not_known(watching: Arti
     now = {one.variable: one for one in course.next_measurements}
     before = {one.variable: one for one in other.next_measurements}
     assert known
-    assert all(now[name] == before[name] for name in now if name not in known)
+    for name in now.keys() - known:  # as spread as all values, of which reference and persistence have other bounds
+        assert now[name].spread == pytest.approx(before[name].spread, rel=0.1)
     assert any(now[name] != before[name] for name in known)
     for name in known:
         values = [one.lowest[0] for one in (now[name], before[name])] + [now[name].highest[0], before[name].highest[0]]
         assert np.isfinite(values).all()
     assert sum(now[name].spread for name in known) < sum(before[name].spread for name in known)
+
+
+def test_a_value_beyond_those_of_training_leaves_its_variable_out(watching: Artifact) -> None:
+    extreme = {"variable": "ferritin", "day": 19.0, "value": 900_000.0}
+    record = RECORD | {"measurements": [*RECORD["measurements"], extreme]}
+    usual, beyond = monitor_request(watching, "m:1", request_of(RECORD, record)).trajectories
+    assert {one.variable for one in usual.next_measurements} - {one.variable for one in beyond.next_measurements} == {
+        "ferritin"
+    }
+    assert beyond.next_measurements
+
+
+def test_the_last_value_and_the_course_say_what_is_imagined(watching: Artifact, fitted: FittedRiskModel) -> None:
+    """The values with the lowest and the highest risk are ends of what is likely then; another course moves them."""
+    name, lowest = "anc", []
+    for shift in (0.0, 1.0):
+        one = watching.manifest.persistence[name].model_copy(
+            update={"course": ((0.0, 0.0), (20.0, 0.0), (30.0, shift))}
+        )
+        moved = copy.copy(watching)
+        object.__setattr__(moved, "manifest", watching.manifest.model_copy(update={"persistence": {name: one}}))
+        (course,) = monitor_request(moved, "m:1", request_of(RECORD)).trajectories
+        told = next(one for one in course.next_measurements if one.variable == name)
+        likely = one.likely_values(told.day, (20.0, 100.0))
+        assert {told.lowest[0], told.highest[0]} <= set(likely)
+        assert told.unit == fitted.encoder.variables[name].unit
+        lowest.append(told.lowest[0])
+    assert lowest[0] != lowest[1]
