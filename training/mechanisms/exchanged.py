@@ -133,8 +133,8 @@ def _readings(
     found = []
     for fold in patient_folds(patients.patient_id, outcomes.cause, n_folds=n_folds, n_repeats=1, seed=seed):
         train = patients.take(fold.train)
-        model, rng = fit(train, outcomes.take(fold.train)), np.random.default_rng([seed, 3, fold.number])
-        found.append(read(model, train, patients.take(fold.test), fold.test, asked, rng, described=described))
+        model, own = fit(train, outcomes.take(fold.train)), (seed, 3, fold.number)
+        found.append(read(model, train, patients.take(fold.test), fold.test, asked, own, described=described))
         told()
     return tuple(found)
 

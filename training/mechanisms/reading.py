@@ -23,7 +23,7 @@ MOST_CELLS = 500
 """Of each sample, through which gradients go; which ones follows from the cells, as good as at random."""
 FAR = 0.99
 """Quantile of the training cells' distances from their middle beyond which a cell is strange."""
-CIRCLES = 2
+CIRCLES = 4
 """How often cells of a state are exchanged between the patients who are read."""
 
 
@@ -73,7 +73,7 @@ def read(
     patients: Patients,
     rows: IntArray,
     asked: Asked,
-    rng: np.random.Generator,
+    seed: Sequence[int],
     *,
     described: bool = True,
 ) -> Reading:
@@ -85,7 +85,7 @@ def read(
         patients: Others.
         rows: (rows,): their numbers, kept with the answers.
         asked: What is asked.
-        rng: Exchanges cells.
+        seed: Of the exchanges of cells, which are the same for every state of a material.
         described: Also say what the model looked at and which changed cells are strange; else these are NaN.
 
     Raises:
@@ -106,7 +106,7 @@ def read(
     return Reading(
         rows,
         answers.own,
-        np.array([[answers.of_others(state, rng) for _ in range(CIRCLES)] for state in asked.states]),
+        np.array([[answers.of_others(state, [*seed, i]) for i in range(CIRCLES)] for state in asked.states]),
         share,
         looked,
         by_gene.genes,
@@ -127,8 +127,9 @@ class _Answers:
         self.sums = samples is not None and bool(samples.features)
         self.own = self._incidence(patients)
 
-    def of_others(self, state: CellState, rng: np.random.Generator) -> FloatArray:
+    def of_others(self, state: CellState, seed: Sequence[int]) -> FloatArray:
         """(rows, causes): with the cells of a state from other patients."""
+        rng = np.random.default_rng(seed)
         changed = with_cells_of_others(self.patients, state, rng, counts=self.asked.counts, sums=self.sums)
         whole = CellState(state.material, None)  # who has no such cell gets those of another
         return self._where_changed(changed, rows_with(self.patients, whole))

@@ -39,7 +39,6 @@ from training.models.sample_layout import CellBatch, SampleLayout
 Fitted = Callable[[str], FittedRiskModel]
 Wards = Callable[..., Any]
 AT = np.array([90.0])
-RNG = np.random.default_rng(0)
 MARKERS = tuple(f"gene{i}" for i in range(N_MARKERS))
 every_kind = pytest.mark.parametrize("kind", ["attention", "set_transformer"])
 
@@ -224,7 +223,7 @@ def test_p_values_count_exchanges_and_what_is_not_known_counts_against() -> None
 def test_only_networks_of_cells_can_be_read(fitted: Fitted, ward: Wards) -> None:
     patients = ward(5, 6, 0.0).patients()
     with pytest.raises(TypeError, match="cox is not a network of single cells"):
-        read(fitted("cox"), patients, patients, np.arange(6), Asked((), (), 1, 90.0, counts=True), RNG)
+        read(fitted("cox"), patients, patients, np.arange(6), Asked((), (), 1, 90.0, counts=True), (0,))
 
 
 def asked_of(cohort: Any, n_exchanges: int, told: Any = None) -> Any:
