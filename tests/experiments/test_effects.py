@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import math
 import re
@@ -20,15 +21,16 @@ from preloaded import SEQUELA
 
 from benchmarks.effects_cohorts import EFFECTS, confounded
 from experiments.effects import analyse, ask, write_effects_page
-from experiments.effects.lines import interval, lines_of
+from experiments.effects.lines import interval, lines_of, plain
 from experiments.effects.sentences import assumptions, findings
 from experiments.home import CONFIGS
-from experiments.page.privacy import Disclosure
+from experiments.page.privacy import SMALLEST, Disclosure
 from features.check import read_cohort, read_endpoint
 from features.cohort import write_cohort
 from features.importers.table import import_table
 from features.schema import CohortCard, Endpoint, EventRule, Variable
 from training.effects.estimates import ChiSquared
+from training.effects.individual import FEWEST
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "effects.json").read_text(encoding="utf-8"))
 Import = Callable[[str], Path]
@@ -224,7 +226,11 @@ def test_confounding_is_taken_out(observed: Path, tmp_path: Path, browser: Brows
     assert [one["patient_id"] for one in individual["patients"]] == [f"P{i:04d}" for i in range(900)]
     assert all(one["low"] < one["point"] < one["high"] for one in individual["patients"])
     assert individual["test"]["p"] > 0.05
-    assert any("individual effects do not differ beyond chance" in one for one in found["found"])
+    (said,) = (one for one in found["found"] if "was not shown to change with the covariates" in one)
+    assert "A cohort of this size could hardly show it" in said
+    assert said.endswith("percentage points, is the best single number.")
+    assert individual["left_out"] == []
+    assert not any("Not in the line" in one for one in found["found"])
     for quantity in ("mean number", "mean number difference", "mean number ratio"):
         (plain,) = estimates(found, quantity, horizon_days=365.0, arm="tisa")
         (alike,) = estimates(found, quantity, "weighted", horizon_days=365.0, arm="tisa")
@@ -354,12 +360,14 @@ def study(folder: Path, provenance: Literal["real", "simulated"]) -> Path:
             "arm": arm,
             "score": score,
             "half": np.where(np.arange(n) % 2, "x", "y"),
+            "rare": np.where(np.isin(np.arange(n), (2, 20, 60)), "yes", "no"),
         }
     )
     variables = {
         "arm": Variable(kind="categorical"),
         "score": Variable(kind="numeric"),
         "half": Variable(kind="categorical"),
+        "rare": Variable(kind="categorical"),
     }
     card = CohortCard(title="Few", citation="none", licence="CC0-1.0", provenance=provenance, variables=variables)
     rules = (EventRule(name="infection"), EventRule(name="death"))
@@ -402,6 +410,29 @@ def test_what_a_small_count_follows_from_is_not_on_the_page_of_real_patients(
     for one in lines_of(found):
         if one.cause == "infection" and one.quantity == "risk":
             assert any(f"|{interval(one)}|" in table for table in tables)
+
+
+def test_a_level_of_few_patients_has_no_slope_on_the_page_of_real_patients(tmp_path: Path) -> None:
+    assert FEWEST >= SMALLEST
+    folder = study(tmp_path / "cohort", "real")
+    endpoint = read_endpoint(folder / "endpoints" / "infection.yaml")
+    question = ask(read_cohort(folder), endpoint, "arm", adjust=["score", "rare"], individual=True)
+    found = analyse(question)
+    assert question.covariates is not None
+    assert question.covariates.columns == ("score", "rare=yes")
+    assert int((question.covariates.x[:, 1] > 0).sum()) == 3
+    (own,) = plain(found)["individual"]
+    assert [one["covariate"] for one in own["slopes"]] == ["score"]
+    assert own["left_out"] == ["rare=yes"]
+    said = "Not in the line of effects patient by patient: rare=yes; fewer than 10 patients differ"
+    assert any(one.startswith(said) for one in findings(found))
+    write_effects_page(tmp_path / "page.html", found)
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    (table,) = (one for one in re.findall(r"<table>.*?</table>", text, re.DOTALL) if "as a line in the covariates" in one)
+    assert "score" in table
+    assert "rare" not in table
+    assert said in text
+    assert "with the mean's own 95 % interval" in html.unescape(text)
 
 
 def test_who_could_hardly_be_seen_is_said_and_not_counted_out(tmp_path: Path) -> None:
