@@ -27,6 +27,7 @@ from experiments.home import CONFIGS
 from experiments.page.privacy import SMALLEST, Disclosure
 from features.check import read_cohort, read_endpoint
 from features.cohort import write_cohort
+from features.errors import SequelaError
 from features.importers.table import import_table
 from features.schema import CohortCard, Endpoint, EventRule, Variable
 from training.effects.estimates import ChiSquared
@@ -433,6 +434,54 @@ def test_a_level_of_few_patients_has_no_slope_on_the_page_of_real_patients(tmp_p
     assert "rare" not in table
     assert said in text
     assert "with the mean's own 95 % interval" in html.unescape(text)
+
+
+def with_earlier_infections(folder: Path, halves: tuple[str, ...]) -> None:
+    """40 more patients in arm a, whose infection on day 5 leaves them at risk of fever alone on day 10."""
+    ids = [f"E{i:04d}" for i in range(40)]
+    more = {"patient_id": ids, "follow_up_days": 400.0, "arm": "a", "score": 0.0, "half": halves * 20, "rare": "no"}
+    early = pd.DataFrame({"patient_id": ids, "day": 5.0, "event": "infection"})
+    for name, rows in (("patients", pd.DataFrame(more)), ("events", early)):
+        table = pd.read_csv(folder / f"{name}.csv")
+        pd.concat([table, rows]).to_csv(folder / f"{name}.csv", index=False)
+
+
+@pytest.mark.parametrize(
+    ("adjust", "halves", "said"),
+    [
+        (
+            ["score", "half"],
+            ("z", "w"),
+            r"--adjust score,half: makes 5 columns, for which every arm needs 50 patients at risk of --recurrent fever "
+            r"\(10 a column, at least 20\), and one has 31",
+        ),
+        (
+            ["half"],
+            ("z", "z"),
+            "--adjust half: 33% of the patients at risk of --recurrent fever could hardly have been in arm b",
+        ),
+    ],
+)
+def test_mean_numbers_are_adjusted_only_where_those_at_risk_of_them_can_be(
+    tmp_path: Path, adjust: list[str], halves: tuple[str, ...], said: str
+) -> None:
+    folder = study(tmp_path / "cohort", "simulated")
+    with_earlier_infections(folder, halves)
+    endpoint = read_endpoint(folder / "endpoints" / "infection.yaml").model_copy(update={"landmark_days": (10.0,)})
+    cohort = read_cohort(folder)
+    assert len(analyse(ask(cohort, endpoint, "arm", adjust=adjust)).compared) == 4
+    plainly = analyse(ask(cohort, endpoint, "arm", recurrent="fever"))
+    assert plainly.counted is not None
+    assert len(plainly.counted.counted.arm) == 120
+    with pytest.raises(SequelaError, match=said):
+        analyse(ask(cohort, endpoint, "arm", adjust=adjust, recurrent="fever"))
+
+
+def test_help_says_what_the_seed_is_for() -> None:
+    done = subprocess.run([SEQUELA, "effects", "--help"], capture_output=True, text=True, check=True)
+    said = " ".join(re.sub(r"[│\s]+", " ", done.stdout).split())
+    for word in ("Deals the folds of cross-fitting, once", "Only with --adjust"):
+        assert word in said
 
 
 def test_who_could_hardly_be_seen_is_said_and_not_counted_out(tmp_path: Path) -> None:
