@@ -57,8 +57,8 @@ def counted(
         adjust: Variables adjusted for, perhaps none.
 
     Raises:
-        SequelaError: No event has the name, no patient has it twice, nobody in an arm has it, or those at risk of it are
-            too few for what is adjusted for.
+        SequelaError: No event has the name, no patient has it twice, nobody in an arm has it, or those at risk of it
+            are too few for what is adjusted for.
     """
     occurring = sorted(set(cohort.events["event"]))
     if event not in occurring:

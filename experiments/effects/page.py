@@ -108,10 +108,10 @@ def _dashed(effects: Effects, cause: int) -> str:
     """What the dashed lines of a cause are, and of which arms there is none."""
     if effects.curves is None:
         return ""
-    reached = np.isfinite(effects.curves.incidence[:, cause]).all(axis=1)
-    none = [name for name, own in zip(effects.question.arms.names, reached, strict=True) if not own]
+    names, curves = effects.question.arms.names, effects.curves.incidence
+    none = [name for k, name in enumerate(names) if not np.isfinite(curves[k, cause]).all()]
     given_up = f" Targeting was given up in {', '.join(none)}." if none else ""
-    return (" Dashed: targeted, had everyone been in each arm." if reached.any() else "") + given_up
+    return (" Dashed: targeted, had everyone been in each arm." if len(none) < len(names) else "") + given_up
 
 
 def _hazards(effects: Effects, lines: Sequence[Line], withheld: Withheld) -> Section:

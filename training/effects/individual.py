@@ -41,7 +41,7 @@ class IndividualEffects:
 
     @property
     def standard_error(self) -> FloatArray:
-        """(patients,)"""
+        """(patients,): of what is expected."""
         return _errors(self.design, self.covariance)
 
     @property
@@ -63,10 +63,10 @@ def individual_effects(
     The values are each patient's doubly robust ones (`targeted`, whose models have not seen the patient): their
     regression on covariates is that of the effect itself (Kennedy, Electron J Stat 2023;17:3008), and least squares
     gives its best linear projection, whatever its shape (Semenova & Chernozhukov, Econom J 2021;24:264). Standard
-    errors are heteroskedasticity-consistent (HC3: MacKinnon & White, J Econom 1985;29:305). They are none for a slope
-    that few patients carry, so that such columns are left out (`told_apart`), and with a patient of leverage above
-    `MOST_LEVERAGE` there is no line. Nothing is said of what one patient's own outcome would have been, only of the mean
-    of patients who are alike in the covariates.
+    errors are heteroskedasticity-consistent (HC3: MacKinnon & White, J Econom 1985;29:305). Of a slope that few
+    patients carry they say nothing, so that such columns are left out (`told_apart`); with a patient of leverage above
+    `MOST_LEVERAGE` there is no line. Nothing is said of what one patient's own outcome would have been, only of the
+    mean of patients who are alike in the covariates.
 
     Args:
         everyone: Targeted estimates in every arm.
@@ -114,7 +114,7 @@ def _unexplained(before: FloatArray, column: FloatArray) -> FloatArray:
 def _projected(value: FloatArray, x: FloatArray) -> IndividualEffects:
     scaled = standardised(x)
     kept = told_apart(scaled)
-    left_out = tuple(map(int, np.flatnonzero(~kept)))
+    left_out = tuple(np.flatnonzero(~kept).tolist())
     design = np.column_stack([np.ones(len(x)), scaled[:, kept]])
     bread = np.linalg.pinv(design.T @ design)
     beta = bread @ design.T @ value
@@ -125,7 +125,7 @@ def _projected(value: FloatArray, x: FloatArray) -> IndividualEffects:
     part = design @ bread * ((value - design @ beta) / (1.0 - leverage))[:, None]
     covariance = part.T @ part
     mean, *own = (difference(float(b), float(v) ** 0.5) for b, v in zip(beta, covariance.diagonal(), strict=True))
-    by_column = dict(zip(np.flatnonzero(kept), own, strict=True))
+    by_column: dict[int, Estimate] = dict(zip(np.flatnonzero(kept).tolist(), own, strict=True))
     return IndividualEffects(
         mean,
         tuple(by_column.get(j, ABSENT) for j in range(len(kept))),
@@ -165,7 +165,7 @@ def _absent(x: FloatArray) -> IndividualEffects:
 
 
 def ordered(effects: IndividualEffects, least: int = 1) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Expected effects, lower and upper bounds from the lowest effect on, each of the mean of at least so many patients.
+    """Expected effects, lower and upper bounds from the lowest effect on, each of a mean of at least so many patients.
 
     The bounds are those of the mean itself, from the covariance of the coefficients.
     """

@@ -38,7 +38,7 @@ class Aimed:
         free = np.cumprod(1.0 - self.hazard.sum(axis=0), axis=1)
         before = np.concatenate([np.ones((len(free), 1)), free[:, :-1]], axis=1)
         mean: FloatArray = (before * self.hazard).mean(axis=1).cumsum(axis=1)
-        return np.where(np.isfinite(self.points).all(axis=1)[:, None], mean, NAN)
+        return np.where(np.isfinite(self.points).all(axis=1, keepdims=True), mean, NAN)
 
 
 def aim(nuisances: Nuisances, gain: FloatArray, most_steps: int = MOST_STEPS) -> Aimed:

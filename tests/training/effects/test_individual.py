@@ -62,16 +62,23 @@ def levels_of(sizes: tuple[int, ...]) -> np.ndarray:
     return np.eye(len(sizes))[np.repeat(np.arange(len(sizes)), sizes)]
 
 
-@pytest.mark.parametrize("few", [1, 2, FEWEST - 1])
-def test_levels_of_few_patients_do_not_make_an_effect_differ(few: int) -> None:
+@pytest.mark.parametrize(
+    ("sizes", "n_first", "left_out"),
+    [((119, 1), 1, (0,)), ((118, 2), 1, (0,)), ((70, 48, 2), 0, (1, 2)), ((70, 41, FEWEST - 1), 0, (1, 2))],
+)
+def test_levels_of_few_patients_do_not_make_an_effect_differ(
+    sizes: tuple[int, ...], n_first: int, left_out: tuple[int, ...]
+) -> None:
     """With no effect at all the test rejects in 5 %, whatever the levels; 3.5 binomial standard errors."""
-    x = np.column_stack([levels_of((70, 50 - few, few)), np.random.default_rng(4).normal(size=120)])
+    x = np.column_stack([levels_of(sizes)[:, n_first:], np.random.default_rng(4).normal(size=120)])
     rejected = []
     for seed in range(300):
-        (found,) = individual_effects(of_values(np.random.default_rng([seed, few]).standard_t(5, size=120)), x, 0, 0)
+        (found,) = individual_effects(
+            of_values(np.random.default_rng([seed, sizes[-1]]).standard_t(5, size=120)), x, 0, 0
+        )
         rejected.append(found.test.p < 0.05)
-        assert found.left_out == (1, 2)
-        assert found.test.degrees == 2
+        assert found.left_out == left_out
+        assert found.test.degrees == x.shape[1] - len(left_out)
     assert np.mean(rejected) < 0.05 + 3.5 * np.sqrt(0.05 * 0.95 / 300)
 
 
