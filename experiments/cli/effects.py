@@ -34,7 +34,13 @@ def effects(
     individual: Annotated[
         bool, typer.Option("--individual", help="Also each patient's expected effect, a straight line in --adjust.")
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of the folds of cross-fitting.")] = 20,
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Deals the folds of cross-fitting, once; another gives slightly other numbers. Only with --adjust.",
+        ),
+    ] = 20,
     out: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Also write a page.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Everything as JSON on stdout.")] = False,
 ) -> None:

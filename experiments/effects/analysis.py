@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from experiments.effects.adjustable import check_overlap
 from experiments.effects.counting import Counted
 from experiments.effects.question import Question
 from experiments.page.arms import Predicted
-from features.errors import SequelaError
 from features.patients import FloatArray
 from training.effects.adjusted import Standardised, cross_fitted, doubly_robust, folds, weighted
 from training.effects.arms import Arms
@@ -20,15 +20,13 @@ from training.effects.gray import gray_test
 from training.effects.hazards import cause_specific_ratios, subdistribution_ratios
 from training.effects.individual import IndividualEffects, individual_effects
 from training.effects.logrank import log_rank_test
-from training.effects.propensity import LEAST, Balance, Overlap, balance, overlap, propensities, stabilised_weights
+from training.effects.propensity import Balance, Overlap, balance, overlap, propensities, stabilised_weights
 from training.effects.recurrent import RateRatios, rate_ratios
 from training.effects.risks import RISK, Measure, Table, by_arm, differences, ratios
 from training.effects.subgroups import Subgroup, heterogeneity, subgroups
 from training.effects.targeted import aimed, averaged, curves_of, nuisances_of, targeted
 from training.effects.time_lost import TIME_LOST
 
-MOST_HARDLY = 0.1
-"""Share of patients who could hardly have been in some arm, above which nothing is adjusted."""
 CURVE_DAYS = 61
 """Days of a curve, evenly to the last horizon."""
 SEED = 20
@@ -214,14 +212,7 @@ def _overlaps(question: Question, seed: int) -> tuple[list[Overlap], list[Overla
         overlap(one, arms.arm, arms.names, stabilised_weights(one, arms.arm))
         for one in (propensities(covariates.x, arms.arm), crossed)
     )
-    for one in (*shared, *of_others):
-        if one.hardly > MOST_HARDLY:
-            msg = (
-                f"--adjust {','.join(covariates.names)}: {one.hardly:.0%} of the patients could hardly have been in "
-                f"arm {one.arm} (probability below {LEAST:g}), so nobody in it stands for them; compare patients for "
-                "whom each arm could have been chosen, or leave out a variable that decides the arm alone"
-            )
-            raise SequelaError(msg)
+    check_overlap(covariates.names, (*shared, *of_others))
     return shared, of_others
 
 
@@ -244,7 +235,12 @@ def _count(question: Question) -> CountedEffects:
     last = max(float(at[-1]), 1.0)
     times = np.unique(np.concatenate([np.linspace(0.0, last, CURVE_DAYS), at]))
     curves = [MeanNumbers.plain(counted.recurrences, counted.arm, n_arms, times)]
-    if counted.x is not None:
-        curves.append(MeanNumbers.weighted(counted.recurrences, counted.arm, n_arms, counted.x, times))
+    if counted.covariates is not None:
+        x = counted.covariates.x
+        probability = propensities(x, counted.arm)
+        weights = stabilised_weights(probability, counted.arm)
+        shared = overlap(probability, counted.arm, question.arms.names, weights)
+        check_overlap(counted.covariates.names, shared, counted.whom)
+        curves.append(MeanNumbers.weighted(counted.recurrences, counted.arm, n_arms, x, times))
     places = np.searchsorted(times, at)
     return CountedEffects(counted, rates, times, tuple(curves), tuple(one.at(places) for one in curves))

@@ -8,11 +8,12 @@ from difflib import get_close_matches
 
 import numpy as np
 
-from experiments.covariates import covariates_of
+from experiments.covariates import Covariates, covariates_of
+from experiments.effects.adjustable import check_columns
 from features.cohort import Cohort, ends_follow_up, qualifying
 from features.cohort_recurrence import recurrences_at
 from features.errors import SequelaError
-from features.patients import FloatArray, IntArray
+from features.patients import IntArray
 from features.recurrence import Recurrences
 from features.schema import Endpoint, EventRule
 
@@ -25,8 +26,13 @@ class Counted:
     arm: IntArray
     """(patients,): as in `Arms`."""
     stratum: IntArray | None
-    x: FloatArray | None
-    """(patients, columns): what is adjusted for, standardised."""
+    covariates: Covariates | None
+    """What is adjusted for: of these patients, who are not those at risk of the endpoint's event."""
+
+    @property
+    def whom(self) -> str:
+        """Which patients these are, after "patients"."""
+        return f" at risk of --recurrent {self.recurrences.name}"
 
 
 def counted(
@@ -51,7 +57,8 @@ def counted(
         adjust: Variables adjusted for, perhaps none.
 
     Raises:
-        SequelaError: No event has the name, no patient has it twice, or nobody in an arm has it.
+        SequelaError: No event has the name, no patient has it twice, nobody in an arm has it, or those at risk of it
+            are too few for what is adjusted for.
     """
     occurring = sorted(set(cohort.events["event"]))
     if event not in occurring:
@@ -70,8 +77,11 @@ def counted(
         if not np.isin(own.row, np.flatnonzero(kept == k)).any():
             msg = f"--recurrent {event}: does not occur in the arm {name} after the landmark; rates cannot be compared"
             raise SequelaError(msg)
-    x = covariates_of(cohort, adjust, rows[known]).x if adjust else None
-    return Counted(own, kept, None if stratum is None else stratum[rows[known]], x)
+    covariates = covariates_of(cohort, adjust, rows[known]) if adjust else None
+    found = Counted(own, kept, None if stratum is None else stratum[rows[known]], covariates)
+    if covariates is not None:
+        check_columns(cohort, covariates, rows[known], kept, found.whom)
+    return found
 
 
 def _check_comes_back(cohort: Cohort, rule: EventRule) -> None:

@@ -12,7 +12,7 @@ from experiments.effects.withheld import Withheld
 from experiments.interval_text import interval_text
 from experiments.page.tables import p_value
 from training.effects.estimates import Estimate
-from training.effects.individual import IndividualEffects
+from training.effects.individual import FEWEST, IndividualEffects
 
 if TYPE_CHECKING:
     from experiments.effects.analysis import Effects
@@ -34,10 +34,9 @@ def tables(effects: Effects) -> Iterator[tuple[str, tuple[str, ...], list[tuple[
             f"Difference of risks of {effects.causes[0].cause} by day {question.horizons_days[-1]:g}, {arm} / "
             f"{question.arms.names[0]}, as a line in the covariates: percentage points"
         )
-        names = ("mean over all patients", *_columns(effects))
         rows: list[tuple[str, ...]] = [
             (name, interval_text(e.point, e.low, e.high, percent=True), p_value(e.p))
-            for name, e in zip(names, (one.mean, *one.slopes), strict=True)
+            for name, e in (("mean over all patients", one.mean), *_slopes(effects, one))
         ]
         rows.append(("no slope at all", "", p_value(one.test.p)))
         yield caption, ("covariate", "per standard deviation [95 % interval]", "p"), rows
@@ -46,6 +45,13 @@ def tables(effects: Effects) -> Iterator[tuple[str, tuple[str, ...], list[tuple[
 def _columns(effects: Effects) -> tuple[str, ...]:
     covariates = effects.question.covariates
     return () if covariates is None else covariates.columns
+
+
+def _slopes(effects: Effects, one: IndividualEffects) -> Iterator[tuple[str, Estimate]]:
+    """Columns of the line, with what they change; a column of few patients would tell what these had."""
+    for j, (name, slope) in enumerate(zip(_columns(effects), one.slopes, strict=True)):
+        if j not in one.left_out:
+            yield name, slope
 
 
 def flat(effects: Effects) -> Iterator[dict[str, Any]]:
@@ -59,7 +65,8 @@ def flat(effects: Effects) -> Iterator[dict[str, Any]]:
             "reference": question.arms.names[0],
             "horizon_days": float(question.horizons_days[-1]),
             "mean": asdict(one.mean),
-            "slopes": [{"covariate": name} | asdict(e) for name, e in zip(_columns(effects), one.slopes, strict=True)],
+            "slopes": [{"covariate": name} | asdict(e) for name, e in _slopes(effects, one)],
+            "left_out": _left_out(effects, one),
             "test": asdict(one.test),
             "patients": [
                 {
@@ -90,9 +97,26 @@ def individually(effects: Effects, withheld: Withheld) -> Iterator[str]:
                 f"The difference of risks of {cause} changes with the covariates {tested}: half of the patients are "
                 f"expected between {_middle(one)}."
                 if one.test.p < LEVEL
-                else f"The difference of risks of {cause} was not shown to change with the covariates {tested}: "
-                f"individual effects do not differ beyond chance, and the mean, {_points(one.mean)}, stands for all."
+                else f"The difference of risks of {cause} was not shown to change with the covariates {tested}. A "
+                "cohort of this size could hardly show it, unless effects differ much; the mean, "
+                f"{_points(one.mean)}, is the best single number."
             )
+    yield from _few(effects)
+
+
+def _few(effects: Effects) -> Iterator[str]:
+    """Which columns are not in a line; one sentence, as these are the same in all arms."""
+    left_out = [_left_out(effects, one) for _, one in by_arm(effects)]
+    names = next((own for own in left_out if own), [])
+    if names:
+        yield (
+            f"Not in the line of effects patient by patient: {', '.join(names)}; fewer than {FEWEST} patients differ "
+            "in what they say from the other columns, too few to tell how an effect changes with them."
+        )
+
+
+def _left_out(effects: Effects, one: IndividualEffects) -> list[str]:
+    return [_columns(effects)[j] for j in one.left_out]
 
 
 def _middle(one: IndividualEffects) -> str:

@@ -36,7 +36,8 @@ def individual_section(effects: Effects, shown: Disclosure, withheld: Withheld) 
 
 def _caption(shown: Disclosure) -> str:
     each = f"Each point is the mean of at least {SMALLEST} patients" if shown.guarded else "Each point is a patient"
-    return f"{each}, from the lowest expected difference of risks on, with 95 % intervals; dashed: the mean."
+    interval = "the mean's own 95 % interval" if shown.guarded else "its 95 % interval"
+    return f"{each}, from the lowest expected difference of risks on, with {interval}; dashed: the mean of all."
 
 
 def individual_figure(one: IndividualEffects, title: str, color: int, shown: Disclosure) -> Figure:

@@ -100,8 +100,18 @@ def _caption(effects: Effects, cause: int, shown: Disclosure) -> str:
     said = ", ".join(f"{name} {text}" for name, text in zip(arms.names, counts, strict=True))
     gray = effects.causes[cause].gray
     test = "" if gray is None else f" Gray's test: p {p_value(gray.p)}."
-    dashed = "" if effects.curves is None else " Dashed: targeted, had everyone been in each arm."
+    dashed = _dashed(effects, cause)
     return f"Aalen–Johansen curves as the arms are, with pointwise 95 % intervals.{dashed} Events: {said}.{test}"
+
+
+def _dashed(effects: Effects, cause: int) -> str:
+    """What the dashed lines of a cause are, and of which arms there is none."""
+    if effects.curves is None:
+        return ""
+    names, curves = effects.question.arms.names, effects.curves.incidence
+    none = [name for k, name in enumerate(names) if not np.isfinite(curves[k, cause]).all()]
+    given_up = f" Targeting was given up in {', '.join(none)}." if none else ""
+    return (" Dashed: targeted, had everyone been in each arm." if len(none) < len(names) else "") + given_up
 
 
 def _hazards(effects: Effects, lines: Sequence[Line], withheld: Withheld) -> Section:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from experiments.covariates import Covariates, covariates_of
+from experiments.effects.adjustable import check_columns
 from experiments.effects.counting import Counted, counted
 from experiments.groups import MOST_GROUPS, check_variable, codes_of, group_names, labels_of, places_of, variables_of
 from features.cohort import Cohort, outcomes_at
@@ -18,10 +19,6 @@ from training.effects.arms import Arms, followed_to
 
 FEWEST_PATIENTS = 5
 """Of an arm."""
-FEWEST_ADJUSTED = 20
-"""Of an arm, if covariates are adjusted for."""
-FEWEST_PER_COLUMN = 10
-"""Of an arm, for each column adjusted for (Peduzzi et al., J Clin Epidemiol 1996;49:1373)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,20 +204,5 @@ def _covariates(cohort: Cohort, adjust: Sequence[str], rows: IntArray, arms: Arm
         msg = "--adjust: is not defined for patients who enter observation late (entry_day); leave it out"
         raise SequelaError(msg)
     found = covariates_of(cohort, tuple(dict.fromkeys(adjust)), rows)
-    smallest = int(np.bincount(arms.arm).min())
-    needed = max(FEWEST_ADJUSTED, FEWEST_PER_COLUMN * len(found.columns))
-    if not found.columns or smallest < needed:
-        msg = f"--adjust {','.join(adjust)}: "
-        msg += (
-            f"makes {len(found.columns)} columns, for which every arm needs {needed} patients ({FEWEST_PER_COLUMN} a "
-            f"column, at least {FEWEST_ADJUSTED}), and one has {smallest}; adjust for fewer variables"
-            if found.columns
-            else f"does not vary among these patients{_where_known(cohort, adjust, rows)}; name variables that do"
-        )
-        raise SequelaError(msg)
+    check_columns(cohort, found, rows, arms.arm)
     return found
-
-
-def _where_known(cohort: Cohort, names: Sequence[str], rows: IntArray) -> str:
-    unknown = any((labels_of(cohort, name)[rows] == "").any() for name in names)
-    return " where it is known" if unknown else ""

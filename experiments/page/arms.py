@@ -41,7 +41,7 @@ class Predicted:
     times_days: FloatArray
     """(times,)"""
     incidence: FloatArray
-    """(arms, causes, times)"""
+    """(arms, causes, times); NaN where nothing is predicted."""
 
 
 def incidence_figures(arms: Arms, last: float, shown: Disclosure, predicted: Predicted | None = None) -> list[Figure]:
@@ -88,7 +88,9 @@ def _incidence(
 
 
 def _draw_predicted(axes: Axes, predicted: Predicted, arm: int, cause: int, last: float) -> float:
-    """Draw the line of an arm; its greatest value."""
+    """Draw the line of an arm, if it has one; its greatest value."""
+    if not np.isfinite(predicted.incidence[arm, cause]).all():
+        return 0.0
     inside = predicted.times_days <= last
     days = np.concatenate([[0.0], predicted.times_days[inside]])
     mean = np.concatenate([[0.0], predicted.incidence[arm, cause, inside]])

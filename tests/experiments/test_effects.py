@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import math
 import re
@@ -20,15 +21,18 @@ from preloaded import SEQUELA
 
 from benchmarks.effects_cohorts import EFFECTS, confounded
 from experiments.effects import analyse, ask, write_effects_page
-from experiments.effects.lines import interval, lines_of
+from experiments.effects.lines import interval, lines_of, plain
 from experiments.effects.sentences import assumptions, findings
 from experiments.home import CONFIGS
-from experiments.page.privacy import Disclosure
+from experiments.page.arms import incidence_figures
+from experiments.page.privacy import OPEN, SMALLEST, Disclosure
 from features.check import read_cohort, read_endpoint
 from features.cohort import write_cohort
+from features.errors import SequelaError
 from features.importers.table import import_table
 from features.schema import CohortCard, Endpoint, EventRule, Variable
 from training.effects.estimates import ChiSquared
+from training.effects.individual import FEWEST
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "effects.json").read_text(encoding="utf-8"))
 Import = Callable[[str], Path]
@@ -224,7 +228,11 @@ def test_confounding_is_taken_out(observed: Path, tmp_path: Path, browser: Brows
     assert [one["patient_id"] for one in individual["patients"]] == [f"P{i:04d}" for i in range(900)]
     assert all(one["low"] < one["point"] < one["high"] for one in individual["patients"])
     assert individual["test"]["p"] > 0.05
-    assert any("individual effects do not differ beyond chance" in one for one in found["found"])
+    (said,) = (one for one in found["found"] if "was not shown to change with the covariates" in one)
+    assert "A cohort of this size could hardly show it" in said
+    assert said.endswith("percentage points, is the best single number.")
+    assert individual["left_out"] == []
+    assert not any("Not in the line" in one for one in found["found"])
     for quantity in ("mean number", "mean number difference", "mean number ratio"):
         (plain,) = estimates(found, quantity, horizon_days=365.0, arm="tisa")
         (alike,) = estimates(found, quantity, "weighted", horizon_days=365.0, arm="tisa")
@@ -354,12 +362,14 @@ def study(folder: Path, provenance: Literal["real", "simulated"]) -> Path:
             "arm": arm,
             "score": score,
             "half": np.where(np.arange(n) % 2, "x", "y"),
+            "rare": np.where(np.isin(np.arange(n), (2, 20, 60)), "yes", "no"),
         }
     )
     variables = {
         "arm": Variable(kind="categorical"),
         "score": Variable(kind="numeric"),
         "half": Variable(kind="categorical"),
+        "rare": Variable(kind="categorical"),
     }
     card = CohortCard(title="Few", citation="none", licence="CC0-1.0", provenance=provenance, variables=variables)
     rules = (EventRule(name="infection"), EventRule(name="death"))
@@ -402,6 +412,97 @@ def test_what_a_small_count_follows_from_is_not_on_the_page_of_real_patients(
     for one in lines_of(found):
         if one.cause == "infection" and one.quantity == "risk":
             assert any(f"|{interval(one)}|" in table for table in tables)
+
+
+def test_a_level_of_few_patients_has_no_slope_on_the_page_of_real_patients(tmp_path: Path) -> None:
+    assert FEWEST >= SMALLEST
+    folder = study(tmp_path / "cohort", "real")
+    endpoint = read_endpoint(folder / "endpoints" / "infection.yaml")
+    question = ask(read_cohort(folder), endpoint, "arm", adjust=["score", "rare"], individual=True)
+    found = analyse(question)
+    assert question.covariates is not None
+    assert question.covariates.columns == ("score", "rare=yes")
+    assert int((question.covariates.x[:, 1] > 0).sum()) == 3
+    (own,) = plain(found)["individual"]
+    assert [one["covariate"] for one in own["slopes"]] == ["score"]
+    assert own["left_out"] == ["rare=yes"]
+    said = "Not in the line of effects patient by patient: rare=yes; fewer than 10 patients differ"
+    assert any(one.startswith(said) for one in findings(found))
+    write_effects_page(tmp_path / "page.html", found)
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    (table,) = (
+        one for one in re.findall(r"<table>.*?</table>", text, re.DOTALL) if "as a line in the covariates" in one
+    )
+    assert "score" in table
+    assert "rare" not in table
+    assert said in text
+    assert "with the mean's own 95 % interval" in html.unescape(text)
+
+
+def test_a_curve_whose_targeting_was_given_up_is_not_drawn_and_said_to_be_missing(tmp_path: Path) -> None:
+    folder = study(tmp_path / "cohort", "simulated")
+    endpoint = read_endpoint(folder / "endpoints" / "infection.yaml")
+    found = analyse(ask(read_cohort(folder), endpoint, "arm", adjust=["score"]))
+    assert found.curves is not None
+    incidence = found.curves.incidence.copy()
+    incidence[1, 0] = incidence[:, 1] = np.nan  # infection in b, death in both
+    given_up = replace(found.curves, incidence=incidence)
+    dashed = [
+        [line for line in figure.axes[0].get_lines() if line.is_dashed()]
+        for figure in incidence_figures(found.question.arms, 365.0, OPEN, given_up)
+    ]
+    assert [len(lines) for lines in dashed] == [1, 0]
+    write_effects_page(tmp_path / "page.html", replace(found, curves=given_up))
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "Dashed: targeted, had everyone been in each arm. Targeting was given up in b. Events" in text
+    assert "pointwise 95 % intervals. Targeting was given up in a, b. Events" in text
+
+
+def with_earlier_infections(folder: Path, halves: tuple[str, ...]) -> None:
+    """40 more patients in arm a, whose infection on day 5 leaves them at risk of fever alone on day 10."""
+    ids = [f"E{i:04d}" for i in range(40)]
+    more = {"patient_id": ids, "follow_up_days": 400.0, "arm": "a", "score": 0.0, "half": halves * 20, "rare": "no"}
+    early = pd.DataFrame({"patient_id": ids, "day": 5.0, "event": "infection"})
+    for name, rows in (("patients", pd.DataFrame(more)), ("events", early)):
+        table = pd.read_csv(folder / f"{name}.csv")
+        pd.concat([table, rows]).to_csv(folder / f"{name}.csv", index=False)
+
+
+@pytest.mark.parametrize(
+    ("adjust", "halves", "said"),
+    [
+        (
+            ["score", "half"],
+            ("z", "w"),
+            "--adjust score,half: makes 5 columns, for which every arm needs 50 patients at risk of --recurrent fever",
+        ),
+        (
+            ["half"],
+            ("z", "z"),
+            "--adjust half: 33% of the patients at risk of --recurrent fever could hardly have been in arm b",
+        ),
+    ],
+)
+def test_mean_numbers_are_adjusted_only_where_those_at_risk_of_them_can_be(
+    tmp_path: Path, adjust: list[str], halves: tuple[str, ...], said: str
+) -> None:
+    folder = study(tmp_path / "cohort", "simulated")
+    with_earlier_infections(folder, halves)
+    endpoint = read_endpoint(folder / "endpoints" / "infection.yaml").model_copy(update={"landmark_days": (10.0,)})
+    cohort = read_cohort(folder)
+    assert len(analyse(ask(cohort, endpoint, "arm", adjust=adjust)).compared) == 4
+    plainly = analyse(ask(cohort, endpoint, "arm", recurrent="fever"))
+    assert plainly.counted is not None
+    assert len(plainly.counted.counted.arm) == 120
+    with pytest.raises(SequelaError, match=said):
+        analyse(ask(cohort, endpoint, "arm", adjust=adjust, recurrent="fever"))
+
+
+def test_help_says_what_the_seed_is_for() -> None:
+    done = subprocess.run([SEQUELA, "effects", "--help"], capture_output=True, text=True, check=True)
+    said = " ".join(re.sub(r"[│\s]+", " ", done.stdout).split())
+    for word in ("Deals the folds of cross-fitting, once", "Only with --adjust"):
+        assert word in said
 
 
 def test_who_could_hardly_be_seen_is_said_and_not_counted_out(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def averaged(aims: Sequence[Aimed]) -> Standardised:
 
 
 def curves_of(nuisances: Sequence[Nuisances], aims: Sequence[Aimed], times_days: FloatArray) -> FloatArray:
-    """(arms, causes, times): incidence by the targeted hazards, to the last horizon.
+    """(arms, causes, times): incidence by the targeted hazards, to the last horizon; NaN where targeting was given up.
 
     Args:
         nuisances: By arm.

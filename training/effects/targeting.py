@@ -28,17 +28,20 @@ class Aimed:
     influence: FloatArray
     """(patients, causes, horizons): sums of squares are variances."""
     hazard: FloatArray
-    """(causes, patients, times): the targeted hazards."""
+    """(causes, patients, times): those that points and influence are of; targeted where points are known."""
 
     def incidence(self) -> FloatArray:
-        """(causes, times): of each cause by each day of the hazards, had everyone been in the arm."""
+        """(causes, times): of each cause by each day of the hazards, had everyone been in the arm.
+
+        NaN of a cause whose targeting was given up at any horizon: its hazards are not targeted ones.
+        """
         free = np.cumprod(1.0 - self.hazard.sum(axis=0), axis=1)
         before = np.concatenate([np.ones((len(free), 1)), free[:, :-1]], axis=1)
         mean: FloatArray = (before * self.hazard).mean(axis=1).cumsum(axis=1)
-        return mean
+        return np.where(np.isfinite(self.points).all(axis=1, keepdims=True), mean, NAN)
 
 
-def aim(nuisances: Nuisances, gain: FloatArray) -> Aimed:
+def aim(nuisances: Nuisances, gain: FloatArray, most_steps: int = MOST_STEPS) -> Aimed:
     """Targeted minimum loss estimate of θ_j = Σ_s g(s) dF_j(s) for every cause j and gain g at once.
 
     With q_l(s | x) the probability of cause l on day s while free of events, S their event-free probability and
@@ -55,16 +58,17 @@ def aim(nuisances: Nuisances, gain: FloatArray) -> Aimed:
     Args:
         nuisances: Hazards to begin with, and weights.
         gain: (horizons, times): g at the times of the hazards.
+        most_steps: After how many targeting is given up.
     """
     hazard = nuisances.hazard
     n_causes, n, _ = hazard.shape
     wanted = _Functionals(np.tile(gain, (n_causes, 1)), np.repeat(np.arange(n_causes), len(gain)))
-    for _ in range(MOST_STEPS):
+    for left in reversed(range(most_steps + 1)):
         values, first, information = _state(nuisances, hazard, wanted)
         influence = (first + values - values.mean(axis=0)) / n
         score = first.sum(axis=0)
         reached = np.abs(score) / n <= CLOSE * np.sqrt((influence**2).sum(axis=0))
-        if reached.all():
+        if reached.all() or not left:
             break
         hazard = _moved(hazard, wanted, _step(information, score))
     points = np.where(reached, values.mean(axis=0), NAN)

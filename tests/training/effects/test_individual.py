@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from benchmarks.effects_cohorts import EFFECTS, HORIZON_DAYS, confounded, true_line
 from training.effects.adjusted import Standardised
-from training.effects.individual import individual_effects, ordered
+from training.effects.individual import FEWEST, individual_effects, ordered, told_apart
 from training.effects.risks import RISK
 from training.effects.targeted import nuisances_of, targeted
 
@@ -24,7 +24,7 @@ def of_values(value: np.ndarray) -> Standardised:
 
 
 @settings(max_examples=20, deadline=None)
-@given(seed=st.integers(0, 2**31), n=st.integers(12, 60), n_columns=st.integers(1, 4))
+@given(seed=st.integers(0, 2**31), n=st.integers(25, 60), n_columns=st.integers(1, 4))
 def test_standard_errors_are_those_of_leaving_each_patient_out(seed: int, n: int, n_columns: int) -> None:
     """HC3 is the sum of squares of the change of the coefficients when one patient is left out."""
     rng = np.random.default_rng(seed)
@@ -57,6 +57,64 @@ def test_columns_that_say_the_same_are_tested_once() -> None:
     np.testing.assert_allclose(twice.expected, one.expected, atol=1e-9)
 
 
+def levels_of(sizes: tuple[int, ...]) -> np.ndarray:
+    """One column of 0 and 1 a level."""
+    return np.eye(len(sizes))[np.repeat(np.arange(len(sizes)), sizes)]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "n_first", "left_out"),
+    [((119, 1), 1, (0,)), ((118, 2), 1, (0,)), ((70, 48, 2), 0, (1, 2)), ((70, 41, FEWEST - 1), 0, (1, 2))],
+)
+def test_levels_of_few_patients_do_not_make_an_effect_differ(
+    sizes: tuple[int, ...], n_first: int, left_out: tuple[int, ...]
+) -> None:
+    """With no effect at all the test rejects in 5 %, whatever the levels; 3.5 binomial standard errors."""
+    x = np.column_stack([levels_of(sizes)[:, n_first:], np.random.default_rng(4).normal(size=120)])
+    rejected = []
+    for seed in range(300):
+        (found,) = individual_effects(
+            of_values(np.random.default_rng([seed, sizes[-1]]).standard_t(5, size=120)), x, 0, 0
+        )
+        rejected.append(found.test.p < 0.05)
+        assert found.left_out == left_out
+        assert found.test.degrees == x.shape[1] - len(left_out)
+    assert np.mean(rejected) < 0.05 + 3.5 * np.sqrt(0.05 * 0.95 / 300)
+
+
+@pytest.mark.parametrize(
+    ("x", "kept"),
+    [
+        (levels_of((60, 50, 10)), [True, True, True]),
+        (levels_of((60, 51, 9)), [True, False, False]),  # the second with the third is all but the first
+        (levels_of((9, 60, 51)), [False, True, False]),
+        (levels_of((50, 40, 27, 3)), [True, True, False, False]),
+        (levels_of((111, 9))[:, 1:], [False]),
+        (levels_of((110, 10))[:, 1:], [True]),
+        (np.repeat(levels_of((60, 60))[:, :1], 2, axis=1) - np.eye(120)[:, [0, 1]] @ np.diag([0, 1]), [True, False]),
+        (np.linspace(0, 1, 120)[:, None] ** 9, [True]),
+        (np.ones((120, 1)), [False]),
+    ],
+)
+def test_columns_of_few_patients_are_left_out(x: np.ndarray, kept: list[bool]) -> None:
+    assert told_apart(x).tolist() == kept
+    (found,) = individual_effects(of_values(np.random.default_rng(5).normal(size=120)), x, 0, 0)
+    assert found.left_out == tuple(np.flatnonzero(~np.array(kept)))
+    assert [np.isfinite(one.low) for one in found.slopes] == kept
+    assert np.isfinite([found.mean.low, found.mean.p]).all()
+    assert np.isfinite(found.expected).all() == any(kept)
+    assert np.isfinite(found.test.p) == any(kept)
+
+
+def test_with_a_patient_who_decides_the_line_alone_there_is_none() -> None:
+    x = np.random.default_rng(7).normal(size=(80, 1))
+    x[0] = 1e4
+    (found,) = individual_effects(of_values(np.random.default_rng(8).normal(size=80)), x, 0, 0)
+    assert np.isnan([found.test.p, found.slopes[0].low, *found.expected]).all()
+    assert found.left_out == ()
+    assert found.mean.low < found.mean.point < found.mean.high
+
+
 def test_where_the_effect_is_not_known_nothing_is_said_of_patients() -> None:
     x = np.random.default_rng(2).normal(size=(30, 2))
     unknown = Standardised(np.array([[[np.nan]], [[0.4]]]), np.full((2, 30, 1, 1), 0.01))
@@ -76,6 +134,22 @@ def test_sorted_effects_are_means_of_enough_patients() -> None:
     assert ((low < point) & (point < high)).all()
     assert len(ordered(found, 5)[0]) == 10
     assert ordered(found, 5)[0][0] == pytest.approx(np.sort(found.expected)[:6].mean())
+
+
+def test_the_interval_of_a_mean_of_patients_is_its_own() -> None:
+    """By the covariance of the line's coefficients: narrower than the mean of the patients' intervals."""
+    rng = np.random.default_rng(6)
+    x = rng.normal(size=(60, 2))
+    (found,) = individual_effects(of_values(rng.normal(size=60)), x, 0, 0)
+    (everyone,) = (np.ravel(one) for one in np.array(ordered(found, 60)).T)
+    assert everyone == pytest.approx([found.mean.point, found.mean.low, found.mean.high], abs=1e-9)
+    point, low, high = ordered(found, 10)
+    parts = np.array_split(np.argsort(found.expected, kind="stable"), 6)
+    for part, p, a, b in zip(parts, point, low, high, strict=True):
+        weight = found.design[part].mean(axis=0)
+        error = np.sqrt(weight @ found.covariance @ weight)
+        assert (a, b) == pytest.approx((p - 1.959964 * error, p + 1.959964 * error), rel=1e-6)
+        assert b - a < (found.high - found.low)[part].mean()
 
 
 def test_a_homogeneous_effect_is_seldom_found_to_differ_and_lines_cover() -> None:

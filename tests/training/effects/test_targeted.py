@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -257,3 +258,24 @@ def test_curves_go_through_the_targeted_risks() -> None:
     np.testing.assert_allclose(curves[..., [2, 4]], averaged(aims).points, rtol=1e-9)
     assert (curves[..., 0] == 0).all()
     assert (np.diff(curves, axis=-1) > 0).all()
+
+
+@pytest.mark.parametrize("most_steps", [0, 1, 3, 50])
+def test_where_targeting_is_given_up_there_are_no_curves_and_hazards_are_those_evaluated(most_steps: int) -> None:
+    cohort = confounded(np.random.default_rng(7), 150, EFFECTS["effect"])
+    at = np.array([120.0, 365.0])
+    nuisances = nuisances_of(cohort.arms, cohort.x, at, rng=np.random.default_rng(0))
+    gains = [RISK.gain(one.times_days, at) for one in nuisances]
+    aims = [aim(one, gain, most_steps) for one, gain in zip(nuisances, gains, strict=True)]
+    curves = curves_of(nuisances, aims, at)
+    points = averaged(aims).points
+    if most_steps == 0:
+        for one, own in zip(nuisances, aims, strict=True):
+            np.testing.assert_array_equal(own.hazard, one.hazard)
+    assert np.isnan(points).any() == (most_steps < 50)
+    reached = np.isfinite(points).all(axis=-1)
+    assert np.isnan(curves[~reached]).all()
+    np.testing.assert_allclose(curves[reached], points[reached], rtol=1e-9)
+    for one, own, gain in zip(nuisances, aims, gains, strict=True):
+        again = aim(replace(one, hazard=own.hazard), gain, 0)
+        np.testing.assert_allclose(own.influence, again.influence, rtol=1e-9, atol=1e-15)
