@@ -17,6 +17,11 @@ def clones(
     dominant_share: Annotated[
         float, typer.Option(min=0, max=1, help="From which on a clone is told whether it expands or not.")
     ] = 0.2,
+    oncogenes: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.bed", help="Genes and their places: which sites are near; default the cohort's."),
+    ] = None,
+    within: Annotated[int, typer.Option(min=0, metavar="BASES", help="Of an oncogene, to be near it.")] = 50_000,
     csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write every warning to a CSV file.")] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Also write a page, without patients.")] = None,
 ) -> None:
@@ -29,9 +34,11 @@ def clones(
     from experiments.cli.output import stderr
     from experiments.clones import follow, print_clones, write_clones_page, write_csv
     from experiments.clones.followed import Rule
+    from experiments.clones.oncogenes import read_oncogenes
     from features.check import read_cohort
 
-    found = follow(read_cohort(cohort), Rule(least_share, least_ratio, dominant_share))
+    genes = None if oncogenes is None else read_oncogenes(oncogenes, within)
+    found = follow(read_cohort(cohort), Rule(least_share, least_ratio, dominant_share), genes)
     print_clones(found)
     if csv is not None:
         write_csv(csv, found)

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from experiments.clones.oncogenes import Oncogenes
+from features.clonality import INTEGRATION
 from features.cohort import Cohort
 from features.errors import SequelaError
 from training.clonal_expansion import expansion
@@ -48,7 +50,8 @@ class Followed:
     """Of those, pairs in which the rule tells an expansion all the same: false alarms, from sampling and handling."""
     warnings: pd.DataFrame
     """patient_id, material, locus, clone, day_before, day, share_before, share, ratio, ratio_low, ratio_high, q,
-    near_oncogene, why (``expands``, ``dominant``), the largest share first."""
+    near_oncogene, gene (the oncogene; empty where there is none or its name is not known), why (``expands``,
+    ``dominant``), the largest share first."""
 
     @property
     def n_patients(self) -> int:
@@ -62,8 +65,13 @@ class Followed:
         return int(sizes[sizes > 1].reset_index()["patient_id"].nunique())
 
 
-def follow(cohort: Cohort, rule: Rule) -> Followed:
+def follow(cohort: Cohort, rule: Rule, oncogenes: Oncogenes | None = None) -> Followed:
     """Compare the largest sample of each day with that of the day before it, and samples of one day with each other.
+
+    Args:
+        cohort: With clones.
+        rule: Which clones are told.
+        oncogenes: Sites of integration are near by these; None: by the cohort's ``near_oncogene``.
 
     Raises:
         SequelaError: The cohort has no clones, or their abundances are no counts.
@@ -76,6 +84,12 @@ def follow(cohort: Cohort, rule: Rule) -> Followed:
         msg = f"{cohort.folder}/clones: abundance must be counts (cells, or distinct fragments) to be compared"
         raise SequelaError(msg)
     dated = clones.merge(cohort.samples[["sample_id", "patient_id", "day", "material"]], on="sample_id")
+    dated["gene"] = ""
+    if oncogenes is not None:
+        sites = dated.loc[dated["locus"] == INTEGRATION, "clone"]
+        dated["near_oncogene"] = np.nan
+        near, genes = oncogenes.nearest(sites.tolist())
+        dated.loc[sites.index, "near_oncogene"], dated.loc[sites.index, "gene"] = near, genes
     keys = ["patient_id", "material", "locus"]
     samples, found = [], []
     compared = same_day = same_day_told = 0
@@ -93,7 +107,7 @@ def follow(cohort: Cohort, rule: Rule) -> Followed:
             between = one["day"].iloc[0], other["day"].iloc[0]
             found += [(*key, *between, *line) for line in _warnings(one, other, rule)]
     columns = [*keys, "day_before", "day", "clone", "share_before", "share", "ratio", "ratio_low", "ratio_high", "q"]
-    warnings = pd.DataFrame(found, columns=[*columns, "near_oncogene", "why"])
+    warnings = pd.DataFrame(found, columns=[*columns, "near_oncogene", "gene", "why"])
     told = ["sample_id", "day", "counted", "clones", "top_share"]
     return Followed(
         cohort,
@@ -120,11 +134,18 @@ def _warnings(earlier: pd.DataFrame, later: pd.DataFrame, rule: Rule) -> Iterato
     both = pd.concat([part.set_index("clone")["abundance"] for part in (earlier, later)], axis=1).fillna(0).astype(int)
     before, after = both.iloc[:, 0].to_numpy(), both.iloc[:, 1].to_numpy()
     one = expansion(before, after, rule.least_share)
-    near = later.set_index("clone").get("near_oncogene", pd.Series(dtype=float)).reindex(both.index[one.clone])
+    of_clone = pd.concat([later, earlier]).drop_duplicates("clone").set_index("clone").reindex(both.index[one.clone])
+    near, gene = of_clone.get("near_oncogene", pd.Series(np.nan, index=of_clone.index)), of_clone["gene"]
     expands = (one.q <= LEVEL) & (one.low > 1) & (one.ratio >= rule.least_ratio)
     for i in np.flatnonzero(expands | (one.share_after >= rule.dominant_share)):
         why = " and ".join(
             [*(["expands"] if expands[i] else []), *(["dominant"] if one.share_after[i] >= rule.dominant_share else [])]
         )
         numbers = (one.share_before, one.share_after, one.ratio, one.low, one.high, one.q)
-        yield (both.index[one.clone[i]], *(float(values[i]) for values in numbers), float(near.iloc[i]), why)
+        yield (
+            both.index[one.clone[i]],
+            *(float(values[i]) for values in numbers),
+            float(near.iloc[i]),
+            gene.iloc[i],
+            why,
+        )

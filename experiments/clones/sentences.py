@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from experiments.clones.followed import Followed
+from experiments.page.drawing import listed
 from experiments.page.privacy import Disclosure
 
 
@@ -35,7 +36,8 @@ def findings(found: Followed, shown: Disclosure) -> Iterator[str]:
         )
     near = found.warnings[found.warnings["near_oncogene"] == 1]
     if found.warnings["near_oncogene"].notna().any():
-        yield f"Of these, {len(near):,} are near an oncogene."
+        genes = [] if shown.guarded else sorted(set(near["gene"]) - {""})  # a gene may be one patient's
+        yield f"Of these, {len(near):,} are near an oncogene{': ' if genes else ''}{listed(genes)}."
     else:
         yield "Whether they are near oncogenes is not known of these clones."
 

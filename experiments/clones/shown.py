@@ -32,7 +32,7 @@ def _table(found: Followed) -> Table:
     for _, one in found.warnings.head(MOST_SHOWN).iterrows():
         unseen = f"above {one.ratio_low:.1f}"  # it was not there before
         ratio = unseen if one.share_before == 0 else interval_text(one.ratio, one.ratio_low, one.ratio_high, digits=1)
-        near = {1.0: "near", 0.0: "not near"}.get(one.near_oncogene, "not known")
+        near = {1.0: one.gene or "near", 0.0: "not near"}.get(one.near_oncogene, "not known")
         shares = f"{100 * one.share_before:.1f}", f"{100 * one.share:.1f}"
         days = f"{one.day_before:g} → {one.day:g}"
         table.add_row(one.patient_id, one.material, one.clone, one.why, near, days, *shares, ratio, f"{one.q:.2g}")

@@ -13,8 +13,10 @@ from preloaded import SEQUELA
 
 from experiments.clones import Followed, follow, write_clones_page
 from experiments.clones.followed import Rule
+from experiments.clones.oncogenes import read_oncogenes
 from features.check import read_cohort
 from features.cohort import Cohort
+from features.errors import SequelaError
 from features.importers.upenn_cart19 import import_upenn_cart19
 
 UPENN = Path(__file__).parents[3] / "shared" / "data" / "upenn_cart19"
@@ -138,3 +140,62 @@ def test_the_clone_in_tet2_is_the_largest_of_ctl019(upenn: Cohort) -> None:
     assert chromosome == "chr4"
     assert 105_145_000 < int(position) < 105_280_000  # TET2 in GRCh38
     assert first["share"] > 0.9
+
+
+BED = "# two genes\nchr4\t105145874\t105279816\tTET2\nchr8\t127735433\t127742951\tMYC\n"
+
+
+@pytest.mark.parametrize(
+    ("clone", "near", "gene"),
+    [
+        ("chr4+105272458", 1.0, "TET2"),
+        ("chr4-105145875", 1.0, "TET2"),
+        ("chr4:105145825", 1.0, "TET2"),
+        ("chr4+105145824", 0.0, ""),
+        ("chr4+105279866", 1.0, "TET2"),
+        ("chr4+105279867", 0.0, ""),
+        ("chr8+127735434", 1.0, "MYC"),
+        ("chr5+105272458", 0.0, ""),
+        ("site7", np.nan, ""),
+    ],
+)
+def test_a_site_is_near_the_gene_within_so_many_bases(tmp_path: Path, clone: str, near: float, gene: str) -> None:
+    (tmp_path / "genes.bed").write_text(BED, "utf-8")
+    found, which = read_oncogenes(tmp_path / "genes.bed", 50).nearest([clone])
+    np.testing.assert_equal(found.tolist(), [near])
+    assert which == [gene]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("chr4\t5\t3\tTET2\n", "line 1: is not chromosome, start, end, gene"),
+        ("# only words\n", "holds no gene"),
+        ("chr4 5 9 TET2\n", "separate them by tabs"),
+    ],
+)
+def test_a_list_that_is_none_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "genes.bed").write_text(text, "utf-8")
+    with pytest.raises(SequelaError, match=said):
+        read_oncogenes(tmp_path / "genes.bed")
+    with pytest.raises(SequelaError, match="cannot be read"):
+        read_oncogenes(tmp_path / "absent.bed")
+
+
+def test_the_clone_in_tet2_is_told_by_its_gene(tmp_path: Path) -> None:
+    """Fraietta et al., Nature 2018;558:307: most CAR-T cells of a patient came from one whose vector was in TET2."""
+    if not UPENN.is_dir():
+        pytest.skip(f"no study at {UPENN}")
+    import_upenn_cart19(UPENN, tmp_path / "penn")
+    (tmp_path / "genes.bed").write_text(BED, "utf-8")
+    command = [SEQUELA, "clones", "penn", "--oncogenes", "genes.bed", "--csv", "clones.csv", "--out", "clones.html"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    told = pd.read_csv(tmp_path / "clones.csv")
+    assert told["gene"].iloc[0] == "TET2"
+    assert told["clone"].iloc[0].startswith("chr4")
+    assert told["share"].iloc[0] > 0.5
+    assert set(told.loc[told["near_oncogene"] == 1, "gene"]) == {"TET2"}
+    assert set(told.loc[told["near_oncogene"] == 0, "gene"].fillna("")) == {""}
+    assert "TET2" in done.stdout
+    assert "TET2" not in (tmp_path / "clones.html").read_text("utf-8")
