@@ -37,8 +37,8 @@ from training.models.risk_model import FittedRiskModel
 
 RESULTS = Path(__file__).parent / "results"
 CPU = TrainerConfig(accelerator="cpu")
-NETWORK = AttentionConfig(members=3, max_epochs=30)
-N_CELLS, SHARE, EXCHANGES, LEVEL = 60, 0.1, 19, 0.05
+NETWORK = AttentionConfig(members=2, max_epochs=20)
+N_CELLS, SHARE, EXCHANGES, LEVEL = 40, 0.15, 19, 0.05
 AGE = 1.5
 PRODUCT = CellState("infusion_product", None)
 MARKERS = tuple(f"gene{i}" for i in range(N_MARKERS))
