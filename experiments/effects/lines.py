@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -11,40 +11,12 @@ import numpy as np
 from experiments.effects.analysis import Adjustment, Compared, Contrasts, CountedEffects, Effects, GroupEffects
 from experiments.effects.individual import flat
 from experiments.effects.sentences import assumptions, findings
-from experiments.interval_text import interval_text
+from experiments.estimate_lines import DIFFERENCE, RATIO, Line, flat_line, interval
 from experiments.page.privacy import WITHHELD
 from experiments.page.tables import p_value
-from training.effects.estimates import ChiSquared, Estimate
+from training.effects.estimates import ChiSquared
 from training.effects.propensity import Overlap
 from training.effects.subgroups import Subgroup
-
-DIFFERENCE, RATIO = " difference", " ratio"
-TITLES = {
-    "risk": "Risk, per cent [95 % interval]",
-    "risk" + DIFFERENCE: "Difference of risks, percentage points",
-    "risk" + RATIO: "Ratio of risks",
-    "time lost": "Time lost, days",
-    "time lost" + DIFFERENCE: "Difference of time lost, days",
-    "mean number": "Mean number of events a patient",
-    "mean number" + DIFFERENCE: "Difference of mean numbers",
-    "mean number" + RATIO: "Ratio of mean numbers",
-}
-"""What is shown by horizon."""
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One estimate."""
-
-    quantity: str
-    """E.g. ``risk``, ``risk difference``, ``subdistribution hazard ratio``."""
-    method: str
-    cause: str
-    horizon_days: float | None
-    arm: str
-    reference: str | None
-    """The arm that it is compared with; None for a value of one arm."""
-    estimate: Estimate
 
 
 def lines_of(effects: Effects) -> list[Line]:
@@ -98,29 +70,6 @@ def _counted_lines(effects: Effects, of: CountedEffects) -> Iterator[Line]:
             for arm, row in zip(arms, table, strict=True):
                 for day, estimate in zip(effects.question.horizons_days, row, strict=True):
                     yield Line("mean number" + suffix, numbers.method, event, float(day), arm, reference, estimate)
-
-
-def by_horizon(lines: Sequence[Line]) -> tuple[list[float], dict[tuple[str, str, str], list[Line]]]:
-    """Lines of one quantity as a table: the days of its columns; its rows by cause, arm and method."""
-    days = sorted({line.horizon_days for line in lines if line.horizon_days is not None})
-    rows: dict[tuple[str, str, str], list[Line]] = {}
-    for line in lines:
-        rows.setdefault((line.cause, arms_of(line), line.method), []).append(line)
-    return days, rows
-
-
-def arms_of(line: Line) -> str:
-    """The arm, and the one that it is compared with."""
-    return line.arm if line.reference is None else f"{line.arm} / {line.reference}"
-
-
-def interval(line: Line) -> str:
-    """The estimate and its interval: risks in per cent, times lost in days."""
-    one = line.estimate
-    if line.quantity in ("risk", "risk" + DIFFERENCE):
-        return interval_text(one.point, one.low, one.high, percent=True)
-    digits = 1 if line.quantity in ("time lost", "time lost" + DIFFERENCE) else 3
-    return interval_text(one.point, one.low, one.high, digits=digits)
 
 
 def group_lines(effects: Effects, of: GroupEffects) -> list[tuple[Subgroup, Line]]:
@@ -195,7 +144,7 @@ def plain(effects: Effects) -> dict[str, Any]:
             for k, name in enumerate(question.arms.names)
         ],
         "tests": list(_tests(effects)),
-        "estimates": [_flat(line) for line in lines_of(effects)],
+        "estimates": [flat_line(line) for line in lines_of(effects)],
         "e_values": [
             {"arm": arm, "horizon_days": float(day), "point": value.point, "limit": value.limit}
             for arm, values in zip(question.arms.names[1:], effects.e_values, strict=True)
@@ -229,7 +178,7 @@ def _tests(effects: Effects) -> Iterator[dict[str, Any]]:
 
 def _flat_groups(effects: Effects, of: GroupEffects) -> Iterator[dict[str, Any]]:
     for group, line in group_lines(effects, of):
-        yield {"group": group.name, "patients": group.n_rows} | _flat(line)
+        yield {"group": group.name, "patients": group.n_rows} | flat_line(line)
 
 
 def _flat_group_tests(effects: Effects, of: GroupEffects) -> Iterator[dict[str, Any]]:
@@ -237,9 +186,3 @@ def _flat_group_tests(effects: Effects, of: GroupEffects) -> Iterator[dict[str, 
     for arm, tests, used in zip(question.arms.names[1:], of.tests, of.used, strict=True):
         for day, test, own in zip(question.horizons_days, tests, used, strict=True):
             yield {"arm": arm, "horizon_days": float(day), "groups": list(own)} | asdict(test)
-
-
-def _flat(line: Line) -> dict[str, Any]:
-    found = asdict(line)
-    estimate: dict[str, Any] = found.pop("estimate")
-    return found | estimate

@@ -14,20 +14,10 @@ from experiments.effects.figures import (
     overlap_figure,
 )
 from experiments.effects.individual_page import individual_section
-from experiments.effects.lines import (
-    DIFFERENCE,
-    RATIO,
-    TITLES,
-    Line,
-    arms_of,
-    by_horizon,
-    group_rows,
-    interval,
-    lines_of,
-    overlaps,
-)
+from experiments.effects.lines import group_rows, lines_of, overlaps
 from experiments.effects.sentences import OUT_OF_BALANCE, assumptions, findings
 from experiments.effects.withheld import Withheld
+from experiments.estimate_lines import DIFFERENCE, RATIO, Line, arms_of, html_by_horizon, interval
 from experiments.page.arms import at_risk_table, incidence_figures, last_day
 from experiments.page.privacy import SMALLEST, WITHHELD, Disclosure
 from experiments.page.shell import Heading, Section, figures, paragraph, render, write_page
@@ -86,9 +76,7 @@ def _incidence(effects: Effects, lines: Sequence[Line], shown: Disclosure, withh
     drawn = zip(incidence_figures(arms, last, shown, effects.curves), effects.causes, strict=True)
     body = figures([(figure, _caption(effects, k, shown), one.cause) for k, (figure, one) in enumerate(drawn)], "aj")
     body += at_risk_table(arms, last, shown)
-    body += "".join(
-        _by_horizon(quantity, lines, withheld) for quantity in ("risk", "risk" + DIFFERENCE, "risk" + RATIO)
-    )
+    body += html_by_horizon(("risk", "risk" + DIFFERENCE, "risk" + RATIO), lines, withheld.line, "arm")
     if effects.adjustment is not None:
         body += _e_values(effects, withheld)
     return Section("incidence", "Cumulative incidence", body)
@@ -132,27 +120,13 @@ def _hazards(effects: Effects, lines: Sequence[Line], withheld: Withheld) -> Sec
 
 def _lost(lines: Sequence[Line], withheld: Withheld) -> Section:
     body = paragraph("Mean days lost to each cause within a horizon: the area under its curve.")
-    body += "".join(_by_horizon(quantity, lines, withheld) for quantity in ("time lost", "time lost" + DIFFERENCE))
+    body += html_by_horizon(("time lost", "time lost" + DIFFERENCE), lines, withheld.line, "arm")
     return Section("lost", "Restricted mean time lost", body)
-
-
-def _by_horizon(quantity: str, lines: Sequence[Line], withheld: Withheld) -> str:
-    days, rows = by_horizon([line for line in lines if line.quantity == quantity])
-    texts = [
-        (_words(cause), *names, *(WITHHELD if withheld.line(one) else _cell(one) for one in cells))
-        for (cause, *names), cells in rows.items()
-    ]
-    columns = ("cause", "arm", "method", *(f"by day {day:g}" for day in days))
-    return html_table(TITLES[quantity], columns, texts, numeric_from=3)
 
 
 def _words(name: str) -> str:
     """A name that may be broken into lines."""
     return name.replace("_", " ")
-
-
-def _cell(line: Line) -> str:
-    return interval(line) if line.reference is None else f"{interval(line)}, p {p_value(line.estimate.p)}"
 
 
 def _ratios(caption: str, lines: Sequence[Line], withheld: Withheld) -> str:
@@ -224,7 +198,7 @@ def _counts(effects: Effects, of: CountedEffects, lines: Sequence[Line], withhel
         "Both methods estimate one ratio. Andersen and Gill's interval takes a patient's events as independent of one "
         "another; that of Lin, Wei, Yang and Ying (LWYY) does not, and is the one to go by."
     )
-    body += "".join(_by_horizon(one, lines, withheld) for one in COUNTED)
+    body += html_by_horizon(COUNTED, lines, withheld.line, "arm")
     return Section("counts", f"Events that come back: {_words(event)}", body)
 
 

@@ -10,18 +10,9 @@ from rich.table import Table
 from experiments.cli.output import stdout, table_of
 from experiments.effects.analysis import Effects, GroupEffects
 from experiments.effects.individual import tables
-from experiments.effects.lines import (
-    DIFFERENCE,
-    TITLES,
-    Line,
-    arms_of,
-    by_horizon,
-    group_rows,
-    interval,
-    lines_of,
-    overlaps,
-)
+from experiments.effects.lines import group_rows, lines_of, overlaps
 from experiments.effects.sentences import assumptions, findings
+from experiments.estimate_lines import DIFFERENCE, Line, arms_of, interval, table_by_horizon
 from experiments.page.tables import p_value
 
 SHOWN = ("risk", "risk" + DIFFERENCE, "time lost" + DIFFERENCE, "mean number", "mean number" + DIFFERENCE)
@@ -42,9 +33,8 @@ def print_effects(effects: Effects) -> None:
     lines = lines_of(effects)
     stdout.print(_ratios([line for line in lines if line.horizon_days is None]))
     for quantity in SHOWN:
-        own = [line for line in lines if line.quantity == quantity]
-        if own:
-            stdout.print(_by_horizon(TITLES[quantity], own))
+        if any(line.quantity == quantity for line in lines):
+            stdout.print(table_by_horizon(quantity, lines, "arm"))
     if effects.adjustment is not None:
         stdout.print(_balance(effects))
         stdout.print(_overlap(effects))
@@ -86,14 +76,6 @@ def _ratios(lines: Sequence[Line]) -> Table:
     for line in lines:
         name = line.quantity if line.method == "unadjusted" else f"{line.quantity}, {line.method}"
         table.add_row(line.cause, name, arms_of(line), interval(line), p_value(line.estimate.p))
-    return table
-
-
-def _by_horizon(title: str, lines: Sequence[Line]) -> Table:
-    days, rows = by_horizon(lines)
-    table = table_of(title, ["cause", "arm", "method"], [f"by day {day:g}" for day in days])
-    for names, cells in rows.items():
-        table.add_row(*names, *map(interval, cells))
     return table
 
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from experiments.effects.analysis import Effects
+from experiments.estimate_lines import Line
 from experiments.page.privacy import Disclosure
-
-if TYPE_CHECKING:  # lines holds sentences, which ask here what to leave out
-    from experiments.effects.lines import Line
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from experiments.effects.analysis import Contrasts
-from experiments.effects.lines import DIFFERENCE, RATIO, Line
+from experiments.estimate_lines import DIFFERENCE, RATIO, Line, flat_line
 from experiments.strategies.analysis import Strategies
 from experiments.strategies.protocol import protocol
 from experiments.strategies.sentences import assumptions, findings
@@ -110,13 +110,13 @@ def plain(found: Strategies) -> dict[str, Any]:
             }
             for (name, quantiles, largest, limit), one in zip(weight_rows(found), found.clones, strict=True)
         ],
-        "estimates": [_flat(line) for line in lines_of(found)],
+        "estimates": [flat_line(line) for line in lines_of(found)],
         "positivity": [asdict(one) for one in found.positivity],
         "seen": {
             "starts": seen.n_starts,
             "without": _state(found, 0),
             "with": _state(found, 1),
-            "hazard_ratios": [_flat(line) for line in seen_lines(found)],
+            "hazard_ratios": [flat_line(line) for line in seen_lines(found)],
             "states": [
                 {"state": state, "horizon_days": float(day)} | asdict(estimate)
                 for day, row in zip(question.horizons_days, seen.occupied, strict=True)
@@ -132,9 +132,3 @@ def _state(found: Strategies, k: int) -> dict[str, Any]:
     seen = found.seen
     events = dict(zip(found.question.outcomes.causes, map(int, seen.events[k]), strict=True))
     return {"patient_days": float(seen.patient_days[k]), "events": events}
-
-
-def _flat(line: Line) -> dict[str, Any]:
-    found = asdict(line)
-    estimate: dict[str, Any] = found.pop("estimate")
-    return found | estimate

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.effects.lines import DIFFERENCE, RATIO, TITLES, Line, by_horizon, interval
+from experiments.estimate_lines import DIFFERENCE, RATIO, Line, html_by_horizon, interval
 from experiments.interval_text import interval_text
 from experiments.page.privacy import SMALLEST, WITHHELD, Disclosure
 from experiments.page.shell import Heading, Section, absent, figures, paragraph, render, write_page
@@ -78,28 +78,14 @@ def _incidence(found: Strategies, lines: Sequence[Line], withheld: Withheld) -> 
         for k, cause in enumerate(causes)
     ]
     body = figures(drawn, "aj")
-    body += "".join(_by_horizon(one, lines, withheld) for one in ("risk", "risk" + DIFFERENCE, "risk" + RATIO))
+    body += html_by_horizon(("risk", "risk" + DIFFERENCE, "risk" + RATIO), lines, withheld.line, "strategy")
     return Section("incidence", "Cumulative incidence under each strategy", body)
 
 
 def _lost(lines: Sequence[Line], withheld: Withheld) -> Section:
     body = paragraph("Mean days lost to each cause within a horizon: the area under its curve.")
-    body += "".join(_by_horizon("time lost" + suffix, lines, withheld) for suffix in ("", DIFFERENCE))
+    body += html_by_horizon(("time lost", "time lost" + DIFFERENCE), lines, withheld.line, "strategy")
     return Section("lost", "Restricted mean time lost", body)
-
-
-def _by_horizon(quantity: str, lines: Sequence[Line], withheld: Withheld) -> str:
-    days, rows = by_horizon([line for line in lines if line.quantity == quantity])
-    texts = [
-        (_words(cause), *names, *(WITHHELD if withheld.line(one) else _cell(one) for one in cells))
-        for (cause, *names), cells in rows.items()
-    ]
-    columns = ("cause", "strategy", "method", *(f"by day {day:g}" for day in days))
-    return html_table(TITLES[quantity], columns, texts, numeric_from=3)
-
-
-def _cell(line: Line) -> str:
-    return interval(line) if line.reference is None else f"{interval(line)}, p {p_value(line.estimate.p)}"
 
 
 def _clones(found: Strategies, shown: Disclosure) -> Section:

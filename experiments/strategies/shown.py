@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from rich.table import Table
 
 from experiments.cli.output import stdout, table_of
-from experiments.effects.lines import DIFFERENCE, RATIO, TITLES, Line, by_horizon, interval
+from experiments.estimate_lines import DIFFERENCE, RATIO, interval, table_by_horizon
 from experiments.page.tables import number, p_value
 from experiments.strategies.analysis import Strategies
 from experiments.strategies.lines import QUANTILES, lines_of, seen_lines, weight_rows
@@ -32,7 +30,7 @@ def print_strategies(found: Strategies) -> None:
     stdout.print(_weights(found))
     lines = lines_of(found)
     for quantity in SHOWN:
-        stdout.print(_by_horizon(TITLES[quantity], [line for line in lines if line.quantity == quantity]))
+        stdout.print(table_by_horizon(quantity, lines, "strategy"))
     stdout.print(_positivity(found))
     stdout.print(_seen(found))
     for sentence in (*findings(found), *assumptions(found), *seen_sentences(found)):
@@ -67,14 +65,6 @@ def _weights(found: Strategies) -> Table:
     table = table_of("Weights on all days: quantiles, the largest, and what that was lowered to", ["strategy"], columns)
     for name, quantiles, largest, limit in weight_rows(found):
         table.add_row(name, *map(number, quantiles), number(largest), number(limit))
-    return table
-
-
-def _by_horizon(title: str, lines: Sequence[Line]) -> Table:
-    days, rows = by_horizon(lines)
-    table = table_of(title, ["cause", "strategy", "method"], [f"by day {day:g}" for day in days])
-    for names, cells in rows.items():
-        table.add_row(*names, *map(interval, cells))
     return table
 
 

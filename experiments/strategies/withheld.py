@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from experiments.effects.lines import Line
+from experiments.estimate_lines import Line
 from experiments.page.privacy import Disclosure
 from experiments.strategies.analysis import Strategies
 

@@ -21,8 +21,9 @@ from preloaded import SEQUELA
 
 from benchmarks.effects_cohorts import EFFECTS, confounded
 from experiments.effects import analyse, ask, write_effects_page
-from experiments.effects.lines import interval, lines_of, plain
+from experiments.effects.lines import lines_of, plain
 from experiments.effects.sentences import assumptions, findings
+from experiments.estimate_lines import interval
 from experiments.home import CONFIGS
 from experiments.page.arms import incidence_figures
 from experiments.page.privacy import OPEN, SMALLEST, Disclosure
