@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 
 import numpy as np
 import pandas as pd
 
 from features.cohort import Cohort
-from features.errors import SequelaError
+from features.errors import SequelaError, nearest_or_all
 from features.patients import IntArray, TextArray
 from features.schema import Variable
 
@@ -32,8 +31,7 @@ def check_variable(cohort: Cohort, option: str, name: str | None) -> None:
     variables = variables_of(cohort)
     if name is None or name in variables:
         return
-    near = get_close_matches(name, variables, n=1)
-    remedy = f"did you mean {near[0]}?" if near else f"there are {', '.join(variables) or 'none'}"
+    remedy = nearest_or_all(name, variables)
     msg = f"{option} {name}: no baseline variable of {cohort.folder} has this name; {remedy}"
     raise SequelaError(msg)
 

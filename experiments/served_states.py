@@ -38,8 +38,10 @@ def histories_of_run(cohort: Cohort, endpoint: Endpoint) -> tuple[IntArray, Stat
     return found
 
 
-def fit_states(rows: TrainingRows, config: RunConfig, home: Home, encoder: PatientEncoder) -> StateModel | None:
-    """Fit what the configuration asks for, to all patients at risk at the first landmark; None: it asks for nothing.
+def fit_states(
+    rows: TrainingRows, config: RunConfig, home: Home, encoder: PatientEncoder
+) -> tuple[StateModel, StateHistories] | None:
+    """Fit what the configuration asks for, to all patients at risk at the first landmark; with their histories.
 
     Later landmarks are left out: their patients are those of the first again, and `sequela benefit-risk` predicts from
     the first alone.
@@ -49,6 +51,9 @@ def fit_states(rows: TrainingRows, config: RunConfig, home: Home, encoder: Patie
         config: Says how many refits.
         home: The stores.
         encoder: Of the run's risk model: transitions depend on what it sees.
+
+    Returns:
+        None where it asks for nothing.
     """
     if config.states is None:
         return None
@@ -58,25 +63,23 @@ def fit_states(rows: TrainingRows, config: RunConfig, home: Home, encoder: Patie
     x = encoder.transform(everyone.take(at_risk).at_landmark(rows.endpoint.landmark_days[0]))
     fitted = TransitionModels.fit(x, histories, seed=config.seed)
     rng = np.random.default_rng(config.seed)
-    return state_model(fitted, resampled(x, histories, fitted, config.states.resamples, rng))
+    return state_model(fitted, resampled(x, histories, fitted, config.states.resamples, rng)), histories
 
 
 def states_block(
-    states: StateModel | None,
-    rows: TrainingRows,
+    states: StateModel,
+    histories: StateHistories,
+    landmark_day: float,
     model: FittedRiskModel,
     patient: PatientRecord,
     times_days: tuple[float, ...],
-) -> StatesBlock | None:
+) -> StatesBlock:
     """What the manifest says of them, with the states of the example's patient at its times."""
-    if states is None:
-        return None
-    _, histories = histories_of_run(rows.cohort, rows.endpoint)
     followed = histories.followed_days
     return StatesBlock(
         names=states.states,
         moves=states.moves,
-        landmark_day=rows.endpoint.landmark_days[0],
+        landmark_day=landmark_day,
         followed_days=followed if np.isfinite(followed) else None,
         n_patients=len(histories),
         example=states_of_example(model, states, patient, times_days),

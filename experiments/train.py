@@ -203,9 +203,10 @@ def _fit_final(
 ) -> None:
     """Fit on all rows and write the artifact."""
     model = fit_on_everyone(rows, config, folder.parent / "folds", progress)
-    states = fit_states(rows, config, home, model.encoder)
+    followed = fit_states(rows, config, home, model.encoder)
     block, arrays = model_block(model)
-    patient = example_patient(model.encoder, rows.endpoint.landmark_days[0])
+    landmark = rows.endpoint.landmark_days[0]
+    patient = example_patient(model.encoder, landmark)
     times = rows.endpoint.horizons_days
     card = rows.cohort.card
     metrics = headline_metrics(scores)
@@ -230,10 +231,10 @@ def _fit_final(
         persistence=_persistence(model, rows),
         decision=tier_benefits(rows, out_of_fold, config),
         calibration=risk_groups(rows, out_of_fold),
-        states=states_block(states, rows, model, patient, times),
+        states=None if followed is None else states_block(*followed, landmark, model, patient, times),
         files={},
     )
-    write_artifact(folder, manifest, arrays | state_arrays(states))
+    write_artifact(folder, manifest, arrays | state_arrays(None if followed is None else followed[0]))
 
 
 def _reference(model: FittedRiskModel, rows: TrainingRows, out_of_fold: OutOfFold) -> Reference:

@@ -7,8 +7,9 @@ SequelaError            a message for the user: place, value, rule, remedy; no t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
+from difflib import get_close_matches
 from typing import Literal
 
 Severity = Literal["error", "warning"]
@@ -16,6 +17,12 @@ Severity = Literal["error", "warning"]
 
 class SequelaError(Exception):
     """A failure explained to the user in one line: place, value, rule, remedy."""
+
+
+def nearest_or_all(name: str, known: Collection[str]) -> str:
+    """The remedy for a name that is none of the known ones: the nearest of them, or all."""
+    near = get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]}?" if near else f"there are {', '.join(known) or 'none'}"
 
 
 class InputError(SequelaError):

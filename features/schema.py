@@ -99,6 +99,10 @@ class EventRule(Frozen):
     name: str
     min_grade: int | None = None
 
+    def counts(self, event: str, grade: float | None) -> bool:
+        """Whether an event of this name and grade is one of these; without a grade only where none is asked for."""
+        return event == self.name and (grade or 0) >= (self.min_grade or 0)
+
 
 class Tier(Frozen):
     """Patients whose risk calls for the same attention."""

@@ -104,7 +104,7 @@ def _by_transitions(artifact: Artifact, record: PatientRecord) -> bool:
 def _require_event_free(record: PatientRecord, place: str, endpoint: Endpoint) -> None:
     rules = (endpoint.event, *endpoint.competing)
     for i, event in enumerate(record.events):
-        meant = any(rule.name == event.event and (event.grade or 0) >= (rule.min_grade or 0) for rule in rules)
+        meant = any(rule.counts(event.event, event.grade) for rule in rules)
         if meant and event.day <= record.landmark_day:
             rule = f"is an event of {endpoint.name} by its landmark; states are those of patients who had none by then"
             raise InputError(f"{place}.events[{i}]", rule)

@@ -71,7 +71,7 @@ def read_patient(path: Path, question: Question) -> PatientInput:
         raise SequelaError(f"{msg}; give what was known by then")
     rules = (question.endpoint.event, *question.endpoint.competing)
     for i, event in enumerate(record.events):
-        meant = (rule.name == event.event and (event.grade or 0) >= (rule.min_grade or 0) for rule in rules)
+        meant = (rule.counts(event.event, event.grade) for rule in rules)
         if event.day <= question.landmark_day and any(meant):
             msg = f"{path.name}: events[{i}]: is an event of the endpoint by its landmark"
             raise SequelaError(f"{msg}; only patients who had none by then are predicted")

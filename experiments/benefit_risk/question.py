@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 import numpy as np
 
 from experiments.groups import check_variable, group_names, labels_of, places_of
 from features.cohort import Cohort, ends_follow_up
 from features.cohort_states import state_histories_at, state_rules
-from features.errors import SequelaError
+from features.errors import SequelaError, nearest_or_all
 from features.patients import FloatArray, IntArray
 from features.schema import Endpoint
 from features.states import StateHistories
@@ -151,8 +150,7 @@ def worth_of(text: str) -> dict[str, float]:
 def _worth(states: tuple[str, ...], given: dict[str, float]) -> FloatArray:
     for name in given:
         if name not in states:
-            near = get_close_matches(name, states, n=1)
-            remedy = f"did you mean {near[0]}?" if near else f"there are {', '.join(states)}"
+            remedy = nearest_or_all(name, states)
             msg = f"--weights {name}: no state has this name; {remedy}"
             raise SequelaError(msg)
     usual = {states[0]: WORTH_FREE, states[COMPLICATION]: WORTH_COMPLICATION}

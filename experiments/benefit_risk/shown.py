@@ -68,23 +68,15 @@ def _moves(found: BenefitRisk) -> Table:
 def _print_states(lines: Sequence[Line], question: Question) -> None:
     days = [f"day {day:g}" for day in question.times_days]
     for quantity, title in TITLES.items():
-        table = table_of(title, ["group", "state"], days)
-        for row in by_state(lines, quantity):
-            table.add_row(*row)
-        stdout.print(table)
+        stdout.print(table_of(title, ["group", "state"], days, by_state(lines, quantity)))
 
 
 def _plane(lines: Sequence[Line], question: Question) -> Table:
     first, *columns = plane_columns(question)
-    table = table_of(f"Benefit against risk by day {question.horizon_days:g}", [first], columns)
-    for row in plane_rows(lines):
-        table.add_row(*row)
-    return table
+    return table_of(f"Benefit against risk by day {question.horizon_days:g}", [first], columns, plane_rows(lines))
 
 
 def _thresholds(found: BenefitRisk) -> Table:
     title = f"Weighted days against {found.groups[0].name}, by what a day in a state is worth"
-    table = table_of(title, ["group", "state"], ["worth 0", "equal at", "worth 1"])
-    for row in threshold_rows(found.contrasts, found.question):
-        table.add_row(*row)
-    return table
+    rows = threshold_rows(found.contrasts, found.question)
+    return table_of(title, ["group", "state"], ["worth 0", "equal at", "worth 1"], rows)

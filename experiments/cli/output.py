@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 
@@ -18,13 +18,15 @@ stderr = Console(stderr=True)
 stdout = Console() if Console().is_terminal else Console(width=140)  # a pipe has no width of its own
 
 
-def table_of(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
-    """An empty table under a title: columns of text, then columns of numbers."""
+def table_of(title: str, left: Sequence[str], right: Sequence[str], rows: Iterable[Sequence[str]] = ()) -> Table:
+    """A table under a title: columns of text, then columns of numbers; with the rows that are known already."""
     table = Table(title=title, title_justify="left", box=None, min_width=len(title))
     for column in left:
         table.add_column(column)
     for column in right:
         table.add_column(column, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
     return table
 
 

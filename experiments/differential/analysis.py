@@ -22,12 +22,12 @@ from training.differential.abundance import abundance_test
 from training.differential.design import Design
 from training.differential.expression import expression_tests
 from training.differential.linear_model import linear_tests
+from training.effects.estimates import QUANTILE
 
 LEVEL = 0.1
 """False discovery rate at which something counts as found."""
 LEAST_CELLS = 10
 """Of a type in a patient's sample, below which its pseudobulk is left out, unless another number is asked for."""
-_WIDTH = 1.959964
 
 Progress = Callable[[int, int], None]
 
@@ -152,7 +152,7 @@ def _abundance(bulks: list[TypeBulk], design: Design) -> Iterator[pd.DataFrame]:
 
 def _expression(bulk: TypeBulk, design: Design, genes: tuple[str, ...]) -> pd.DataFrame:
     found = expression_tests(bulk.total, genes, design)
-    half = _WIDTH * found.error
+    half = QUANTILE * found.error
     return _named(
         bulk,
         design,

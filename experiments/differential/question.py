@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 import numpy as np
 
 from experiments.covariates import Covariates, covariates_of
 from experiments.groups import check_variable, labels_of, places_of, variables_of
 from features.cohort import Cohort, outcomes_at
-from features.errors import SequelaError
+from features.errors import SequelaError, nearest_or_all
 from features.patients import IntArray
 from features.schema import Endpoint
 from training.differential.design import Design
@@ -117,8 +116,7 @@ def by_outcome(
         check_variable(cohort, "--adjust", name)
     name = endpoint.causes[0] if cause is None else cause
     if name not in endpoint.causes:
-        near = get_close_matches(name, endpoint.causes, n=1)
-        remedy = f"did you mean {near[0]}?" if near else f"there are {', '.join(endpoint.causes)}"
+        remedy = nearest_or_all(name, endpoint.causes)
         msg = f"--cause {name}: is no event of the endpoint {endpoint.name}; {remedy}"
         raise SequelaError(msg)
     day = endpoint.landmark_days[0] if landmark_day is None else landmark_day

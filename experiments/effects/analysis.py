@@ -151,9 +151,10 @@ def analyse(question: Question, seed: int = SEED) -> Effects:
     adjustment, risk, curves = None, None, None
     if question.covariates is not None:
         x = question.covariates.x
-        shared = _overlaps(question, seed)
+        probability = propensities(x, arms.arm)
+        shared = _overlaps(question, probability, seed)
         nuisances = nuisances_of(arms, x, at, rng=np.random.default_rng(seed))
-        adjustment = _adjustment(question, *shared, tuple(one.hardly_seen for one in nuisances))
+        adjustment = _adjustment(question, probability, *shared, tuple(one.hardly_seen for one in nuisances))
         aims = aimed(nuisances, RISK, at)
         risk = averaged(aims)
         days = np.linspace(0.0, float(at[-1]), CURVE_DAYS)
@@ -203,25 +204,27 @@ def _adjusted(arms: Arms, x: FloatArray, at: FloatArray, seed: int) -> list[Comp
     return [Compared("weighted", *by_weights), Compared("doubly robust", *by_both)]
 
 
-def _overlaps(question: Question, seed: int) -> tuple[list[Overlap], list[Overlap]]:
+def _overlaps(question: Question, probability: FloatArray, seed: int) -> tuple[list[Overlap], list[Overlap]]:
     """By the model of everyone, and by those of other patients; refused where there is hardly any."""
     arms, covariates = question.arms, question.covariates
     assert covariates is not None  # noqa: S101 - for the type checker
     crossed = cross_fitted(covariates.x, arms.arm, folds(arms.arm, np.random.default_rng(seed)))
     shared, of_others = (
-        overlap(one, arms.arm, arms.names, stabilised_weights(one, arms.arm))
-        for one in (propensities(covariates.x, arms.arm), crossed)
+        overlap(one, arms.arm, arms.names, stabilised_weights(one, arms.arm)) for one in (probability, crossed)
     )
     check_overlap(covariates.names, (*shared, *of_others))
     return shared, of_others
 
 
 def _adjustment(
-    question: Question, shared: list[Overlap], of_others: list[Overlap], hardly_seen: tuple[float, ...]
+    question: Question,
+    probability: FloatArray,
+    shared: list[Overlap],
+    of_others: list[Overlap],
+    hardly_seen: tuple[float, ...],
 ) -> Adjustment:
     arms, covariates = question.arms, question.covariates
     assert covariates is not None  # noqa: S101 - for the type checker
-    probability = propensities(covariates.x, arms.arm)
     weights = stabilised_weights(probability, arms.arm)
     in_balance = balance(covariates.x, covariates.columns, arms.arm, arms.names, weights)
     return Adjustment(probability, in_balance, shared, of_others, hardly_seen)

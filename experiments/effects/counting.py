@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from experiments.covariates import Covariates, covariates_of
 from experiments.effects.adjustable import check_columns
 from features.cohort import Cohort, ends_follow_up, qualifying
 from features.cohort_recurrence import recurrences_at
-from features.errors import SequelaError
+from features.errors import SequelaError, nearest_or_all
 from features.patients import IntArray
 from features.recurrence import Recurrences
 from features.schema import Endpoint, EventRule
@@ -62,8 +61,7 @@ def counted(
     """
     occurring = sorted(set(cohort.events["event"]))
     if event not in occurring:
-        near = get_close_matches(event, occurring, n=1)
-        remedy = f"did you mean {near[0]}?" if near else f"there are {', '.join(occurring) or 'none'}"
+        remedy = nearest_or_all(event, occurring)
         msg = f"--recurrent {event}: no event of {cohort.folder} has this name; {remedy}"
         raise SequelaError(msg)
     declared = {one.name: one for one in (endpoint.event, *endpoint.competing)}

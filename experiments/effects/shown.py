@@ -42,10 +42,7 @@ def print_effects(effects: Effects) -> None:
     if effects.groups is not None:
         stdout.print(_groups(effects, effects.groups))
     for caption, columns, rows in tables(effects):
-        table = table_of(caption, columns[:1], list(columns[1:]))
-        for row in rows:
-            table.add_row(*row)
-        stdout.print(table)
+        stdout.print(table_of(caption, columns[:1], columns[1:], rows))
     for sentence in (*findings(effects), *assumptions(effects)):
         stdout.print(sentence, highlight=False, markup=False, soft_wrap=True)
 
@@ -110,7 +107,5 @@ def _e_values(effects: Effects) -> Table:
 def _groups(effects: Effects, of: GroupEffects) -> Table:
     days = [f"by day {day:g}" for day in effects.question.horizons_days]
     title = f"Difference of risks of {effects.causes[0].cause}, percentage points, in groups ({of.method})"
-    table = table_of(title, ["group"], ["patients", "arm", *days])
-    for row in group_rows(effects, of, [f"{one.n_rows:,}" for one in of.groups]):
-        table.add_row(*row)
-    return table
+    rows = group_rows(effects, of, [f"{one.n_rows:,}" for one in of.groups])
+    return table_of(title, ["group"], ["patients", "arm", *days], rows)

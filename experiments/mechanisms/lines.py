@@ -84,7 +84,7 @@ def _hundredths(one: Interval) -> str:
 
 
 def plain(found: Found) -> dict[str, object]:
-    """Everything as other programs read it; risks as probabilities, what is not known null."""
+    """Everything as other programs read it; risks as probabilities, what is not known is NaN."""
     own, question = found.mechanisms, found.question
     card = question.rows.cohort.card
     return {
@@ -115,12 +115,12 @@ def _states(found: Found) -> list[dict[str, object]]:
             "share_of_cells": share[j],
             "share_of_attention": attention[j],
             "spread": own.spread.observed[j],
-            "spread_p": _known(own.spread.p[j]),
-            "spread_p_of_largest": _known(largest[j]),
-            "brier_gain": _known(own.gain_interval[j].point),
-            "brier_gain_low": _known(own.gain_interval[j].low),
-            "brier_gain_high": _known(own.gain_interval[j].high),
-            "brier_gain_p": _known(own.gain.p[j]),
+            "spread_p": own.spread.p[j],
+            "spread_p_of_largest": largest[j],
+            "brier_gain": own.gain_interval[j].point,
+            "brier_gain_low": own.gain_interval[j].low,
+            "brier_gain_high": own.gain_interval[j].high,
+            "brier_gain_p": own.gain.p[j],
         }
         for j, state in enumerate(own.asked.states)
     ]
@@ -134,7 +134,7 @@ def _genes(found: Found) -> list[dict[str, object]]:
             "spread": own.gene_spread.observed[j],
             "p": p[j],
             "p_of_largest": largest[j],
-            "raises_in": _known(own.raises[j]),
+            "raises_in": own.raises[j],
         }
         for j in found.gene_order
     ]
@@ -148,15 +148,11 @@ def _changes(found: Found) -> list[dict[str, object]]:
             "genes": list(change.genes),
             "genes_seen": seen[j],
             "effect": interval.point,
-            "low": _known(interval.low),
-            "high": _known(interval.high),
+            "low": interval.low,
+            "high": interval.high,
             "p": own.effect.p[j],
-            "strange_before": _known(strange[j, 0]),
-            "strange_after": _known(strange[j, 1]),
+            "strange_before": strange[j, 0],
+            "strange_after": strange[j, 1],
         }
         for j, (change, interval) in enumerate(zip(own.asked.changes, own.effect_interval, strict=True))
     ]
-
-
-def _known(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-
 from experiments.cli.output import stdout, table_of
 from experiments.mechanisms.analysis import Found
-from experiments.mechanisms.lines import CHANGES, GENES, STATES, Row, change_rows, gene_rows, state_rows
+from experiments.mechanisms.lines import CHANGES, GENES, STATES, change_rows, gene_rows, state_rows
 from experiments.mechanisms.sentences import assumptions, findings
 
 MOST_GENES = 15
@@ -21,18 +19,10 @@ def print_mechanisms(found: Found) -> None:
         f"({len(own.rows):,} {card.provenance} rows: {card.title})"
     )
     stdout.print(title, highlight=False, markup=False, soft_wrap=True)
-    _print("Cells", STATES, state_rows(found))
-    _print(
-        f"The first {min(MOST_GENES, len(own.genes))} of {len(own.genes):,} genes", GENES, gene_rows(found, MOST_GENES)
-    )
+    stdout.print(table_of("Cells", STATES[:1], STATES[1:], state_rows(found)))
+    title = f"The first {min(MOST_GENES, len(own.genes))} of {len(own.genes):,} genes"
+    stdout.print(table_of(title, GENES[:1], GENES[1:], gene_rows(found, MOST_GENES)))
     if own.asked.changes:
-        _print("Changed cells", CHANGES, change_rows(found))
+        stdout.print(table_of("Changed cells", CHANGES[:1], CHANGES[1:], change_rows(found)))
     for sentence in (*findings(found), *assumptions(found)):
         stdout.print(sentence, highlight=False, markup=False, soft_wrap=True)
-
-
-def _print(title: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
-    table = table_of(title, columns[:1], columns[1:])
-    for row in rows:
-        table.add_row(*row)
-    stdout.print(table)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 import numpy as np
 import pandas as pd
 
 from experiments.strategies.treated import Low
 from features.cohort import Cohort
-from features.errors import SequelaError
+from features.errors import SequelaError, nearest_or_all
 from features.patients import FloatArray, IntArray
 from features.scaling import ColumnScaler
 from training.strategies.followed import BoolArray
@@ -43,8 +42,7 @@ def check_changing(cohort: Cohort, option: str, name: str, *, events: bool) -> N
     known += sorted(set(cohort.events["event"])) if events else []
     if name in known:
         return
-    near = get_close_matches(name, known, n=1)
-    remedy = f"did you mean {near[0]}?" if near else f"there are {', '.join(known) or 'none'}"
+    remedy = nearest_or_all(name, known)
     what = "measured variable or event" if events else "measured variable"
     msg = f"{option} {name}: no {what} of {cohort.folder} has this name; {remedy}"
     raise SequelaError(msg)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 import numpy as np
 import pandas as pd
 
 from features.cohort import Cohort
-from features.errors import SequelaError
+from features.errors import SequelaError, nearest_or_all
 from features.patients import FloatArray
 from features.schema import Endpoint
 
@@ -79,8 +78,7 @@ def starts_of(cohort: Cohort, treatment: str, endpoint: Endpoint) -> FloatArray:
         rows = own[own["value"] == 1]
     else:
         known = sorted({*events["event"], *measured["variable"]})
-        near = get_close_matches(treatment, known, n=1)
-        remedy = f"did you mean {near[0]}?" if near else f"there are {', '.join(known) or 'none'}"
+        remedy = nearest_or_all(treatment, known)
         msg = f"--treatment {treatment}: no event or measured variable of {cohort.folder} has this name; {remedy}"
         raise SequelaError(msg)
     first: FloatArray = rows.groupby("patient_id")["day"].min().reindex(ids).to_numpy(dtype=float)

@@ -21,8 +21,6 @@ class TypeBulk:
     """(patients with a sample,): their positions."""
     n_cells: FloatArray
     """(patients with a sample,): of this type; perhaps 0."""
-    n_of_all: FloatArray
-    """(patients with a sample,): cells of all types."""
     total: FloatArray
     """(patients with a sample, genes): sums of counts, or of intensities."""
 
@@ -34,7 +32,6 @@ class TypeBulk:
             self.cell_type,
             self.rows[kept],
             self.n_cells[kept],
-            self.n_of_all[kept],
             self.total[kept],
         )
 
@@ -63,4 +60,4 @@ def type_bulks(patients: Patients) -> Iterator[TypeBulk]:
         for j, cell_type in enumerate(summary.cell_types):
             if by_type[:, j].any():
                 sums = summary.aligned((cell_type,), genes)
-                yield TypeBulk(material, cell_type, rows, by_type[:, j], by_type.sum(axis=1), sums.total[:, 0])
+                yield TypeBulk(material, cell_type, rows, by_type[:, j], sums.total[:, 0])

@@ -127,7 +127,7 @@ def happened(endpoint: Endpoint, events: Sequence[EventRecord]) -> tuple[EventRu
         for event in events:
             if event.event != rule.name or event.day < 0:
                 continue
-            if rule.min_grade is None or (event.grade or 0) >= rule.min_grade:
+            if rule.counts(event.event, event.grade):
                 certain = certain or rule
             elif event.grade is None:
                 perhaps = perhaps or rule

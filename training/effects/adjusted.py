@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.linear_model import Ridge  # type: ignore[import-untyped]
 
 from training.effects.arms import Arms, FloatArray, IntArray
-from training.effects.estimates import ABSENT, NAN, Estimate, difference, ratio
+from training.effects.estimates import NAN, difference, ratio
 from training.effects.propensity import own_probability, propensities, scores_of, stabilised_weights
 from training.effects.risks import Measure, Table, table_of
 
@@ -45,7 +45,7 @@ class Standardised:
         relative = self.influence / safe[:, None]
         errors = self._contrast_error(relative)
         logs = np.where(positive, np.log(safe[1:] / safe[0]), np.nan)
-        return tuple(table_of(*one, _ratio) for one in zip(logs, errors, strict=True))
+        return tuple(table_of(*one, ratio) for one in zip(logs, errors, strict=True))
 
     @classmethod
     def _contrast_error(cls, influence: FloatArray) -> FloatArray:
@@ -172,7 +172,3 @@ def folds(arm: IntArray, rng: np.random.Generator) -> IntArray:
         rows = rng.permutation(np.flatnonzero(arm == k))
         fold[rows] = np.arange(len(rows)) % FOLDS
     return fold
-
-
-def _ratio(log_ratio: float, standard_error: float) -> Estimate:
-    return ratio(log_ratio, standard_error) if np.isfinite(log_ratio) else ABSENT

@@ -35,8 +35,7 @@ class Aimed:
 
         NaN of a cause whose targeting was given up at any horizon: its hazards are not targeted ones.
         """
-        free = np.cumprod(1.0 - self.hazard.sum(axis=0), axis=1)
-        before = np.concatenate([np.ones((len(free), 1)), free[:, :-1]], axis=1)
+        _, before = _event_free(self.hazard)
         mean: FloatArray = (before * self.hazard).mean(axis=1).cumsum(axis=1)
         return np.where(np.isfinite(self.points).all(axis=1, keepdims=True), mean, NAN)
 
@@ -76,6 +75,12 @@ def aim(nuisances: Nuisances, gain: FloatArray, most_steps: int = MOST_STEPS) ->
     return Aimed(points.reshape(shape), influence.reshape(n, *shape), hazard)
 
 
+def _event_free(hazard: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """(patients, times) each: probability of no event up to each day with it, and before it."""
+    free = np.cumprod(1.0 - hazard.sum(axis=0), axis=1)
+    return free, np.concatenate([np.ones((len(free), 1)), free[:, :-1]], axis=1)
+
+
 @dataclass(frozen=True, slots=True)
 class _Functionals:
     """All θ_j of all gains, one after the other."""
@@ -94,8 +99,7 @@ class _Functionals:
         Returns:
             (functionals, patients, times) and (patients, functionals).
         """
-        free = np.cumprod(1.0 - hazard.sum(axis=0), axis=1)
-        before = np.concatenate([np.ones((len(free), 1)), free[:, :-1]], axis=1)
+        free, before = _event_free(hazard)
         given_free = np.divide(1.0, free, out=np.zeros_like(free), where=free > 0)
         later, total = np.empty((len(self.gains), *free.shape)), np.empty((len(free), len(self.gains)))
         for m, (gain, cause) in enumerate(zip(self.gains, self.cause_of, strict=True)):

@@ -10,8 +10,7 @@ import numpy as np
 from features.outcomes import Outcomes
 from features.states import StateHistories
 from training.models.cox import CauseSpecificCox
-from training.models.partial_likelihood import MAX_LINEAR_PREDICTOR
-from training.models.states import Move, StateModel, follow, moving
+from training.models.states import Move, StateModel
 from training.states.markov import stays_of
 from training.states.occupation import FloatArray, IntArray, Occupation
 
@@ -71,19 +70,8 @@ class TransitionModels:
             x: (features,)
             times_days: (times,): from the landmark, at least 0, ascending.
         """
-        steps, hazards = self._hazards(x)
         times = np.asarray(times_days, dtype=float)
-        return Occupation(times, *follow(steps, moving(hazards), times))
-
-    def _hazards(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Times (times,) and increments (times, states, states) of one patient's cumulative hazards."""
-        times = np.unique(np.concatenate([model.times_days for model in self.models.values()] or [np.zeros(0)]))
-        n = len(self.states)
-        hazards = np.zeros((len(times), n, n))
-        for (origin, target), model in self.models.items():
-            relative = np.exp(np.clip(float(model.beta[0] @ x), -MAX_LINEAR_PREDICTOR, MAX_LINEAR_PREDICTOR))
-            hazards[np.searchsorted(times, model.times_days), origin, target] = relative * model.increments[0]
-        return times, hazards
+        return Occupation(times, *state_model(self, ()).course(x, times).point)
 
 
 def resampled(

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.stats import t as student
 
-from training.effects.estimates import ABSENT, NAN, QUANTILE, Estimate, difference, ratio
+from training.effects.estimates import NAN, QUANTILE, Estimate, difference, ratio
 from training.effects.risks import Measure, Table
 from training.evaluation.intervals import LEVEL
 from training.strategies.followed import FloatArray
@@ -36,7 +36,7 @@ def contrasts(
     tables = _tables(points, resampled, widened, measure.estimate)
     differences = _tables(points[1:] - points[0], resampled[:, 1:] - resampled[:, :1], wider, difference)
     logs = _log(points[1:]) - _log(points[0])
-    ratios = _tables(logs, _log(resampled[:, 1:]) - _log(resampled[:, :1]), wider, _ratio)
+    ratios = _tables(logs, _log(resampled[:, 1:]) - _log(resampled[:, :1]), wider, ratio)
     return tables, differences, ratios
 
 
@@ -60,7 +60,3 @@ def _tables(
 def _log(values: FloatArray) -> FloatArray:
     found: FloatArray = np.log(np.where(values > 0, values, NAN))
     return found
-
-
-def _ratio(log_ratio: float, standard_error: float) -> Estimate:
-    return ratio(log_ratio, standard_error) if np.isfinite(log_ratio) else ABSENT
