@@ -52,8 +52,8 @@ def test_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
         activities(np.ones((1, 40)), GENES, SETS)
 
 
-def of_samples() -> tuple[Patients, NDArray[np.float64]]:
-    """The first patient has blood on days -5, 10 and 20, the second on day -3; and the counts of each sample."""
+def of_samples() -> tuple[Patients, NDArray[np.float64], NDArray[np.float64]]:
+    """The first patient has blood on days -5, 10 and 20, the second on day -3; their counts, and cells of each type."""
     total = np.random.default_rng(1).poisson(5.0, (4, 2, 3)).astype(float)
     n_cells = np.array([[4.0, 6.0], [0.0, 9.0], [2.0, 2.0], [7.0, 1.0]])
     summary = dense_summary(("B", "T"), GENES[:3], n_cells, total, total)
@@ -61,23 +61,23 @@ def of_samples() -> tuple[Patients, NDArray[np.float64]]:
     materials = np.array(["blood"] * 4, dtype=object)
     samples = Samples(np.array([0, 3, 4]), ids, np.array([-5.0, 10.0, 20.0, -3.0]), materials, summary)
     patients = Patients(np.array(["p0", "p1"], dtype=object), np.zeros(2), {}, Measurements.empty(2), samples)
-    return patients, total
+    return patients, total, n_cells
 
 
 @pytest.mark.parametrize(("day", "latest"), [(0.0, 0), (15.0, 1), (30.0, 2)])
 def test_bulks_are_of_the_latest_sample_by_the_landmark(day: float, latest: int) -> None:
-    patients, total = of_samples()
+    patients, total, n_cells = of_samples()
     found = {one.cell_type: one for one in type_bulks(patients.at_landmark(day))}
     assert measured_genes(patients) == GENES[:3]
     assert set(found) == {"B", "T"}
     for j, name in enumerate(("B", "T")):
         np.testing.assert_array_equal(found[name].rows, [0, 1])
         np.testing.assert_array_equal(found[name].total, total[[latest, 3], j])
-        np.testing.assert_array_equal(found[name].n_of_all, found["B"].n_cells + found["T"].n_cells)
+        np.testing.assert_array_equal(found[name].n_cells, n_cells[[latest, 3], j])
 
 
 def test_bulks_of_too_few_cells_and_of_nobody() -> None:
-    patients, total = of_samples()
+    patients, total, _ = of_samples()
     t = next(one for one in type_bulks(patients) if one.cell_type == "T").with_cells(5)
     np.testing.assert_array_equal(t.rows, [0])
     np.testing.assert_array_equal(t.total, total[[0], 1])
