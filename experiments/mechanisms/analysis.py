@@ -41,14 +41,14 @@ class Found:
 
     @property
     def gene_order(self) -> IntArray:
-        """(genes,): those that move the risk most first."""
-        order: IntArray = np.argsort(-self.mechanisms.gene_spread.observed, kind="stable")
+        """(genes,): those whose moves agree best with what happened first."""
+        order: IntArray = np.argsort(-self.mechanisms.gene_agreement.observed, kind="stable")
         return order
 
     @property
     def gene_p(self) -> FloatArray:
         """(genes,): p against the largest of all genes."""
-        tested = self.mechanisms.gene_spread
+        tested = self.mechanisms.gene_agreement
         return tested.p_of_largest(np.ones(len(tested.observed), dtype=bool))
 
     def attention(self) -> tuple[FloatArray, FloatArray]:

@@ -11,6 +11,7 @@ from experiments.mechanisms.analysis import Found
 from experiments.mechanisms.lines import state_order
 from experiments.page.drawing import FAINT, INK, color_of, drawing, heat_map, legend_below
 from features.patients import FloatArray
+from training.evaluation.intervals import Interval
 from training.mechanisms.against import AgainstExchanged
 
 MOST_GENES = 20
@@ -18,37 +19,32 @@ MOST_COLUMNS = 8
 
 
 def states_figure(found: Found) -> Figure:
-    """How far the cells of each state move the risk."""
-    order = state_order(found)
-    names = [found.mechanisms.asked.states[j].name for j in order]
-    return _beside_exchanged(names, found.mechanisms.spread, order)
+    """How well the moves of the risk by each state agree with what happened."""
+    order, own = state_order(found), found.mechanisms
+    return _beside_exchanged([own.asked.states[j].name for j in order], own.agreement, own.agreement_interval, order)
 
 
 def genes_figure(found: Found) -> Figure:
-    """How far the leading genes move the risk."""
-    order = found.gene_order[:MOST_GENES].tolist()
-    return _beside_exchanged([found.mechanisms.genes[j] for j in order], found.mechanisms.gene_spread, order)
+    """How well the moves of the risk by the leading genes agree with what happened."""
+    order, own = found.gene_order[:MOST_GENES].tolist(), found.mechanisms
+    return _beside_exchanged([own.genes[j] for j in order], own.gene_agreement, own.gene_agreement_interval, order)
 
 
-def _beside_exchanged(names: Sequence[str], tested: AgainstExchanged, order: Sequence[int]) -> Figure:
-    """A point each, and in grey what exchanged cells give."""
+def _beside_exchanged(
+    names: Sequence[str], tested: AgainstExchanged, intervals: Sequence[Interval], order: Sequence[int]
+) -> Figure:
+    """A point with its interval each, and in grey what exchanged cells give."""
     with drawing(0.9 + 0.2 * len(order)) as (figure, (axes,)):
         for y, j in enumerate(order):
-            exchanged = 100 * tested.exchanged[:, j]
-            axes.plot(
-                exchanged,
-                np.full(len(exchanged), y),
-                "|",
-                color=INK,
-                alpha=0.4,
-                ms=7,
-                label="" if y else "exchanged cells",
-            )
-            axes.plot(100 * tested.observed[j], y, "o", color=color_of(0), ms=5, label="" if y else "as they are")
+            exchanged, one = 100 * tested.exchanged[:, j], intervals[j]
+            at, label = np.full(len(exchanged), y), "" if y else "exchanged cells"
+            axes.plot(exchanged, at, "|", color=INK, alpha=0.4, ms=7, label=label)
+            axes.plot([100 * one.low, 100 * one.high], [y, y], color=color_of(0), lw=1)
+            axes.plot(100 * one.point, y, "o", color=color_of(0), ms=5, label="" if y else "as they are")
+        axes.axvline(0.0, color=FAINT, lw=0.9)
         axes.set_yticks(range(len(names)), names)
         axes.set_ylim(len(names) - 0.5, -0.5)
-        axes.set_xlim(left=0)
-        axes.set_xlabel("moves the risk by, points (SD)")
+        axes.set_xlabel("first-order gain of the Brier score ×100")
         legend_below(figure, axes)
     return figure
 

@@ -12,25 +12,32 @@ from experiments.mechanisms.sentences import assumptions, findings
 from experiments.page.tables import p_value
 from training.evaluation.intervals import Interval
 
-STATES = ("state", "of its cells", "of attention", "moves risk by", "p", "p of largest", "Brier gain ×100", "gain p")
-GENES = ("gene", "moves risk by", "p", "p of largest", "more of it")
+FIRST_ORDER = "first-order gain ×100"
+STATES = (
+    "state", "of its cells", "of attention", "moves risk by", FIRST_ORDER, "p", "p of largest", "Brier gain ×100",
+    "gain p",
+)  # fmt: skip
+GENES = ("gene", "moves risk by", "more of it", FIRST_ORDER, "p", "p of largest")
 CHANGES = ("change", "genes seen", "mean change of risk", "p", "strange cells before", "and after")
+ALWAYS, MOSTLY = 0.9, 0.6
+"""Shares of the patients with cells, for whom more of a gene is said to raise, or to lower, the risk."""
 Row = tuple[str, ...]
 
 
 def state_rows(found: Found) -> Iterator[Row]:
-    """Rows with the cells of `STATES`: each material, and its types by how far their cells move the risk."""
+    """Rows with the cells of `STATES`: each material, and its types, best agreeing first."""
     own = found.mechanisms
     share, attention = found.attention()
-    largest, gains = own.spread.p_of_largest(found.is_type), own.gain.p
+    p, largest, gains = own.agreement.p, own.agreement.p_of_largest(found.is_type), own.gain.p
     for j in state_order(found):
         state = own.asked.states[j]
         yield (
             state.name if state.cell_type is None else f"  {state.cell_type}",
             percent(share[j]),
             percent(attention[j]),
-            points(own.spread.observed[j]),
-            p_value(own.spread.p[j]),
+            points(own.spread[j]),
+            _hundredths(own.agreement_interval[j]),
+            p_value(p[j]),
             p_value(largest[j]),
             _hundredths(own.gain_interval[j]),
             p_value(gains[j]),
@@ -38,25 +45,33 @@ def state_rows(found: Found) -> Iterator[Row]:
 
 
 def state_order(found: Found) -> list[int]:
-    """Each material, then its types, those that move the risk most first."""
-    states, spread = found.mechanisms.asked.states, found.mechanisms.spread.observed
-    places = sorted(range(len(states)), key=lambda j: (states[j].material, states[j].cell_type is not None, -spread[j]))
+    """Each material, then its types, those whose moves agree best with what happened first."""
+    states, gain = found.mechanisms.asked.states, found.mechanisms.agreement.observed
+    places = sorted(range(len(states)), key=lambda j: (states[j].material, states[j].cell_type is not None, -gain[j]))
     return list(places)
 
 
 def gene_rows(found: Found, most: int) -> Iterator[Row]:
-    """Rows with the cells of `GENES`, those that move the risk most first."""
-    own, largest = found.mechanisms, found.gene_p
-    p = own.gene_spread.p
+    """Rows with the cells of `GENES`, those whose moves agree best with what happened first."""
+    own, p, largest = found.mechanisms, found.mechanisms.gene_agreement.p, found.gene_p
     for j in found.gene_order[:most]:
-        moved = points(own.gene_spread.observed[j])
-        yield own.genes[j], moved, p_value(p[j]), p_value(largest[j]), _direction(own.raises[j])
+        yield (
+            own.genes[j],
+            points(own.gene_spread[j]),
+            _direction(own.raises[j]),
+            _hundredths(own.gene_agreement_interval[j]),
+            p_value(p[j]),
+            p_value(largest[j]),
+        )
 
 
 def _direction(raises: float) -> str:
+    """In words: a share of few patients would tell of single ones."""
     if not np.isfinite(raises):
         return "–"
-    return f"raises it in {raises:.0%}" if raises >= 0.5 else f"lowers it in {1 - raises:.0%}"
+    how = "raises" if raises >= 0.5 else "lowers"
+    most = max(raises, 1 - raises)
+    return f"{how} it" if most >= ALWAYS else f"mostly {how} it" if most >= MOSTLY else "either way"
 
 
 def change_rows(found: Found) -> Iterator[Row]:
@@ -108,33 +123,34 @@ def plain(found: Found) -> dict[str, object]:
 def _states(found: Found) -> list[dict[str, object]]:
     own = found.mechanisms
     share, attention = found.attention()
-    largest = own.spread.p_of_largest(found.is_type)
+    p, largest = own.agreement.p, own.agreement.p_of_largest(found.is_type)
     return [
         {
             "state": state.name,
             "share_of_cells": share[j],
             "share_of_attention": attention[j],
-            "spread": own.spread.observed[j],
-            "spread_p": own.spread.p[j],
-            "spread_p_of_largest": largest[j],
-            "brier_gain": own.gain_interval[j].point,
-            "brier_gain_low": own.gain_interval[j].low,
-            "brier_gain_high": own.gain_interval[j].high,
-            "brier_gain_p": own.gain.p[j],
+            "spread": own.spread[j],
+            **_gain("first_order_gain", own.agreement_interval[j], p[j]),
+            "first_order_gain_p_of_largest": largest[j],
+            **_gain("brier_gain", own.gain_interval[j], own.gain.p[j]),
         }
         for j, state in enumerate(own.asked.states)
     ]
 
 
+def _gain(name: str, one: Interval, p: float) -> dict[str, object]:
+    return {name: one.point, f"{name}_low": one.low, f"{name}_high": one.high, f"{name}_p": p}
+
+
 def _genes(found: Found) -> list[dict[str, object]]:
-    own, largest, p = found.mechanisms, found.gene_p, found.mechanisms.gene_spread.p
+    own, largest, p = found.mechanisms, found.gene_p, found.mechanisms.gene_agreement.p
     return [
         {
             "gene": own.genes[j],
-            "spread": own.gene_spread.observed[j],
-            "p": p[j],
-            "p_of_largest": largest[j],
+            "spread": own.gene_spread[j],
             "raises_in": own.raises[j],
+            **_gain("first_order_gain", own.gene_agreement_interval[j], p[j]),
+            "first_order_gain_p_of_largest": largest[j],
         }
         for j in found.gene_order
     ]

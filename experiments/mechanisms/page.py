@@ -56,14 +56,14 @@ def _heading(found: Found) -> Heading:
 
 
 def _states(found: Found) -> Section:
-    caption = "How far the cells of each state move the risk, beside exchanged cells"
-    title = "Cells: moves by what they express; the Brier score's gain by having one's own, with 95 % intervals"
+    caption = "How well what the cells of each state move the risk by agrees with what happened, beside exchanged cells"
+    title = "Cells: moves by what they express, and the Brier score's gains, with 95 % intervals"
     body = figures([(states_figure(found), caption, caption)], "states")
     return Section("states", "Cell states", body + html_table(title, STATES, list(state_rows(found))))
 
 
 def _genes(found: Found) -> Section:
-    caption = "How far the leading genes move the risk, beside exchanged cells"
+    caption = "How well what the leading genes move the risk by agrees with what happened, beside exchanged cells"
     drawn = [(genes_figure(found), caption, caption)]
     by_state = genes_by_state_figure(found)
     if by_state is not None:

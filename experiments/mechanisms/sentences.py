@@ -43,7 +43,7 @@ def _changes(found: Found) -> Iterator[str]:
 def _whole(found: Found, j: int) -> str:
     own, name = found.mechanisms, found.mechanisms.asked.states[j].name
     gain, p = own.gain_interval[j], own.gain.p[j]
-    moved = f"The cells of {name} move the risk by {100 * own.spread.observed[j]:.1f} points (standard deviation)"
+    moved = f"The cells of {name} move the risk by {100 * own.spread[j]:.1f} points (standard deviation)"
     told = f"with cells of other patients the Brier score changes by {100 * gain.point:+.2f} hundredths "
     told += f"[{100 * gain.low:+.2f}, {100 * gain.high:+.2f}], p {p_value(p)}"
     if gain.low > 0 and p <= LEVEL:
@@ -52,25 +52,28 @@ def _whole(found: Found, j: int) -> str:
 
 
 def _types(found: Found) -> str:
-    own, largest = found.mechanisms, found.mechanisms.spread.p_of_largest(found.is_type)
+    own, largest = found.mechanisms, found.mechanisms.agreement.p_of_largest(found.is_type)
     if not found.is_type.any():
         return "Cells have no types that enough patients have."
-    passing = [j for j in np.argsort(-own.spread.observed) if largest[j] <= LEVEL]
+    passing = [j for j in np.argsort(-own.agreement.observed) if largest[j] <= LEVEL]
     if not passing:
-        return f"That a type of cells moves the risk further than exchanged cells would {_not_shown(found, largest)}."
+        return f"That what a type of cells moves the risk by agrees with what happened {_not_shown(found, largest)}."
     names = listed([own.asked.states[j].name for j in passing], MOST_NAMED)
-    return f"Further than any type of exchanged cells (p ≤ {LEVEL:g}), the risk is moved by the cells of {names}."
+    return (
+        f"What the cells of {names} move the risk by agrees with what happened better than of any type of exchanged "
+        f"cells (p ≤ {LEVEL:g})."
+    )
 
 
 def _genes(found: Found) -> str:
     own, largest = found.mechanisms, found.gene_p
     passing = [j for j in found.gene_order if largest[j] <= LEVEL]
     if not passing:
-        return f"That a gene moves the risk further than exchanged cells would {_not_shown(found, largest)}."
+        return f"That what a gene moves the risk by agrees with what happened {_not_shown(found, largest)}."
     names = listed([own.genes[j] for j in passing], MOST_NAMED)
     return (
-        f"{len(passing):,} of {len(own.genes):,} genes move the risk further than any gene of exchanged cells "
-        f"(p ≤ {LEVEL:g}), those that move it most first: {names}."
+        f"What {len(passing):,} of {len(own.genes):,} genes move the risk by agrees with what happened better than of "
+        f"any gene of exchanged cells (p ≤ {LEVEL:g}), the best first: {names}."
     )
 
 
@@ -88,12 +91,13 @@ def assumptions(found: Found) -> Iterator[str]:
         f"Every patient is read by a network ({question.config.model.kind}) fitted to others ({found.n_folds} folds). "
         f"p compares with {found.n_exchanges} times the same, networks fitted anew, on patients with one another's "
         f"cells, clinic and outcomes being left in place; it is at least {found.least_p:.3g}. That is exact if cells "
-        "go with nothing in the clinic, and an approximation otherwise. p of largest is against the most moving of all "
-        "types, or of all genes; changes are not corrected for their number."
+        "go with nothing in the clinic, and an approximation otherwise. p of largest is against the largest gain of "
+        "all types, or of all genes; changes are not corrected for their number."
     )
     yield (
-        "Exchanged cells tell that the network leans on cells more than chance gives. Where some do carry risk, it "
-        "also leans on types and genes that merely go with them: go by the order, and confirm in other data."
+        "First-order gain: what the Brier score falls by, for each unit, when a little of the moves is added to the "
+        "risk with all cells alike; above 0, they agree with what happened to patients never seen. Where some cells do "
+        "carry risk, types and genes that merely go with them agree, too: confirm in other data."
     )
     yield (
         "This speaks of the network, and of what goes with the outcome; whether a state or a gene brings it about, it "
@@ -102,8 +106,8 @@ def assumptions(found: Found) -> Iterator[str]:
         "its move."
     )
     yield (
-        "The gain of a state is of having one's own such cells and not another patient's, number and all; standard "
-        "deviations are over patients, at each landmark."
+        "The Brier gain of a state is of having one's own such cells and not another patient's, number and all; "
+        "standard deviations are over patients, at each landmark, and intervals over patients drawn anew."
     )
     if own.asked.changes:
         yield (

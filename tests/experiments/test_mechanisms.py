@@ -60,8 +60,10 @@ def test_what_is_printed_is_what_is_written_and_repeats_itself(folder: Path, bro
     types = [one for one in found["states"] if one["state"].startswith("infusion_product:")]
     assert len(types) > 3
     assert all(one["brier_gain_low"] <= one["brier_gain"] <= one["brier_gain_high"] for one in found["states"])
-    spread = [one["spread"] for one in found["genes"]]
-    assert spread == sorted(spread, reverse=True)
+    gain = [one["first_order_gain"] for one in found["genes"]]
+    assert gain == sorted(gain, reverse=True)
+    for one in (*found["genes"], *found["states"]):
+        assert one["first_order_gain_low"] <= one["first_order_gain"] <= one["first_order_gain_high"]
     assert "of 0.5 that could be" in found["found"][3]
     silenced, halved, doubled = found["changes"]
     assert [one["change"].split()[1] for one in found["changes"]] == ["silenced", "×0.5", "×2"]

@@ -21,6 +21,7 @@ from training.evaluation.intervals import Interval, percentile_interval, resampl
 from training.evaluation.ipcw import ScoringWeights, scoring_weights
 from training.evaluation.permutation import exchanged
 from training.mechanisms.against import AgainstExchanged, mean_of_known
+from training.mechanisms.agreement import first_order_gain
 from training.mechanisms.reading import Asked, Reading, read
 from training.models.risk_model import FittedRiskModel
 from training.splits import patient_folds
@@ -39,15 +40,21 @@ class Mechanisms:
     """(rows,): those read, in the order of `readings`."""
     readings: tuple[Reading, ...]
     """One a fold."""
-    spread: AgainstExchanged
-    """By state: standard deviation over rows of what its cells move the risk by."""
+    spread: FloatArray
+    """(states,): standard deviation over rows of what their cells move the risk by."""
+    agreement: AgainstExchanged
+    """By state: first-order gain of what its cells move the risk by (`training.mechanisms.agreement`)."""
+    agreement_interval: tuple[Interval, ...]
     gain: AgainstExchanged
     """By state: Brier score at the horizon with its cells from other patients, less that with one's own; above 0: they
     help. Mean over landmarks."""
     gain_interval: tuple[Interval, ...]
     genes: tuple[str, ...]
-    gene_spread: AgainstExchanged
-    """By gene: standard deviation over rows of what it moves the risk by, in all cells."""
+    gene_spread: FloatArray
+    """(genes,): standard deviation over rows of what they move the risk by, in all cells."""
+    gene_agreement: AgainstExchanged
+    """By gene: first-order gain of what it moves the risk by, in all cells."""
+    gene_agreement_interval: tuple[Interval, ...]
     raises: FloatArray
     """(genes,): share of the rows with cells in which the risk rises with the gene; NaN where no network sees it."""
     effect: AgainstExchanged
@@ -104,15 +111,20 @@ def mechanisms(
         found.append(subject.numbers(readings(exchange.exchanged(patients, source), described=False)))
     genes = tuple(dict.fromkeys(gene for one in found for gene in one.genes))
     drawn = np.random.default_rng([seed, 2])
+    by_state, by_gene = _state_moves(observed), gene_moves(observed, genes, asked)
     return Mechanisms(
         asked,
         subject.rows,
         observed,
-        _against([one.spread for one in found]),
+        by_state.std(axis=0),
+        _against([one.agreement for one in found]),
+        subject.intervals(lambda weights: subject.agreement(observed, by_state, weights), drawn),
         _against([one.gain for one in found]),
-        subject.gain_intervals(observed, drawn),
+        subject.intervals(lambda weights: subject.gains(observed, weights), drawn),
         genes,
+        by_gene.std(axis=0),
         _against([one.over(genes) for one in found]),
+        subject.intervals(lambda weights: subject.agreement(observed, by_gene, weights), drawn),
         _raises(observed, genes),
         _against([np.abs(one.effect) for one in found]),
         _mean_intervals(_changes(observed, asked), subject.patient_id, drawn),
@@ -143,15 +155,15 @@ def _readings(
 class _Numbers:
     """What is compared."""
 
-    spread: FloatArray
+    agreement: FloatArray
     gain: FloatArray
     genes: tuple[str, ...]
-    gene_spread: FloatArray
+    gene_agreement: FloatArray
     effect: FloatArray
 
     def over(self, genes: Sequence[str]) -> FloatArray:
-        """`gene_spread` of these genes; 0 for those that the networks did not see."""
-        own = dict(zip(self.genes, self.gene_spread.tolist(), strict=True))
+        """`gene_agreement` of these genes; 0 for those that the networks did not see."""
+        own = dict(zip(self.genes, self.gene_agreement.tolist(), strict=True))
         return np.array([own.get(gene, 0.0) for gene in genes])
 
 
@@ -165,40 +177,61 @@ class _Subject:
 
     def numbers(self, readings: Sequence[Reading]) -> _Numbers:
         """What is compared, of readings of the same rows."""
-        by_state = np.concatenate([one.moved.sum(axis=-1, dtype=np.float64) for one in readings])
         genes = tuple(dict.fromkeys(gene for one in readings for gene in one.genes))
         return _Numbers(
-            by_state.std(axis=0),
-            self._gains(readings, None),
+            self.agreement(readings, _state_moves(readings)),
+            self.gains(readings),
             genes,
-            gene_moves(readings, genes, self.asked).std(axis=0),
+            self.agreement(readings, gene_moves(readings, genes, self.asked)),
             _changes(readings, self.asked).mean(axis=0),
         )
 
-    def gain_intervals(self, readings: Sequence[Reading], rng: np.random.Generator) -> tuple[Interval, ...]:
-        """By state, patients being drawn."""
-        point = self._gains(readings, None)
-        resamples = resample_patients(self.patient_id, N_BOOTSTRAP, rng)
-        draws = np.concatenate([self._gains(readings, one) for one in resamples])
+    def intervals(
+        self, of: Callable[[FloatArray | None], FloatArray], rng: np.random.Generator
+    ) -> tuple[Interval, ...]:
+        """Of something (…, things) that follows from how often each row is drawn; patients are drawn."""
+        point = of(None)
+        draws = np.concatenate([of(one) for one in resample_patients(self.patient_id, N_BOOTSTRAP, rng)])
         return tuple(percentile_interval(float(point[j]), draws[:, j]) for j in range(len(point)))
 
-    def _gains(self, readings: Sequence[Reading], resamples: FloatArray | None) -> FloatArray:
+    def agreement(
+        self, readings: Sequence[Reading], moved: FloatArray, resamples: FloatArray | None = None
+    ) -> FloatArray:
+        """(…, things): first-order gain of moves (rows, things) of the risk, mean over landmarks."""
+        own = np.concatenate([one.incidence[:, self.asked.cause - 1] for one in readings])
+        alike = own - _state_moves(readings)[:, _whole(self.asked)].sum(axis=1)
+        return self._by_landmark(
+            lambda here, outcomes, drawn: first_order_gain(
+                moved[here], alike[here], outcomes, self.asked.cause, self.asked.horizon_days, drawn
+            ),
+            resamples,
+        )
+
+    def gains(self, readings: Sequence[Reading], resamples: FloatArray | None = None) -> FloatArray:
         """(…, states): Brier score with cells of others less that with one's own, mean over landmarks and circles."""
         own = np.concatenate([one.incidence for one in readings])
         others = np.concatenate([one.others for one in readings], axis=2)
-        by_landmark = []
-        for day in np.unique(self.landmark_day):
-            here = np.flatnonzero(self.landmark_day == day)
-            outcomes = self.outcomes.take(here)
-            drawn = None if resamples is None else resamples[:, here]
+
+        def gained(here: IntArray, outcomes: Outcomes, drawn: FloatArray | None) -> FloatArray:
             weights = scoring_weights(outcomes, np.array([self.asked.horizon_days]), resamples=drawn)
             mine = self._score(own[here], outcomes, weights)
             gains = [
                 np.mean([self._score(one[here], outcomes, weights) - mine for one in circles], axis=0)
                 for circles in others
             ]
-            by_landmark.append(np.stack(gains, axis=-1))
-        mean: FloatArray = np.mean(by_landmark, axis=0)
+            return np.stack(gains, axis=-1)
+
+        return self._by_landmark(gained, resamples)
+
+    def _by_landmark(
+        self, of: Callable[[IntArray, Outcomes, FloatArray | None], FloatArray], resamples: FloatArray | None
+    ) -> FloatArray:
+        """Mean over landmarks of something of their rows."""
+        found = []
+        for day in np.unique(self.landmark_day):
+            here = np.flatnonzero(self.landmark_day == day)
+            found.append(of(here, self.outcomes.take(here), None if resamples is None else resamples[:, here]))
+        mean: FloatArray = np.mean(found, axis=0)
         return mean
 
     def _score(self, incidence: FloatArray, outcomes: Outcomes, weights: ScoringWeights) -> FloatArray:
@@ -216,10 +249,20 @@ def gene_moves(readings: Sequence[Reading], genes: Sequence[str], asked: Asked, 
         asked: What was asked.
         state: Number of the state; None: all.
     """
-    whole = [i for i, one in enumerate(asked.states) if one.cell_type is None] if state is None else [state]
+    whole = _whole(asked) if state is None else [state]
     return np.concatenate(
         [_onto(genes, one.genes, one.moved[:, whole].sum(axis=1, dtype=np.float64), 0.0) for one in readings]
     )
+
+
+def _state_moves(readings: Sequence[Reading]) -> FloatArray:
+    """(rows, states): what the cells of each move the risk by."""
+    return np.concatenate([one.moved.sum(axis=-1, dtype=np.float64) for one in readings])
+
+
+def _whole(asked: Asked) -> list[int]:
+    """Numbers of the states that are all cells of a material."""
+    return [i for i, one in enumerate(asked.states) if one.cell_type is None]
 
 
 def _raises(readings: Sequence[Reading], genes: Sequence[str]) -> FloatArray:
