@@ -15,6 +15,7 @@ import platform
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -46,16 +47,22 @@ RESULTS = Path(__file__).parent / "results"
 HORIZON = np.array([float(N_DAYS)])
 MEASURES = {"risk": (RISK, incidence_at), "time lost": (TIME_LOST, time_lost_to)}
 NAMES = tuple(FORCED)
+NOT_WEIGHTED = "emulated, losses not weighted"
+WORLDS = {"effect": ("effect", False), "no effect": ("no effect", False), "effect, the ill leave": ("effect", True)}
+"""Kinds of cohorts: of which effect, and whether losses go with the value."""
 Line = dict[str, object]
 
 
-def emulated(one: World, percentile: float, n_resamples: int, rng: np.random.Generator) -> Iterator[Line]:
+def emulated(
+    one: World, percentile: float, n_resamples: int, rng: np.random.Generator, method: str = "emulated"
+) -> Iterator[Line]:
     """Every strategy less the first, with its interval, by measure and cause."""
     trial = Trial.of(one.followed, one.strategies, one.baseline, one.changing, percentile)
+    if method == NOT_WEIGHTED:
+        trial = replace(trial, losses=None)
     found = emulate(trial)
     drawn = resampled(trial, found, n_resamples, rng)
     worth = np.stack([one.effective_at(HORIZON) for one in found.weights])
-    method = "emulated, not truncated" if percentile >= 100 else "emulated"
     for measure, (kind, at) in MEASURES.items():
         _, less, _ = contrasts(at(found.incidence, HORIZON), at(drawn, HORIZON), kind, worth)
         for name, table in zip(NAMES[1:], less, strict=True):
@@ -84,14 +91,16 @@ def ever_never(one: World) -> Iterator[Line]:
 def study(n: int, n_cohorts: int, n_resamples: int) -> pd.DataFrame:
     """One line for each estimate."""
     lines = []
-    for name, effect in EFFECTS.items():
-        true = truth(effect)
+    for name, (effect, ill_leave) in WORLDS.items():
+        true = truth(EFFECTS[effect])
         known = {measure: at(true[1:] - true[:1], HORIZON)[..., 0] for measure, (_, at) in MEASURES.items()}
         for seed in range(n_cohorts):
             rng = np.random.default_rng([seed, n])
-            one = world(n, rng, effect)
+            one = world(n, rng, EFFECTS[effect], ill_leave=ill_leave)
             found = [*ever_never(one), *emulated(one, PERCENTILE, n_resamples, rng)]
-            found += emulated(one, 100.0, n_resamples, rng)
+            found += emulated(one, 100.0, n_resamples, rng, "emulated, not truncated")
+            if ill_leave:
+                found += emulated(one, PERCENTILE, n_resamples, rng, NOT_WEIGHTED)
             lines += [{"truth": name} | _judged(line, known) for line in found]
             if sys.stderr.isatty() or not (seed + 1) % 50:
                 print(f"{name}: {seed + 1} of {n_cohorts}", file=sys.stderr)
@@ -128,7 +137,8 @@ def main() -> int:
         "",
         f"Each strategy less never starting, by day {N_DAYS}: risk in percentage points, time lost in days.",
         f"`early`: a start within {GRACE_DAYS} days of time zero; `when low`: within {GRACE_DAYS} days of a low value.",
-        f"`emulated`: cloned, censored, weighted, weights truncated at the {PERCENTILE:g}th percentile;",
+        "`the ill leave`: who was last seen with a low value is lost to follow-up sooner;",
+        f"`emulated`: cloned, censored, weighted for starts and losses, truncated at the {PERCENTILE:g}th percentile;",
         "`ever / never`: those who ever started against those who never did, which is not offered.",
         f"{options.cohorts:,} cohorts of {options.patients} patients of each kind; {options.resamples} resamples each;",
         "± is the standard error over cohorts, spread the standard deviation of the estimates, standard error the mean",

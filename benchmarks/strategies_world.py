@@ -26,6 +26,8 @@ LOW = -1.0
 VISIT_DAYS = 10
 N_TRUTH = 1_000_000
 DAILY = np.array([0.006, 0.002])
+LOSS = 0.004
+"""Probability of being lost on a day at a value of 0, where the ill leave."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +109,13 @@ def under_when_low(age: FloatArray, value: FloatArray, low_since: IntArray, day:
 FORCED: dict[str, Decide] = {"never": under_never, "early": under_early, "when low": under_when_low}
 
 
-def world(n: int, rng: np.random.Generator, effect: Effect, decide: Decide = in_practice) -> World:
-    """Live through the days; who is treated as a strategy forces them to be is observed to the end."""
+def world(
+    n: int, rng: np.random.Generator, effect: Effect, decide: Decide = in_practice, *, ill_leave: bool = False
+) -> World:
+    """Live through the days; who is treated as a strategy forces them to be is observed to the end.
+
+    With `ill_leave`, who was last seen with a low value is lost to follow-up sooner; else nothing decides about it.
+    """
     frailty, age = rng.normal(size=n), rng.normal(size=n)
     visit = rng.integers(VISIT_DAYS, size=n)
     rate = DAILY * np.exp(np.column_stack([0.6 * frailty + 0.3 * age, 0.5 * frailty + 0.3 * age]))
@@ -130,6 +137,9 @@ def world(n: int, rng: np.random.Generator, effect: Effect, decide: Decide = in_
         value = -0.5 * frailty - 0.8 * (1 - np.exp(-day / 20)) + drift + effect.value * treated
         daily = rate * np.exp(treated[:, None] * np.array(effect.log_hazards))
         daily[:, 0] *= np.exp(-0.5 * value)
+        if ill_leave:
+            lost = rng.random(n) < LOSS * np.exp(-np.nan_to_num(last))
+            end = np.where(lost, np.minimum(end, day + 1), end)
         happens = free & (rng.random(n) < -np.expm1(-daily.sum(axis=1)))
         which = 1 + (rng.random(n) > daily[:, 0] / daily.sum(axis=1))
         gone[happens], cause[happens] = day + 1, which[happens]

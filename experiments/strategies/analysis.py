@@ -129,7 +129,7 @@ def analyse(
         days,
         curves,
         _clones(question, found),
-        tuple(stretches(trial.days, found.probability, ends)),
+        tuple(stretches(trial.starts, found.probability, ends)),
         _seen(question),
     )
 

@@ -214,7 +214,7 @@ def _check_events(endpoint: Endpoint, followed: Followed, strategies: Sequence[S
 
 
 def _check_starts(asked: Asked, trial: Trial) -> None:
-    n_starts, n_columns = int(trial.days.n_starts.sum()), trial.days.design.shape[1] - 1
+    n_starts, n_columns = int(trial.starts.n_happened.sum()), trial.starts.design.shape[1] - 1
     needed = FEWEST_PER_COLUMN * n_columns
     if n_starts < needed:
         msg = (

@@ -4,7 +4,9 @@ The modules of this package, each needing only those above it:
 
     followed      patients day by day from time zero: when treatment started, when observation ended, and why
     plans         strategies: how probable a start is under each, day by day, given what a patient's days held
-    starting      who started when: a pooled logistic regression of the days on which somebody could have
+    pooled_days   a pooled logistic regression of the days on which something could happen
+    starting      who started when, and how probable that was
+    leaving       who was lost to follow-up when, and how probable it was to be still observed
     weights       clones that follow a strategy, and what each stands for
     incidence     incidence and time lost of weighted clones
     emulation     all of it for every strategy, and again for patients drawn with replacement

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from training.strategies.followed import FloatArray
-from training.strategies.starting import DecisionDays
+from training.strategies.pooled_days import PooledDays
 
 THIRDS = ("least", "middle", "most")
 """Of the patient-days of a period, by how probable a start is on them."""
@@ -29,24 +29,24 @@ class Stretch:
     """Number of starts by the model."""
 
 
-def stretches(days: DecisionDays, probability: FloatArray, ends: Sequence[int]) -> Iterator[Stretch]:
+def stretches(days: PooledDays, probability: FloatArray, ends: Sequence[int]) -> Iterator[Stretch]:
     """Starts that were seen and that the model expects, by period and third of its probability.
 
     Where none was seen, nobody stands for those who ought to have started (positivity); where seen and expected differ,
     the model does not describe who starts.
 
     Args:
-        days: Decisions.
+        days: On which patients could have started.
         probability: (rows,): of starting on a day.
         ends: First days after the periods, ascending.
     """
-    patient, day = np.nonzero(days.deciding)
+    patient, day = np.nonzero(days.at_risk)
     row = days.row_of[patient, day]
     first_of_row = np.concatenate([[True], row[1:] != row[:-1]])
     # A start ends the decisions of a patient: it is on the last day of its row.
     started = np.zeros(len(row))
     last_of_row = np.concatenate([first_of_row[1:], [True]])
-    started[last_of_row] = days.n_starts[row[last_of_row]]
+    started[last_of_row] = days.n_happened[row[last_of_row]]
     begin = 0
     for end in ends:
         within = np.flatnonzero((day >= begin) & (day < end))

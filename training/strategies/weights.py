@@ -36,7 +36,7 @@ class CloneWeights:
 
 
 def clone_weights(follows: FloatArray, done: FloatArray, observed: BoolArray, percentile: float) -> CloneWeights:
-    """Weigh the clones of a strategy by the inverse probability of not having deviated.
+    """Weigh the clones of a strategy by the inverse probability of not having deviated, and of not being lost.
 
     A clone's weight on a day is how probable the strategy makes what was done up to it, over how probable it was given
     what was known (Robins, Hernán & Siebert in Ezzati et al., Comparative Quantification of Health Risks, WHO 2004,
@@ -47,7 +47,8 @@ def clone_weights(follows: FloatArray, done: FloatArray, observed: BoolArray, pe
 
     Args:
         follows: (patients, days): from `Strategy.follows`.
-        done: (patients, days): from `log_probability_of_what_was_done`; 0 for the natural course.
+        done: (patients, days): from `log_probability_of_what_was_done`, 0 for the natural course, and, where losses
+            are modelled, from `log_probability_of_staying` added to it.
         observed: (patients, days): who is observed on a day.
         percentile: From 0 to 100; 100 truncates nothing.
     """

@@ -16,9 +16,10 @@ from training.strategies.contrasts import contrasts
 from training.strategies.emulation import Trial, emulate, resampled
 from training.strategies.followed import FloatArray, Followed
 from training.strategies.incidence import incidence_at, time_lost_to, weighted_incidence
+from training.strategies.leaving import days_of_losses, log_probability_of_staying, losses
 from training.strategies.plans import natural, never, start_by, start_when
 from training.strategies.positivity import stretches
-from training.strategies.starting import DecisionDays, log_probability_of_what_was_done
+from training.strategies.starting import days_of_starts, log_probability_of_what_was_done
 from training.strategies.weights import clone_weights
 
 N_DAYS = 30
@@ -118,7 +119,7 @@ def test_five_patients_by_hand() -> None:
     outcomes = Outcomes(np.array([5.0, 5.0, 3.0, 2.0, 2.0]), np.array([0, 0, 1, 1, 0]), ("a",))
     followed = Followed.of(outcomes, np.array([0.0, 1.0, np.inf, 0.0, np.inf]), 3)
     group = np.array([0.0, 0.0, 0.0, 1.0, 1.0])
-    days = DecisionDays.of(followed, group[:, None], np.zeros((5, 3, 0)))
+    days = days_of_starts(followed, group[:, None], np.zeros((5, 3, 0)))
     done = log_probability_of_what_was_done(days, followed, np.where(days.design[:, -1] > 0, 0.5, 0.2))
     np.testing.assert_allclose(np.exp(done[0]), [0.2, 0.2, 0.2])
     np.testing.assert_allclose(np.exp(done[1]), [0.8, 0.8 * 0.2, 0.8 * 0.2])
@@ -148,7 +149,7 @@ def test_the_model_of_starts_is_a_logistic_regression_of_days() -> None:
     longer = Outcomes(4 * outcomes.duration_days, outcomes.cause, outcomes.causes)
     start = np.random.default_rng(1).exponential(80, 150)
     followed = Followed.of(longer, start, 4 * N_DAYS)
-    days = DecisionDays.of(followed, x, np.repeat(z, 4, axis=1))
+    days = days_of_starts(followed, x, np.repeat(z, 4, axis=1))
     assert len(days.patient) < followed.deciding.sum() / 2
     counts = np.random.default_rng(0).integers(0, 4, len(followed)).astype(float)
     patient, day = np.nonzero(followed.deciding)
@@ -161,10 +162,44 @@ def test_the_model_of_starts_is_a_logistic_regression_of_days() -> None:
         np.testing.assert_allclose(days.fit(weights), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_the_model_of_losses_is_one_too_and_who_stays_stands_for_who_left() -> None:
+    """Treatment by the day is a covariate; who is lost on the last day looked at counts for nobody."""
+    outcomes, followed, x, z = drawn(3, n=400)
+    days = days_of_losses(followed, x, z)
+    lost = losses(followed)
+    assert not lost[:, -1].any()
+    assert lost.sum() == days.n_happened.sum() == ((outcomes.cause == 0) & (outcomes.duration_days < N_DAYS)).sum()
+    patient, day = np.nonzero(days.at_risk)
+    rows = days.row_of[patient, day]
+    np.testing.assert_array_equal(days.design[rows, -1], followed.start_day[patient] <= day)
+    model = LogisticRegression(C=1e4, solver="newton-cholesky", tol=1e-12, max_iter=500)
+    model.fit(days.design[rows, 1:], lost[patient, day])
+    beta = days.fit()
+    np.testing.assert_allclose(beta, [*model.intercept_, *model.coef_[0]], rtol=1e-4, atol=1e-5)
+    stayed = np.exp(log_probability_of_staying(days, days.probabilities(beta)))
+    np.testing.assert_array_equal(stayed[:, 0], 1.0)
+    one = int(np.argmax(followed.end_day))
+    hazard = days.probabilities(beta)[days.row_of[one, :3]]
+    np.testing.assert_allclose(stayed[one, 1:4], np.cumprod(1 - hazard))
+    # Those observed, each over the probability of it, are on any day about as many as nobody lost would be.
+    kept = np.where(outcomes.cause == 0, followed.end_day, N_DAYS + 1)
+    at_20 = (kept > 20)[followed.end_day > 20] / stayed[followed.end_day > 20, 20]
+    free = 1.0 - incidence_at(emulate(Trial.of(followed, (natural(),), x, z)).incidence[0], np.array([20.0])).sum()
+    assert at_20.sum() / len(followed) == pytest.approx(free, abs=0.02)
+
+
+def test_losses_are_modelled_where_there_are_enough_and_something_is_known() -> None:
+    _, followed, x, z = drawn(3, n=400)
+    assert Trial.of(followed, (never(N_DAYS),), x, z).losses is not None
+    assert Trial.of(followed, (never(N_DAYS),), x[:, :0], z[:, :, :0]).losses is None
+    few = Followed(followed.end_day[:40], followed.cause[:40], ("a", "b"), followed.start_day[:40], N_DAYS)
+    assert Trial.of(few, (never(N_DAYS),), x[:40], z[:40]).losses is None
+
+
 def test_starts_by_stretch_add_up_to_all_that_was_seen_and_expected() -> None:
     _, followed, x, z = drawn(5, n=200)
     trial = Trial.of(followed, (never(N_DAYS),), x, z)
-    found = list(stretches(trial.days, emulate(trial).probability, (8, 20, N_DAYS)))
+    found = list(stretches(trial.starts, emulate(trial).probability, (8, 20, N_DAYS)))
     assert sum(one.n_starts for one in found) == (followed.start_day < N_DAYS).sum()
     assert sum(one.n_patient_days for one in found) == followed.deciding.sum()
     assert sum(one.expected for one in found) == pytest.approx(sum(one.n_starts for one in found), rel=1e-4)

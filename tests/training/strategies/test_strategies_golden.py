@@ -17,7 +17,7 @@ from training.strategies.exposure import Stays, hazard_ratios, histories
 from training.strategies.followed import FloatArray, Followed
 from training.strategies.incidence import incidence_at, time_lost_to, weighted_incidence
 from training.strategies.plans import never, start_by, start_when
-from training.strategies.starting import DecisionDays, log_probability_of_what_was_done
+from training.strategies.starting import days_of_starts, log_probability_of_what_was_done
 from training.strategies.weights import clone_weights
 
 TOLERANCE = 1e-9
@@ -35,7 +35,7 @@ def test_weighted_incidences_equal_r(golden: dict[str, Any]) -> None:
     own = {name: patients[name].to_numpy() for name in patients}
     followed = Followed(own["end"], own["cause"], ("a", "b"), own["start"], n_days)
     value = np.where(np.arange(n_days) < 25, own["early"][:, None], own["late"][:, None])
-    days = DecisionDays.of(followed, own["x"][:, None], value[:, :, None])
+    days = days_of_starts(followed, own["x"][:, None], value[:, :, None])
     probability = expit(-3.2 + days.design[:, -2:] @ [0.6, 0.5])
     done = log_probability_of_what_was_done(days, followed, probability)
     is_low = value < 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -38,6 +40,18 @@ def test_without_the_value_that_decides_treatment_seems_worse_than_it_is(known: 
     trial = Trial.of(one.followed, one.strategies, one.baseline, one.changing[:, :, :0], 100.0)
     risks = incidence_at(emulate(trial).incidence, HORIZON)[..., 0]
     assert (risks[1:, 0] - risks[0, 0] > true[:, 0] + 0.02).all()
+
+
+def test_losses_that_go_with_the_value_are_weighted_for() -> None:
+    """Who is ill leaves: without weights for it, those who stay seem to fare better than they would have."""
+    true = incidence_at(truth(EFFECTS["effect"], N_TRUTH, N_TRUTH), HORIZON)[..., 0]
+    one = world(12_000, np.random.default_rng(6), EFFECTS["effect"], ill_leave=True)
+    trial = Trial.of(one.followed, one.strategies, one.baseline, one.changing, 100.0)
+    weighted, plain = (
+        incidence_at(emulate(of).incidence, HORIZON)[..., 0] for of in (trial, replace(trial, losses=None))
+    )
+    np.testing.assert_allclose(weighted, true, atol=3.5 * 0.05 / np.sqrt(24))
+    assert plain[0, 0] < true[0, 0] - 0.02
 
 
 def test_ever_against_never_is_wrong_by_immortal_time(known: tuple[World, FloatArray]) -> None:
