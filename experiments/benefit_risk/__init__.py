@@ -14,7 +14,7 @@ from experiments.benefit_risk.analysis import BenefitRisk, analyse
 from experiments.benefit_risk.lines import plain
 from experiments.benefit_risk.page import write_benefit_risk_page
 from experiments.benefit_risk.patient import PatientStates, patient_states, read_patient
-from experiments.benefit_risk.question import Question, ask, worth_of
+from experiments.benefit_risk.question import Question, ask
 from experiments.benefit_risk.shown import print_benefit_risk
 
 __all__ = [
@@ -27,6 +27,5 @@ __all__ = [
     "plain",
     "print_benefit_risk",
     "read_patient",
-    "worth_of",
     "write_benefit_risk_page",
 ]

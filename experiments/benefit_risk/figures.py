@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
@@ -15,8 +14,8 @@ from experiments.benefit_risk.question import COMPLICATION, Question
 from experiments.benefit_risk.sentences import before
 from experiments.page.curves import tick_days
 from experiments.page.drawing import INK, color_of, drawing, legend_below
-from training.effects.estimates import Estimate, difference_of
-from training.evaluation.intervals import Interval
+from experiments.page.plane import Place, plane
+from training.effects.estimates import difference_of
 from training.states.occupation import Occupation
 
 STATE_OPACITY = 0.75
@@ -51,31 +50,12 @@ def _color(state: int, question: Question) -> str:
 
 
 def plane_figure(groups: Sequence[Group], question: Question, patient: PatientStates | None = None) -> Figure:
-    """Benefit upwards, harm to the right: up and to the left is better. Crosses, and joint 95 % regions."""
-    with drawing(3.4) as (figure, (axes,)):
-        for k, group in enumerate(groups):
-            own = group.trade
-            harm, benefit = own.region()
-            axes.fill(harm, benefit, color=color_of(k), alpha=0.12, lw=0)
-            axes.plot(harm, benefit, color=color_of(k), lw=0.9)
-            _cross(axes, group.harm, group.benefit, color_of(k), group.name)
-        if patient is not None:
-            _cross(axes, patient.harm, patient.benefit_days, INK, f"patient {patient.patient_id}")
-        axes.set_title("Better: up and to the left")
-        axes.set_xlim(left=max(0.0, axes.get_xlim()[0]))
-        axes.set_ylim(top=min(question.horizon_days, axes.get_ylim()[1]))
-        axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
-        axes.set_xlabel(f"{question.states[COMPLICATION]} by day {question.horizon_days:g}")
-        axes.set_ylabel(f"days {before(question)}")
-        axes.grid()
-        legend_below(figure, axes, columns=3)
-    return figure
-
-
-def _cross(axes: Axes, across: Estimate | Interval, up: Estimate | Interval, color: str, name: str) -> None:
-    axes.plot([across.low, across.high], [up.point] * 2, color=color, lw=1.6)
-    axes.plot([across.point] * 2, [up.low, up.high], color=color, lw=1.6)
-    axes.plot(across.point, up.point, marker="o", ms=5, color=color, lw=0, label=name)
+    """Where the groups stand, and the patient."""
+    places = [Place(one.name, color_of(k), one.harm, one.benefit, one.trade) for k, one in enumerate(groups)]
+    if patient is not None:
+        places.append(Place(f"patient {patient.patient_id}", INK, patient.harm, patient.benefit_days))
+    harm = f"{question.states[COMPLICATION]} by day {question.horizon_days:g}"
+    return plane(places, harm, f"days {before(question)}", question.horizon_days)
 
 
 def weights_figure(groups: Sequence[Group], question: Question) -> Figure:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from experiments.groups import check_variable, group_names, labels_of, places_of
+from experiments.worth import worth_by_state
 from features.cohort import Cohort, ends_follow_up
 from features.cohort_states import state_histories_at, state_rules
-from features.errors import SequelaError, nearest_or_all
+from features.errors import SequelaError
 from features.patients import FloatArray, IntArray
 from features.schema import Endpoint
 from features.states import StateHistories
@@ -18,8 +19,6 @@ COMPLICATION = 1
 """Number of the state that the endpoint's event leads into; 0 is that of the landmark."""
 BENEFICIAL = (0, COMPLICATION)
 """States in which days are the benefit: before anything that competes."""
-WORTH_FREE, WORTH_COMPLICATION = 1.0, 0.5
-"""Of a day, unless the user says otherwise; of days in later states 0. These are no measurements."""
 FEWEST_PATIENTS = 5
 """Of a group."""
 
@@ -113,48 +112,10 @@ def ask(
     times = _times(parts, endpoint, horizon_days)
     rules = state_rules(cohort, endpoint)[0]
     last = tuple(state for state, rule in enumerate(rules, start=1) if ends_follow_up(cohort, rule))
-    values = _worth(histories.states, worth or {})
+    values = worth_by_state(histories.states, worth or {})
     return Question(
         cohort, endpoint, landmark, rows, histories, last, times, values, bool(worth), by, groups, n_left_out
     )
-
-
-def worth_of(text: str) -> dict[str, float]:
-    """Read ``state=value,…``.
-
-    Raises:
-        SequelaError: It says something else.
-    """
-    found: dict[str, float] = {}
-    for part in filter(None, map(str.strip, text.split(","))):
-        name, _, value = (word.strip() for word in part.partition("="))
-        try:
-            number = float(value)
-        except ValueError:
-            number = np.nan
-        if not name or not 0 <= number <= 1:
-            msg = (
-                f"--weights {part}: a weight is state=value, the value from 0 (as bad as death) to 1 (as good as well)"
-            )
-            raise SequelaError(msg)
-        if name in found:
-            msg = f"--weights {text}: {name} is named twice; give it one value"
-            raise SequelaError(msg)
-        found[name] = number
-    if not found:
-        msg = f"--weights {text}: names no state; give state=value, or leave the option out"
-        raise SequelaError(msg)
-    return found
-
-
-def _worth(states: tuple[str, ...], given: dict[str, float]) -> FloatArray:
-    for name in given:
-        if name not in states:
-            remedy = nearest_or_all(name, states)
-            msg = f"--weights {name}: no state has this name; {remedy}"
-            raise SequelaError(msg)
-    usual = {states[0]: WORTH_FREE, states[COMPLICATION]: WORTH_COMPLICATION}
-    return np.array([given.get(name, usual.get(name, 0.0)) for name in states])
 
 
 def _check_groups(by: str, groups: tuple[tuple[str, IntArray], ...]) -> None:

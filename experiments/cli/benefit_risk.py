@@ -49,10 +49,10 @@ def benefit_risk(
         plain,
         print_benefit_risk,
         read_patient,
-        worth_of,
         write_benefit_risk_page,
     )
     from experiments.cli.output import progress_bars, put_json, stderr
+    from experiments.worth import worth_of
     from features.check import read_cohort, read_endpoint
 
     worth = None if weights is None else worth_of(weights)

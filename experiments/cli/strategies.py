@@ -40,6 +40,12 @@ def strategies(
     truncate: Annotated[
         float, typer.Option(metavar="PERCENTILE", min=50, max=100, help="At which weights are truncated; 100: none.")
     ] = 99.9,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CAUSE=WORTH,…", help="What a day after a first event is worth, 0 to 1; default 0.5, 0; before: 1."
+        ),
+    ] = None,
     resamples: Annotated[int, typer.Option(min=20, help="Of patients, for the intervals.")] = 200,
     seed: Annotated[int, typer.Option(min=0, help="Of these.")] = 20,
     out: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Also write a page.")] = None,
@@ -55,6 +61,7 @@ def strategies(
     from experiments.cli.output import progress_bars, put_json, stderr
     from experiments.strategies import analyse, ask, lows_of, plain, print_strategies, write_strategies_page
     from experiments.strategies.question import Asked
+    from experiments.worth import worth_of
     from features.check import read_cohort, read_endpoint
 
     asked = Asked(
@@ -67,6 +74,7 @@ def strategies(
         tuple(horizon or ()),
         reference,
         truncate,
+        None if weights is None else worth_of(weights),
     )
     question = ask(read_cohort(cohort), read_endpoint(endpoint), asked)
     with progress_bars() as bar:

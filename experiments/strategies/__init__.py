@@ -4,6 +4,7 @@ treated     when the treatment started, and values below which a strategy asks f
 changing    what is known of patients before each day
 question    who is eligible, which strategies, and what makes no sense
 protocol    the target trial, and how it is emulated
+benefit_risk  benefit against harm of each strategy, and weighted days
 analysis    incidence under each strategy, contrasts, weights, and what followed a start as it was seen
 lines       every number, one line each, for tables and for other programs
 withheld    what is not shown of real patients

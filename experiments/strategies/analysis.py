@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from experiments.effects.analysis import Contrasts
+from experiments.strategies.benefit_risk import BenefitRisk, benefit_risk
 from experiments.strategies.question import Question
 from features.patients import FloatArray, IntArray
 from features.states import StateHistories
@@ -84,6 +85,7 @@ class Strategies:
     curve_days: FloatArray
     curves: tuple[Table, ...]
     """By strategy, the natural course last: risks on the days of curves."""
+    benefit_risk: BenefitRisk
     clones: tuple[Clones, ...]
     """By strategy compared."""
     positivity: tuple[Stretch, ...]
@@ -118,16 +120,18 @@ def analyse(
     curves, *_ = contrasts(incidence_at(found.incidence, days), incidence_at(drawn, days), RISK, daily)
     grace = question.asked.grace_days
     ends = sorted({grace + 1, (grace + 1 + trial.followed.n_days) // 2, trial.followed.n_days})
+    of_risk = Contrasts(*risks)
     return Strategies(
         question,
         found,
         n_resamples,
-        Contrasts(*risks),
+        of_risk,
         Contrasts(*lost),
         natural[0],
         natural_lost[0],
         days,
         curves,
+        benefit_risk(question, found.incidence[:-1], drawn[:, :-1], worth[:-1], of_risk),
         _clones(question, found),
         tuple(stretches(trial.starts, found.probability, ends)),
         _seen(question),

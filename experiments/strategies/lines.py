@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import asdict
 from typing import Any
 
@@ -10,7 +10,9 @@ import numpy as np
 
 from experiments.effects.analysis import Contrasts
 from experiments.estimate_lines import DIFFERENCE, RATIO, Line, flat_line
+from experiments.interval_text import interval_text
 from experiments.strategies.analysis import Strategies
+from experiments.strategies.benefit_risk import Weighed
 from experiments.strategies.protocol import protocol
 from experiments.strategies.sentences import assumptions, findings
 from training.effects.risks import Table
@@ -51,6 +53,30 @@ def _table_lines(
     for cause, row in zip(question.outcomes.causes, table, strict=True):
         for day, estimate in zip(question.horizons_days, row, strict=True):
             yield Line(quantity, method, cause, float(day), arm, reference, estimate)
+
+
+def plane_columns(found: Strategies) -> tuple[str, ...]:
+    """Of `plane_rows`."""
+    event, *ends = found.question.outcomes.causes
+    benefit = f"days before {' or '.join(ends)}" if ends else "days"
+    return ("strategy", benefit, f"{event}, per cent", "weighted days", "equal at a worth of")
+
+
+def plane_rows(found: Strategies, left_out: Set[str] = frozenset()) -> list[tuple[str, ...]]:
+    """Rows of a table by the last horizon: strategies, and each less the reference, but those left out."""
+    own, names = found.benefit_risk, found.question.names
+    rows: list[tuple[str, ...]] = [
+        (name, *_weighed(one), "") for name, one in zip(names, own.of, strict=True) if name not in left_out
+    ]
+    for name, one, equal in zip(names[1:], own.less, own.equal_at, strict=True):
+        if left_out.isdisjoint((name, names[0])):
+            rows.append((f"{name} less {names[0]}", *_weighed(one), f"{equal:.2f}" if np.isfinite(equal) else "none"))
+    return rows
+
+
+def _weighed(one: Weighed) -> tuple[str, str, str]:
+    benefit, weighted = (interval_text(of.point, of.low, of.high, digits=1) for of in (one.benefit, one.weighted))
+    return benefit, interval_text(one.harm.point, one.harm.low, one.harm.high, percent=True), weighted
 
 
 def seen_lines(found: Strategies) -> list[Line]:
@@ -111,6 +137,20 @@ def plain(found: Strategies) -> dict[str, Any]:
             for (name, quantiles, largest, limit), one in zip(weight_rows(found), found.clones, strict=True)
         ],
         "estimates": [flat_line(line) for line in lines_of(found)],
+        "benefit_risk": {
+            "horizon_days": float(question.horizons_days[-1]),
+            "worth": dict(zip(question.states, question.worth.tolist(), strict=True)),
+            "strategies": [
+                {"strategy": name} | asdict(one)
+                for name, one in zip(question.names, found.benefit_risk.of, strict=True)
+            ],
+            "less_reference": [
+                {"strategy": name, "equal_at": equal if np.isfinite(equal) else None} | asdict(one)
+                for name, equal, one in zip(
+                    question.names[1:], found.benefit_risk.equal_at, found.benefit_risk.less, strict=True
+                )
+            ],
+        },
         "positivity": [asdict(one) for one in found.positivity],
         "seen": {
             "starts": seen.n_starts,

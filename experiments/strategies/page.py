@@ -13,8 +13,9 @@ from experiments.page.privacy import SMALLEST, WITHHELD, Disclosure
 from experiments.page.shell import Heading, Section, absent, figures, paragraph, render, write_page
 from experiments.page.tables import html_table, number, p_value
 from experiments.strategies.analysis import Strategies
-from experiments.strategies.figures import incidence_figure, worth_figure
-from experiments.strategies.lines import QUANTILES, lines_of, seen_lines, weight_rows
+from experiments.strategies.benefit_risk import EVENT
+from experiments.strategies.figures import incidence_figure, plane_figure, weights_figure, worth_figure
+from experiments.strategies.lines import QUANTILES, lines_of, plane_columns, plane_rows, seen_lines, weight_rows
 from experiments.strategies.protocol import protocol
 from experiments.strategies.sentences import assumptions, findings, seen_sentences
 from experiments.strategies.withheld import Withheld
@@ -49,6 +50,7 @@ def write_strategies_page(path: Path, found: Strategies) -> None:
         _protocol(found),
         _incidence(found, lines, withheld),
         _lost(lines, withheld),
+        _benefit_risk(found, withheld),
         _clones(found, shown),
         _positivity(found, shown),
         _seen(found, shown, withheld),
@@ -86,6 +88,34 @@ def _lost(lines: Sequence[Line], withheld: Withheld) -> Section:
     body = paragraph("Mean days lost to each cause within a horizon: the area under its curve.")
     body += html_by_horizon(("time lost", "time lost" + DIFFERENCE), lines, withheld.line, "strategy")
     return Section("lost", "Restricted mean time lost", body)
+
+
+def _benefit_risk(found: Strategies, withheld: Withheld) -> Section:
+    question, left_out = found.question, withheld.strategies
+    title = "Benefit against risk"
+    if question.names[0] in left_out or len(left_out & set(question.names)) >= len(question.names) - 1:
+        return Section("benefit", title, absent("Withheld: few who follow a strategy met a cause."))
+    worth = ", ".join(f"{name} {value:g}" for name, value in zip(question.states, question.worth, strict=True))
+    event = question.outcomes.causes[0]
+    drawn = [
+        (
+            plane_figure(found, left_out),
+            "Dots with 95 % intervals; ellipses hold benefit and harm at once with 95 %.",
+            "Benefit against risk by strategy",
+        ),
+        (
+            weights_figure(found, left_out),
+            f"The other weights as they are; dashed: {question.worth[EVENT]:g}.",
+            f"Weighted days by the worth of a day after {event}",
+        ),
+    ]
+    body = paragraph(
+        f"Mean days up to day {question.horizons_days[-1]:g}, each weighed by what it is worth: {worth}. These are "
+        f"judgements; --weights sets others. Days after a first event count as days after it, whatever follows."
+    )
+    body += figures(drawn, "benefit")
+    body += html_table(f"By day {question.horizons_days[-1]:g}", plane_columns(found), plane_rows(found, left_out))
+    return Section("benefit", title, body)
 
 
 def _clones(found: Strategies, shown: Disclosure) -> Section:

@@ -57,12 +57,14 @@ def protocol(question: Question, n_resamples: int) -> Iterator[Element]:
         "The same.",
     )
     truncated = "not truncated" if asked.percentile >= 100 else f"truncated at the {asked.percentile:g}th percentile"
+    modelled = question.trial.losses is not None
+    lost, and_losses = (", and of not being lost", " and of losses") if modelled else ("", "")
     yield Element(
         "Analysis",
-        "Aalen–Johansen estimates of those who adhere, adjusted for what makes patients deviate.",
-        "Aalen–Johansen estimates of clones by inverse probability of not having deviated, from a pooled logistic "
-        f"regression of starts; weights stabilised, {truncated}; intervals from {n_resamples} resamples of patients, "
-        "everything fitted again.",
+        "Aalen–Johansen estimates of those who adhere, adjusted for what makes patients deviate, and be lost.",
+        f"Aalen–Johansen estimates of clones by inverse probability of not having deviated{lost}, from pooled logistic "
+        f"regressions of starts{and_losses}; weights stabilised, {truncated}; intervals from {n_resamples} resamples "
+        "of patients, everything fitted again.",
     )
 
 

@@ -11,11 +11,13 @@ from experiments.covariates import Covariates, covariates_of
 from experiments.groups import check_variable
 from experiments.strategies.changing import Changing, Days, changing_covariates, check_changing, last_values
 from experiments.strategies.treated import Low, starts_of
+from experiments.worth import worth_by_state
 from features.cohort import Cohort, outcomes_at
 from features.errors import SequelaError
 from features.outcomes import Outcomes
 from features.patients import FloatArray, IntArray
 from features.schema import Endpoint
+from features.states import EVENT_FREE
 from training.strategies.emulation import PERCENTILE, Trial
 from training.strategies.followed import Followed
 from training.strategies.plans import Strategy, natural, never, start_by, start_when
@@ -48,6 +50,8 @@ class Asked:
     """The strategy that others are compared with; None: never."""
     percentile: float = PERCENTILE
     """At which weights are truncated; 100: none is."""
+    worth: dict[str, float] | None = None
+    """Of a day before any event, and after a first one, by name; None: the usual."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,13 @@ class Question:
     changing: Changing
     trial: Trial
     """Its strategies: the reference, the others, and last the natural course."""
+    worth: FloatArray
+    """(1 + causes,): of a day before any event, and after a first one of each cause, from 0 to 1."""
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """Before any event, and after a first one of each cause."""
+        return EVENT_FREE, *self.outcomes.causes
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -121,10 +132,24 @@ def ask(cohort: Cohort, endpoint: Endpoint, asked: Asked) -> Question:
     baseline = np.zeros((len(rows), 0)) if covariates is None else covariates.x
     trial = Trial.of(followed, (*strategies, natural()), baseline, changing.values, asked.percentile)
     _check_starts(asked, trial)
+    worth = worth_by_state((EVENT_FREE, *outcomes.causes), asked.worth or {})
     late = np.zeros(0) if asked.horizons_days else np.setdiff1d(endpoint.horizons_days, horizons)
     n_before = len(at_risk) - len(rows)
     return Question(
-        cohort, endpoint, asked, landmark, rows, n_before, outcomes, start, horizons, late, covariates, changing, trial
+        cohort,
+        endpoint,
+        asked,
+        landmark,
+        rows,
+        n_before,
+        outcomes,
+        start,
+        horizons,
+        late,
+        covariates,
+        changing,
+        trial,
+        worth,
     )
 
 

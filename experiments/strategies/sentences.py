@@ -30,6 +30,25 @@ def findings(found: Strategies, shown: Disclosure = OPEN) -> Iterator[str]:
             else:
                 null = "" if one.excludes_no_effect else "; no difference was shown"
                 yield f"{cause}, {name} against {names[0]}: risk by day {day:g} {_points(one)}{null}."
+    yield from _weighed(found, withheld)
+
+
+def _weighed(found: Strategies, withheld: Withheld) -> Iterator[str]:
+    """Of the weighted days of each strategy, and of what they turn on."""
+    question, own = found.question, found.benefit_risk
+    event, first = question.outcomes.causes[0], question.names[0]
+    for name, one, equal in zip(question.names[1:], own.less, own.equal_at, strict=True):
+        if withheld.strategies.isdisjoint((name, first)) and np.isfinite(one.weighted.low):
+            point, low, high = (
+                f"{value:+z.1f}".replace("-", "−")
+                for value in (one.weighted.point, one.weighted.low, one.weighted.high)
+            )
+            null = "" if one.weighted.excludes_no_effect else "; no difference was shown"
+            turns = f"; it would be 0 if a day after {event} were worth {equal:.2f}" if np.isfinite(equal) else ""
+            yield (
+                f"Weighted days by day {question.horizons_days[-1]:g}, {name} against {first}: {point} (95 % interval "
+                f"{low} to {high}){null}{turns}."
+            )
 
 
 def _points(one: Estimate) -> str:
@@ -60,10 +79,17 @@ def assumptions(found: Strategies, shown: Disclosure = OPEN) -> Iterator[str]:
         f"model of starts, and consistency (a start of {asked.treatment} is one thing, whenever it comes). Once "
         "started, treatment counts as going on; whether it was stopped is not looked at."
     )
-    yield (
-        "Those no longer followed are taken to be like those who follow the same strategy and still are. Competing "
-        "events are left to happen: a strategy that prevents one may raise the risk of another."
+    alike = (
+        "Losses to follow-up are weighted for by a model of them with the same variables, and whether somebody is "
+        "treated: those lost are taken to be like those who stay and are alike in these. "
+        if question.trial.losses is not None
+        else "Those lost to follow-up are taken to be like those who follow the same strategy and stay, since "
+        f"{'few were' if known else 'nothing is named that could tell them apart'}. "
     )
+    yield (f"{alike}Competing events are left to happen: a strategy that prevents one may raise the risk of another.")
+    worth = ", ".join(f"{name} {value:g}" for name, value in zip(question.states, question.worth, strict=True))
+    whose = "chosen by the user" if asked.worth else "arbitrary; --weights sets others"
+    yield f"Worth of a day before any event, and after a first one ({whose}): {worth}. These are judgements."
     yield from _weights(found)
     if question.n_treated_before:
         n = shown.count(question.n_treated_before)

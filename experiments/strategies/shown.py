@@ -9,7 +9,7 @@ from experiments.cli.output import stdout, table_of
 from experiments.estimate_lines import DIFFERENCE, RATIO, interval, table_by_horizon
 from experiments.page.tables import number, p_value
 from experiments.strategies.analysis import Strategies
-from experiments.strategies.lines import QUANTILES, lines_of, seen_lines, weight_rows
+from experiments.strategies.lines import QUANTILES, lines_of, plane_columns, plane_rows, seen_lines, weight_rows
 from experiments.strategies.protocol import protocol
 from experiments.strategies.sentences import assumptions, findings, seen_sentences
 
@@ -31,6 +31,10 @@ def print_strategies(found: Strategies) -> None:
     lines = lines_of(found)
     for quantity in SHOWN:
         stdout.print(table_by_horizon(quantity, lines, "strategy"))
+    columns = plane_columns(found)
+    stdout.print(
+        table_of(f"Benefit and risk by day {question.horizons_days[-1]:g}", columns[:1], columns[1:], plane_rows(found))
+    )
     stdout.print(_positivity(found))
     stdout.print(_seen(found))
     for sentence in (*findings(found), *assumptions(found), *seen_sentences(found)):

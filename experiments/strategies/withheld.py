@@ -43,6 +43,11 @@ class Withheld:
         }
         return cls(frozenset(small), frozenset(seen))
 
+    @property
+    def strategies(self) -> frozenset[str]:
+        """Of whom some cause is withheld."""
+        return frozenset(strategy for _, strategy in self.causes)
+
     def line(self, line: Line) -> bool:
         """Whether an estimate is withheld: of a strategy of these, or against one."""
         return any((line.cause, strategy) in self.causes for strategy in (line.arm, line.reference))

@@ -148,6 +148,29 @@ def test_clones_add_up(answer: dict[str, Any]) -> None:
     assert sum(one["point"] for one in by_day) == pytest.approx(1.0)
 
 
+def test_weighted_days_follow_from_the_times_lost(known: Path, answer: dict[str, Any]) -> None:
+    """And a day after an infection worth as much as one before it leaves the days before death."""
+    own = answer["benefit_risk"]
+    assert own["worth"] == {"event-free": 1.0, "infection": 0.5, "death": 0.0}
+    for one in own["strategies"]:
+        lost = {
+            cause: estimate(answer, quantity="time lost", cause=cause, arm=one["strategy"], horizon_days=120.0)["point"]
+            for cause in ("infection", "death")
+        }
+        assert one["benefit"]["point"] == pytest.approx(120 - lost["death"])
+        assert one["weighted"]["point"] == pytest.approx(120 - lost["death"] - 0.5 * lost["infection"])
+        assert 0 < one["weighted"]["low"] < one["weighted"]["point"] < one["weighted"]["high"] < 120
+    done = strategies(known, *FULL, "--weights", "infection=1", "--json")
+    assert done.returncode == 0, done.stderr
+    for one in json.loads(done.stdout)["benefit_risk"]["less_reference"]:
+        assert one["weighted"] == one["benefit"]
+    early = own["less_reference"][0]
+    assert early["strategy"] == EARLY
+    assert early["harm"]["high"] < 0  # fewer infections
+    assert early["weighted"]["low"] > 0
+    assert early["equal_at"] is None or early["equal_at"] > 0.5
+
+
 def test_terminal_and_page_say_the_same(known: Path, answer: dict[str, Any], tmp_path: Path, browser: Browser) -> None:
     page = tmp_path / "page.html"
     done = strategies(known, *FULL, "--out", str(page))
@@ -207,6 +230,8 @@ def test_another_reference_turns_the_differences_round(known: Path, answer: dict
         (("--horizon", "0"), "--horizon 0: horizons are days after the landmark, above 0"),
         (("--horizon", "nan"), "--horizon nan: horizons are days after the landmark, above 0"),
         (("--horizon", "900"), "--horizon 900: nobody is observed beyond day"),
+        (("--weights", "infektion=0.2"), "--weights infektion: no state has this name; did you mean infection"),
+        (("--weights", "infection=2"), "--weights infection=2: a weight is state=value"),
         (("--reference", "early"), "--reference early: is no strategy; there are never; start by day 21"),
     ],
 )
@@ -248,6 +273,7 @@ def test_small_counts_are_not_on_the_page_of_real_patients(
     text = "|".join(Reader(page.read_text(encoding="utf-8")).text)
     hidden = f"death, {EARLY} against never: withheld, since few who followed one of them met it."
     assert (hidden in text) == (provenance == "real")
+    assert ("Withheld: few who follow a strategy met a cause." in text) == (provenance == "real")
     assert (WITHHELD in text) == (provenance == "real")
     assert (f"|{deaths[1]}|" in text.split("What became of")[1].split("Stabilised")[0]) == (provenance == "simulated")
 

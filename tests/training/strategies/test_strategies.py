@@ -20,6 +20,7 @@ from training.strategies.leaving import days_of_losses, log_probability_of_stayi
 from training.strategies.plans import natural, never, start_by, start_when
 from training.strategies.positivity import stretches
 from training.strategies.starting import days_of_starts, log_probability_of_what_was_done
+from training.strategies.weighted_days import days_in_states, equal_at
 from training.strategies.weights import clone_weights
 
 N_DAYS = 30
@@ -223,6 +224,24 @@ def test_contrasts_of_resamples() -> None:
     draws[3, 1] = 0.0
     _, _, (over,) = contrasts(points, draws, TIME_LOST, many)
     assert np.isnan(over[0][0].low)
+
+
+@settings(max_examples=50, deadline=None)
+@given(lost=st.lists(st.floats(0, 30), min_size=3, max_size=3), worth=st.lists(st.floats(0, 1), min_size=4, max_size=4))
+def test_days_in_states_are_all_days_and_a_worth_that_makes_strategies_equal_does(
+    lost: list[float], worth: list[float]
+) -> None:
+    days = days_in_states(np.array([lost, [5.0, 10.0, 20.0]]), 90.0)
+    np.testing.assert_allclose(days.sum(axis=-1), 90.0)
+    np.testing.assert_allclose(days[:, 1:], [lost, [5.0, 10.0, 20.0]])
+    weights = np.array(worth)
+    equal = equal_at(days[0], days[1], weights, 1)
+    if np.isfinite(equal):
+        weights[1] = equal
+        assert days[0] @ weights == pytest.approx(days[1] @ weights, abs=1e-9)
+    else:
+        ends = [(days[0] - days[1]) @ np.where(np.arange(4) == 1, one, weights) for one in (0.0, 1.0)]
+        assert ends[0] * ends[1] >= 0
 
 
 def test_the_same_seed_draws_the_same_patients() -> None:
