@@ -13,7 +13,6 @@ import argparse
 import os
 import platform
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -47,6 +46,7 @@ RESULTS = Path(__file__).parent / "results"
 HORIZON = np.array([float(N_DAYS)])
 MEASURES = {"risk": (RISK, incidence_at), "time lost": (TIME_LOST, time_lost_to)}
 NAMES = tuple(FORCED)
+TOLD = 25
 NOT_WEIGHTED = "emulated, losses not weighted"
 WORLDS = {"effect": ("effect", False), "no effect": ("no effect", False), "effect, the ill leave": ("effect", True)}
 """Kinds of cohorts: of which effect, and whether losses go with the value."""
@@ -88,23 +88,26 @@ def ever_never(one: World) -> Iterator[Line]:
             }
 
 
-def study(n: int, n_cohorts: int, n_resamples: int) -> pd.DataFrame:
-    """One line for each estimate."""
-    lines = []
-    for name, (effect, ill_leave) in WORLDS.items():
-        true = truth(EFFECTS[effect])
-        known = {measure: at(true[1:] - true[:1], HORIZON)[..., 0] for measure, (_, at) in MEASURES.items()}
-        for seed in range(n_cohorts):
+def study(n: int, n_cohorts: int, n_resamples: int, *, untruncated: bool) -> Iterator[tuple[int, pd.DataFrame]]:
+    """One line for each estimate, after every `TOLD` cohorts of each kind, and after all; with their number."""
+    known = {}
+    for name in {effect for effect, _ in WORLDS.values()}:
+        true = truth(EFFECTS[name])
+        known[name] = {measure: at(true[1:] - true[:1], HORIZON)[..., 0] for measure, (_, at) in MEASURES.items()}
+    lines: list[Line] = []
+    for seed in range(n_cohorts):
+        for name, (effect, ill_leave) in WORLDS.items():
             rng = np.random.default_rng([seed, n])
             one = world(n, rng, EFFECTS[effect], ill_leave=ill_leave)
             found = [*ever_never(one), *emulated(one, PERCENTILE, n_resamples, rng)]
-            found += emulated(one, 100.0, n_resamples, rng, "emulated, not truncated")
+            if untruncated:
+                found += emulated(one, 100.0, n_resamples, rng, "emulated, not truncated")
             if ill_leave:
                 found += emulated(one, PERCENTILE, n_resamples, rng, NOT_WEIGHTED)
-            lines += [{"truth": name} | _judged(line, known) for line in found]
-            if sys.stderr.isatty() or not (seed + 1) % 50:
-                print(f"{name}: {seed + 1} of {n_cohorts}", file=sys.stderr)
-    return pd.DataFrame(lines)
+            lines += [{"truth": name} | _judged(line, known[effect]) for line in found]
+        if not (seed + 1) % TOLD or seed + 1 == n_cohorts:
+            print(f"{seed + 1} of {n_cohorts} cohorts of each kind", file=sys.stderr)
+            yield seed + 1, pd.DataFrame(lines)
 
 
 def _judged(line: Line, known: dict[str, FloatArray]) -> Line:
@@ -127,31 +130,41 @@ def main() -> int:
     parser.add_argument("--cohorts", type=int, default=500, help="simulated cohorts of each kind")
     parser.add_argument("--resamples", type=int, default=100)
     parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--untruncated", action="store_true", help="also without truncating the weights")
     options = parser.parse_args()
-    began = time.perf_counter()
-    found = study(options.patients, options.cohorts, options.resamples)
-    table = coverage_table(found, ["truth", "measure", "strategy", "cause", "method"])
-    seconds = time.perf_counter() - began
-    text = [
-        "# Strategies that say when treatment starts, in simulated cohorts",
-        "",
-        f"Each strategy less never starting, by day {N_DAYS}: risk in percentage points, time lost in days.",
-        f"`early`: a start within {GRACE_DAYS} days of time zero; `when low`: within {GRACE_DAYS} days of a low value.",
-        "`the ill leave`: who was last seen with a low value is lost to follow-up sooner;",
-        f"`emulated`: cloned, censored, weighted for starts and losses, truncated at the {PERCENTILE:g}th percentile;",
-        "`ever / never`: those who ever started against those who never did, which is not offered.",
-        f"{options.cohorts:,} cohorts of {options.patients} patients of each kind; {options.resamples} resamples each;",
-        "± is the standard error over cohorts, spread the standard deviation of the estimates, standard error the mean",
-        f"of the estimated ones; 95 % intervals, coverage in per cent. Truth: {N_TRUTH:,} patients for each strategy.",
-        f"Made by `python -m benchmarks.strategies_coverage` in {seconds:.0f} s on {platform.machine()},",
-        f"{os.cpu_count()} cores, Python {platform.python_version()}, CPU.",
-        "",
-        markdown(table),
-    ]
     options.results.mkdir(parents=True, exist_ok=True)
-    (options.results / "strategies_coverage.md").write_text("\n".join(text) + "\n", encoding="utf-8")
-    print("\n".join(text))
+    for n_cohorts, found in study(
+        options.patients, options.cohorts, options.resamples, untruncated=options.untruncated
+    ):  # what is done is kept, should the rest be stopped
+        text = page(found, n_cohorts, options.patients, options.resamples)
+        (options.results / "strategies_coverage.md").write_text(text, encoding="utf-8")
+    print(text)
     return 0
+
+
+def page(found: pd.DataFrame, n_cohorts: int, n_patients: int, n_resamples: int) -> str:
+    """The table."""
+    table = coverage_table(found, ["truth", "measure", "strategy", "cause", "method"])
+    return "\n".join(
+        [
+            "# Strategies that say when treatment starts, in simulated cohorts",
+            "",
+            f"Each strategy less never starting, by day {N_DAYS}: risk in percentage points, time lost in days.",
+            f"`early`: a start within {GRACE_DAYS} days of time zero; `when low`: within {GRACE_DAYS} days of a low",
+            "value; `the ill leave`: who was last seen with a low value is lost to follow-up sooner; `emulated`:",
+            f"cloned, censored, weighted for starts and losses, truncated at the {PERCENTILE:g}th percentile;",
+            "`ever / never`: those who ever started against those who never did, which is not offered.",
+            f"{n_cohorts:,} cohorts of {n_patients} patients of each kind; {n_resamples} resamples each; ± is the",
+            "standard error over cohorts, spread the standard deviation of the estimates, standard error the mean of",
+            "the estimated ones; 95 % intervals, coverage in per cent. Truth:",
+            f"{N_TRUTH:,} patients for each strategy.",
+            f"Made by `python -m benchmarks.strategies_coverage` on {platform.machine()}, {os.cpu_count()} cores,",
+            f"Python {platform.python_version()}, CPU.",
+            "",
+            markdown(table),
+            "",
+        ]
+    )
 
 
 if __name__ == "__main__":
