@@ -13,6 +13,10 @@ def report(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE.html", help="Where the page is written; default NAME.html here.")
     ] = None,
+    add: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="PAGE.html", help="Also a section of it: a page of monitor, effects, …; may be repeated."),
+    ] = None,
     card: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Also write the model card there: JSON, Markdown and HTML.")
     ] = None,
@@ -33,7 +37,9 @@ def report(
 ) -> None:
     """Write the page of a run: one HTML file of tables and figures that needs no network; and its model card.
 
-    Example: sequela report mixture --out mixture.html --card cards/mixture
+    Examples: sequela report mixture --out mixture.html --card cards/mixture
+
+              sequela report mixture --add monitor.html --add strategies.html
     """
     from experiments.cli.output import progress_bars, stderr
     from experiments.home import Home
@@ -50,7 +56,7 @@ def report(
         reduction = RELATIVE_RISK_REDUCTION if relative_risk_reduction is None else relative_risk_reduction
         analysis = analyse(record, heard, relative_risk_reduction=reduction)
         path = out or Path(f"{found.info.run_name}.html")
-        write_run_page(analysis, path, bar("report"))
+        write_run_page(analysis, path, bar("report"), add or ())
     if card is not None:
         card.mkdir(parents=True, exist_ok=True)
         write_card(analysis, card)

@@ -15,6 +15,7 @@ from experiments.page.drawing import inline_svg
 from features.errors import SequelaError
 
 _STYLE = Path(__file__).with_name("page.css")
+MADE_BY = '<meta name="generator" content="Sequela">'
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,8 @@ def render(heading: Heading, sections: Sequence[Section]) -> str:
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<meta name="robots" content="noindex"><link rel="icon" href="data:,"><title>{escape(heading.title)}</title>'
+        f'{MADE_BY}<meta name="robots" content="noindex"><link rel="icon" href="data:,">'
+        f"<title>{escape(heading.title)}</title>"
         f"<style>{style}</style></head><body>{banner}"
         f'<div class="frame"><header><p class="kind">{escape(heading.kind)}</p><h1>{escape(heading.title)}</h1>'
         f'<dl class="facts">{facts}</dl><ul class="tiles">{tiles}</ul></header>'

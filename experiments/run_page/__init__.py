@@ -12,11 +12,12 @@ sections_patients, sections_scores, sections_selection, sections_people, figures
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import yaml
 
+from experiments.page.added import added_section
 from experiments.page.privacy import SMALLEST
 from experiments.page.shell import Heading, Section, code_block, folded, paragraph, render, write_page
 from experiments.run_page import facts
@@ -55,23 +56,28 @@ MAKERS: tuple[Callable[[Analysis], Section | None], ...] = (
 )
 
 
-def write_run_page(a: Analysis, path: Path, progress: Callable[[int, int], None] | None = None) -> None:
+def write_run_page(
+    a: Analysis, path: Path, progress: Callable[[int, int], None] | None = None, added: Sequence[Path] = ()
+) -> None:
     """Write the page of a run, whole or not at all.
 
     Args:
         a: What there is to say.
         path: The HTML file.
         progress: Called with the sections done and the sections in all.
+        added: Pages of other commands, each of which becomes a section.
 
     Raises:
-        SequelaError: The file cannot be written.
+        SequelaError: The file cannot be written, or one to be added is none of our pages.
     """
+    parts = [added_section(one, number, path.parent) for number, one in enumerate(added, start=1)]
     told = progress or (lambda done, of: None)
     sections = []
     for done, make in enumerate(MAKERS):
         told(done, len(MAKERS))
         section = make(a)
         sections += [section] if section is not None else []
+    sections += parts
     card = card_of(a)
     by_key = {part.key: part for part in document(card)}
     sections += to_sections([by_key["use"]])

@@ -17,6 +17,7 @@ import yaml
 from browser import Browser
 from pages import Reader, assert_shown_well, serious_violations
 
+from experiments import benefit_risk
 from experiments.cli.reports import report
 from experiments.config import RunConfig, load_run
 from experiments.crossval import Unheard, cross_validate
@@ -36,7 +37,7 @@ from experiments.run_report import Findings, write_report
 from experiments.scoring import score
 from experiments.store import find_run, open_store
 from experiments.train import Progress, RunResult, train
-from features.check import read_endpoint
+from features.check import read_cohort, read_endpoint
 from features.cohort import outcomes_at
 from features.errors import SequelaError
 from features.importers import IMPORTERS
@@ -411,7 +412,7 @@ def test_the_command_writes_the_same_page_from_what_mlflow_keeps(
     monkeypatch.setenv("SEQUELA_HOME", str(simulated.home.folder))
     away = simulated.home.runs.rename(tmp_path / "runs")
     try:
-        report("questioned", tmp_path / "page.html", tmp_path / "card")
+        report("questioned", tmp_path / "page.html", card=tmp_path / "card")
     finally:
         away.rename(simulated.home.runs)
     assert capsys.readouterr().out.strip() == str(tmp_path / "page.html")
@@ -478,3 +479,54 @@ def test_numbers_in_json_are_json(simulated: Trained) -> None:
 
     text = (simulated.result.folder / "report" / "model_card.json").read_text("utf-8")
     assert json.loads(text, parse_constant=refuse)["format"] == "sequela-model-card/1"
+
+
+def test_pages_of_other_commands_become_sections(
+    simulated: Trained, cohort: Path, tmp_path: Path, browser: Browser
+) -> None:
+    """Twice the same page: all ids stay unique, all links lead somewhere, and what was found stands open."""
+    endpoint = read_endpoint(CONFIGS / "endpoint" / "severe_infection.yaml")
+    others = tmp_path / "others"
+    others.mkdir()
+    found = benefit_risk.analyse(benefit_risk.ask(read_cohort(cohort), endpoint, by="sex"))
+    benefit_risk.write_benefit_risk_page(others / "benefit.html", found)
+    linked = (others / "benefit.html").read_text("utf-8").replace("</main>", '<a href="more/x.html">x</a></main>')
+    (others / "linked.html").write_text(linked, "utf-8")
+    page = tmp_path / "page.html"
+    report("questioned", page, add=[others / "benefit.html", others / "linked.html"])
+    text = page.read_text("utf-8")
+    read = Reader(text)
+    ids = [attributes["id"] for _, attributes in read.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    within = [str(a["href"])[1:] for _, a in read.tags if str(a.get("href", "")).startswith("#")]
+    assert set(within) <= set(ids)
+    assert {"added1", "added2", "added1-found", "added2-plane"} <= set(ids)
+    assert 'href="others/more/x.html"' in text
+    words = "".join(read.text)
+    for sentence in benefit_risk.plain(found)["found"]:
+        assert words.count(sentence) == 2
+    assert text.index('id="added1"') < text.index('id="use"')
+    for width in (390, 1440):
+        assert_shown_well(browser, page, width)
+    assert serious_violations(browser, page, "light") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("none.html", None, "none.html: cannot be read (No such file or directory)"),
+        ("other.html", b"<html><main><section>x</section></main></html>", "other.html: is no page that sequela wrote"),
+        ("bytes.html", b"\xff\xfe\x00", "bytes.html: cannot be read (not UTF-8)"),
+        ("scripted.html", b"SCRIPTED", "scripted.html: is no page that sequela wrote"),
+    ],
+)
+def test_what_is_no_page_of_ours_is_not_added(
+    simulated: Trained, tmp_path: Path, name: str, content: bytes | None, said: str
+) -> None:
+    if content == b"SCRIPTED":
+        content = simulated.page.read_bytes().replace(b"</main>", b"<script>alert(1)</script></main>")
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(SequelaError, match=re.escape(said)):
+        report("questioned", tmp_path / "page.html", add=[tmp_path / name])
+    assert not (tmp_path / "page.html").exists()
