@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -52,7 +53,7 @@ class DayFiles:
         path = self.folder / kind / f"{now:%Y-%m-%d}-{self._worker}.jsonl"
         with self._lock:
             self._forget()
-            file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            file = _held(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
             before = os.fstat(file).st_size
             try:
                 if os.write(file, content) != len(content):
@@ -64,12 +65,73 @@ class DayFiles:
             finally:
                 os.close(file)
 
+    def drop(self, kind: str, is_dropped: Callable[[bytes], bool]) -> int:
+        """Delete lines, also of workers that run; the others stay, in their order.
+
+        Each file is written beside and renamed: it is never read half, and no line is lost if we are stopped.
+
+        Args:
+            kind: Name of the folder.
+            is_dropped: Whether a line goes.
+
+        Returns:
+            How many lines went.
+
+        Raises:
+            OSError: A file cannot be read or written.
+        """
+        n_dropped = 0
+        for path in sorted((self.folder / kind).iterdir()):
+            if re.fullmatch(_LINES, path.name) is None:
+                continue
+            try:
+                file = _held(path, os.O_RDONLY)
+            except FileNotFoundError:  # of a day that is no longer kept
+                continue
+            try:
+                lines = path.read_bytes().splitlines(keepends=True)
+                kept = [line for line in lines if not is_dropped(line)]
+                if len(kept) < len(lines):
+                    _replace(path, b"".join(kept))
+                    n_dropped += len(lines) - len(kept)
+            finally:
+                os.close(file)
+        return n_dropped
+
     def _forget(self) -> None:
         """Delete what is older than it is kept, once a day."""
         if self.keep_days is not None and self._looked != (now := today()):
             self._looked = now
             for kind in self.kinds:
                 delete_older(self.folder / kind, _LINES, self.keep_days)
+
+
+def _held(path: Path, how: int) -> int:
+    """The file of this name, open and ours alone until it is closed: who replaces it, and who appends, wait."""
+    while True:
+        file = os.open(path, how, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if path.stat().st_ino == os.fstat(file).st_ino:
+                return file
+        except FileNotFoundError:  # deleted, or being replaced
+            pass
+        except BaseException:
+            os.close(file)
+            raise
+        os.close(file)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    beside = path.with_name(f".{path.name}.{token_hex(4)}")
+    try:
+        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def worker_name() -> str:

@@ -7,7 +7,9 @@ and those of past days are deleted where a number of days was said. `sequela fol
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -109,3 +111,22 @@ class Ledger:
             for one in outcomes
         ]
         self._files.append(OUTCOMES, now, lines)
+
+    def forget(self, patient_ids: Iterable[str]) -> int:
+        """Delete all that was predicted for patients, and all that is known of their courses.
+
+        Returns:
+            How many lines went.
+
+        Raises:
+            OSError: A file cannot be read or written; lines that went are gone, and the rest is as it was.
+        """
+        gone = {self.pseudonyms.of(one) for one in patient_ids}
+
+        def is_theirs(line: bytes) -> bool:
+            with suppress(ValueError):
+                entry = json.loads(line)
+                return isinstance(entry, dict) and entry.get("patient") in gone
+            return False
+
+        return sum(self._files.drop(kind, is_theirs) for kind in (PREDICTIONS, OUTCOMES))

@@ -90,6 +90,7 @@ for command in (
     differential.differential,
     in_use.drift,
     in_use.follow_up,
+    in_use.forget,
     doctor.doctor,
 ):
     app.command(command.__name__.replace("_", "-"))(command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import date
@@ -140,6 +141,52 @@ def follow_up(
         put_json({"judged": [_plain_judged(one) for one in judged], "compared": [asdict(one) for one in compared]})
     if any(one.alert for one in latest(judged)):
         raise typer.Exit(ALERT)
+
+
+def forget(
+    ledger: Annotated[Path, typer.Argument(metavar="LEDGER", help="The folder of `sequela serve --ledger`.")],
+    patients: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="Ids as requests had them, one a line; - for stdin.",
+            allow_dash=True,
+            show_default=False,
+        ),
+    ],
+) -> None:
+    """Delete from a ledger all that was predicted for some patients, and their outcomes; services may run.
+
+    Where a patient asks for it (GDPR, article 17). Ids stand in no shell history and in no log: they are read from a
+    file, and only their number is told.
+
+    Example: sequela forget /var/lib/sequela/ledger ids.txt
+    """
+    from serving.ledger import KEY, Ledger
+
+    if not (ledger / KEY).exists():
+        msg = f"{ledger}: is no ledger, which has a file {KEY}; name the folder of `sequela serve --ledger`"
+        raise SequelaError(msg)
+    ids = _ids_in(patients)
+    try:
+        n = Ledger(ledger).forget(ids)
+    except OSError as error:
+        msg = f"{ledger}: cannot be changed ({error.strerror}); run this as the user that the service runs as, again"
+        raise SequelaError(msg) from error
+    typer.echo(f"{n:,} lines of {len(ids):,} patients deleted")
+
+
+def _ids_in(path: Path) -> list[str]:
+    try:
+        text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"{path}: cannot be read ({getattr(error, 'strerror', None) or 'not UTF-8'}); give ids, one a line"
+        raise SequelaError(msg) from error
+    ids = list(dict.fromkeys(filter(None, text.splitlines())))
+    if not ids:
+        msg = f"{path}: holds no id; give ids, one a line"
+        raise SequelaError(msg)
+    return ids
 
 
 def _show_stretches(followed: Sequence[Followed], judged: Sequence[Judged], *, err: bool) -> None:

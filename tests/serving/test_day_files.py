@@ -1,13 +1,21 @@
-"""How long files of past days are kept."""
+"""How long files of past days are kept, and how lines of a patient are deleted from them."""
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+import subprocess
 from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Thread
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from preloaded import SEQUELA
 
 from serving.asking import Asking
 from serving.audit import AuditLog
@@ -86,3 +94,78 @@ def test_what_cannot_be_deleted_is_logged_and_ends_nothing(tmp_path: Path, caplo
     logging.getLogger("bentoml.sequela").propagate = True
     delete_older(tmp_path, r"(?P<day>\d{4}-\d\d-\d\d)-.+\.jsonl", 1)
     assert "files of past days cannot be deleted" in caplog.text
+
+
+def told_of(ledger: Ledger, name: str, days: float) -> None:
+    ledger.happened([PatientOutcome(patient_id=name, follow_up_days=days)])
+
+
+def lines_of(folder: Path) -> list[dict[str, Any]]:
+    files = sorted((folder / "outcomes").iterdir())
+    return [json.loads(line) for file in files for line in file.read_text("utf-8").splitlines()]
+
+
+@settings(max_examples=30, deadline=None)
+@given(named=st.lists(st.sampled_from("abcd"), max_size=12), gone=st.sets(st.sampled_from("abcde")))
+def test_who_is_forgotten_is_gone_and_everyone_else_stays_as_they_were(named: list[str], gone: set[str]) -> None:
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        for worker in (Ledger(folder), Ledger(folder)):
+            for i, one in enumerate(named):
+                told_of(worker, one, float(i + 1))
+        before = lines_of(folder)
+        away = {Ledger(folder).pseudonyms.of(one) for one in gone}
+        assert Ledger(folder).forget(gone) == sum(one["patient"] in away for one in before)
+        assert lines_of(folder) == [one for one in before if one["patient"] not in away]
+        assert Ledger(folder).forget(gone) == 0
+        assert {file.stat().st_mode & 0o777 for file in (folder / "outcomes").iterdir()} <= {0o600}
+
+
+def test_lines_that_are_written_meanwhile_stay(tmp_path: Path) -> None:
+    """Two workers append while others are forgotten again and again: not one line of those who stay is lost."""
+    n = 400
+    workers = [Ledger(tmp_path) for _ in range(2)]
+
+    def work(worker: Ledger) -> None:
+        for i in range(n):
+            told_of(worker, "stays" if i % 2 else "goes", float(i + 1))
+
+    threads = [Thread(target=work, args=(worker,)) for worker in workers]
+    for thread in threads:
+        thread.start()
+    forgetting, n_gone = Ledger(tmp_path), 0
+    while any(thread.is_alive() for thread in threads):
+        n_gone += forgetting.forget(["goes"])
+    n_gone += forgetting.forget(["goes"])
+    assert n_gone == n
+    assert [one["follow_up_days"] for one in lines_of(tmp_path)] == 2 * [float(i + 1) for i in range(1, n, 2)]
+
+
+def test_a_damaged_line_stays_where_it_was(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    told_of(ledger, "a", 1.0)
+    (file,) = (tmp_path / "outcomes").iterdir()
+    with file.open("ab") as lines:
+        lines.write(b"no json\n[1]\n\xff\n")
+    assert ledger.forget(["a"]) == 1
+    assert file.read_bytes() == b"no json\n[1]\n\xff\n"
+
+
+def test_the_command_reads_ids_and_tells_their_number(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger")
+    for name in ("Jane Doe", "Jane Doe", "John Roe"):
+        told_of(ledger, name, 3.0)
+    command = [SEQUELA, "forget", str(tmp_path / "ledger")]
+    done = subprocess.run([*command, "-"], input="Jane Doe\n\n", capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "2 lines of 1 patients deleted\n")
+    assert [one["patient"] for one in lines_of(tmp_path / "ledger")] == [ledger.pseudonyms.of("John Roe")]
+    (tmp_path / "none.txt").write_text("\n")
+    for arguments, said in (
+        ([str(tmp_path), str(tmp_path / "none.txt")], f"{tmp_path}: is no ledger"),
+        ([str(tmp_path / "ledger"), str(tmp_path / "none.txt")], "none.txt: holds no id"),
+        ([str(tmp_path / "ledger"), str(tmp_path / "away.txt")], "away.txt: cannot be read (No such file"),
+    ):
+        refused = subprocess.run([SEQUELA, "forget", *arguments], capture_output=True, text=True, check=False)
+        assert refused.returncode == 1
+        assert said in refused.stderr
+        assert "Traceback" not in refused.stderr
