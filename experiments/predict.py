@@ -19,6 +19,7 @@ from features.check import read_cohort
 from features.cohort import Cohort, outcomes_at
 from features.encoder import PatientEncoder
 from features.errors import SequelaError
+from features.files import written_beside
 from features.patients import Patients
 from features.request import requested_horizons
 from features.schema import CellsCard, Endpoint, Variable
@@ -181,9 +182,8 @@ def write_predictions(table: pd.DataFrame, path: Path) -> None:
     if path.suffix not in {".csv", ".parquet"}:
         msg = f"--out {path}: must end in .csv or .parquet"
         raise SequelaError(msg)
-    beside = path.with_name(f".{path.name}.part")
-    if path.suffix == ".csv":
-        table.to_csv(beside, index=False)
-    else:
-        table.to_parquet(beside, index=False)
-    beside.rename(path)
+    with written_beside(path) as beside:
+        if path.suffix == ".csv":
+            table.to_csv(beside, index=False)
+        else:
+            table.to_parquet(beside, index=False)

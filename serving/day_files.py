@@ -15,6 +15,8 @@ from secrets import token_hex
 
 from pydantic import BaseModel
 
+from features.files import written_beside
+
 logger = logging.getLogger("bentoml.sequela")
 
 
@@ -92,7 +94,9 @@ class DayFiles:
                 lines = path.read_bytes().splitlines(keepends=True)
                 kept = [line for line in lines if not is_dropped(line)]
                 if len(kept) < len(lines):
-                    _replace(path, b"".join(kept))
+                    with written_beside(path) as beside:
+                        beside.touch(mode=0o600)
+                        beside.write_bytes(b"".join(kept))
                     n_dropped += len(lines) - len(kept)
             finally:
                 os.close(file)
@@ -120,18 +124,6 @@ def _held(path: Path, how: int) -> int:
             os.close(file)
             raise
         os.close(file)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    beside = path.with_name(f".{path.name}.{token_hex(4)}")
-    try:
-        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def worker_name() -> str:

@@ -16,6 +16,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from features.drift import Counting, Reference, Spread
+from features.files import written_beside
 from features.patients import FloatArray
 from features.schema import Frozen
 from serving.day_files import today, worker_name
@@ -108,10 +109,9 @@ class Use:
             path = self.folder / re.sub(r"[^a-z0-9.]+", "-", day.model) / f"{day.day}-{self._worker}.json"
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                beside = path.with_suffix(".part")
-                beside.touch(mode=0o600)
-                beside.write_text(day.model_dump_json(), encoding="utf-8")
-                beside.replace(path)
+                with written_beside(path) as beside:
+                    beside.touch(mode=0o600)
+                    beside.write_text(day.model_dump_json(), encoding="utf-8")
             except OSError as error:
                 logger.error("%s: the counts of use cannot be written (%s)", self.folder, error.strerror or error)
                 with self._lock:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 from matplotlib.figure import Figure
 
 from experiments.page.drawing import inline_svg
 from features.errors import SequelaError
+from features.files import written_beside
 
 _STYLE = Path(__file__).with_name("page.css")
 MADE_BY = '<meta name="generator" content="Sequela">'
@@ -123,13 +122,8 @@ def write_page(path: Path, text: str) -> None:
         SequelaError: The folder does not exist, or nothing can be written there.
     """
     try:
-        with NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}-", delete=False
-        ) as beside:
-            beside_path = Path(beside.name)
-            beside.write(text)
-        os.chmod(beside_path, 0o644)  # noqa: PTH101 - the mode of a temporary file is private
-        beside_path.replace(path)
+        with written_beside(path) as beside:
+            beside.write_text(text, encoding="utf-8")
     except OSError as error:
         msg = f"{path}: cannot be written ({error.strerror}); choose a file in a folder that exists and is yours"
         raise SequelaError(msg) from error

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import itertools
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from features.check import read_endpoint
 from features.cohort import write_yaml
 from features.documents import validate
 from features.errors import SequelaError
+from features.files import written_beside
 from features.schema import Endpoint
 
 Value = str | int | float
@@ -125,9 +125,8 @@ class Space:
         path = self._endpoints / f"{endpoint.name}-{digest}.yaml"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            beside = path.with_suffix(f".{os.getpid()}.part")  # several workers may write it at once
-            write_yaml(beside, endpoint.model_dump(mode="json", exclude_unset=True))
-            beside.replace(path)
+            with written_beside(path) as beside:  # several workers may write it at once
+                write_yaml(beside, endpoint.model_dump(mode="json", exclude_unset=True))
         return path
 
 

@@ -27,6 +27,7 @@ from pathlib import Path
 
 from features.cells.gene_table import GENES_FILE, SYNONYMS_FILE, Gene
 from features.errors import SequelaError
+from features.files import written_beside
 
 GENCODE_CSV = "celltypist/data/samples/GENCODEv44_Gene_id2name.csv"
 GENCODE_SHA256 = "0a8d9b07cf63f9ef70e65f3c7afc9d2092a7d9890281172df770003827912f53"
@@ -84,9 +85,8 @@ def _check(name: str, content: bytes, expected: str) -> None:
 def write_table(path: Path, sources: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Write rows, under one comment line a source, so that equal rows make equal bytes."""
     lines = [*(f"# {source}" for source in sources), *("\t".join(row) for row in rows)]
-    part = path.with_suffix(".part")
-    part.write_bytes(gzip.compress("\n".join([*lines, ""]).encode(), compresslevel=9, mtime=0))
-    part.replace(path)
+    with written_beside(path) as beside:
+        beside.write_bytes(gzip.compress("\n".join([*lines, ""]).encode(), compresslevel=9, mtime=0))
 
 
 def gencode_genes(rows: Sequence[Sequence[str]], y_copies: Iterable[int] = Y_COPIES) -> list[Gene]:

@@ -22,6 +22,7 @@ from features.cells.bag import CellBag
 from features.cells.embedding import Expression, expression_blocks, require_possible
 from features.cells.summary import TARGET_SUM
 from features.errors import SequelaError
+from features.files import written_beside
 from features.schema import Frozen
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -155,12 +156,8 @@ class CellEncoder:
 
         card, arrays = self.state()
         contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-        beside = path.with_name(f".{path.name}.part")
-        try:
+        with written_beside(path) as beside:
             beside.write_bytes(save(contiguous, metadata={"card": json.dumps(card)}))
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: Path) -> CellEncoder:

@@ -21,6 +21,7 @@ from features.cells.annotation import require_overlap
 from features.cells.bag import UNLABELLED, CellBag
 from features.cells.summary import TARGET_SUM
 from features.errors import SequelaError
+from features.files import written_beside
 from features.patients import FloatArray
 
 _CELLS_AT_ONCE = 4096
@@ -163,12 +164,8 @@ class ReferenceMapper:
 
         sizes, arrays = self.state()
         contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-        beside = path.with_name(f".{path.name}.part")
-        try:
+        with written_beside(path) as beside:
             beside.write_bytes(save(contiguous, metadata={"mapper": json.dumps(sizes)}))
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: Path) -> ReferenceMapper:
