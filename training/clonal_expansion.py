@@ -89,7 +89,7 @@ def expansions(
 def _no_increase(
     before: NDArray[np.int64], after: NDArray[np.int64], n_before: int, n_after: int
 ) -> NDArray[np.float64]:
-    """p of each clone (clones,); most clones have one of few pairs of counts, each of which is worked out once."""
+    """One p for each clone (clones,); most clones have one of few pairs of counts, each of which is worked out once."""
     pairs, of_clone = np.unique(before * (n_after + 1) + after, return_inverse=True)
     earlier, later = np.divmod(pairs, n_after + 1)
     p: NDArray[np.float64] = hypergeom.sf(later - 1, n_before + n_after, n_after, earlier + later)

@@ -2,9 +2,9 @@
 
 ``python -m experiments.clones.build_gene_places org.Hs.eg.sqlite``
 
-The source is ``org.Hs.eg.sqlite`` of Bioconductor's org.Hs.eg.db 3.16.0, the file that the table of synonyms is made of
-(`features.cells.build_gene_table` says where it is had): symbols and names of NCBI Gene of 12 September 2022, and places
-of their transcripts in hg38 by the UCSC Genome Browser of 31 August 2022, whose annotation is free for any use
+The source is ``org.Hs.eg.sqlite`` of Bioconductor's org.Hs.eg.db 3.16.0, the file that the table of synonyms is made
+of (`features.cells.build_gene_table` says where it is had): symbols and names of NCBI Gene of 12 September 2022, and
+places of their transcripts in hg38 by the UCSC Genome Browser of 31 August 2022, whose annotation is free for any use
 (Kent et al., Genome Res 2002;12:996).
 """
 
@@ -46,7 +46,9 @@ def main(arguments: Sequence[str]) -> None:
         raise SequelaError(msg)
     with closing(sqlite3.connect(f"{source.resolve().as_uri()}?mode=ro", uri=True)) as database:
         rows = list(places(database.execute(_TRANSCRIPTS)))
-    head = f"# NCBI Gene, 2022-09-12, and UCSC hg38, 2022-08-31: org.Hs.eg.sqlite of org.Hs.eg.db 3.16.0, sha256 {digest}"
+    head = (
+        f"# NCBI Gene, 2022-09-12, and UCSC hg38, 2022-08-31: org.Hs.eg.sqlite of org.Hs.eg.db 3.16.0, sha256 {digest}"
+    )
     text = "\n".join([head, *("\t".join(map(str, row)) for row in rows), ""])
     PLACES_FILE.write_bytes(gzip.compress(text.encode(), compresslevel=9, mtime=0))
     sys.stdout.write(f"{len({row[0] for row in rows}):,} genes, {len(rows):,} places\n")
@@ -64,8 +66,10 @@ def places(transcripts: Iterable[tuple[str, str, str, int, int]]) -> Iterable[tu
     for (symbol, chromosome), own in groupby(transcripts, key=lambda row: (row[0], row[2])):
         if chromosome not in CHROMOSOMES:
             continue
+        transcript = list(own)
+        name = transcript[0][1]
         merged: list[list[int]] = []
-        for _, name, _, start, end in own:
+        for *_, start, end in transcript:
             if merged and start <= merged[-1][1]:
                 merged[-1][1] = max(merged[-1][1], end)
             else:

@@ -18,7 +18,18 @@ from features.errors import SequelaError
 
 KEYS = ["patient_id", "material", "locus"]
 SAMPLES = [*KEYS, "sample_id", "day", "counted", "clones", "top_share"]
-WARNINGS = [*KEYS, "sample_id", "day_before", "day", "clone", "share_before", "share", "ratio", "ratio_low", "ratio_high"]
+WARNINGS = [
+    *KEYS,
+    "sample_id",
+    "day_before",
+    "day",
+    "clone",
+    "share_before",
+    "share",
+    "ratio",
+    "ratio_low",
+    "ratio_high",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +53,8 @@ class Followed:
     share, ratio, ratio_low, ratio_high, q, why (``expands``, ``dominant``), near_oncogene, gene (the oncogene; empty
     where there is none or its name is not known), the largest share first."""
     sites: pd.DataFrame
-    """patient_id, material, day, sample_id, clone, near_oncogene: sites of integration of which that is known."""
+    """patient_id, material, day, sample_id, clone, near_oncogene, near_gene (near any gene; NaN where that is not
+    known): sites of integration of which it is known whether they are near an oncogene."""
     oncogenes: Oncogenes | None
 
     @property
@@ -79,12 +91,13 @@ def follow(cohort: Cohort, rule: Rule, oncogenes: Oncogenes | None = None) -> Fo
     """
     clones, left_out = _counted(cohort)
     dated = clones.merge(cohort.samples[["sample_id", "patient_id", "day", "material"]], on="sample_id")
-    dated["gene"] = ""
+    dated["gene"], dated["near_gene"] = "", np.nan
     if oncogenes is not None:
         sites = dated.loc[dated["locus"] == INTEGRATION, "clone"]
         dated["near_oncogene"] = np.nan
         near, genes = oncogenes.nearest(sites.tolist())
         dated.loc[sites.index, "near_oncogene"], dated.loc[sites.index, "gene"] = near, genes
+        dated.loc[sites.index, "near_gene"] = oncogenes.near_any_gene(sites.tolist())
     samples, found, same_day, same_day_told = [], [], [], []
     compared = 0
     for key, own in dated.groupby(KEYS, sort=True):
@@ -116,7 +129,7 @@ def follow(cohort: Cohort, rule: Rule, oncogenes: Oncogenes | None = None) -> Fo
         pd.Series(same_day, dtype=object).value_counts(),
         pd.Series(same_day_told, dtype=object).value_counts(),
         warnings.sort_values("share", ascending=False, ignore_index=True, kind="stable"),
-        known[["patient_id", "material", "day", "sample_id", "clone", "near_oncogene"]].reset_index(drop=True),
+        known[["patient_id", "material", "day", "sample_id", "clone", "near_oncogene", "near_gene"]],
         oncogenes,
     )
 

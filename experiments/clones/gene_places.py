@@ -44,7 +44,9 @@ def gene_places() -> Places:
     try:
         lines = gzip.decompress(PLACES_FILE.read_bytes()).decode().splitlines()
         rows = [line.split("\t") for line in lines if not line.startswith("#")]
-        genes = [(Gene(chromosome, int(start), int(end), name), int(is_one)) for name, chromosome, start, end, is_one in rows]
+        genes = [
+            (Gene(chromosome, int(start), int(end), name), int(is_one)) for name, chromosome, start, end, is_one in rows
+        ]
     except (OSError, EOFError, zlib.error, ValueError) as error:
         msg = f"{PLACES_FILE.name}: the table of genes' places is absent or damaged ({error}); install Sequela again"
         raise SequelaError(msg) from error

@@ -12,7 +12,7 @@ import numpy as np
 from experiments.clones.gene_places import Gene, gene_places
 from features.cells.gene_table import gene_table
 from features.errors import SequelaError
-from features.patients import FloatArray
+from features.patients import FloatArray, IntArray
 
 SITE = re.compile(r"^(?P<chromosome>[^:+-]+)[:+-](?P<position>\d+)[+-]?$")
 """Names of clones that say where they are: ``chr4+105272458``, ``chr4:105272458``."""
@@ -33,7 +33,7 @@ DROVE_CLONES = {
     "TET2": "Fraietta et al., Nature 2018;558:307",
     "CBL": "Shah et al., Blood Adv 2019;3:2317",
 }
-"""Genes in or near which a vector's integration went with a patient's dominant or malignant clone, and who told first."""
+"""Genes in or near which a vector's integration went with a dominant or malignant clone of a patient, and who told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,8 @@ class Oncogenes:
     within_bases: int
     source: str
     """Where the list is from, in words."""
+    placed: bool
+    """Whether the places are those of the packaged table, GRCh38, so that those of all other genes are known, too."""
     unplaced: tuple[str, ...] = ()
     """Symbols of the list whose place is not known."""
 
@@ -53,18 +55,35 @@ class Oncogenes:
         Args:
             clones: Names of sites of integration.
         """
+        least, which = self._away(self.genes, clones)
+        near = np.where(np.isnan(least), np.nan, (which >= 0).astype(float))
+        return near, [self.genes[i].name if i >= 0 else "" for i in which.tolist()]
+
+    def near_any_gene(self, clones: Sequence[str]) -> FloatArray:
+        """Whether each clone is near any gene, oncogene or not; NaN where its name is no place, or if not `placed`.
+
+        Args:
+            clones: Names of sites of integration.
+        """
+        if not self.placed:
+            return np.full(len(clones), np.nan)
+        least, which = self._away([place for own in gene_places().of_symbol.values() for place in own], clones)
+        return np.where(np.isnan(least), np.nan, (which >= 0).astype(float))
+
+    def _away(self, genes: Sequence[Gene], clones: Sequence[str]) -> tuple[FloatArray, IntArray]:
+        """Bases to the nearest gene, infinite where none is near, NaN without a place; and which it is, or −1."""
         places = [SITE.match(name) for name in clones]
         chromosome = np.array([place["chromosome"] if place else "" for place in places], dtype=object)
         position = np.array([float(place["position"]) if place else np.nan for place in places])
-        least, which = np.full(len(clones), np.inf), np.full(len(clones), -1)
-        of_chromosome = {name: np.flatnonzero(chromosome == name) for name in {gene.chromosome for gene in self.genes}}
-        for number, gene in enumerate(self.genes):
+        least, which = np.full(len(clones), np.inf), np.full(len(clones), -1, dtype=np.int64)
+        of_chromosome = {name: np.flatnonzero(chromosome == name) for name in {gene.chromosome for gene in genes}}
+        for number, gene in enumerate(genes):
             own = of_chromosome[gene.chromosome]
             away = np.maximum(np.maximum(gene.start + 1 - position[own], position[own] - gene.end), 0.0)
             closer = (away <= self.within_bases) & (away < least[own])
             least[own[closer]], which[own[closer]] = away[closer], number
-        near = np.where(np.isnan(position), np.nan, (which >= 0).astype(float))
-        return near, [self.genes[i].name if i >= 0 else "" for i in which.tolist()]
+        least[np.isnan(position)] = np.nan
+        return least, which
 
 
 def read_oncogenes(path: Path, within_bases: int = WITHIN_BASES) -> Oncogenes:
@@ -83,22 +102,24 @@ def read_oncogenes(path: Path, within_bases: int = WITHIN_BASES) -> Oncogenes:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        msg = f"--oncogenes {path}: cannot be read; give {BUNDLED}, a BED file (chromosome, start, end, gene) or symbols"
+        msg = (
+            f"--oncogenes {path}: cannot be read; give {BUNDLED}, a BED file (chromosome, start, end, gene) or symbols"
+        )
         raise SequelaError(msg) from error
     if path.suffix.lower() == ".bed":
-        return Oncogenes(_bed(path, lines), within_bases, path.name)
+        return Oncogenes(_bed(path, lines), within_bases, path.name, placed=False)
     symbols = [line.split("\t")[0].strip() for line in lines if line.strip() and not line.startswith("#")]
     genes, unplaced = _placed(symbols[1:] if symbols[:1] == ["symbol"] else symbols)
     if not genes:
         msg = f"--oncogenes {path}: none of its {len(symbols):,} symbols is a human gene of known place"
         raise SequelaError(f"{msg}; write one symbol a line, or name a BED file .bed")
-    return Oncogenes(genes, within_bases, path.name, unplaced)
+    return Oncogenes(genes, within_bases, path.name, placed=True, unplaced=unplaced)
 
 
 def bundled(within_bases: int = WITHIN_BASES) -> Oncogenes:
     """Human genes that NCBI Gene names proto-oncogenes, and `DROVE_CLONES`, by their places in GRCh38."""
     genes, _ = _placed([*gene_places().proto_oncogenes, *DROVE_CLONES])
-    return Oncogenes(genes, within_bases, "the bundled list")
+    return Oncogenes(genes, within_bases, "the bundled list", placed=True)
 
 
 def _placed(symbols: Iterable[str]) -> tuple[tuple[Gene, ...], tuple[str, ...]]:

@@ -3,8 +3,8 @@
 A sample is compared with every earlier one, so that steady growth is seen however often somebody looked. Each further
 comparison is one more chance to be wrong; samples of one day differ by more than counting explains, so that controlling
 the false discovery rate of counts alone does not keep that chance down. The days between the first and the last one
-before therefore count only where even the low end of the ratio reaches what is asked of the ratio itself. And a clone that has
-fallen since the day before does not expand, however small it once was.
+before therefore count only where even the low end of the ratio reaches what is asked of the ratio itself. And a clone
+that has fallen since the day before does not expand, however small it once was.
 """
 
 from __future__ import annotations
@@ -65,10 +65,13 @@ def told(earlier: Sequence[pd.Series], later: pd.Series, rule: Rule) -> list[Tol
     """
     table = pd.concat([later, *earlier], axis=1).fillna(0)
     after, *before = table.to_numpy().astype(np.int64).T
+    names = table.index.tolist()
     share = after / after.sum()
     if not before:
         dominant = np.flatnonzero(share >= rule.dominant_share)
-        return [Told(table.index[i], -1, np.nan, float(share[i]), *4 * (np.nan,), "dominant") for i in dominant]
+        return [
+            Told(names[i], -1, np.nan, float(share[i]), np.nan, np.nan, np.nan, np.nan, "dominant") for i in dominant
+        ]
     pairs = expansions(before, after, min(rule.least_share, rule.dominant_share))
     last = len(pairs) - 1
     expands = np.stack([_expands(pair, rule, between=0 < i < last) for i, pair in enumerate(pairs)])
@@ -80,9 +83,10 @@ def told(earlier: Sequence[pd.Series], later: pd.Series, rule: Rule) -> list[Tol
         reasons = {"expands": expands[:, i].any(), "dominant": share[clone] >= rule.dominant_share}
         if any(reasons.values()):
             one = pairs[since[i]]
-            numbers = (one.share_before, one.share_after, one.ratio, one.low, one.high, one.q)
+            values = (one.share_before, one.share_after, one.ratio, one.low, one.high, one.q)
+            before_it, now, ratio, low, high, q = (float(value[i]) for value in values)
             why = " and ".join(name for name, holds in reasons.items() if holds)
-            found.append(Told(table.index[clone], int(since[i]), *(float(values[i]) for values in numbers), why))
+            found.append(Told(names[clone], int(since[i]), before_it, now, ratio, low, high, q, why))
     return found
 
 
