@@ -13,6 +13,8 @@ from experiments.page.drawing import listed
 from experiments.page.privacy import Disclosure
 from training.evaluation.intervals import Interval
 
+ENOUGH = 20
+"""Patients, for a change to be judged: percentile intervals of fewer are too narrow."""
 COLUMNS = ("Share of", "Material", "Days", "Patients", "Near an oncogene, %", "With the product", "Change, points")
 
 
@@ -24,9 +26,11 @@ def near_findings(found: Followed, shown: Disclosure) -> Iterator[str]:
         yield f"Of the symbols of {genes.source}, {unplaced}."
     yield from _among_told(found, shown)
     rows = courses(found)
-    for row in rows:
-        if row.span is None and np.isfinite(row.change.point):
-            yield _change(row, shown)
+    enough = [row for row in rows if row.span is None and row.paired >= ENOUGH]
+    for row in enough:
+        yield _change(row, shown)
+    if rows and not enough:
+        yield f"No material of {ENOUGH} patients is there after infusion and in the product: no change is judged."
 
 
 def lines(rows: Sequence[Course], shown: Disclosure) -> list[tuple[str, ...]]:

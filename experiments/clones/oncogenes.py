@@ -75,14 +75,19 @@ class Oncogenes:
         places = [SITE.match(name) for name in clones]
         chromosome = np.array([place["chromosome"] if place else "" for place in places], dtype=object)
         position = np.array([float(place["position"]) if place else np.nan for place in places])
-        least, which = np.full(len(clones), np.inf), np.full(len(clones), -1, dtype=np.int64)
-        of_chromosome = {name: np.flatnonzero(chromosome == name) for name in {gene.chromosome for gene in genes}}
+        least, which = np.where(np.isnan(position), np.nan, np.inf), np.full(len(clones), -1, dtype=np.int64)
+        ordered = {}
+        for name in {gene.chromosome for gene in genes}:
+            own = np.flatnonzero(chromosome == name)
+            ordered[name] = own[np.argsort(position[own], kind="stable")]
+        sorted_positions = {name: position[own] for name, own in ordered.items()}
         for number, gene in enumerate(genes):
-            own = of_chromosome[gene.chromosome]
+            there = sorted_positions[gene.chromosome]
+            first = np.searchsorted(there, gene.start + 1 - self.within_bases)
+            own = ordered[gene.chromosome][first : np.searchsorted(there, gene.end + self.within_bases, side="right")]
             away = np.maximum(np.maximum(gene.start + 1 - position[own], position[own] - gene.end), 0.0)
-            closer = (away <= self.within_bases) & (away < least[own])
+            closer = away < least[own]
             least[own[closer]], which[own[closer]] = away[closer], number
-        least[np.isnan(position)] = np.nan
         return least, which
 
 
