@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.clones.oncogenes import Oncogenes
-from experiments.clones.rule import FEWEST, Rule, Told, told
+from experiments.clones.rule import FEWEST, Rule, told
 from features.clonality import INTEGRATION
 from features.cohort import Cohort
 from features.errors import SequelaError
@@ -163,7 +163,6 @@ def _size(part: _Part) -> tuple[int, int, float]:
 
 def _lines(earlier: list[_Part], part: _Part, rule: Rule) -> Iterator[tuple[str | float, ...]]:
     """Lines of `Followed.warnings` about one sample, without its keys."""
-    line: Told
     for line in told([one.abundance for one in earlier], part.abundance, rule):
         before = earlier[line.since].day if earlier else np.nan
         numbers = (line.share_before, line.share, line.ratio, line.ratio_low, line.ratio_high, line.q)

@@ -49,7 +49,7 @@ class Course:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class AmongTold:
     """Clones that call for a look, of which it is known whether they are near an oncogene; a clone counts once."""
 
     patients: int
@@ -57,7 +57,7 @@ class Told:
     clones: int
     near: int
     ratio: Interval
-    """Of `near` to what it would be if clones were drawn from all sites of their patients."""
+    """Of `near` to what it would be if clones were drawn from all sites of their patients; NaN where none is near."""
 
 
 def span_text(low: float, high: float) -> str:
@@ -92,7 +92,7 @@ def courses(found: Followed) -> list[Course]:
     return rows
 
 
-def near_among_told(found: Followed) -> Told | None:
+def near_among_told(found: Followed) -> AmongTold | None:
     """None where it is not known of any clone that calls for a look."""
     told = found.warnings[found.warnings["near_oncogene"].notna()].drop_duplicates(["patient_id", "clone"])
     if told.empty:
@@ -104,7 +104,7 @@ def near_among_told(found: Followed) -> Told | None:
     weights = _weights(len(own))
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = percentile_interval(float(near.sum() / expected.sum()), weights @ near / (weights @ expected))
-    return Told(len(own), int((near > 0).sum()), len(told), int(near.sum()), ratio)
+    return AmongTold(len(own), int((near > 0).sum()), len(told), int(near.sum()), ratio)
 
 
 def _of_sites(sites: pd.DataFrame) -> pd.DataFrame:

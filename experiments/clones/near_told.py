@@ -53,10 +53,10 @@ def _among_told(found: Followed, shown: Disclosure) -> Iterator[str]:
     told = near_among_told(found)
     if told is None:
         if len(found.warnings):
-            yield (
-                "Whether they are near oncogenes is not known of these clones; --oncogenes bundled, or a list of "
-                "yours, tells it by their places."
-            )
+            by_places = "--oncogenes bundled, or a list of yours, tells it by their places"
+            no_places = "names of sites of integration say where they are (chr4+105272458)"
+            remedy = by_places if found.oncogenes is None else no_places
+            yield f"Whether they are near oncogenes is not known of these clones; {remedy}."
         return
     by = "the cohort" if found.oncogenes is None else found.oncogenes.source
     others = told.patients - told.near_patients
@@ -66,7 +66,8 @@ def _among_told(found: Followed, shown: Disclosure) -> Iterator[str]:
         f"Of {shown.count(told.patients)} patients with such clones of known place, {own} have one near an oncogene of "
         f"{by}{': ' if names else ''}{listed(names)}."
     )
-    if not any(map(shown.small, (told.near_patients, others, told.patients))):
+    small = any(map(shown.small, (told.near_patients, others, told.patients)))
+    if not small and np.isfinite(told.ratio.low):
         times = interval_text(told.ratio.point, told.ratio.low, told.ratio.high, digits=2)
         excess = _against(told.ratio, 1, "more than", "fewer than", "no difference is shown from")
         yield (

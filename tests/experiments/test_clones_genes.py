@@ -16,8 +16,10 @@ from experiments.clones.build_gene_places import main, places
 from experiments.clones.followed import Followed, follow
 from experiments.clones.gene_places import PLACES_FILE, gene_places
 from experiments.clones.near import MEASURED_SITES, NEAR_GENES, SITES, Course, courses, near_among_told
+from experiments.clones.near_told import near_findings
 from experiments.clones.oncogenes import DROVE_CLONES, bundled, read_oncogenes
 from experiments.clones.rule import Rule
+from experiments.page.privacy import OPEN
 from features.cells.build_gene_table import NCBI_SHA256
 from features.check import read_cohort
 from features.errors import SequelaError
@@ -215,3 +217,17 @@ def test_clones_that_call_for_a_look_are_held_against_all_sites_of_their_patient
     assert told.ratio.point == pytest.approx(5.0)
     assert 1 < told.ratio.low < 5 < told.ratio.high < 10
     assert NEAR_GENES not in {row.of for row in courses(found)}
+
+
+def test_where_no_place_is_known_or_no_site_is_near_it_is_said(followed: Followed) -> None:
+    unknown = replace(followed, warnings=followed.warnings.assign(near_oncogene=np.nan))
+    assert "--oncogenes bundled" in " ".join(near_findings(unknown, OPEN))
+    assert "say where they are" in " ".join(near_findings(replace(unknown, oncogenes=bundled()), OPEN))
+    away = replace(
+        followed,
+        warnings=followed.warnings.assign(near_oncogene=0.0, gene=""),
+        sites=followed.sites.assign(near_oncogene=0.0),
+    )
+    said = list(near_findings(away, OPEN))
+    assert said[0] == "Of 1 patients with such clones of known place, 0 have one near an oncogene of the cohort."
+    assert not any("times as many" in sentence for sentence in said)
