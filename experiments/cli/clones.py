@@ -19,7 +19,10 @@ def clones(
     ] = 0.2,
     oncogenes: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.bed", help="Genes and their places: which sites are near; default the cohort's."),
+        typer.Option(
+            metavar="GENES",
+            help="Which sites are near these: 'bundled', a .bed file, or symbols one a line; default the cohort's.",
+        ),
     ] = None,
     within: Annotated[int, typer.Option(min=0, metavar="BASES", help="Of an oncogene, to be near it.")] = 50_000,
     csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write every warning to a CSV file.")] = None,
@@ -27,14 +30,14 @@ def clones(
 ) -> None:
     """Which clones (integration sites, T-cell receptors) expand from sample to sample, and in whom to look again?
 
-    Each sample is compared with the one before it of the same patient, material and locus.
+    Each sample is compared with all earlier ones of the same patient, material and locus.
 
-    Example: sequela clones cohorts/upenn --csv clones.csv --out clones.html
+    Example: sequela clones cohorts/upenn --oncogenes bundled --csv clones.csv --out clones.html
     """
     from experiments.cli.output import stderr
     from experiments.clones import follow, print_clones, write_clones_page, write_csv
-    from experiments.clones.followed import Rule
     from experiments.clones.oncogenes import read_oncogenes
+    from experiments.clones.rule import Rule
     from features.check import read_cohort
 
     genes = None if oncogenes is None else read_oncogenes(oncogenes, within)

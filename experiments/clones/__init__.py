@@ -1,6 +1,7 @@
 """Clones over time: which expand, and in whom that calls for a closer look.
 
-`followed` compares a patient's samples one after the other; `shown` and `page` tell what was found.
+`rule` says which clones of a sample call for a look, `followed` applies it to a cohort, `oncogenes` and `near` tell
+which sites lie near oncogenes; `shown` and `page` show what was found.
 """
 
 from experiments.clones.followed import Followed, follow

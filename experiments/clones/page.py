@@ -9,14 +9,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from experiments.clones.followed import Followed
+from experiments.clones.near import SPANS, courses, span_text
+from experiments.clones.near_told import COLUMNS, lines
 from experiments.clones.sentences import ASSUMED, findings
 from experiments.page.drawing import FAINT, color_of, drawing, legend_below
 from experiments.page.privacy import SMALLEST, Disclosure
 from experiments.page.shell import Heading, Section, absent, figures, paragraph, render, write_page
 from experiments.page.tables import html_table, median_iqr
-
-SPANS = ((-np.inf, 0), (0, 14), (14, 45), (45, 120), (120, 240), (240, 500), (500, np.inf))
-"""Days since infusion, of which samples are taken together: above the first, up to the second."""
 
 
 def write_clones_page(path: Path, found: Followed) -> None:
@@ -38,11 +37,13 @@ def write_clones_page(path: Path, found: Followed) -> None:
                 f"large as before, or one of {100 * found.rule.dominant_share:g} %"
             ),
         },
-        tiles={"patients": shown.count(found.n_patients), "samples": f"{len(found.samples):,}"},
+        tiles={"patients": shown.count(found.n_patients)}
+        | ({} if shown.small(found.n_patients) else {"samples": f"{len(found.samples):,}"}),
     )
     sections = [
         Section("found", "What was found", "".join(map(paragraph, findings(found, shown)))),
         _dominance(found),
+        *_near(found, shown),
         Section("assumed", "What it rests on", paragraph(ASSUMED)),
     ]
     write_page(path, render(heading, sections))
@@ -56,7 +57,7 @@ def _dominance(found: Followed) -> Section:
             part = own[(own["day"] > low) & (own["day"] <= high)]
             if part["patient_id"].nunique() >= SMALLEST:
                 shares = median_iqr(100 * part["top_share"].to_numpy(dtype=float))
-                rows.append((f"{material}, {locus}", _span(low, high), f"{len(part):,}", shares))
+                rows.append((f"{material}, {locus}", span_text(low, high), f"{len(part):,}", shares))
     if not rows:
         return Section("largest", "The largest clone", absent(f"In no span of time have {SMALLEST} patients a sample."))
     caption = "Share of the largest clone, %: median and quartiles over samples"
@@ -65,10 +66,13 @@ def _dominance(found: Followed) -> Section:
     return Section("largest", "The largest clone", drawn + table)
 
 
-def _span(low: float, high: float) -> str:
-    if np.isinf(low):
-        return f"up to {high:g}"
-    return f"above {low:g}" if np.isinf(high) else f"{low:g} to {high:g}"
+def _near(found: Followed, shown: Disclosure) -> list[Section]:
+    """The share of sites near oncogenes by time since infusion; spans with fewer than five patients are not in it."""
+    rows = lines(courses(found), shown)
+    if not rows:
+        return []
+    caption = "Sites near an oncogene: mean over patients, and change from their infusion product, with 95 % intervals"
+    return [Section("near", "Sites near oncogenes", html_table(caption, COLUMNS, rows, numeric_from=3))]
 
 
 def _figure(found: Followed) -> Figure:
@@ -94,7 +98,7 @@ def _figure(found: Followed) -> Figure:
                     capsize=2,
                     lw=1,
                 )
-        axes.set_xticks(range(len(SPANS)), [_span(*span) for span in SPANS], rotation=25, ha="right")
+        axes.set_xticks(range(len(SPANS)), [span_text(*span) for span in SPANS], rotation=25, ha="right")
         axes.set(xlabel="days since infusion", ylabel="share of the largest clone")
         axes.set_ylim(bottom=0)
         axes.yaxis.set_major_formatter(PercentFormatter(1))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom, false_discovery_control, fisher_exact
 
-from training.clonal_expansion import expansion
+from training.clonal_expansion import expansion, expansions
 
 counts = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), min_size=1, max_size=12).filter(
     lambda pairs: sum(a for a, _ in pairs) > 0 and sum(b for _, b in pairs) > 0
@@ -19,11 +19,42 @@ counts = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), min_size=1,
 def test_p_is_that_of_fisher_and_q_of_benjamini_and_hochberg(pairs: list[tuple[int, int]]) -> None:
     before, after = np.array(pairs).T
     found = expansion(before, after)
-    table = [[[b, after.sum() - b], [a, before.sum() - a]] for a, b in zip(before, after, strict=True)]
-    p = np.array([fisher_exact(one, alternative="greater").pvalue for one in table])
+    p = fisher(before, after)
+    q = np.ones(len(p))
+    seen = before + after > 0
+    q[seen] = false_discovery_control(np.minimum(p[seen], 1))
     np.testing.assert_allclose(found.p, p[found.clone], rtol=1e-9, atol=1e-12)
-    np.testing.assert_allclose(found.q, false_discovery_control(np.minimum(p, 1))[found.clone], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(found.q, q[found.clone], rtol=1e-9, atol=1e-12)
     assert (after[found.clone] > 0).all()
+
+
+def fisher(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """One-sided p of each clone, by scipy."""
+    table = [[[b, after.sum() - b], [a, before.sum() - a]] for a, b in zip(before, after, strict=True)]
+    return np.array([fisher_exact(one, alternative="greater").pvalue for one in table])
+
+
+several = st.integers(1, 4).flatmap(
+    lambda n: st.lists(st.tuples(*[st.integers(0, 40)] * (n + 1)), min_size=2, max_size=8).filter(
+        lambda rows: bool(np.array(rows).sum(axis=0).all())
+    )
+)
+
+
+@given(rows=several)
+def test_several_earlier_samples_share_one_false_discovery_rate_and_one_level(rows: list[tuple[int, ...]]) -> None:
+    *before, after = np.array(rows).T
+    found = expansions(before, after)
+    seen = np.array([sample + after > 0 for sample in before])
+    p = np.array([fisher(sample, after) for sample in before])
+    q = np.ones(p.shape)
+    q[seen] = false_discovery_control(np.minimum(p[seen], 1))
+    for one, own, sample in zip(found, q, before, strict=True):
+        np.testing.assert_allclose(one.q, own[one.clone], rtol=1e-9, atol=1e-12)
+        for i, clone in enumerate(one.clone):
+            both = sample[clone] + after[clone]
+            chance = after.sum() * one.low[i] / (sample.sum() + after.sum() * one.low[i])
+            assert binom.sf(after[clone] - 1, both, chance) == pytest.approx(0.025 / len(before), abs=1e-9)
 
 
 @given(pairs=counts)
