@@ -9,9 +9,11 @@ from itertools import combinations, pairwise
 import numpy as np
 
 from experiments.benefit_risk.question import BENEFICIAL, COMPLICATION, Question
+from experiments.effects.adjustable import check_overlap
 from features.patients import FloatArray
 from features.states import StateHistories
 from training.effects.estimates import Estimate, difference_of
+from training.effects.propensity import Balance, Overlap, balance, overlap, propensities, stabilised_weights
 from training.effects.risks import risk
 from training.states.markov import MarkovTest, markov_tests
 from training.states.occupation import Occupation, occupation
@@ -39,10 +41,10 @@ class Group:
     """States that still have patients at the horizon, and the earlier day after which none in them is followed."""
 
     @classmethod
-    def of(cls, name: str, histories: StateHistories, question: Question) -> Group:
-        """Estimate everything of a group."""
-        found = occupation(histories, question.times_days)
-        curve = occupation(histories, np.linspace(0.0, question.horizon_days, CURVE_DAYS))
+    def of(cls, name: str, histories: StateHistories, question: Question, weights: FloatArray | None = None) -> Group:
+        """Estimate everything of a group, whose patients perhaps count by weights (patients,)."""
+        found = occupation(histories, question.times_days, weights)
+        curve = occupation(histories, np.linspace(0.0, question.horizon_days, CURVE_DAYS), weights)
         place = len(question.times_days) - 1
         return cls(
             name,
@@ -95,6 +97,34 @@ def _unfollowed(histories: StateHistories, found: Occupation, question: Question
 
 
 @dataclass(frozen=True, slots=True)
+class Adjustment:
+    """Groups weighted to the covariates of all their patients, and whether that can be believed."""
+
+    weights: tuple[FloatArray, ...]
+    """By group: (patients,), stabilised."""
+    balance: list[Balance]
+    overlap: list[Overlap]
+
+    @classmethod
+    def of(cls, question: Question) -> Adjustment | None:
+        """Weigh the groups of a question, where something is adjusted for.
+
+        Raises:
+            SequelaError: Many patients could hardly have been in some group.
+        """
+        if question.adjusted is None:
+            return None
+        covariates, arm = question.adjusted.covariates, question.adjusted.arm
+        names = [name for name, _ in question.groups]
+        probability = propensities(covariates.x, arm)
+        weights = stabilised_weights(probability, arm)
+        shared = overlap(probability, arm, names, weights)
+        check_overlap(covariates.names, shared)
+        by_group = tuple(weights[arm == k] for k in range(len(names)))
+        return cls(by_group, balance(covariates.x, covariates.columns, arm, names, weights), shared)
+
+
+@dataclass(frozen=True, slots=True)
 class Contrast:
     """A group less the reference, by the horizon."""
 
@@ -131,6 +161,8 @@ class BenefitRisk:
     best: tuple[Best, ...]
     """By the worth of a day with the complication, ascending; none without groups."""
     markov: tuple[MarkovTest, ...]
+    adjustment: Adjustment | None
+    """How groups were made alike; None: they are as they are."""
 
     @property
     def shown(self) -> tuple[Group, ...]:
@@ -144,19 +176,23 @@ def analyse(question: Question, progress: Advance | None = None) -> BenefitRisk:
     Args:
         question: Whose states, and until when.
         progress: Told how many groups of how many are done.
+
+    Raises:
+        SequelaError: Many patients could hardly have been in some group that is adjusted.
     """
-    n = 1 + len(question.groups)
-    found = []
-    for i, (name, patients) in enumerate(((EVERYONE, None), *question.groups), start=1):
-        histories = question.histories if patients is None else question.histories.take(patients)
-        found.append(Group.of(name, histories, question))
+    adjustment, n = Adjustment.of(question), 1 + len(question.groups)
+    everyone = Group.of(EVERYONE, question.histories, question)
+    groups: list[Group] = []
+    for k, (name, patients) in enumerate(question.groups):
         if progress is not None:
-            progress(i, n)
-    everyone, *groups = found
+            progress(1 + k, n)
+        weights = None if adjustment is None else adjustment.weights[k]
+        groups.append(Group.of(name, question.histories.take(patients), question, weights))
+    if progress is not None:
+        progress(n, n)
     contrasts = tuple(_contrast(one, groups[0], question) for one in groups[1:])
-    return BenefitRisk(
-        question, everyone, tuple(groups), contrasts, _best(groups, question), markov_tests(question.histories)
-    )
+    tests = markov_tests(question.histories)
+    return BenefitRisk(question, everyone, tuple(groups), contrasts, _best(groups, question), tests, adjustment)
 
 
 def _contrast(one: Group, reference: Group, question: Question) -> Contrast:

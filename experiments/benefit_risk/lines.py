@@ -137,6 +137,9 @@ def plain(found: BenefitRisk, patient: PatientStates | None = None) -> dict[str,
         "by": question.by,
         "reference": found.groups[0].name if found.groups else None,
         "group_not_known": question.n_left_out,
+        "adjusted_for": [] if question.adjusted is None else list(question.adjusted.covariates.names),
+        "balance": [] if found.adjustment is None else [asdict(one) for one in found.adjustment.balance],
+        "overlap": [] if found.adjustment is None else [asdict(one) for one in found.adjustment.overlap],
         "states": [
             {"state": name, "worth": float(worth), "followed_beyond": state not in question.last_states}
             for state, (name, worth) in enumerate(zip(question.states, question.worth, strict=True))

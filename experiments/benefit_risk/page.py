@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.benefit_risk.analysis import BenefitRisk, Group
+from experiments.benefit_risk.analysis import Adjustment, BenefitRisk, Group
 from experiments.benefit_risk.figures import plane_figure, states_figure, threshold_figure, weights_figure
 from experiments.benefit_risk.lines import (
     TITLES,
@@ -25,9 +25,11 @@ from experiments.benefit_risk.patient import PatientStates
 from experiments.benefit_risk.question import COMPLICATION, Question
 from experiments.benefit_risk.sentences import assumptions, findings, patient_findings
 from experiments.benefit_risk.withheld import withheld
+from experiments.effects.adjustable import OUT_OF_BALANCE
+from experiments.effects.figures import balance_figure
 from experiments.page.privacy import SMALLEST, Disclosure
 from experiments.page.shell import Heading, Section, absent, figures, paragraph, render, write_page
-from experiments.page.tables import html_table
+from experiments.page.tables import html_table, number
 
 
 def write_benefit_risk_page(path: Path, found: BenefitRisk, patient: PatientStates | None = None) -> None:
@@ -64,6 +66,8 @@ def write_benefit_risk_page(path: Path, found: BenefitRisk, patient: PatientStat
     sections.append(_plane(found, groups, patient, hidden))
     if groups:
         sections.append(_weights(found, groups, hidden))
+    if found.adjustment is not None:
+        sections.append(_adjustment(found, found.adjustment))
     sections.append(_assumed(found, patient, shown))
     write_page(path, render(heading, sections))
 
@@ -163,6 +167,18 @@ def _weights(found: BenefitRisk, groups: Sequence[Group], hidden: frozenset[str]
         columns = ("groups", "worth of a day in", "difference if 0", "equal at", "difference if 1")
         body += html_table("Difference of weighted days by what a day is worth", columns, rows, numeric_from=2)
     return Section("weights", "What a day is worth", body)
+
+
+def _adjustment(found: BenefitRisk, adjustment: Adjustment) -> Section:
+    said = f"Largest difference of any group to {found.groups[0].name}; dashed: {OUT_OF_BALANCE:g}."
+    drawn = [(balance_figure(adjustment.balance), said, "Balance of covariates before and after weighting")]
+    worth = [(one.arm, f"{one.n_rows:,}", f"{one.effective:.0f}") for one in adjustment.overlap]
+    body = figures(drawn, "adjust", small=False)
+    body += html_table("Groups once weighted", ("group", "patients", "worth once weighted"), worth)
+    differences = [(one.name, one.arm, number(one.before), number(one.after)) for one in adjustment.balance]
+    columns = ("covariate", "group", "as they are", "weighted")
+    body += html_table("Balance: standardised mean differences", columns, differences, numeric_from=2)
+    return Section("adjustment", "Balance and overlap", body)
 
 
 def _patient(patient: PatientStates, question: Question) -> Section:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from experiments.covariates import Covariates, covariates_of
+from experiments.effects.adjustable import check_columns
 from experiments.groups import check_variable, group_names, labels_of, places_of
 from experiments.worth import worth_by_state
 from features.cohort import Cohort, ends_follow_up
@@ -21,6 +24,15 @@ BENEFICIAL = (0, COMPLICATION)
 """States in which days are the benefit: before anything that competes."""
 FEWEST_PATIENTS = 5
 """Of a group."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adjusted:
+    """Patients of the groups, those of a group together, and what is known of them."""
+
+    covariates: Covariates
+    arm: IntArray
+    """(patients,): number of the group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +60,8 @@ class Question:
     """Names, the reference first, and positions of their patients in `histories`; none without `by`."""
     n_left_out: int
     """Patients of whom it is not known in which group they were."""
+    adjusted: Adjusted | None
+    """What groups are made alike in; None: nothing."""
 
     @property
     def states(self) -> tuple[str, ...]:
@@ -71,6 +85,7 @@ def ask(
     *,
     by: str | None = None,
     reference: str | None = None,
+    adjust: Sequence[str] = (),
     worth: dict[str, float] | None = None,
     horizon_days: float | None = None,
 ) -> Question:
@@ -81,13 +96,15 @@ def ask(
         endpoint: Its event is the complication; what competes with it leads into later states.
         by: The baseline variable, or the site, that says who is in which group; None: everyone together.
         reference: The group that others are compared with; None: the first.
+        adjust: Baseline variables in which the groups are to be alike.
         worth: Of a day in the states named, from 0 to 1.
         horizon_days: Days from the landmark; None: the endpoint's last one that everyone compared is followed to.
 
     Raises:
         SequelaError: What is asked makes no sense, or cannot be answered with these patients.
     """
-    check_variable(cohort, "--by", by)
+    for option, name in (("--by", by), *(("--adjust", one) for one in adjust)):
+        check_variable(cohort, option, name)
     landmark = endpoint.landmark_days[0]
     rows, histories = state_histories_at(cohort, endpoint, landmark)
     if not histories.ever()[:, COMPLICATION].any():
@@ -113,9 +130,30 @@ def ask(
     rules = state_rules(cohort, endpoint)[0]
     last = tuple(state for state, rule in enumerate(rules, start=1) if ends_follow_up(cohort, rule))
     values = worth_by_state(histories.states, worth or {})
+    adjusted = _adjusted(cohort, adjust, rows, histories, groups) if adjust else None
     return Question(
-        cohort, endpoint, landmark, rows, histories, last, times, values, bool(worth), by, groups, n_left_out
+        cohort, endpoint, landmark, rows, histories, last, times, values, bool(worth), by, groups, n_left_out, adjusted
     )
+
+
+def _adjusted(
+    cohort: Cohort,
+    adjust: Sequence[str],
+    rows: IntArray,
+    histories: StateHistories,
+    groups: tuple[tuple[str, IntArray], ...],
+) -> Adjusted:
+    if not groups:
+        msg = f"--adjust {','.join(adjust)}: makes groups alike; name the variable that makes the groups with --by"
+        raise SequelaError(msg)
+    if (histories.start_days > histories.entered_days).any():
+        msg = "--adjust: is not defined for patients who enter observation late (entry_day); leave it out"
+        raise SequelaError(msg)
+    kept = np.concatenate([patients for _, patients in groups])
+    arm = np.repeat(np.arange(len(groups)), [len(patients) for _, patients in groups])
+    found = covariates_of(cohort, tuple(dict.fromkeys(adjust)), rows[kept])
+    check_columns(cohort, found, rows[kept], arm)
+    return Adjusted(found, arm)
 
 
 def _check_groups(by: str, groups: tuple[tuple[str, IntArray], ...]) -> None:

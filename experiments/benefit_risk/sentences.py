@@ -10,6 +10,7 @@ from experiments.benefit_risk.analysis import BenefitRisk, Contrast, Group
 from experiments.benefit_risk.patient import PatientStates
 from experiments.benefit_risk.question import COMPLICATION, Question
 from experiments.benefit_risk.withheld import withheld
+from experiments.effects.adjustable import OUT_OF_BALANCE
 from experiments.page.privacy import OPEN, Disclosure
 from experiments.page.tables import number, p_value
 from features.cohort_states import TIE_DAYS
@@ -102,14 +103,33 @@ def assumptions(found: BenefitRisk, patient: PatientStates | None = None, shown:
     yield from _markov(found)
     yield from _not_followed(found, withheld(found, shown))
     if question.by is not None:
-        yield (
-            f"Nobody was put into a group of {question.by} by chance, and nothing is adjusted for: differences may be "
-            "those of the patients. `sequela effects --adjust` compares groups adjusted for what is known of them."
-        )
+        yield from _groups(found)
     if question.n_left_out:
         yield f"Of some patients at risk {question.by} is not known; they are left out of the groups."
     if patient is not None:
         yield from _of_patient(patient, found)
+
+
+def _groups(found: BenefitRisk) -> Iterator[str]:
+    question, adjustment = found.question, found.adjustment
+    if question.adjusted is None or adjustment is None:
+        yield (
+            f"Nobody was put into a group of {question.by} by chance, and nothing is adjusted for: differences may be "
+            "those of the patients. Name with --adjust what the groups are to be alike in."
+        )
+        return
+    names = ", ".join(question.adjusted.covariates.names)
+    yield (
+        f"Groups are weighted by inverse probabilities (logistic regression) to be alike in {names}: differences are "
+        f"those of {question.by} if that is all that decides both who is in which group and what happens, and if "
+        "everyone could have been in each. Intervals take the weights as known, which makes them rather too wide."
+    )
+    worst = max((abs(one.after) for one in adjustment.balance), default=0.0)
+    worth = ", ".join(f"{one.arm} {one.effective:.0f} of {one.n_rows:,}" for one in adjustment.overlap)
+    yield (
+        f"Largest standardised difference between groups once weighted: {number(worst)} (above {OUT_OF_BALANCE:g} an "
+        f"adjustment is commonly not trusted). Patients that groups are worth: {worth}."
+    )
 
 
 def _weights(question: Question) -> str:

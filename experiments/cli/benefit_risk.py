@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from experiments.cli.effects import names_of
+
 
 def benefit_risk(
     cohort: Annotated[Path, typer.Argument(metavar="COHORT", help="A cohort folder.")],
@@ -18,6 +20,10 @@ def benefit_risk(
     ] = None,
     reference: Annotated[
         str | None, typer.Option(metavar="VALUE", help="The group that others are compared with; default the first.")
+    ] = None,
+    adjust: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN,…", help="Baseline variables that the groups are weighted to be alike in."),
     ] = None,
     weights: Annotated[
         str | None,
@@ -57,7 +63,7 @@ def benefit_risk(
 
     worth = None if weights is None else worth_of(weights)
     asked = read_cohort(cohort), read_endpoint(endpoint)
-    question = ask(*asked, by=by, reference=reference, worth=worth, horizon_days=horizon)
+    question = ask(*asked, by=by, reference=reference, adjust=names_of(adjust), worth=worth, horizon_days=horizon)
     given = None if patient is None else read_patient(patient, question)
     with progress_bars() as bar:
         found = analyse(question, bar("groups"))

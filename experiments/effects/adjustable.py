@@ -17,6 +17,9 @@ FEWEST_ADJUSTED = 20
 """Of an arm, if covariates are adjusted for."""
 FEWEST_PER_COLUMN = 10
 """Of an arm, for each column adjusted for (Peduzzi et al., J Clin Epidemiol 1996;49:1373)."""
+OUT_OF_BALANCE = 0.1
+"""Standardised mean difference, above which covariates are commonly called out of balance (Austin, Stat Med
+2009;28:3083)."""
 MOST_HARDLY = 0.1
 """Share of patients who could hardly have been in some arm, above which nothing is adjusted."""
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from experiments.effects.adjustable import OUT_OF_BALANCE
 from experiments.effects.analysis import Adjustment, CountedEffects, Effects
-from experiments.effects.sentences import OUT_OF_BALANCE
 from experiments.page.arms import plain_days_axis
 from experiments.page.drawing import FAINT, INK, color_of, drawing, legend_below
 from experiments.page.privacy import Disclosure
+from training.effects.propensity import Balance
 
 MOST_COVARIATES = 30
 """Shown in a figure, the most unbalanced first; the table holds all."""
@@ -39,10 +40,10 @@ def counts_figure(effects: Effects, of: CountedEffects, withheld: Collection[str
     return figure
 
 
-def balance_figure(adjustment: Adjustment) -> Figure:
+def balance_figure(balance: Sequence[Balance]) -> Figure:
     """Standardised mean differences before and after weighting (Love plot)."""
     worst: dict[str, tuple[float, float]] = {}
-    for one in adjustment.balance:
+    for one in balance:
         before, after = worst.get(one.name, (0.0, 0.0))
         worst[one.name] = (max(before, abs(one.before), key=abs), max(after, abs(one.after), key=abs))
     names = sorted(worst, key=lambda name: worst[name][0])[-MOST_COVARIATES:]

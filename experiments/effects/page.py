@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from experiments.effects.adjustable import OUT_OF_BALANCE
 from experiments.effects.analysis import Adjustment, CountedEffects, Effects, GroupEffects
 from experiments.effects.figures import (
     balance_figure,
@@ -15,7 +16,7 @@ from experiments.effects.figures import (
 )
 from experiments.effects.individual_page import individual_section
 from experiments.effects.lines import group_rows, lines_of, overlaps
-from experiments.effects.sentences import OUT_OF_BALANCE, assumptions, findings
+from experiments.effects.sentences import assumptions, findings
 from experiments.effects.withheld import Withheld
 from experiments.estimate_lines import DIFFERENCE, RATIO, Line, arms_of, html_by_horizon, interval
 from experiments.page.arms import at_risk_table, incidence_figures, last_day
@@ -160,7 +161,7 @@ def _adjustment(effects: Effects, adjustment: Adjustment, shown: Disclosure) -> 
     names = effects.question.arms.names
     shown_arms = range(1, len(names)) if len(names) > 2 else (1,)
     said = f"Largest difference of any arm to {names[0]}; dashed: {OUT_OF_BALANCE:g}."
-    drawn = [(balance_figure(adjustment), said, "Balance of covariates before and after weighting")]
+    drawn = [(balance_figure(adjustment.balance), said, "Balance of covariates before and after weighting")]
     for k in shown_arms:
         figure = overlap_figure(effects, adjustment, k, shown)
         drawn.append((figure, "Where the shapes do not overlap, nobody can be compared.", f"Overlap of {names[k]}"))

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from experiments.effects.adjustable import OUT_OF_BALANCE
 from experiments.effects.analysis import CauseEffects, CountedEffects, Effects, GroupEffects
 from experiments.effects.individual import individually
 from experiments.effects.withheld import Withheld
@@ -15,7 +16,6 @@ from training.effects.estimates import ChiSquared, Estimate
 from training.effects.propensity import LEAST
 
 LEVEL = 0.05
-OUT_OF_BALANCE = 0.1
 INCLUDED = ("the interval includes", "the intervals include")
 
 

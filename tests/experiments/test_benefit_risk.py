@@ -69,6 +69,22 @@ def cohort_of(
     return folder
 
 
+def confounded_of(folder: Path, n: int) -> Path:
+    """Half of the patients are old and fare worse; the old get the product strong more often, and it does nothing."""
+    cohort_of(folder, {"mild": drawn(5, n), "strong": drawn(6, n, daily=2.5 * DAILY)})
+    patients, rng = pd.read_csv(folder / "patients.csv"), np.random.default_rng(7)
+    old = patients["product"] == "strong"
+    patients["age"] = np.where(old, 75.0, 50.0)
+    patients["product"] = np.where(rng.random(len(patients)) < np.where(old, 0.75, 0.25), "strong", "mild")
+    patients.to_csv(folder / "patients.csv", index=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def confounded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return confounded_of(tmp_path_factory.mktemp("confounded") / "cohort", 500)
+
+
 @pytest.fixture(scope="module")
 def known(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cohort of two products with constant hazards."""
@@ -149,7 +165,7 @@ def test_terminal_and_page_say_the_same(known: Path, tmp_path: Path, browser: Br
         assert sentence in done.stdout
         assert sentence in text
     assert "Simulated patients" in text
-    assert "sequela effects --adjust" in text
+    assert "nothing is adjusted for" in text
     assert "arbitrary" in text
     for width in (1440, 390):
         assert_shown_well(browser, page, width)
@@ -285,3 +301,50 @@ def test_real_patients_after_bcma_car_t(shared_data: Path, tmp_path: Path) -> No
     # Nobody leaves death: who is dead is who ever died.
     (ever,) = estimates(found, group="everyone", quantity="ever", state="death", horizon_days=365.0)
     assert ever["point"] == pytest.approx(rows[-1]["point"])
+
+
+def test_groups_made_alike_differ_no_more(confounded: Path, tmp_path: Path, browser: Browser) -> None:
+    """Once weighted to be alike in age, both groups are the mixture of old and young, and nothing is left of it."""
+    plain = answer(confounded, "--by", "product")
+    page = tmp_path / "page.html"
+    found = answer(confounded, "--by", "product", "--adjust", "age", "--out", str(page))
+    for quantity in ("harm", "benefit", "weighted days"):
+        before, after = (
+            estimates(one, quantity=quantity, group="strong", reference="mild")[0] for one in (plain, found)
+        )
+        assert not before["low"] <= 0 <= before["high"]
+        assert after["low"] < 0 < after["high"]
+    truth = [
+        np.mean(pair, axis=0) for pair in zip(true_values(DAILY, 365.0), true_values(2.5 * DAILY, 365.0), strict=True)
+    ]
+    for group in ("mild", "strong"):
+        for quantity, values in zip(("probability", "days"), truth, strict=True):
+            rows = estimates(found, group=group, quantity=quantity, horizon_days=365.0)
+            off = [abs(one["point"] - value) / one["standard_error"] for one, value in zip(rows, values, strict=True)]
+            assert max(off) < 4, (group, quantity, off)
+    assert found["adjusted_for"] == ["age"]
+    (balance,) = found["balance"]
+    assert abs(balance["before"]) > 0.5
+    assert abs(balance["after"]) < 0.02
+    assert any("weighted by inverse probabilities" in said for said in found["assumptions"])
+    text = "".join(Reader(page.read_text(encoding="utf-8")).text)
+    assert "Balance and overlap" in text
+    for width in (390, 1440):
+        assert_shown_well(browser, page, width)
+    assert serious_violations(browser, page, "light") == []
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--adjust", "age"), "--adjust age: makes groups alike; name the variable that makes the groups with --by"),
+        (("--by", "product", "--adjust", "ag"), "--adjust ag: no baseline variable .* mean age"),
+        (("--by", "product", "--adjust", ","), "--adjust ,: names no variable"),
+        (("--by", "product", "--adjust", "product"), "--adjust product: .* could hardly have been in arm"),
+    ],
+)
+def test_what_cannot_be_adjusted_is_refused(confounded: Path, options: tuple[str, ...], said: str) -> None:
+    done = benefit_risk(confounded, *options)
+    assert done.returncode == 1
+    assert re.search(said, " ".join(done.stderr.split())), done.stderr
+    assert "Traceback" not in done.stderr

@@ -55,23 +55,37 @@ class Occupation:
         return spread[:, :n], spread[:, n : 2 * n], spread[:, 2 * n :]
 
 
-def transitions(histories: StateHistories) -> Transitions:
-    """Count who is in each state, and who leaves it for which, at each time at which somebody does."""
+def transitions(histories: StateHistories, weights: FloatArray | None = None) -> Transitions:
+    """Count who is in each state, and who leaves it for which, at each time at which somebody does.
+
+    Args:
+        histories: Stays.
+        weights: (patients,): how much each counts; None: once.
+    """
+    weight = np.ones(len(histories.patient)) if weights is None else weights[histories.patient]
     goes = histories.next_state >= 0
     times = np.unique(histories.stop_days[goes])
     n = len(histories.states)
     moves = np.zeros((len(times), n, n))
     place = np.searchsorted(times, histories.stop_days[goes])
-    np.add.at(moves, (place, histories.state[goes], histories.next_state[goes]), 1.0)
+    np.add.at(moves, (place, histories.state[goes], histories.next_state[goes]), weight[goes])
     at_risk = np.zeros((len(times), n))
     for state in range(n):
         own = histories.state == state
-        begun = np.searchsorted(np.sort(histories.start_days[own]), times, side="left")
-        at_risk[:, state] = begun - np.searchsorted(np.sort(histories.stop_days[own]), times, side="left")
+        n_begun, begun = _before(histories.start_days[own], weight[own], times)
+        n_ended, ended = _before(histories.stop_days[own], weight[own], times)
+        at_risk[:, state] = np.where(n_begun > n_ended, begun - ended, 0.0)
     return Transitions(times, at_risk, moves)
 
 
-def occupation(histories: StateHistories, times_days: FloatArray) -> Occupation:
+def _before(days: FloatArray, weight: FloatArray, times: FloatArray) -> tuple[IntArray, FloatArray]:
+    """(times,) each: how many of the days are before each time, and their weight."""
+    order = np.argsort(days, kind="stable")
+    n = np.searchsorted(days[order], times, side="left")
+    return n, np.concatenate([[0.0], np.cumsum(weight[order])])[n]
+
+
+def occupation(histories: StateHistories, times_days: FloatArray, weights: FloatArray | None = None) -> Occupation:
     """State occupation probabilities p(t), expected entries and expected days, with their covariance.
 
     p(t) = p(0) Π_{s≤t} (I + dA(s)), A being the matrix of Nelson–Aalen estimates of the transition hazards (Aalen &
@@ -85,15 +99,20 @@ def occupation(histories: StateHistories, times_days: FloatArray) -> Occupation:
     Y patients at risk in each state, dN_i the moves of patient i and Y_i where it was, ∂p/∂w_i follows
     U(t) = U(t−)(I + dA) + c (dN_i − Y_i dA), and so do entries; days are its integral.
 
+    With weights, moves and patients at risk are sums of them, and the covariance is Σ_i w_i² (∂/∂w_i)(∂/∂w_i)ᵀ. It
+    takes the weights as known: where they are inverse probabilities from a model, it is too large rather than too
+    small (Robins, Hernán & Brumback, Epidemiology 2000;11:550; Lunceford & Davidian, Stat Med 2004;23:2937).
+
     Args:
         histories: Stays of independent patients.
         times_days: (times,): from the landmark, at least 0, ascending.
+        weights: (patients,): above 0; None: everyone counts once.
     """
-    counted = transitions(histories)
+    counted = transitions(histories, weights)
     grid = np.union1d(counted.times_days, times_days)
     wanted = np.isin(grid, times_days)
     hazards = counted.hazards
-    walk = _Walk(histories)
+    walk = _Walk(histories, weights)
     found, step = [], 0
     for time, is_wanted in zip(grid, wanted, strict=True):
         walk.wait_until(float(time))
@@ -107,10 +126,11 @@ def occupation(histories: StateHistories, times_days: FloatArray) -> Occupation:
 
 
 class _Walk:
-    """The recursion of `occupation`, at one time after the other: estimates, and each patient's influence on them."""
+    """The recursion of `occupation`, at one time after the other: estimates, and each patient's weighted influence."""
 
-    def __init__(self, histories: StateHistories) -> None:
+    def __init__(self, histories: StateHistories, weights: FloatArray | None) -> None:
         n, m = len(histories), len(histories.states)
+        self._weight = np.ones(n) if weights is None else weights
         self.time = 0.0
         self.values = np.zeros((3, m))
         """Probability, entries, days."""
@@ -135,15 +155,16 @@ class _Walk:
         present = self._present.just_before(time)
         each = np.divide(probability, at_risk, out=np.zeros_like(probability), where=at_risk > 0)
         stays = hazard - np.diag(hazard.sum(axis=1))
-        nobody = np.zeros((1, len(each)))
-        expected = np.concatenate([each[:, None] * stays, nobody])[present]
-        expected_entries = np.concatenate([each[:, None] * hazard, nobody])[present]
+        nobody, weight = np.zeros((1, len(each))), self._weight[:, None]
+        expected = weight * np.concatenate([each[:, None] * stays, nobody])[present]
+        expected_entries = weight * np.concatenate([each[:, None] * hazard, nobody])[present]
         who, origin, target = self._movers(time)
+        moved = self._weight[who] * each[origin]
         self.influence[1] += change @ hazard - expected_entries
-        self.influence[1][who, target] += each[origin]
+        self.influence[1][who, target] += moved
         change += change @ stays - expected
-        change[who, target] += each[origin]
-        change[who, origin] -= each[origin]
+        change[who, target] += moved
+        change[who, origin] -= moved
         self.values[1] += probability @ hazard
         self.values[0] = probability + probability @ stays
 

@@ -66,6 +66,45 @@ def test_r_has_the_same_values_of_mgus2(golden: dict[str, Any], shared_data: Pat
     assert_as_in_r(occupation(histories, np.array(expected["times"], dtype=float)), expected)
 
 
+def test_r_has_the_same_values_of_patients_who_count_by_weights(golden: dict[str, Any]) -> None:
+    histories = histories_of(golden["smooth"]["data"], tuple(golden["states"]))
+    expected = golden["smooth"]["weighted"]
+    found = occupation(histories, np.array(expected["times"], dtype=float), np.array(expected["weight"]))
+    for ours, theirs in ((found.probability, "pstate"), (found.errors()[0], "std_err"), (found.days, "days")):
+        np.testing.assert_allclose(ours, expected[theirs], rtol=1e-9, atol=1e-12)
+
+
+@given(processes, st.integers(0, 1_000))
+@settings(max_examples=25, deadline=None)
+def test_whole_weights_are_as_many_patients(histories: StateHistories, seed: int) -> None:
+    weights = np.random.default_rng(seed).integers(1, 4, len(histories))
+    found = occupation(histories, TIMES, weights.astype(float))
+    several = occupation(histories.take(np.repeat(np.arange(len(histories)), weights)), TIMES)
+    for name in ("probability", "entered", "days"):
+        np.testing.assert_allclose(getattr(found, name), getattr(several, name), atol=1e-9)
+    assert all((weighted >= one - 1e-9).all() for weighted, one in zip(found.errors(), several.errors(), strict=True))
+
+
+@given(processes, st.integers(0, 1_000))
+@settings(max_examples=15, deadline=None)
+def test_the_covariance_is_that_of_derivatives_by_weights(histories: StateHistories, seed: int) -> None:
+    """Σ w² (∂/∂w)(∂/∂w)ᵀ, by central differences."""
+    weights = np.random.default_rng(seed).uniform(0.3, 3.0, len(histories))
+
+    def flat(given_weights: Any) -> Any:
+        one = occupation(histories, TIMES, given_weights)
+        return np.concatenate([one.probability, one.entered, one.days], axis=1)
+
+    parts = []
+    for i, weight in enumerate(weights):
+        step = np.zeros(len(weights))
+        step[i] = 1e-5 * weight
+        parts.append((flat(weights + step) - flat(weights - step)) / 2e-5)
+    influence = np.stack(parts, axis=1)
+    expected = np.einsum("tij,tik->tjk", influence, influence)
+    np.testing.assert_allclose(occupation(histories, TIMES, weights).covariance, expected, rtol=2e-4, atol=1e-5)
+
+
 @given(processes)
 @settings(max_examples=40, deadline=None)
 def test_probabilities_and_days_add_up(histories: StateHistories) -> None:
