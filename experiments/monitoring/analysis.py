@@ -16,6 +16,8 @@ from experiments.monitoring.landmarks import OnDay, by_day
 from experiments.monitoring.markers import Marker, markers_of
 from experiments.monitoring.rules import Rule, rules_of
 from experiments.monitoring.visits import VisitRows, held_out_risks, rows_on, visit_days, visits_of
+from experiments.monitoring.withheld import guarded
+from experiments.page.privacy import Disclosure
 from features.errors import SequelaError
 from features.patients import IntArray, Patients
 from training.config import sees_cells
@@ -40,12 +42,23 @@ class Monitoring:
     n_patients: int
     patient_months: float
     rules: tuple[Rule, ...]
+    """Without numbers that would tell of a few real patients."""
     on_days: tuple[OnDay, ...]
 
     @property
     def borne(self) -> tuple[float, ...]:
         """Alerts a patient and month."""
         return tuple(dict.fromkeys(rule.borne for rule in self.rules))
+
+    @property
+    def n_events(self) -> int:
+        """That could be caught."""
+        return self.rules[0].performance.n_events
+
+    @property
+    def shown(self) -> Disclosure:
+        """What may be shown of these patients."""
+        return Disclosure.of(self.rows.cohort)
 
 
 def monitor(
@@ -96,7 +109,7 @@ def monitor(
         len(rows),
         visits.n_patients,
         float(visits.months.sum()),
-        tuple(rules),
+        tuple(guarded(rule, Disclosure.of(trained.cohort)) for rule in rules),
         tuple(by_day(*weekly, horizon, seed=seed, n_bootstrap=n_bootstrap)),
     )
 

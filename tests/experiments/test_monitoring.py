@@ -199,7 +199,7 @@ def test_the_command_tells_rules_and_days(told: tuple[dict[str, Any], str]) -> N
     ("words", "said"),
     [
         (["--horizon", "9999"], "--horizon 9999: must be above 0 and at most 365 days"),
-        (["--alerts", "-1"], "--alerts -1: must be above 0"),
+        (["--alerts", "-1"], "--alerts -1: must be a number above 0"),
         (["--set", f"endpoint={CONFIGS / 'endpoint' / 'non_relapse_death.yaml'}"], "has one landmark, day 0"),
     ],
 )
