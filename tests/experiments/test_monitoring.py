@@ -25,6 +25,7 @@ from experiments.monitoring.visits import VisitRows, held_out_risks, rows_on, vi
 from features.importers.table import import_table
 from features.schema import Endpoint
 from training.evaluation.alerts import alert_sums, threshold_for
+from training.evaluation.brier import brier_score, null_brier_score
 from training.evaluation.discrimination import auc
 
 SETTINGS = (
@@ -145,6 +146,12 @@ def test_each_day_has_the_auc_of_that_day(trained: TrainingRows, home: Home) -> 
         assert one.auc.point == pytest.approx(auc(values, np.array([HORIZON]), outcomes)[0, 0])
         assert one.n_patients == len(own)
         assert one.accuracy is not None
+        assert one.brier is not None
+        score = brier_score(values, np.array([HORIZON]), outcomes)
+        assert one.brier.point == pytest.approx(score[0, 0])
+        assert one.brier.low < one.brier.point < one.brier.high
+        null = null_brier_score(np.array([HORIZON]), outcomes)
+        assert one.accuracy.point == pytest.approx(1 - score[0, 0] / null[0, 0])
 
 
 def test_the_oracle_catches_more_at_the_same_cost(trained: TrainingRows, cohort: Path, home: Home) -> None:
@@ -190,6 +197,9 @@ def test_the_command_tells_rules_and_days(told: tuple[dict[str, Any], str]) -> N
     assert [rule["performance"]["per_patient_month"]["point"] for rule in ours] == pytest.approx([0.2, 0.5], abs=0.12)
     assert ours[0]["performance"]["caught"]["point"] <= ours[1]["performance"]["caught"]["point"] + 0.05
     assert {one["day"] for one in found["days"]} >= {0, 7, 14, 21, 28, 30}
+    briers = [one["brier"] for one in found["days"] if one["marker"] == MODEL]
+    assert all(0 < one["low"] <= one["point"] <= one["high"] < 0.3 for one in briers)
+    assert "Brier score" in page
     assert "Simulated patients" in page
     assert page.count("<svg") == 2
     assert f"{ours[0]['performance']['n_events']} events could be caught" in page
@@ -200,6 +210,8 @@ def test_the_command_tells_rules_and_days(told: tuple[dict[str, Any], str]) -> N
     [
         (["--horizon", "9999"], "--horizon 9999: must be above 0 and at most 365 days"),
         (["--alerts", "-1"], "--alerts -1: must be a number above 0"),
+        (["--alerts", "0.1", "--alerts", "nan"], "--alerts nan: must be a number above 0"),
+        (["--alerts", "inf"], "--alerts inf: must be a number above 0"),
         (["--set", f"endpoint={CONFIGS / 'endpoint' / 'non_relapse_death.yaml'}"], "has one landmark, day 0"),
     ],
 )
