@@ -27,6 +27,7 @@ from experiments.risk_groups import risk_groups
 from experiments.run_page import RunFacts, analyse, read_record, write_card
 from experiments.run_report import Findings, write_report
 from experiments.scoring import score, scores_table
+from experiments.served_alerts import fit_alerts, horizon_of_alerts, write_alerts
 from experiments.served_states import fit_states, histories_of_run, states_block
 from experiments.tracking import RunFolder, Tracker, environment_tags, git_state
 from experiments.ui_views import horizon_table, score_tags
@@ -41,7 +42,7 @@ from training.config import custom_requirements
 from training.evaluation.scores import Scores
 from training.fit import fit_risk_model
 from training.importance import SourceImportance, permutation_importance
-from training.manifest import Example, Manifest, TrainingCohort
+from training.manifest import AlertsBlock, Example, Manifest, TrainingCohort
 from training.models.risk_model import FittedRiskModel
 from training.persistence_fit import persistences
 from training.processes import from_leader, wait
@@ -106,6 +107,7 @@ def train(
     folds_of(rows, config)  # too few patients for the folds, or a misspelt feature, is said before anything is written
     if config.states is not None:
         histories_of_run(rows.cohort, rows.endpoint)  # as early
+    horizon_of_alerts(config, rows.endpoint)
     clinic_alone = config.features.model_copy(update={"cells": (), "inflamix": False})
     PatientEncoder.fit(rows.patients, rows.cohort.card, clinic_alone)
     suspects = suspects_in(rows.patients, rows.outcomes, rows.endpoint, rows.cohort.card, config.features)
@@ -120,11 +122,14 @@ def train(
         from_leader(str(folder))
         wait()  # until the others have read what they need of it
         told = progress.folds, progress.trials, progress.epochs
-        kept: dict[int, FittedRiskModel] | None = {} if config.validation.importance else None
+        asked_again = config.validation.importance or config.alerts is not None
+        kept: dict[int, FittedRiskModel] | None = {} if asked_again else None
         out_of_fold = cross_validate(rows, config, folder / "folds", tracker, *told, kept=kept)
         found = _findings(rows, out_of_fold, config, folder / "folds", kept, progress)
-        _fit_final(rows, config, home, out_of_fold, found.scores, tracker.run_id, folder / ARTIFACT, progress)
+        alerts = fit_alerts(rows, config, home, folder / "folds", kept or {})
+        _fit_final(rows, config, home, out_of_fold, found.scores, tracker.run_id, folder / ARTIFACT, progress, alerts)
         write_report(rows, out_of_fold, found, config, folder / "report")
+        write_alerts(alerts, folder / "report")
         write_suspects(suspects, folder / "report" / "leak_suspects.json")
         made = RunFacts(tracker.run_id, tracker.started, environment_tags())
         write_card(analyse(read_record(folder / "report", config, rows, made)), folder / "report")
@@ -143,7 +148,7 @@ def _findings(
 ) -> Findings:
     """Scores; importances and the permutation test where they are asked for."""
     importance: list[SourceImportance] = []
-    if kept is not None:
+    if kept is not None and config.validation.importance:
         importance = permutation_importance(
             held_out_models(rows, config, folds, kept),
             rows.patients,
@@ -200,6 +205,7 @@ def _fit_final(
     run_id: str,
     folder: Path,
     progress: Progress,
+    alerts: AlertsBlock | None,
 ) -> None:
     """Fit on all rows and write the artifact."""
     model = fit_on_everyone(rows, config, folder.parent / "folds", progress)
@@ -232,6 +238,7 @@ def _fit_final(
         decision=tier_benefits(rows, out_of_fold, config),
         calibration=risk_groups(rows, out_of_fold),
         states=None if followed is None else states_block(*followed, landmark, model, patient, times),
+        alerts=alerts,
         files={},
     )
     write_artifact(folder, manifest, arrays | state_arrays(None if followed is None else followed[0]))
