@@ -40,6 +40,14 @@ BORNE = (0.05, 0.1, 0.2, 0.5)
 ORACLE = "oracle"
 COLUMNS = ("alerts a month", "events caught %", "less than the oracle, points", "days before", "risk after alert %")
 
+ASKED = (
+    "Asked at every visit from day 0 to 30, a day on which something came to be known: an oracle that has the "
+    "simulator's hazards, a ridge Cox model of clinic and measurements of two landmarks, cross-validated, "
+    "CAR-HEMATOTOX, grades of haematotoxicity and the last value of each laboratory variable. Thresholds, to two "
+    "digits, and directions were fixed on other patients than those they are tried on; which rule is best was seen on "
+    "the same. Means over cohorts with 95 % intervals (Student's t); the lead is the median of a cohort."
+)
+
 
 def true_risk(rows: VisitRows, n_patients: int, seed: int) -> NDArray[np.float64]:
     """(rows,): of severe infection within the horizon, from the day of each row, by the hazards of `simulate`."""
@@ -131,16 +139,12 @@ def main() -> None:
     began = time.process_time()
     found = study(words.patients, range(words.cohorts))
     events = found.groupby("seed")["events"].first()
+    cohorts = f"{words.cohorts} simulated cohorts (seeds 0 to {words.cohorts - 1}) of {words.patients:,} patients"
+    command = f"python -m benchmarks.alerts --patients {words.patients} --cohorts {words.cohorts}"
+    seconds = time.process_time() - began
     text = (
-        "# Alerts against an oracle\n\n"
-        f"{words.cohorts} simulated cohorts (seeds 0 to {words.cohorts - 1}) of {words.patients:,} patients with "
-        f"{events.min()} to {events.max()} events of severe infection within {HORIZON:g} days of a visit. Asked at "
-        "every visit from day 0 to 30, a day on which something came to be known: an oracle that has the simulator's "
-        "hazards, a ridge Cox model of clinic and measurements of two landmarks, cross-validated, CAR-HEMATOTOX, grades "
-        "of haematotoxicity and the last value of each laboratory variable. Thresholds, to two digits, and directions "
-        "were fixed on other patients than those they are tried on; which rule is best was seen on the same. Means over "
-        "cohorts with 95 % intervals (Student's t); the lead is the median of a cohort. `python -m benchmarks.alerts "
-        f"--patients {words.patients} --cohorts {words.cohorts}`, {time.process_time() - began:.0f} s of one processor, "
+        f"# Alerts against an oracle\n\n{cohorts} with {events.min()} to {events.max()} events of severe infection "
+        f"within {HORIZON:g} days of a visit. {ASKED} `{command}`, {seconds:.0f} s of one processor, "
         f"{platform.machine()}.\n\n{markdown(table(found))}\n"
     )
     RESULT.write_text(text, "utf-8")
