@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from preloaded import SEQUELA
 
+from benchmarks.alerts import true_risk
 from experiments.config import RunConfig, load_run
 from experiments.crossval import held_out_models
 from experiments.data import TrainingRows, all_patients, rows_of_run
@@ -171,6 +172,27 @@ def test_the_oracle_catches_more_at_the_same_cost(trained: TrainingRows, cohort:
         threshold = threshold_for(marker, visits, 0.2)
         caught[name] = alert_sums(marker >= threshold, visits).caught.sum()
     assert caught["true"] > 1.3 * caught["shuffled"]
+
+
+def test_the_oracle_of_the_benchmark_is_the_truth_of_the_cohort(
+    trained: TrainingRows, rows: VisitRows, cohort: Path
+) -> None:
+    """At the landmarks as the simulator wrote it; at visits between, higher of those who will have the event."""
+    risk = true_risk(rows, 150, 3)
+    truth = pd.read_parquet(cohort / "truth.parquet")
+    own = truth[(truth["endpoint"] == "severe_infection") & (truth["cause"] == 1) & (truth["time_days"] == HORIZON)]
+    written = own.set_index(["patient_id", "landmark_day"])["incidence"]
+    day = rows.patients.landmark_day
+    at = np.flatnonzero(np.isin(day, [0.0, 30.0]))
+    keys = list(zip(rows.patients.patient_id[at], day[at], strict=True))
+    np.testing.assert_allclose(risk[at], written.reindex(keys).to_numpy(dtype=float), rtol=1e-12)
+    between = np.setdiff1d(np.arange(len(rows)), at)
+    assert len(np.unique(day[between])) > 3
+    followed = (rows.outcomes.duration_days > HORIZON) | (rows.outcomes.cause > 0)
+    has = (rows.outcomes.cause == 1) & (rows.outcomes.duration_days <= HORIZON)
+    mean = [risk[between][part[between] & followed[between]].mean() for part in (has, ~has)]
+    assert mean[0] > 1.3 * mean[1]
+    assert abs(risk[followed].mean() - has[followed].mean()) < 0.05  # calibrated
 
 
 def run(*words: str, home: Path) -> subprocess.CompletedProcess[str]:
