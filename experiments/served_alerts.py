@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 from math import isfinite
 from pathlib import Path
 
 import numpy as np
 
 from experiments.config import RunConfig
-from experiments.crossval import held_out_models
 from experiments.data import TrainingRows, all_patients
 from experiments.home import Home
 from experiments.monitoring.analysis import processing_of, watched_horizon
@@ -21,8 +20,8 @@ from experiments.monitoring.withheld import guarded
 from experiments.page.privacy import Disclosure
 from features.schema import Endpoint
 from training.evaluation.intervals import Interval
+from training.importance import HeldOutModel
 from training.manifest import AlertsBlock, Measured
-from training.models.risk_model import FittedRiskModel
 
 ALERTS = "alerts.json"
 """In the report folder of a run that asked for `alerts`."""
@@ -38,17 +37,14 @@ def horizon_of_alerts(config: RunConfig, endpoint: Endpoint) -> float | None:
     return None if wanted is None else watched_horizon(endpoint, wanted.horizon_days, "alerts.horizon_days =")
 
 
-def fit_alerts(
-    rows: TrainingRows, config: RunConfig, home: Home, folds: Path, kept: Mapping[int, FittedRiskModel]
-) -> AlertsBlock | None:
+def fit_alerts(rows: TrainingRows, config: RunConfig, home: Home, models: Sequence[HeldOutModel]) -> AlertsBlock | None:
     """Fix the rule that the configuration asks for, and try it as `sequela monitor` does, on the first repeat.
 
     Args:
         rows: Of the run.
         config: Says what is borne.
         home: The stores.
-        folds: Where folds keep what they need on the way.
-        kept: Models of folds by number; those that are absent are fitted again.
+        models: Of the folds of its first repeat.
 
     Returns:
         None where it asks for nothing.
@@ -57,7 +53,6 @@ def fit_alerts(
     if config.alerts is None or horizon is None:
         return None
     patients = all_patients(rows.cohort, processing_of(config), home.features)
-    models = held_out_models(rows, config, folds, dict(kept))
     visited, risk, fold = watched_risks(rows, patients, models, horizon)
     rule = cross_fitted_rule(
         Marker(MODEL, risk[:, 0]),

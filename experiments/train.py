@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +13,7 @@ import numpy as np
 from experiments.cli.output import stderr
 from experiments.config import RunConfig
 from experiments.courier import Courier, courier_here
-from experiments.crossval import cross_validate, epochs_told, folds_of, held_out_models, tuned_model
+from experiments.crossval import asks_models_again, cross_validate, epochs_told, folds_of, held_out_models, tuned_model
 from experiments.data import TrainingRows, rows_of_run
 from experiments.example import example_patient
 from experiments.home import Home
@@ -41,7 +41,7 @@ from training.artifact import answer_example, model_block, state_arrays, write_a
 from training.config import custom_requirements
 from training.evaluation.scores import Scores
 from training.fit import fit_risk_model
-from training.importance import SourceImportance, permutation_importance
+from training.importance import HeldOutModel, SourceImportance, permutation_importance
 from training.manifest import AlertsBlock, Example, Manifest, TrainingCohort
 from training.models.risk_model import FittedRiskModel
 from training.persistence_fit import persistences
@@ -122,11 +122,11 @@ def train(
         from_leader(str(folder))
         wait()  # until the others have read what they need of it
         told = progress.folds, progress.trials, progress.epochs
-        asked_again = config.validation.importance or config.alerts is not None
-        kept: dict[int, FittedRiskModel] | None = {} if asked_again else None
+        kept: dict[int, FittedRiskModel] | None = {} if asks_models_again(config) else None
         out_of_fold = cross_validate(rows, config, folder / "folds", tracker, *told, kept=kept)
-        found = _findings(rows, out_of_fold, config, folder / "folds", kept, progress)
-        alerts = fit_alerts(rows, config, home, folder / "folds", kept or {})
+        models = [] if kept is None else held_out_models(rows, config, folder / "folds", kept)
+        found = _findings(rows, out_of_fold, config, folder / "folds", models, progress)
+        alerts = fit_alerts(rows, config, home, models)
         _fit_final(rows, config, home, out_of_fold, found.scores, tracker.run_id, folder / ARTIFACT, progress, alerts)
         write_report(rows, out_of_fold, found, config, folder / "report")
         write_alerts(alerts, folder / "report")
@@ -143,14 +143,14 @@ def _findings(
     out_of_fold: OutOfFold,
     config: RunConfig,
     folds: Path,
-    kept: dict[int, FittedRiskModel] | None,
+    models: Sequence[HeldOutModel],
     progress: Progress,
 ) -> Findings:
     """Scores; importances and the permutation test where they are asked for."""
     importance: list[SourceImportance] = []
-    if kept is not None and config.validation.importance:
+    if config.validation.importance:
         importance = permutation_importance(
-            held_out_models(rows, config, folds, kept),
+            models,
             rows.patients,
             rows.outcomes,
             out_of_fold.times_days,
