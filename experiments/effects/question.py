@@ -154,7 +154,7 @@ def _groups(cohort: Cohort, name: str, rows: IntArray) -> Groups:
 
 
 def _near_median(values: FloatArray) -> float:
-    """The median to two significant digits, lest it be the value of a patient; to more, where one side were empty.
+    """The median to two significant digits, lest it be the very value of a patient; to more, where one side were empty.
 
     A side of less than a quarter of the values is as good as empty, as of years, which differ in the fourth digit.
     """

@@ -522,6 +522,23 @@ def test_who_could_hardly_be_seen_is_said_and_not_counted_out(tmp_path: Path) ->
     assert "b of <5 patients." in said
 
 
+@pytest.mark.parametrize(("shift", "scale", "digits"), [(0.0, 1.0, 2), (143.0, 1.0, 3), (2019.0, 2.0, 4)])
+def test_a_number_is_cut_near_its_median_at_nobodys_value(
+    tmp_path: Path, shift: float, scale: float, digits: int
+) -> None:
+    """Two digits, and more only where all would be on one side, as of years."""
+    cohort = read_cohort(study(tmp_path / "cohort", "real"))
+    values = shift + scale * cohort.patients["score"].to_numpy(dtype=float)
+    endpoint = read_endpoint(cohort.folder / "endpoints" / "infection.yaml")
+    asked = ask(replace(cohort, patients=cohort.patients.assign(score=values)), endpoint, "arm", subgroup="score")
+    assert asked.groups is not None
+    cut = float(asked.groups.names[0].rpartition(" ")[2])
+    assert cut == float(f"{np.median(values):.{digits}g}")
+    assert cut not in values
+    np.testing.assert_array_equal(asked.groups.group, values > cut)
+    assert 0.25 <= asked.groups.group.mean() <= 0.75
+
+
 def test_what_could_not_be_tested_is_said_as_such(tmp_path: Path) -> None:
     folder = study(tmp_path / "cohort", "simulated")
     endpoint = read_endpoint(folder / "endpoints" / "infection.yaml")

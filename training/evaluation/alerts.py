@@ -134,8 +134,8 @@ def alert_performance(sums: AlertSums, *, rng: np.random.Generator, n_bootstrap:
 def threshold_for(marker: FloatArray, visits: Visits, per_patient_month: float) -> float:
     """The lowest threshold from which on a rule raises no more alerts than are borne; infinity if none does.
 
-    Thresholds that are tried are values of the marker rounded to two significant digits, so that none tells the value
-    of a patient, and a rule that is written down is the rule that was tried.
+    Thresholds that are tried are values of the marker rounded to two significant digits, so that none tells more of a
+    patient's value than these, and a rule that is written down is the rule that was tried.
 
     Args:
         marker: (visits,), NaN where it is not known: then there is no alert.
