@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from experiments.config import RunConfig
-from experiments.crossval import Unheard, cross_validate, held_out_models
+from experiments.crossval import Unheard, asks_models_again, cross_validate, held_out_models
 from experiments.data import rows_of_run
 from experiments.home import Home
 from experiments.pipeline_test import pipeline_test
@@ -30,7 +30,7 @@ def assist(config: RunConfig, home: Home) -> None:
         if (folder / "folds").exists():
             shutil.copytree(folder / "folds", folds)
         wait()
-        kept: dict[int, FittedRiskModel] | None = {} if config.validation.importance else None
+        kept: dict[int, FittedRiskModel] | None = {} if asks_models_again(config) else None
         cross_validate(rows, config, folds, Unheard(), kept=kept)
         if kept is not None:
             held_out_models(rows, config, folds, kept)

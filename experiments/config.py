@@ -16,7 +16,15 @@ from features.config import FeatureConfig
 from features.documents import load_mapping, validate
 from features.errors import SequelaError
 from features.schema import Frozen
-from training.config import ModelConfig, StatesConfig, TrainerConfig, TuningConfig, ValidationConfig, has_network
+from training.config import (
+    AlertsConfig,
+    ModelConfig,
+    StatesConfig,
+    TrainerConfig,
+    TuningConfig,
+    ValidationConfig,
+    has_network,
+)
 from training.search_space import check_space
 
 Config = TypeVar("Config", bound=Frozen)
@@ -55,6 +63,9 @@ class RunConfig(Frozen):
     states: StatesConfig | None = None
     """Models of transitions between states (event-free, complication, relapse, death), fitted on all patients of the
     first landmark and served with the model (docs/how-to/benefit_risk.md); absent: none."""
+    alerts: AlertsConfig | None = None
+    """An alert rule for patients who are watched, fixed and tried out of fold and served with the model
+    (docs/how-to/monitoring.md); absent: none."""
     seed: int = Field(default=0, ge=0)
     """Of folds, initial weights, bags, batches and bootstraps."""
 
@@ -82,8 +93,9 @@ class RunConfig(Frozen):
         return self
 
     def digest(self) -> str:
-        """sha256 of the resolved configuration; without `states` where there are none, as before there were any."""
-        resolved = self.model_dump(mode="json", exclude={"states"} if self.states is None else None)
+        """sha256 of the resolved configuration; without `states` and `alerts` where there are none, as before."""
+        absent = {name for name in ("states", "alerts") if getattr(self, name) is None}
+        resolved = self.model_dump(mode="json", exclude=absent)
         return hashlib.sha256(json.dumps(resolved, sort_keys=True).encode()).hexdigest()
 
 

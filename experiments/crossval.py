@@ -133,6 +133,11 @@ def cross_validate(
     return OutOfFold(tuple(folds), times, incidence)
 
 
+def asks_models_again(config: RunConfig) -> bool:
+    """Whether a run asks the models of its folds for more than their predictions at the landmarks."""
+    return config.validation.importance > 0 or config.alerts is not None
+
+
 def held_out_models(
     rows: TrainingRows, config: RunConfig, folder: Path, kept: dict[int, FittedRiskModel]
 ) -> list[HeldOutModel]:

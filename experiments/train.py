@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +13,7 @@ import numpy as np
 from experiments.cli.output import stderr
 from experiments.config import RunConfig
 from experiments.courier import Courier, courier_here
-from experiments.crossval import cross_validate, epochs_told, folds_of, held_out_models, tuned_model
+from experiments.crossval import asks_models_again, cross_validate, epochs_told, folds_of, held_out_models, tuned_model
 from experiments.data import TrainingRows, rows_of_run
 from experiments.example import example_patient
 from experiments.home import Home
@@ -27,6 +27,7 @@ from experiments.risk_groups import risk_groups
 from experiments.run_page import RunFacts, analyse, read_record, write_card
 from experiments.run_report import Findings, write_report
 from experiments.scoring import score, scores_table
+from experiments.served_alerts import fit_alerts, horizon_of_alerts, write_alerts
 from experiments.served_states import fit_states, histories_of_run, states_block
 from experiments.tracking import RunFolder, Tracker, environment_tags, git_state
 from experiments.ui_views import horizon_table, score_tags
@@ -40,8 +41,8 @@ from training.artifact import answer_example, model_block, state_arrays, write_a
 from training.config import custom_requirements
 from training.evaluation.scores import Scores
 from training.fit import fit_risk_model
-from training.importance import SourceImportance, permutation_importance
-from training.manifest import Example, Manifest, TrainingCohort
+from training.importance import HeldOutModel, SourceImportance, permutation_importance
+from training.manifest import AlertsBlock, Example, Manifest, TrainingCohort
 from training.models.risk_model import FittedRiskModel
 from training.persistence_fit import persistences
 from training.processes import from_leader, wait
@@ -106,6 +107,7 @@ def train(
     folds_of(rows, config)  # too few patients for the folds, or a misspelt feature, is said before anything is written
     if config.states is not None:
         histories_of_run(rows.cohort, rows.endpoint)  # as early
+    horizon_of_alerts(config, rows.endpoint)
     clinic_alone = config.features.model_copy(update={"cells": (), "inflamix": False})
     PatientEncoder.fit(rows.patients, rows.cohort.card, clinic_alone)
     suspects = suspects_in(rows.patients, rows.outcomes, rows.endpoint, rows.cohort.card, config.features)
@@ -120,11 +122,14 @@ def train(
         from_leader(str(folder))
         wait()  # until the others have read what they need of it
         told = progress.folds, progress.trials, progress.epochs
-        kept: dict[int, FittedRiskModel] | None = {} if config.validation.importance else None
+        kept: dict[int, FittedRiskModel] | None = {} if asks_models_again(config) else None
         out_of_fold = cross_validate(rows, config, folder / "folds", tracker, *told, kept=kept)
-        found = _findings(rows, out_of_fold, config, folder / "folds", kept, progress)
-        _fit_final(rows, config, home, out_of_fold, found.scores, tracker.run_id, folder / ARTIFACT, progress)
+        models = [] if kept is None else held_out_models(rows, config, folder / "folds", kept)
+        found = _findings(rows, out_of_fold, config, folder / "folds", models, progress)
+        alerts = fit_alerts(rows, config, home, models)
+        _fit_final(rows, config, home, out_of_fold, found.scores, tracker.run_id, folder / ARTIFACT, progress, alerts)
         write_report(rows, out_of_fold, found, config, folder / "report")
+        write_alerts(alerts, folder / "report")
         write_suspects(suspects, folder / "report" / "leak_suspects.json")
         made = RunFacts(tracker.run_id, tracker.started, environment_tags())
         write_card(analyse(read_record(folder / "report", config, rows, made)), folder / "report")
@@ -138,14 +143,14 @@ def _findings(
     out_of_fold: OutOfFold,
     config: RunConfig,
     folds: Path,
-    kept: dict[int, FittedRiskModel] | None,
+    models: Sequence[HeldOutModel],
     progress: Progress,
 ) -> Findings:
     """Scores; importances and the permutation test where they are asked for."""
     importance: list[SourceImportance] = []
-    if kept is not None:
+    if config.validation.importance:
         importance = permutation_importance(
-            held_out_models(rows, config, folds, kept),
+            models,
             rows.patients,
             rows.outcomes,
             out_of_fold.times_days,
@@ -200,6 +205,7 @@ def _fit_final(
     run_id: str,
     folder: Path,
     progress: Progress,
+    alerts: AlertsBlock | None,
 ) -> None:
     """Fit on all rows and write the artifact."""
     model = fit_on_everyone(rows, config, folder.parent / "folds", progress)
@@ -232,6 +238,7 @@ def _fit_final(
         decision=tier_benefits(rows, out_of_fold, config),
         calibration=risk_groups(rows, out_of_fold),
         states=None if followed is None else states_block(*followed, landmark, model, patient, times),
+        alerts=alerts,
         files={},
     )
     write_artifact(folder, manifest, arrays | state_arrays(None if followed is None else followed[0]))

@@ -51,6 +51,7 @@ def model_card(artifact: Artifact, version: str) -> ModelCard:
         decision=manifest.decision,
         guidance=_guidance(endpoint),
         states=_states(artifact),
+        alerts=manifest.alerts,
         calibration=manifest.calibration,
         run_id=manifest.run_id,
         git_commit=manifest.git_commit,

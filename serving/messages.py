@@ -10,7 +10,7 @@ from features.cells.samples import SampleFeature
 from features.config import Grade
 from features.records import EventRecord, PatientRecord
 from features.schema import Endpoint, Frozen
-from training.manifest import RiskGroups, ThresholdBenefit, TrainingCohort
+from training.manifest import AlertsBlock, RiskGroups, ThresholdBenefit, TrainingCohort
 
 MAX_PATIENTS = 10_000
 MAX_HORIZONS = 1_000
@@ -272,6 +272,8 @@ class ModelCard(Frozen):
     """What the options of those tiers are, by key."""
     states: StatesCard | None = None
     """Models of transitions between states, from which `/v1/states` answers; None: it answers by first events."""
+    alerts: AlertsBlock | None = None
+    """The rule by which `/v1/monitor` raises alerts, and what it did for patients not trained on; None: by tiers."""
     calibration: tuple[RiskGroups, ...] = ()
     """Cross-validated: what became of patients of similar predicted risk; empty where the artifact does not say."""
     run_id: str

@@ -9,6 +9,7 @@ from pydantic import FailFast, Field
 from features.records import PatientRecord
 from features.schema import Frozen
 from serving.messages import ServedModel
+from training.manifest import AlertsBlock
 
 MAX_WATCHED = 20
 """Patients in one request."""
@@ -17,11 +18,12 @@ MOST_VISITS = 60
 
 
 class MonitorRequest(Frozen):
-    """Patients with all that is known of them until `landmark_day`, the present day."""
+    """Patients with all that is known until `landmark_day`, the present day, and no event of the endpoint by then."""
 
     patients: Annotated[tuple[PatientRecord, ...], Field(min_length=1, max_length=MAX_WATCHED), FailFast()]
     horizon_days: Annotated[float, Field(gt=0)] | None = None
-    """For which risks look ahead from each visit; absent: that of the endpoint's decision, else its first."""
+    """For which risks look ahead from each visit; absent: that of the model's alert rule, else of the endpoint's
+    decision, else its first."""
 
 
 class Visit(Frozen):
@@ -38,7 +40,8 @@ class Visit(Frozen):
     tier: str | None = None
     """Of the endpoint's decision, where it has one and the horizon is its own."""
     alert: bool = False
-    """Whether a tier above the lowest was reached that the visit before was below."""
+    """Whether the threshold of `MonitorAnswer.alert_rule` was reached that the visit before was below; where there is
+    no such rule, whether a tier above the lowest was."""
 
 
 class Change(Frozen):
@@ -90,4 +93,7 @@ class MonitorAnswer(Frozen):
     """The answer to a `MonitorRequest`."""
 
     model: ServedModel
+    alert_rule: AlertsBlock | None = None
+    """By which alerts are raised, and what it did for patients whom the models had not seen; null where the model has
+    none, or one for another horizon: alerts are of the tiers then."""
     trajectories: tuple[Trajectory, ...]

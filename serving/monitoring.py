@@ -14,6 +14,7 @@ from features.persistence import Persistence, usual_values
 from features.records import MeasurementRecord, PatientRecord
 from features.schema import Endpoint
 from serving.answer import answer, blocks, checked, known_patients, served_model
+from serving.event_free import require_event_free
 from serving.explaining import explain_request
 from serving.messages import Prediction, PredictRequest
 from serving.monitor_messages import (
@@ -27,10 +28,13 @@ from serving.monitor_messages import (
 )
 from serving.refusals import TooLargeError
 from training.artifact import Artifact
+from training.manifest import AlertsBlock, Manifest
 from training.models.explanation import ROUNDING
 
 MOST_VALUES = 100_000
 """Of the cells of one request."""
+WATCHED = "patients are watched until their first one: give a landmark_day before it"
+"""What a patient who had an event is answered."""
 AHEAD_DAYS = (1.0, 7.0, 14.0)
 """After the present day, and the last day from which the model predicts: when the next value may be taken."""
 
@@ -44,24 +48,30 @@ def monitor_request(artifact: Artifact, version: str, request: MonitorRequest) -
         request: Patients, each with all that is known.
 
     Raises:
-        InputError: As `serving.answer.answer`; names the field, never the value.
+        InputError: As `serving.answer.answer`, or a patient had an event of the endpoint by the present day; names the
+            field, never the value.
     """
-    endpoint = artifact.manifest.endpoint
-    horizon = _horizon(request, endpoint)
+    endpoint, alerts = artifact.manifest.endpoint, artifact.manifest.alerts
+    horizon = _horizon(request, endpoint, alerts)
     if sum(sample.n_values for record in request.patients for sample in record.samples) > MOST_VALUES:
         rule = f"may hold at most {MOST_VALUES:,} values of cells together: each visit looks at them again"
         raise TooLargeError("patients", rule)
     checked(artifact, PredictRequest(patients=request.patients, horizons_days=(horizon,)))
+    for i, record in enumerate(request.patients):
+        require_event_free(record, f"patients[{i}]", endpoint, WATCHED)
     for start, stop in blocks(request.patients):  # for faults by the place in the whole request
         known_patients(artifact, request.patients[start:stop], start)
     return MonitorAnswer(
         model=served_model(artifact.manifest, version),
+        alert_rule=None if alerts is None or alerts.horizon_days != horizon else alerts,
         trajectories=tuple(_trajectory(artifact, version, record, horizon) for record in request.patients),
     )
 
 
-def _horizon(request: MonitorRequest, endpoint: Endpoint) -> float:
+def _horizon(request: MonitorRequest, endpoint: Endpoint, alerts: AlertsBlock | None) -> float:
     if request.horizon_days is None:
+        if alerts is not None:
+            return alerts.horizon_days
         return endpoint.horizons_days[0] if endpoint.decision is None else endpoint.decision.horizon_days
     if request.horizon_days > endpoint.horizons_days[-1]:
         rule = f"must be at most {endpoint.horizons_days[-1]:g} days, the last horizon the model was trained for"
@@ -78,7 +88,7 @@ def _trajectory(artifact: Artifact, version: str, record: PatientRecord, horizon
     return Trajectory(
         patient_id=record.patient_id,
         horizon_days=horizon,
-        visits=tuple(_visits(endpoint, record, days, predicted, horizon))[-MOST_VISITS:],
+        visits=tuple(_visits(artifact.manifest, record, days, predicted, horizon))[-MOST_VISITS:],
         change=_change(artifact, version, seen[-2:], horizon) if len(seen) > 1 else None,
         next_measurements=next_measurements(artifact, version, record, horizon),
     )
@@ -103,20 +113,23 @@ def _until_now(record: PatientRecord) -> PatientRecord:
 
 
 def _visits(
-    endpoint: Endpoint, record: PatientRecord, days: Sequence[float], predicted: Sequence[Prediction], horizon: float
+    manifest: Manifest, record: PatientRecord, days: Sequence[float], predicted: Sequence[Prediction], horizon: float
 ) -> Iterator[Visit]:
-    decision = endpoint.decision
+    """An alert is raised where the rule's threshold, or without a rule a tier, comes to be reached."""
+    endpoint, decision, rule = manifest.endpoint, manifest.endpoint.decision, manifest.alerts
     decided = decision is not None and decision.horizon_days == horizon
     before, level_before = -math.inf, 0
     for day, one in zip(days, predicted, strict=True):
         risks = {cause: values[0] for cause, values in one.incidence.items()}
-        level = decision.tier_of(risks[endpoint.event.name]) if decision is not None and decided else 0
+        risk = risks[endpoint.event.name]
+        tier = decision.tier_of(risk) if decision is not None and decided else 0
+        level = int(rule.reached(risk)) if rule is not None and rule.horizon_days == horizon else tier
         yield Visit(
             day=day,
             known=tuple(_known(record, before, day)),
             incidence=risks,
             interval=None if one.interval is None else {cause: ends[0] for cause, ends in one.interval.items()},
-            tier=decision.tiers[level].name if decision is not None and decided else None,
+            tier=decision.tiers[tier].name if decision is not None and decided else None,
             alert=level > level_before,
         )
         before, level_before = day, level

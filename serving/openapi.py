@@ -223,6 +223,10 @@ def _monitor(request: JsonValue, watched: MonitorAnswer | None) -> Json:
     return {
         "operationId": "monitor",
         "summary": "The risk at each visit so far, what moved it, and which value would tell most next",
+        "description": "Patients are watched until their first event. Who had one of the endpoint by `landmark_day`, "
+        "of interest or competing, is refused with 400, and `field` names it: `patients[0].events[1]`. To see the "
+        "course until then, give a `landmark_day` before it. Alerts are those of `alert_rule`, which the answer tells "
+        "with what it did for patients not trained on, or, where it is null, of the endpoint's tiers.",
         "requestBody": {"required": True, "content": _content("MonitorRequest", asked)},
         "responses": {"200": answer, **_refusals()},
     }

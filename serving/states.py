@@ -17,6 +17,7 @@ from features.records import PatientRecord
 from features.schema import Endpoint
 from features.states import EVENT_FREE
 from serving.answer import answer, served_model
+from serving.event_free import require_event_free
 from serving.messages import Prediction, PredictRequest
 from serving.patient_course import transitions_of
 from serving.state_messages import PatientStates, StatesAnswer, StatesRequest
@@ -50,7 +51,8 @@ def states_request(artifact: Artifact, version: str, request: StatesRequest) -> 
     worth = _worth(artifact.manifest.endpoint, request.worth or {})
     for i, record in enumerate(request.patients):
         if _by_transitions(artifact, record):
-            _require_event_free(record, f"patients[{i}]", artifact.manifest.endpoint)
+            told = "states are those of patients who had none by then"
+            require_event_free(record, f"patients[{i}]", artifact.manifest.endpoint, told)
     days = tuple(float(day) for day in np.linspace(0.0, horizon, N_DAYS + 1)[1:])
     asked = PredictRequest(patients=request.patients, horizons_days=days)
     rows: list[NDArray[np.float64]] = []
@@ -99,15 +101,6 @@ def _worth(endpoint: Endpoint, given: Mapping[str, float]) -> dict[str, float]:
 def _by_transitions(artifact: Artifact, record: PatientRecord) -> bool:
     block = artifact.manifest.states
     return block is not None and record.landmark_day == block.landmark_day
-
-
-def _require_event_free(record: PatientRecord, place: str, endpoint: Endpoint) -> None:
-    rules = (endpoint.event, *endpoint.competing)
-    for i, event in enumerate(record.events):
-        meant = any(rule.counts(event.event, event.grade) for rule in rules)
-        if meant and event.day <= record.landmark_day:
-            rule = f"is an event of {endpoint.name} by its landmark; states are those of patients who had none by then"
-            raise InputError(f"{place}.events[{i}]", rule)
 
 
 def _followed(

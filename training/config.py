@@ -412,6 +412,15 @@ class StatesConfig(Frozen):
     """Refits to patients drawn with replacement, for the intervals."""
 
 
+class AlertsConfig(Frozen):
+    """An alert rule of the risk, fixed out of fold, which the artifact holds for `POST /v1/monitor`."""
+
+    per_patient_month: Annotated[float, Field(gt=0, le=30)]
+    """Alerts a patient and month that are borne; the threshold is the lowest that raises no more."""
+    horizon_days: Annotated[float, Field(gt=0)] | None = None
+    """For how long an alert is good; absent: the horizon of the endpoint's decision, else its first."""
+
+
 class TuningConfig(Frozen):
     """Settings of the model that are chosen in each training fold, by inner cross-validation."""
 

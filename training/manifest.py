@@ -114,6 +114,49 @@ class StatesBlock(Frozen):
     """(times, states): probability of being in each, of the patient of `Example` at its times."""
 
 
+class Measured(Frozen):
+    """An estimate with its 95 % interval over patients; ends are None where there is none."""
+
+    point: float
+    low: float | None = None
+    high: float | None = None
+
+
+class AlertsBlock(Frozen):
+    """An alert rule of the risk, and what it did for patients whom the models that were asked had not seen.
+
+    Alerts are raised at visits between the first and the last landmark where the risk comes to reach the threshold.
+    What is known is of rules and models that were fitted on other folds; the threshold itself is of everyone.
+    """
+
+    provenance: Literal["real", "simulated"]
+    """Of the patients."""
+    horizon_days: float
+    """Of the risk; for so long an alert is good."""
+    threshold: float | None
+    """Of the risk, to two significant digits; None where none keeps to what is borne: nobody is alerted."""
+    borne: float
+    """Alerts a patient and month, at most, for which the threshold is the lowest."""
+    per_patient_month: Measured | None
+    """Alerts that were raised."""
+    caught: Measured | None
+    """Share of events before which, at most the horizon, an alert was raised; None where there was none to catch."""
+    lead_days: Measured | None
+    """Median, from the first such alert to the event; None where none was caught."""
+    after_first_alert: Measured | None
+    """Risk of the event within the horizon of a patient's first alert (Aalen–Johansen); None without alerts."""
+    n_patients: int | None
+    """Watched; None of 1 to 4 real ones, as the next."""
+    n_events: int | None
+    """That could be caught."""
+    withheld: bool
+    """Whether estimates are None since they would tell of 1 to 4 real patients."""
+
+    def reached(self, risk: float) -> bool:
+        """Whether a risk within the horizon is in alert."""
+        return self.threshold is not None and risk >= self.threshold
+
+
 class Manifest(Frozen):
     """manifest.json."""
 
@@ -142,6 +185,8 @@ class Manifest(Frozen):
     """Cross-validated, by landmark and horizon; empty in artifacts of before, and of too few patients."""
     states: StatesBlock | None = None
     """Where the run asked for `states`; None in artifacts of before."""
+    alerts: AlertsBlock | None = None
+    """Where the run asked for `alerts`; None in artifacts of before."""
     files: dict[str, str]
     """sha256 of every other file of the folder."""
     digest: str = NO_DIGEST

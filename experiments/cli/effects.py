@@ -29,7 +29,7 @@ def effects(
     ] = None,
     subgroup: Annotated[
         str | None,
-        typer.Option(metavar="COLUMN", help="Also compare within its values; numbers are cut at the median."),
+        typer.Option(metavar="COLUMN", help="Also compare within its values; numbers are cut near the median."),
     ] = None,
     individual: Annotated[
         bool, typer.Option("--individual", help="Also each patient's expected effect, a straight line in --adjust.")

@@ -32,6 +32,7 @@ def monitor(
 
               sequela monitor configs/run/network.yaml --set cohort=cohorts/mine --horizon 30 --alerts 0.2
     """
+    from math import isfinite
     from tempfile import TemporaryDirectory
 
     from experiments.cli.output import progress_bars, put_json, stderr
@@ -42,9 +43,10 @@ def monitor(
     from experiments.monitoring.analysis import BORNE
     from features.errors import SequelaError
 
-    if alerts and min(alerts) <= 0:
-        msg = f"--alerts {min(alerts):g}: must be above 0"
-        raise SequelaError(msg)
+    for rate in alerts or ():
+        if not (isfinite(rate) and rate > 0):
+            msg = f"--alerts {rate:g}: must be a number above 0, alerts a patient and month, such as 0.1"
+            raise SequelaError(msg)
     config = load_run(run, overrides or [])
     with progress_bars() as bar, TemporaryDirectory() as folder:
         borne = sorted(set(alerts)) if alerts else BORNE

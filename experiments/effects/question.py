@@ -80,7 +80,7 @@ def ask(
         recurrent: An event all of whose occurrences are counted, until one of the endpoint's competing events.
         horizons_days: Days from the landmark; none: those of the endpoint that every arm is followed to.
         reference: The arm that the others are compared with; None: the first.
-        subgroup: The variable in whose values the effect may differ; a number of many values is cut at its median.
+        subgroup: The variable in whose values the effect may differ; a number of many values is cut near its median.
         individual: Whether the effect of each patient is estimated from what is adjusted for.
 
     Raises:
@@ -142,7 +142,7 @@ def _groups(cohort: Cohort, name: str, rows: IntArray) -> Groups:
     names = [level for level in declared.levels or () if level in occurring] or occurring
     if len(names) > MOST_GROUPS and declared.kind == "numeric":
         values = cohort.patients[name].to_numpy(dtype=float)[rows]
-        cut = float(np.nanmedian(values))
+        cut = _near_median(values[np.isfinite(values)])
         group = np.where(np.isfinite(values), (values > cut).astype(np.int64), -1)
         return Groups(name, (f"{name} ≤ {cut:g}", f"{name} > {cut:g}"), group)
     if not 2 <= len(names) <= MOST_GROUPS:
@@ -151,6 +151,17 @@ def _groups(cohort: Cohort, name: str, rows: IntArray) -> Groups:
         )
         raise SequelaError(msg)
     return Groups(name, tuple(names), places_of(label, names))
+
+
+def _near_median(values: FloatArray) -> float:
+    """The median to two significant digits, lest it be the very value of a patient; to more, where one side were empty.
+
+    A side of less than a quarter of the values is as good as empty, as of years, which differ in the fourth digit.
+    """
+    median = float(np.median(values))
+    cuts = [float(f"{median:.{digits}g}") for digits in (2, 3, 4)]
+    even = [cut for cut in cuts if 0.25 <= float((values > cut).mean()) <= 0.75]
+    return even[0] if even else cuts[-1]
 
 
 def _check_arms(arms: Arms, by: str, endpoint: Endpoint) -> None:

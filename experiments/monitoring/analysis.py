@@ -15,11 +15,14 @@ from experiments.home import Home
 from experiments.monitoring.landmarks import OnDay, by_day
 from experiments.monitoring.markers import Marker, markers_of
 from experiments.monitoring.rules import Rule, rules_of
-from experiments.monitoring.visits import VisitRows, held_out_risks, rows_on, visit_days, visits_of
+from experiments.monitoring.visits import VisitRows, held_out_risks, rows_on, visits_of, watched_risks
+from experiments.monitoring.withheld import guarded
+from experiments.page.privacy import Disclosure
+from features.cells.processing import CellProcessing
 from features.errors import SequelaError
-from features.patients import IntArray, Patients
+from features.patients import Patients
+from features.schema import Endpoint
 from training.config import sees_cells
-from training.evaluation.alerts import Visits
 from training.importance import HeldOutModel
 
 BORNE = (0.05, 0.1, 0.2, 0.5)
@@ -40,12 +43,23 @@ class Monitoring:
     n_patients: int
     patient_months: float
     rules: tuple[Rule, ...]
+    """Without numbers that would tell of a few real patients."""
     on_days: tuple[OnDay, ...]
 
     @property
     def borne(self) -> tuple[float, ...]:
         """Alerts a patient and month."""
         return tuple(dict.fromkeys(rule.borne for rule in self.rules))
+
+    @property
+    def n_events(self) -> int:
+        """That could be caught."""
+        return self.rules[0].performance.n_events
+
+    @property
+    def shown(self) -> Disclosure:
+        """What may be shown of these patients."""
+        return Disclosure.of(self.rows.cohort)
 
 
 def monitor(
@@ -72,17 +86,14 @@ def monitor(
     """
     trained = rows_of_run(config, home, bar("cells stored"))
     endpoint = trained.endpoint
-    if len(endpoint.landmark_days) < 2:
-        msg = (
-            f"endpoint {endpoint.name}: has one landmark, day {endpoint.landmark_days[0]:g}, and nobody is watched; "
-            "give it a later one as well, such as landmark_days: [0, 30]"
-        )
-        raise SequelaError(msg)
-    horizon = _horizon(trained, horizon_days)
-    processing = config.features.processing if config.features.cells or sees_cells(config.model) else None
-    patients = all_patients(trained.cohort, processing, home.features)
+    horizon = watched_horizon(endpoint, horizon_days, "--horizon")
+    patients = all_patients(trained.cohort, processing_of(config), home.features)
     models = _models(trained, config, folder, bar)
-    rows, visits, markers, fold = _watched(trained, patients, models, horizon, bar("visits predicted"))
+    rows, risk, fold = watched_risks(trained, patients, models, horizon, bar("visits predicted"))
+    visits, markers = (
+        visits_of(rows, endpoint, horizon),
+        markers_of(rows.patients, trained.cohort.card.variables, risk[:, 0]),
+    )
     if not visits.catchable.any():
         msg = f"endpoint {endpoint.name}: no event comes within {horizon:g} days of a visit; choose a longer --horizon"
         raise SequelaError(msg)
@@ -96,19 +107,34 @@ def monitor(
         len(rows),
         visits.n_patients,
         float(visits.months.sum()),
-        tuple(rules),
+        tuple(guarded(rule, Disclosure.of(trained.cohort)) for rule in rules),
         tuple(by_day(*weekly, horizon, seed=seed, n_bootstrap=n_bootstrap)),
     )
 
 
-def _horizon(trained: TrainingRows, wanted: float | None) -> float:
-    endpoint = trained.endpoint
+def watched_horizon(endpoint: Endpoint, wanted: float | None, option: str) -> float:
+    """For how long an alert is good: as wanted, else as the endpoint's decision has it, else its first horizon.
+
+    Raises:
+        SequelaError: It is beyond the last horizon, or the endpoint has one landmark, so that nobody is watched.
+    """
+    if len(endpoint.landmark_days) < 2:
+        msg = (
+            f"endpoint {endpoint.name}: has one landmark, day {endpoint.landmark_days[0]:g}, and nobody is watched; "
+            "give it a later one as well, such as landmark_days: [0, 30]"
+        )
+        raise SequelaError(msg)
     if wanted is None:
         return endpoint.horizons_days[0] if endpoint.decision is None else endpoint.decision.horizon_days
     if not 0 < wanted <= endpoint.horizons_days[-1]:
-        msg = f"--horizon {wanted:g}: must be above 0 and at most {endpoint.horizons_days[-1]:g} days, the last horizon"
+        msg = f"{option} {wanted:g}: must be above 0 and at most {endpoint.horizons_days[-1]:g} days, the last horizon"
         raise SequelaError(msg)
     return wanted
+
+
+def processing_of(config: RunConfig) -> CellProcessing | None:
+    """Of cells; None where the run's model sees none."""
+    return config.features.processing if config.features.cells or sees_cells(config.model) else None
 
 
 def _models(trained: TrainingRows, config: RunConfig, folder: Path, bar: Bar) -> list[HeldOutModel]:
@@ -117,22 +143,6 @@ def _models(trained: TrainingRows, config: RunConfig, folder: Path, bar: Bar) ->
     models = held_out_models(trained, config, folder, {})
     advance(1, 1)
     return models
-
-
-def _watched(
-    trained: TrainingRows,
-    patients: Patients,
-    models: Sequence[HeldOutModel],
-    horizon: float,
-    told: Callable[[int, int], None],
-) -> tuple[VisitRows, Visits, list[Marker], IntArray]:
-    """Rows of visits of patients for whom there is a model that never saw them, and what is known at each."""
-    cohort, endpoint = trained.cohort, trained.endpoint
-    wanted = visit_days(cohort, endpoint)
-    rows = rows_on(cohort, endpoint, patients, np.unique(wanted["day"]).tolist(), wanted)
-    rows, risk, fold = held_out_risks(rows, trained, models, horizon, told)
-    markers = markers_of(rows.patients, cohort.card.variables, risk[:, 0])
-    return rows, visits_of(rows, endpoint, horizon), markers, fold
 
 
 def _weekly(

@@ -1,4 +1,4 @@
-"""How well a marker tells, on each day, who will have the event within the horizon: AUC, and accuracy of risks."""
+"""How well a marker tells, on each day, who will have the event within the horizon: AUC; Brier score of risks."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ class OnDay:
     n_events: int
     auc: Interval
     """Below 0.5 where low values go with the event."""
+    brier: Interval | None
+    """Mean squared error of risks, lower is better; censoring is weighted for. Of risks alone."""
     accuracy: Interval | None
     """Index of prediction accuracy against the Aalen–Johansen estimate; of risks alone."""
 
@@ -70,9 +72,10 @@ def _on_day(
         return percentile_interval(float(parts[0][0, 0, 0]), draws)
 
     told = interval([auc(values, times, outcomes, one) for one in weights])
-    accuracy = None
+    brier, accuracy = None, None
     if marker.name == MODEL:
         scores = [brier_score(values, times, outcomes, one) for one in weights]
         nulls = [null_brier_score(times, outcomes, one) for one in weights]
+        brier = interval(scores)
         accuracy = interval([prediction_accuracy(s, n) for s, n in zip(scores, nulls, strict=True)])
-    return OnDay(day, marker.name, marker.either_way, len(own), n_events, told, accuracy)
+    return OnDay(day, marker.name, marker.either_way, len(own), n_events, told, brier, accuracy)

@@ -10,10 +10,9 @@ from matplotlib.ticker import PercentFormatter
 
 from experiments.monitoring.analysis import Monitoring
 from experiments.monitoring.markers import MODEL
-from experiments.monitoring.sentences import assumptions, findings, rule_text, text_of
-from experiments.monitoring.shown import cells
+from experiments.monitoring.sentences import assumptions, findings, rule_text
+from experiments.monitoring.shown import cells, scores
 from experiments.page.drawing import FAINT, color_of, drawing, legend_below
-from experiments.page.privacy import Disclosure
 from experiments.page.shell import Heading, Section, absent, figures, paragraph, render, write_page
 from experiments.page.tables import html_table
 
@@ -22,7 +21,7 @@ MOST_DRAWN = 6
 
 
 def write_monitoring_page(path: Path, found: Monitoring) -> None:
-    """Write the page; counts below the smallest that is shown of real patients are withheld.
+    """Write the page; what would tell of a few real patients is withheld (`experiments.monitoring.withheld`).
 
     Raises:
         SequelaError: It cannot be written.
@@ -41,7 +40,7 @@ def write_monitoring_page(path: Path, found: Monitoring) -> None:
             "An alert is good for": f"{found.horizon_days:g} days",
         },
         tiles={
-            "patients": f"{found.n_patients:,}",
+            "patients": found.shown.count(found.n_patients),
             "visits": f"{found.n_visits:,}",
             "patient-months": f"{found.patient_months:,.0f}",
         },
@@ -49,7 +48,7 @@ def write_monitoring_page(path: Path, found: Monitoring) -> None:
     sections = [
         Section("found", "What was found", "".join(map(paragraph, findings(found)))),
         _rules(found),
-        _days(found, Disclosure.of(found.rows.cohort)),
+        _days(found),
         Section("assumed", "What it rests on", "".join(map(paragraph, assumptions(found)))),
     ]
     write_page(path, render(heading, sections))
@@ -60,7 +59,9 @@ def _rules(found: Monitoring) -> Section:
         "Share of events before which an alert was raised, against the alerts that are raised; each point is a rule "
         "fixed on other patients, lines are 95 % intervals of the share."
     )
-    drawn = figures([(_caught(found), caption, caption)], "caught")
+    drawn = absent("What every rule catches is withheld.")
+    if not all(rule.withheld for rule in found.rules):
+        drawn = figures([(_caught(found), caption, caption)], "caught")
     tables = [
         html_table(
             f"Rules with at most {borne:g} alerts a patient and month",
@@ -74,12 +75,13 @@ def _rules(found: Monitoring) -> Section:
 
 
 def _caught(found: Monitoring) -> Figure:
-    names = dict.fromkeys(rule.marker for rule in found.rules)
-    best = {name: max(r.performance.caught.point for r in found.rules if r.marker == name) for name in names}
+    told_of = [rule for rule in found.rules if not rule.withheld]
+    names = dict.fromkeys(rule.marker for rule in told_of)
+    best = {name: max(r.performance.caught.point for r in told_of if r.marker == name) for name in names}
     others = sorted((name for name in names if name != MODEL), key=lambda name: -best[name])
     with drawing(3.4) as (figure, (axes,)):
-        for index, name in enumerate((MODEL, *others[: MOST_DRAWN - 1])):
-            told = [rule.performance for rule in found.rules if rule.marker == name]
+        for index, name in enumerate((*({MODEL} & set(names)), *others[: MOST_DRAWN - 1])):
+            told = [rule.performance for rule in told_of if rule.marker == name]
             rate = [one.per_patient_month.point for one in told]
             share = np.array([one.caught.point for one in told])
             reach = [share - [one.caught.low for one in told], np.array([one.caught.high for one in told]) - share]
@@ -102,17 +104,16 @@ def _caught(found: Monitoring) -> Figure:
     return figure
 
 
-def _days(found: Monitoring, shown: Disclosure) -> Section:
+def _days(found: Monitoring) -> Section:
     if not found.on_days:
         return Section("days", "By day", absent("On no day do enough patients have the event within the horizon."))
     rows = [
         (
             f"{one.day:g}",
             one.marker,
-            shown.count(one.n_patients),
-            shown.count(one.n_events),
-            text_of(one.auc),
-            "" if one.accuracy is None else text_of(one.accuracy, percent=True),
+            found.shown.count(one.n_patients),
+            found.shown.count(one.n_events),
+            *scores(one),
         )
         for one in found.on_days
     ]
@@ -120,7 +121,9 @@ def _days(found: Monitoring, shown: Disclosure) -> Section:
         f"Who will have the event within {found.horizon_days:g} days: patients at risk on a day of whom the marker is "
         "known. Below 0.5, low values go with the event"
     )
-    table = html_table(title, ("Day", "Marker", "Patients", "Events", "AUC", "IPA, %"), rows, numeric_from=2)
+    table = html_table(
+        title, ("Day", "Marker", "Patients", "Events", "AUC", "Brier score", "IPA, %"), rows, numeric_from=2
+    )
     return Section("days", "By day", figures([(_auc(found), title, title)], "auc") + table)
 
 

@@ -25,13 +25,17 @@ class Rule:
     borne: float
     """Alerts a patient and month that are borne."""
     threshold: float
-    """Fixed on everyone, for use; infinite where no threshold keeps to what is borne."""
+    """Fixed on everyone, for use, to two significant digits; infinite where none keeps to what is borne."""
     below: bool
     """Whether alerts are of values at or below it."""
     performance: AlertPerformance
     """In each fold by the threshold that was fixed on the other folds."""
     after_first_alert: Interval
     """Risk of the event within the horizon of a patient's first alert (Aalen–Johansen, 95 % interval)."""
+    n_followed: int
+    """Patients with an alert who had the event within the horizon of their first."""
+    withheld: bool = False
+    """Whether numbers would tell of a few real patients, and are NaN (`experiments.monitoring.withheld`)."""
 
 
 def cross_fitted_rule(
@@ -64,11 +68,13 @@ def cross_fitted_rule(
     sign, threshold = _fixed(marker, visits, np.ones(len(fold), dtype=bool), borne)
     first = np.flatnonzero(in_alert)
     first = first[np.unique(visits.patient[first], return_index=True)[1]]
-    after = observed_risk(rows.outcomes.take(first), 1, visits.horizon_days) if len(first) else _NOTHING
-    return Rule(marker.name, marker.unit, borne, sign * threshold, sign < 0, performance, after)
+    outcomes = rows.outcomes.take(first)
+    after = observed_risk(outcomes, 1, visits.horizon_days) if len(first) else NOTHING
+    followed = int(((outcomes.cause == 1) & (outcomes.duration_days <= visits.horizon_days)).sum())
+    return Rule(marker.name, marker.unit, borne, sign * threshold, sign < 0, performance, after, followed)
 
 
-_NOTHING = Interval(float("nan"), float("nan"), float("nan"))
+NOTHING = Interval(float("nan"), float("nan"), float("nan"))
 
 
 def _fixed(marker: Marker, visits: Visits, rows: NDArray[np.bool_], borne: float) -> tuple[int, float]:

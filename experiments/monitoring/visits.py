@@ -99,6 +99,20 @@ def visits_of(rows: VisitRows, endpoint: Endpoint, horizon_days: float) -> Visit
     )
 
 
+def watched_risks(
+    trained: TrainingRows,
+    patients: Patients,
+    models: Sequence[HeldOutModel],
+    horizon_days: float,
+    told: Callable[[int, int], None] | None = None,
+) -> tuple[VisitRows, NDArray[np.float64], NDArray[np.int64]]:
+    """All visits of a run's patients; what is returned is that of `held_out_risks`."""
+    cohort, endpoint = trained.cohort, trained.endpoint
+    wanted = visit_days(cohort, endpoint)
+    rows = rows_on(cohort, endpoint, patients, np.unique(wanted["day"]).tolist(), wanted)
+    return held_out_risks(rows, trained, models, horizon_days, told)
+
+
 def held_out_risks(
     rows: VisitRows,
     trained: TrainingRows,

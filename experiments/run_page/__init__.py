@@ -5,7 +5,7 @@ write_card(analysis, folder)     model_card.json, .md, .html
 
 record, stored   what a run left behind, read again
 analysis         every number, from over_time, subgroups, selection and who
-facts, said_of_selection   what is said of a run in more than one place
+facts, said_of_selection, said_of_alerts   what is said of a run in more than one place
 card, card_of, card_of_selection, checklist, document   the model card: what it holds, how it is filled and rendered
 sections_patients, sections_scores, sections_selection, sections_people, figures, figures_selection   the page
 """

@@ -8,6 +8,7 @@ import numpy as np
 
 from features.schema import Endpoint, Frozen
 from training.evaluation.intervals import Interval
+from training.manifest import AlertsBlock
 
 BY_A_PERSON = "To be filled by a person."
 
@@ -146,6 +147,8 @@ class RunCard(Frozen):
     """Assumed of treatment for numbers needed to treat; None of cards without a selection."""
     tiers: tuple[TierIncidence, ...] = ()
     selection: tuple[SelectionScore, ...] = ()
+    alerts: AlertsBlock | None = None
+    """Where the run asked for `alerts`."""
     tripod_ai: tuple[Item, ...]
     chai: tuple[Block, ...]
     reproduce: tuple[Statement, ...]

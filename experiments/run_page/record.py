@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 from experiments.config import RunConfig
 from experiments.data import TrainingRows
 from experiments.out_of_fold import even_grid
+from experiments.served_alerts import read_alerts
 from experiments.written_predictions import incidence_over_rows
 from features.errors import SequelaError
 from features.outcomes import Outcomes
 from features.patients import FloatArray, IntArray
 from training.evaluation.intervals import Interval
+from training.manifest import AlertsBlock
 
 ONLY_THERE_IF_ASKED = ("counts", "importance", "tuning")
 
@@ -67,6 +69,8 @@ class RunRecord:
     """Those of `ONLY_THERE_IF_ASKED` that the run wrote."""
     permutation: Mapping[str, Any] | None
     """Content of permutation_test.json."""
+    alerts: AlertsBlock | None
+    """Where the run asked for `alerts`."""
 
     @cached_property
     def landmarks(self) -> tuple[AtLandmark, ...]:
@@ -128,9 +132,10 @@ def read_record(report: Path, config: RunConfig, rows: TrainingRows, facts: RunF
         tables = {name: pd.read_csv(path) for name, path in optional.items() if path.exists()}
         test = report / "permutation_test.json"
         permutation = json.loads(test.read_text("utf-8")) if test.exists() else None
+        alerts = read_alerts(report)
     except (OSError, ValueError) as error:
         msg = f"{report}: the report of the run cannot be read ({type(error).__name__}); train the run again"
         raise SequelaError(msg) from error
     incidence = incidence_over_rows(predictions, splits, rows, config.name)
     grid = even_grid(rows.endpoint)
-    return RunRecord(facts, config, rows, incidence, grid, scores, net_benefit, tables, permutation)
+    return RunRecord(facts, config, rows, incidence, grid, scores, net_benefit, tables, permutation, alerts)

@@ -219,7 +219,10 @@ def test_confounding_is_taken_out(observed: Path, tmp_path: Path, browser: Brows
     groups = [one for one in found["subgroups"] if one["horizon_days"] == 365.0]
     assert [one["groups"] for one in found["subgroup_tests"]] == [[one["group"] for one in groups]] * 2
     assert [one["group"].partition(" ")[2][0] for one in groups] == ["≤", ">"]
-    assert [one["patients"] for one in groups] == [405, 405]  # of a tenth, the burden is not known
+    assert sum(one["patients"] for one in groups) == 810  # of a tenth, the burden is not known
+    assert abs(groups[0]["patients"] - 405) < 40  # the cut is near the median, and nobody's value
+    cut = groups[0]["group"].rpartition(" ")[2]
+    assert cut == f"{float(cut):.2g}"
     assert all(one["method"] == "targeted" and one["low"] < one["point"] < one["high"] for one in groups)
     assert found["hardly_seen"] == {"axi": 0.0, "tisa": 0.0}
     (individual,) = found["individual"]
@@ -517,6 +520,23 @@ def test_who_could_hardly_be_seen_is_said_and_not_counted_out(tmp_path: Path) ->
     assert "to day 365 (probability of being in it and still followed below 0.01): b 3.8 %." in said
     (said,) = (one for one in assumptions(few, Disclosure(True, False)) if "hardly have been seen" in one)
     assert "b of <5 patients." in said
+
+
+@pytest.mark.parametrize(("shift", "scale", "digits"), [(0.0, 1.0, 2), (143.0, 1.0, 3), (2019.0, 0.5, 4)])
+def test_a_number_is_cut_near_its_median_at_nobodys_value(
+    tmp_path: Path, shift: float, scale: float, digits: int
+) -> None:
+    """Two digits, and more only where all would be on one side, as of years."""
+    cohort = read_cohort(study(tmp_path / "cohort", "real"))
+    values = shift + scale * cohort.patients["score"].to_numpy(dtype=float)
+    endpoint = read_endpoint(cohort.folder / "endpoints" / "infection.yaml")
+    asked = ask(replace(cohort, patients=cohort.patients.assign(score=values)), endpoint, "arm", subgroup="score")
+    assert asked.groups is not None
+    cut = float(asked.groups.names[0].rpartition(" ")[2])
+    assert cut == float(f"{np.median(values):.{digits}g}")
+    assert cut not in values
+    np.testing.assert_array_equal(asked.groups.group, values > cut)
+    assert 0.25 <= asked.groups.group.mean() <= 0.75
 
 
 def test_what_could_not_be_tested_is_said_as_such(tmp_path: Path) -> None:

@@ -81,7 +81,8 @@ def test_a_run_killed_in_the_middle_is_resumed_with_the_same_numbers(home: Home,
 
 def test_two_processes_make_one_run_with_the_numbers_of_one(home: Home, cohort: Path) -> None:
     """To 1e-5, since gradients are added in another order; one process alone writes and tracks."""
-    asked = "validation.permutations=1", "validation.importance=1"  # which takes fits beside those of the folds
+    asked = ["validation.permutations=1", "validation.importance=1"]  # which takes fits beside those of the folds
+    asked.append("alerts.per_patient_month=0.2")  # asks the models of the folds once more
     words = ["train", CONFIGS / "run" / "network.yaml", *settings(cohort, SMALL_NETWORK, *asked, "name=two")]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"]
     done = subprocess.run(
@@ -100,7 +101,11 @@ def test_two_processes_make_one_run_with_the_numbers_of_one(home: Home, cohort: 
         json.loads((home.runs / r.info.run_id / "report" / "permutation_test.json").read_text()) for r in (two, one)
     ]
     np.testing.assert_allclose(permuted[0]["permuted"], permuted[1]["permuted"], atol=1e-4)
-    assert read_artifact(home.runs / two.info.run_id / "artifact").manifest.name == "two"
+    made = [read_artifact(home.runs / r.info.run_id / "artifact").manifest for r in (two, one)]
+    assert [one.name for one in made] == ["two", "one"]
+    rules = [one.alerts for one in made if one.alerts is not None]
+    assert [rule.n_events for rule in rules] == [rules[0].n_events] * 2
+    assert [rule.threshold for rule in rules] == pytest.approx([rules[0].threshold] * 2, rel=0.1)
     assert not list(home.runs.rglob("*.ckpt"))
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from preloaded import SEQUELA
 
+from benchmarks.alerts import true_risk
 from experiments.config import RunConfig, load_run
 from experiments.crossval import held_out_models
 from experiments.data import TrainingRows, all_patients, rows_of_run
@@ -25,6 +26,7 @@ from experiments.monitoring.visits import VisitRows, held_out_risks, rows_on, vi
 from features.importers.table import import_table
 from features.schema import Endpoint
 from training.evaluation.alerts import alert_sums, threshold_for
+from training.evaluation.brier import brier_score, null_brier_score
 from training.evaluation.discrimination import auc
 
 SETTINGS = (
@@ -145,6 +147,12 @@ def test_each_day_has_the_auc_of_that_day(trained: TrainingRows, home: Home) -> 
         assert one.auc.point == pytest.approx(auc(values, np.array([HORIZON]), outcomes)[0, 0])
         assert one.n_patients == len(own)
         assert one.accuracy is not None
+        assert one.brier is not None
+        score = brier_score(values, np.array([HORIZON]), outcomes)
+        assert one.brier.point == pytest.approx(score[0, 0])
+        assert one.brier.low < one.brier.point < one.brier.high
+        null = null_brier_score(np.array([HORIZON]), outcomes)
+        assert one.accuracy.point == pytest.approx(1 - score[0, 0] / null[0, 0])
 
 
 def test_the_oracle_catches_more_at_the_same_cost(trained: TrainingRows, cohort: Path, home: Home) -> None:
@@ -164,6 +172,27 @@ def test_the_oracle_catches_more_at_the_same_cost(trained: TrainingRows, cohort:
         threshold = threshold_for(marker, visits, 0.2)
         caught[name] = alert_sums(marker >= threshold, visits).caught.sum()
     assert caught["true"] > 1.3 * caught["shuffled"]
+
+
+def test_the_oracle_of_the_benchmark_is_the_truth_of_the_cohort(
+    trained: TrainingRows, rows: VisitRows, cohort: Path
+) -> None:
+    """At the landmarks as the simulator wrote it; at visits between, higher of those who will have the event."""
+    risk = true_risk(rows, 150, 3)
+    truth = pd.read_parquet(cohort / "truth.parquet")
+    own = truth[(truth["endpoint"] == "severe_infection") & (truth["cause"] == 1) & (truth["time_days"] == HORIZON)]
+    written = own.set_index(["patient_id", "landmark_day"])["incidence"]
+    day = rows.patients.landmark_day
+    at = np.flatnonzero(np.isin(day, [0.0, 30.0]))
+    keys = list(zip(rows.patients.patient_id[at], day[at], strict=True))
+    np.testing.assert_allclose(risk[at], written.reindex(keys).to_numpy(dtype=float), rtol=1e-12)
+    between = np.setdiff1d(np.arange(len(rows)), at)
+    assert len(np.unique(day[between])) > 3
+    followed = (rows.outcomes.duration_days > HORIZON) | (rows.outcomes.cause > 0)
+    has = (rows.outcomes.cause == 1) & (rows.outcomes.duration_days <= HORIZON)
+    mean = [risk[between][part[between] & followed[between]].mean() for part in (has, ~has)]
+    assert mean[0] > 1.3 * mean[1]
+    assert abs(risk[followed].mean() - has[followed].mean()) < 0.05  # calibrated
 
 
 def run(*words: str, home: Path) -> subprocess.CompletedProcess[str]:
@@ -190,6 +219,9 @@ def test_the_command_tells_rules_and_days(told: tuple[dict[str, Any], str]) -> N
     assert [rule["performance"]["per_patient_month"]["point"] for rule in ours] == pytest.approx([0.2, 0.5], abs=0.12)
     assert ours[0]["performance"]["caught"]["point"] <= ours[1]["performance"]["caught"]["point"] + 0.05
     assert {one["day"] for one in found["days"]} >= {0, 7, 14, 21, 28, 30}
+    briers = [one["brier"] for one in found["days"] if one["marker"] == MODEL]
+    assert all(0 < one["low"] <= one["point"] <= one["high"] < 0.3 for one in briers)
+    assert "Brier score" in page
     assert "Simulated patients" in page
     assert page.count("<svg") == 2
     assert f"{ours[0]['performance']['n_events']} events could be caught" in page
@@ -199,7 +231,9 @@ def test_the_command_tells_rules_and_days(told: tuple[dict[str, Any], str]) -> N
     ("words", "said"),
     [
         (["--horizon", "9999"], "--horizon 9999: must be above 0 and at most 365 days"),
-        (["--alerts", "-1"], "--alerts -1: must be above 0"),
+        (["--alerts", "-1"], "--alerts -1: must be a number above 0"),
+        (["--alerts", "0.1", "--alerts", "nan"], "--alerts nan: must be a number above 0"),
+        (["--alerts", "inf"], "--alerts inf: must be a number above 0"),
         (["--set", f"endpoint={CONFIGS / 'endpoint' / 'non_relapse_death.yaml'}"], "has one landmark, day 0"),
     ],
 )

@@ -17,11 +17,13 @@ from features.persistence import Persistence
 from features.records import PatientRecord
 from features.schema import Decision, Tier
 from serving.answer import answer
+from serving.card import model_card
 from serving.client import Client, ServiceError
 from serving.messages import PredictRequest
 from serving.monitor_messages import MAX_WATCHED, MOST_VISITS, MonitorAnswer, MonitorRequest, Trajectory
 from serving.monitoring import monitor_request
 from training.artifact import Artifact
+from training.manifest import AlertsBlock
 from training.models.risk_model import FittedRiskModel
 
 
@@ -92,6 +94,93 @@ def test_an_alert_is_raised_where_a_tier_is_reached(watching: Artifact) -> None:
         before = visit.tier or ""
     (other,) = monitor_request(watching, "m:1", request_of(RECORD, horizon_days=180.0)).trajectories
     assert {(visit.tier, visit.alert) for visit in other.visits} == {(None, False)}  # the decision is at 90 days
+
+
+RULE: dict[str, Any] = {
+    "provenance": "simulated",
+    "horizon_days": 90.0,
+    "threshold": 0.11,
+    "borne": 0.1,
+    "per_patient_month": {"point": 0.09, "low": 0.07, "high": 0.12},
+    "caught": {"point": 0.4, "low": 0.3, "high": 0.5},
+    "lead_days": {"point": 26.0, "low": 20.0, "high": 33.0},
+    "after_first_alert": {"point": 0.3, "low": 0.2, "high": 0.4},
+    "n_patients": 160,
+    "n_events": 31,
+    "withheld": False,
+}
+
+
+def with_rule(artifact: Artifact, **changed: Any) -> Artifact:
+    """The same model with an alert rule in its manifest."""
+    found = copy.copy(artifact)
+    alerts = AlertsBlock.model_validate(RULE | changed)
+    object.__setattr__(found, "manifest", artifact.manifest.model_copy(update={"alerts": alerts}))
+    return found
+
+
+@pytest.mark.parametrize("threshold", [0.05, 0.11, 0.12, 0.9, None])
+def test_alerts_are_of_the_rule_that_the_model_carries(watching: Artifact, threshold: float | None) -> None:
+    ruled = with_rule(watching, threshold=threshold)
+    answered = monitor_request(ruled, "m:1", request_of(RECORD))
+    assert answered.alert_rule == ruled.manifest.alerts
+    (course,), (tiers,) = answered.trajectories, monitor_request(watching, "m:1", request_of(RECORD)).trajectories
+    above = [threshold is not None and visit.incidence["infection"] >= threshold for visit in course.visits]
+    assert [visit.alert for visit in course.visits] == [
+        now and not before for now, before in zip(above, [False, *above], strict=False)
+    ]
+    assert any(visit.alert for visit in course.visits) == (threshold is not None and threshold < 0.2)
+    assert [visit.tier for visit in course.visits] == [visit.tier for visit in tiers.visits]  # tiers stay what they are
+    card = model_card(ruled, "m:1")
+    assert card.alerts == ruled.manifest.alerts
+
+
+def test_a_rule_is_for_its_own_horizon(watching: Artifact) -> None:
+    ruled = with_rule(watching, horizon_days=180.0, threshold=0.11)
+    usual = monitor_request(ruled, "m:1", request_of(RECORD))
+    assert usual.trajectories[0].horizon_days == 180  # which is asked of where nothing else is
+    assert usual.alert_rule is not None
+    assert {visit.tier for visit in usual.trajectories[0].visits} == {None}
+    other = monitor_request(ruled, "m:1", request_of(RECORD, horizon_days=90.0))
+    assert other.alert_rule is None
+    assert (
+        other.trajectories == monitor_request(watching, "m:1", request_of(RECORD)).trajectories
+    )  # by tiers, as before
+    assert monitor_request(watching, "m:1", request_of(RECORD)).alert_rule is None
+
+
+INFECTED = RECORD | {"events": [*RECORD["events"], {"event": "infection", "day": 12.0, "grade": 3}]}
+
+
+def test_who_had_the_event_is_watched_no_longer(watching: Artifact) -> None:
+    for event in ({"event": "infection", "day": 20.0, "grade": 4}, {"event": "death", "day": 12.0}):
+        record = RECORD | {"events": [*RECORD["events"], event]}
+        with pytest.raises(InputError, match=r"^patients\[1\]\.events\[1\]: is an event of severe_infection by its"):
+            monitor_request(watching, "m:1", request_of(RECORD, record))
+    mild = RECORD | {"events": [{"event": "infection", "day": 12.0, "grade": 2}]}  # no event of the endpoint
+    later = RECORD | {"events": [*RECORD["events"], {"event": "infection", "day": 20.5, "grade": 3}]}
+    for record in (mild, later):
+        (course,) = monitor_request(watching, "m:1", request_of(record)).trajectories
+        assert course.visits[-1].day == 20
+    (until,) = monitor_request(watching, "m:1", request_of(INFECTED | {"landmark_day": 11.0})).trajectories
+    (free,) = monitor_request(watching, "m:1", request_of(RECORD | {"landmark_day": 11.0})).trajectories
+    assert until == free
+
+
+def test_over_http_the_event_is_named(server: Any) -> None:
+    with server.client() as client:
+        refused = client.post("/v1/monitor", json={"patients": [RECORD, INFECTED]})
+        until = client.post("/v1/monitor", json={"patients": [INFECTED | {"landmark_day": 11.0}]})
+        operation = client.get("/docs.json").json()["paths"]["/v1/monitor"]["post"]
+    assert (refused.status_code, refused.json()["field"]) == (400, "patients[1].events[1]")
+    assert "patients are watched until their first one: give a landmark_day before it" in refused.text
+    assert "12" not in refused.json()["detail"]  # the value is not told
+    assert until.status_code == 200, until.text
+    assert until.json()["alert_rule"] is None
+    assert "refused with 400" in operation["description"]
+    assert "alert_rule" in operation["description"]
+    with pytest.raises(ServiceError, match=r"events\[1\]"):
+        Client(server.url).monitor([INFECTED])
 
 
 def test_what_moved_the_risk_sums_to_the_change(watching: Artifact, cohort: Any) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from features.drift import rounded
 from training.evaluation.arrays import ratio
 from training.evaluation.intervals import Interval, percentile_interval
 
@@ -87,6 +88,10 @@ class AlertPerformance:
     lead_days: Interval
     """Median over events that are caught."""
     n_events: int
+    n_caught: int
+    n_alerted: int
+    """Patients with an alert."""
+    n_patients: int
 
 
 def alert_sums(in_alert: NDArray[np.bool_], visits: Visits) -> AlertSums:
@@ -122,11 +127,15 @@ def alert_performance(sums: AlertSums, *, rng: np.random.Generator, n_bootstrap:
         for parts in ((sums.alerts, sums.months), (sums.caught, sums.events))
     ]
     lead = percentile_interval(float(_median(sums.lead_days, own)[0]), _median(sums.lead_days, drawn))
-    return AlertPerformance(rates[0], rates[1], lead, int(sums.events.sum()))
+    events, caught, alerted = (int(one.sum()) for one in (sums.events, sums.caught, sums.alerts > 0))
+    return AlertPerformance(rates[0], rates[1], lead, events, caught, alerted, n)
 
 
 def threshold_for(marker: FloatArray, visits: Visits, per_patient_month: float) -> float:
     """The lowest threshold from which on a rule raises no more alerts than are borne; infinity if none does.
+
+    Thresholds that are tried are values of the marker rounded to two significant digits, so that none tells more of a
+    patient's value than these, and a rule that is written down is the rule that was tried.
 
     Args:
         marker: (visits,), NaN where it is not known: then there is no alert.
@@ -138,10 +147,10 @@ def threshold_for(marker: FloatArray, visits: Visits, per_patient_month: float) 
         known = np.unique(np.quantile(known, np.linspace(0, 1, MOST_CANDIDATES), method="higher"))
     months = visits.months.sum()
     chosen = np.inf
-    for candidate in known[::-1]:
+    for candidate in reversed(rounded(known)):
         if alert_sums(marker >= candidate, visits).alerts.sum() > per_patient_month * months:
             break
-        chosen = float(candidate)
+        chosen = candidate
     return chosen
 
 

@@ -98,3 +98,16 @@ def test_the_threshold_keeps_to_what_is_borne(case: tuple[Visits, np.ndarray], b
     lower = np.unique(marker[marker < chosen])
     if len(lower):  # the next lower one raises too many
         assert rate(float(lower[-1])) > borne
+
+
+@given(case=watched(), scale=st.floats(0.01, 1000.0), shift=st.floats(0.0, 3.0), sign=st.sampled_from([1, -1]))
+def test_a_threshold_is_no_value_of_a_patient_but_has_two_digits(
+    case: tuple[Visits, np.ndarray], scale: float, shift: float, sign: int
+) -> None:
+    visits, marker = case
+    values = sign * (scale * marker + shift)
+    chosen = threshold_for(values, visits, 1.0)
+    if np.isfinite(chosen):
+        assert chosen == float(f"{chosen:.2g}")
+        assert chosen in {float(f"{value:.2g}") for value in values[np.isfinite(values)]}
+        assert alert_sums(values >= chosen, visits).alerts.sum() <= visits.months.sum() + 1e-12
