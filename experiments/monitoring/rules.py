@@ -25,7 +25,7 @@ class Rule:
     borne: float
     """Alerts a patient and month that are borne."""
     threshold: float
-    """Fixed on everyone, for use, to two significant digits; infinite where none keeps to what is borne."""
+    """Fixed on everyone, for use; infinite where none keeps to what is borne."""
     below: bool
     """Whether alerts are of values at or below it."""
     performance: AlertPerformance

@@ -19,6 +19,8 @@ from training.evaluation.intervals import Interval, percentile_interval
 DAYS_PER_MONTH = 30.4375
 MOST_CANDIDATES = 200
 """Thresholds that are tried."""
+DIGITS, SHARED = (3, 4), 5
+"""A threshold has so many significant digits only where so many patients have it; else two."""
 FloatArray = NDArray[np.float64]
 
 
@@ -134,24 +136,43 @@ def alert_performance(sums: AlertSums, *, rng: np.random.Generator, n_bootstrap:
 def threshold_for(marker: FloatArray, visits: Visits, per_patient_month: float) -> float:
     """The lowest threshold from which on a rule raises no more alerts than are borne; infinity if none does.
 
-    Thresholds that are tried are values of the marker rounded to two significant digits, so that none tells more of a
-    patient's value than these, and a rule that is written down is the rule that was tried.
+    Thresholds that are tried are those of `candidates`: a rule that is written down is the rule that was tried.
 
     Args:
         marker: (visits,), NaN where it is not known: then there is no alert.
         visits: Of the patients on whom the rule is fixed.
         per_patient_month: Alerts that are borne.
     """
-    known = np.unique(marker[np.isfinite(marker)])
-    if len(known) > MOST_CANDIDATES:
-        known = np.unique(np.quantile(known, np.linspace(0, 1, MOST_CANDIDATES), method="higher"))
     months = visits.months.sum()
     chosen = np.inf
-    for candidate in reversed(rounded(known)):
+    for candidate in candidates(marker, visits.patient)[::-1]:
         if alert_sums(marker >= candidate, visits).alerts.sum() > per_patient_month * months:
             break
         chosen = candidate
     return chosen
+
+
+def candidates(marker: FloatArray, patient: NDArray[np.int64]) -> FloatArray:
+    """Thresholds of a marker that tell of no single patient, ascending.
+
+    Its values to two significant digits; to three and four where `SHARED` patients have a value that rounds to one, as
+    of prothrombin time in tenths of a second.
+
+    Args:
+        marker: (visits,), NaN where it is not known.
+        patient: (visits,): numbers of the patients.
+    """
+    known = np.isfinite(marker)
+    found = set(rounded(marker[known]))
+    for digits in DIGITS:
+        values = np.array([float(f"{value:.{digits}g}") for value in marker[known]])
+        pairs = np.unique(np.stack([values, patient[known].astype(np.float64)]), axis=1)
+        value, n_patients = np.unique(pairs[0], return_counts=True)
+        found.update(value[n_patients >= SHARED].tolist())
+    every = np.array(sorted(found))
+    if len(every) <= MOST_CANDIDATES:
+        return every
+    return every[np.unique(np.linspace(0, len(every) - 1, MOST_CANDIDATES).round().astype(np.int64))]
 
 
 def _rate(numerator: FloatArray, denominator: FloatArray, weights: FloatArray) -> FloatArray:

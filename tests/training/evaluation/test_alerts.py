@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.evaluation.alerts import DAYS_PER_MONTH, Visits, alert_performance, alert_sums, threshold_for
+from training.evaluation.alerts import (
+    DAYS_PER_MONTH,
+    DIGITS,
+    MOST_CANDIDATES,
+    SHARED,
+    Visits,
+    alert_performance,
+    alert_sums,
+    candidates,
+    threshold_for,
+)
 
 
 def visits_of(days: list[list[float]], end: list[float], event: list[bool], last: float, horizon: float) -> Visits:
@@ -101,13 +111,26 @@ def test_the_threshold_keeps_to_what_is_borne(case: tuple[Visits, np.ndarray], b
 
 
 @given(case=watched(), scale=st.floats(0.01, 1000.0), shift=st.floats(0.0, 3.0), sign=st.sampled_from([1, -1]))
-def test_a_threshold_is_no_value_of_a_patient_but_has_two_digits(
+def test_a_threshold_has_two_digits_or_is_shared_by_patients(
     case: tuple[Visits, np.ndarray], scale: float, shift: float, sign: int
 ) -> None:
     visits, marker = case
     values = sign * (scale * marker + shift)
     chosen = threshold_for(values, visits, 1.0)
     if np.isfinite(chosen):
-        assert chosen == float(f"{chosen:.2g}")
-        assert chosen in {float(f"{value:.2g}") for value in values[np.isfinite(values)]}
+        pairs = list(zip(visits.patient, values, strict=True))
+        sharing = [len({who for who, value in pairs if float(f"{value:.{digits}g}") == chosen}) for digits in DIGITS]
+        two = {float(f"{value:.2g}") for value in values[np.isfinite(values)]}
+        assert chosen in two or max(sharing) >= SHARED
         assert alert_sums(values >= chosen, visits).alerts.sum() <= visits.months.sum() + 1e-12
+
+
+def test_thresholds_are_as_fine_as_patients_share_them() -> None:
+    """Tenths of a second that five patients have, one that four have, and a value that is somebody's own."""
+    marker = np.array([10.6] * 5 + [11.4] * 5 + [523.4] + [np.nan])
+    patient = np.array([0, 1, 2, 3, 4, 5, 5, 6, 7, 8, 9, 10])
+    np.testing.assert_array_equal(candidates(marker, patient), [10.6, 11.0, 520.0])
+    many = np.round(np.random.default_rng(0).uniform(0, 1, 5_000), 3)
+    found = candidates(many, np.arange(5_000))
+    assert len(found) == MOST_CANDIDATES
+    assert (found[0], found[-1]) == (many.min(), many.max())
