@@ -20,7 +20,7 @@ import pandas as pd
 from scipy.stats import t as student
 
 from benchmarks.accuracy.page import markdown
-from experiments.cli.biomarkers import everyone_of
+from experiments.cli.options import everyone_of
 from experiments.differential import Differential, Question, compare
 from experiments.differential.analysis import LEVEL
 from features.cells.gene_sets import gene_sets

@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-from experiments.cli.effects import names_of
-
 
 def benefit_risk(
     cohort: Annotated[Path, typer.Argument(metavar="COHORT", help="A cohort folder.")],
@@ -57,6 +55,7 @@ def benefit_risk(
         read_patient,
         write_benefit_risk_page,
     )
+    from experiments.cli.options import names_of
     from experiments.cli.output import progress_bars, put_json, stderr
     from experiments.worth import worth_of
     from features.check import read_cohort, read_endpoint

@@ -8,12 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from experiments.biomarkers import Screen
-    from features.cohort import Cohort
     from features.landmark import Statistic
-    from features.patients import Patients
 
 
 def biomarkers(
@@ -57,7 +53,7 @@ def biomarkers(
               sequela biomarkers cohorts/mine --endpoint infection.yaml --adjust age,stage --centre site --by product
     """
     from experiments.biomarkers import ask, marker_matrix, print_screen, screen, write_screen
-    from experiments.cli.effects import names_of
+    from experiments.cli.options import everyone_of, names_of, require_new
     from experiments.cli.output import progress_bars, put_json, stderr
     from features.cells.gene_sets import gene_sets
     from features.check import read_cohort, read_endpoint
@@ -78,24 +74,6 @@ def biomarkers(
         print_screen(found)
     if out is not None:
         stderr.print(f"wrote {out / 'index.html'}", highlight=False, soft_wrap=True)
-
-
-def require_new(out: Path | None) -> None:
-    """Refuse a folder that holds something before anything is computed."""
-    from features.errors import SequelaError
-
-    if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
-        msg = f"--out {out}: exists and is not empty; choose another folder or remove it first"
-        raise SequelaError(msg)
-
-
-def everyone_of(cohort: Cohort, progress: Callable[[int, int], None]) -> Patients:
-    """All patients of a cohort, with their cells from the feature store."""
-    from experiments.data import all_patients
-    from experiments.home import Home
-    from features.cells.processing import CellProcessing
-
-    return all_patients(cohort, CellProcessing(), Home.current().features, progress=progress)
 
 
 def _statistics(names: list[str] | None) -> tuple[Statistic, ...]:

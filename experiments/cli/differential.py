@@ -51,8 +51,7 @@ def differential(
 
               sequela differential cohorts/mine --endpoint infection.yaml --cause relapse --horizon 365
     """
-    from experiments.cli.biomarkers import everyone_of, require_new
-    from experiments.cli.effects import names_of
+    from experiments.cli.options import everyone_of, names_of, require_new
     from experiments.cli.output import progress_bars, put_json, stderr
     from experiments.differential import compare, print_differential, write_differential
     from features.cells.gene_sets import gene_sets

@@ -50,6 +50,7 @@ def effects(
 
               sequela effects cohorts/mine --endpoint infection.yaml --by product --adjust age,stage --out effects.html
     """
+    from experiments.cli.options import names_of
     from experiments.cli.output import put_json, stderr
     from experiments.effects import analyse, ask, plain, print_effects, write_effects_page
     from features.check import read_cohort, read_endpoint
@@ -74,20 +75,3 @@ def effects(
     if out is not None:
         write_effects_page(out, found)
         stderr.print(f"wrote {out}", highlight=False, soft_wrap=True)
-
-
-def names_of(adjust: str | None, option: str = "--adjust") -> list[str]:
-    """The variables that an option names; none where it is not given.
-
-    Raises:
-        SequelaError: It is given and names none.
-    """
-    if adjust is None:
-        return []
-    from features.errors import SequelaError
-
-    names = [name.strip() for name in adjust.split(",") if name.strip()]
-    if not names:
-        msg = f"{option} {adjust}: names no variable; name one or more, or leave the option out"
-        raise SequelaError(msg)
-    return names

@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-from experiments.cli.effects import names_of
-
 
 def strategies(
     cohort: Annotated[Path, typer.Argument(metavar="COHORT", help="A cohort folder.")],
@@ -58,6 +56,7 @@ def strategies(
               sequela strategies cohorts/mine --endpoint infection.yaml --treatment immunoglobulin --grace 28
               --below igg=400 --adjust age --over-time igg,anc --out strategies.html
     """
+    from experiments.cli.options import names_of
     from experiments.cli.output import progress_bars, put_json, stderr
     from experiments.strategies import analyse, ask, lows_of, plain, print_strategies, write_strategies_page
     from experiments.strategies.question import Asked
