@@ -28,7 +28,7 @@ from experiments.benefit_risk.withheld import withheld
 from experiments.effects.adjustable import OUT_OF_BALANCE
 from experiments.effects.figures import balance_figure
 from experiments.page.privacy import SMALLEST, Disclosure
-from experiments.page.shell import Heading, Section, absent, figures, paragraph, render, write_page
+from experiments.page.shell import Heading, Section, absent, figures, paragraph, render, words, write_page
 from experiments.page.tables import html_table, number
 
 
@@ -43,7 +43,7 @@ def write_benefit_risk_page(path: Path, found: BenefitRisk, patient: PatientStat
     shown = Disclosure.of(question.cohort)
     real = card.provenance == "real"
     heading = Heading(
-        title=f"Benefit against risk: {_words(question.endpoint.name)}",
+        title=f"Benefit against risk: {words(question.endpoint.name)}",
         kind="multi-state model",
         banner="" if real else "Simulated patients: nothing here says anything about a treatment.",
         facts={
@@ -72,11 +72,6 @@ def write_benefit_risk_page(path: Path, found: BenefitRisk, patient: PatientStat
     write_page(path, render(heading, sections))
 
 
-def _words(name: str) -> str:
-    """A name that may be broken into lines."""
-    return name.replace("_", " ")
-
-
 def _states(found: BenefitRisk, shown: Disclosure, hidden: frozenset[str]) -> Section:
     question = found.question
     drawn = [group for group in (found.everyone, *found.groups) if group.name not in hidden]
@@ -102,8 +97,7 @@ def _moves(found: BenefitRisk, shown: Disclosure) -> str:
     counts = np.array([[moves[k, origin, target] for k in range(len(groups))] for origin, target in pairs])
     texts = shown.table(counts)
     rows = [
-        (_words(states[origin]), _words(states[target]), *row)
-        for (origin, target), row in zip(pairs, texts, strict=True)
+        (words(states[origin]), words(states[target]), *row) for (origin, target), row in zip(pairs, texts, strict=True)
     ]
     columns = ("from", "to", *(group.name for group in groups))
     return html_table("Moves between states", columns, rows, numeric_from=2)
@@ -115,7 +109,7 @@ def _state_tables(lines: Sequence[Line], question: Question) -> str:
         html_table(
             title,
             columns,
-            [(group, _words(state), *cells) for group, state, *cells in by_state(lines, quantity)],
+            [(group, words(state), *cells) for group, state, *cells in by_state(lines, quantity)],
             numeric_from=2,
         )
         for quantity, title in TITLES.items()
@@ -160,7 +154,7 @@ def _weights(found: BenefitRisk, groups: Sequence[Group], hidden: frozenset[str]
     )
     body += figures(parts, "weights")
     rows = [
-        (f"{group} / {found.groups[0].name}", _words(state), *cells)
+        (f"{group} / {found.groups[0].name}", words(state), *cells)
         for group, state, *cells in threshold_rows(contrasts, question)
     ]
     if rows:

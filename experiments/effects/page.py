@@ -21,7 +21,7 @@ from experiments.effects.withheld import Withheld
 from experiments.estimate_lines import DIFFERENCE, RATIO, Line, arms_of, html_by_horizon, interval
 from experiments.page.arms import at_risk_table, incidence_figures, last_day
 from experiments.page.privacy import SMALLEST, WITHHELD, Disclosure
-from experiments.page.shell import Heading, Section, figures, paragraph, render, write_page
+from experiments.page.shell import Heading, Section, figures, paragraph, render, words, write_page
 from experiments.page.tables import html_table, number, p_value
 
 COUNTED = ("mean number", "mean number" + DIFFERENCE, "mean number" + RATIO)
@@ -39,7 +39,7 @@ def write_effects_page(path: Path, effects: Effects) -> None:
     withheld = Withheld.of(effects, shown)
     real = card.provenance == "real"
     heading = Heading(
-        title=f"{_words(question.endpoint.name)} by {question.by}",
+        title=f"{words(question.endpoint.name)} by {question.by}",
         kind="comparison of arms",
         banner="" if real else "Simulated patients: nothing here says anything about a treatment.",
         facts={
@@ -109,7 +109,7 @@ def _hazards(effects: Effects, lines: Sequence[Line], withheld: Withheld) -> Sec
         for name, test in (("Gray", one.gray), ("log-rank", one.log_rank)):
             if test is not None:
                 cells = (f"{test.statistic:.2f}", f"{test.degrees}") if np.isfinite(test.p) else ("–", "–")
-                rows.append((_words(one.cause), name, *cells, p_value(test.p)))
+                rows.append((words(one.cause), name, *cells, p_value(test.p)))
     body = html_table("Tests that all arms are alike", ("cause", "test", "χ²", "df", "p"), rows, numeric_from=2)
     body += _ratios("Hazard ratios", [line for line in lines if "hazard" in line.quantity], withheld)
     body += paragraph(
@@ -125,14 +125,9 @@ def _lost(lines: Sequence[Line], withheld: Withheld) -> Section:
     return Section("lost", "Restricted mean time lost", body)
 
 
-def _words(name: str) -> str:
-    """A name that may be broken into lines."""
-    return name.replace("_", " ")
-
-
 def _ratios(caption: str, lines: Sequence[Line], withheld: Withheld) -> str:
     rows = [
-        (_words(line.cause), arms_of(line), line.quantity, line.method)
+        (words(line.cause), arms_of(line), line.quantity, line.method)
         + ((WITHHELD, WITHHELD) if withheld.line(line) else (interval(line), p_value(line.estimate.p)))
         for line in lines
     ]
@@ -200,12 +195,12 @@ def _counts(effects: Effects, of: CountedEffects, lines: Sequence[Line], withhel
         "another; that of Lin, Wei, Yang and Ying (LWYY) does not, and is the one to go by."
     )
     body += html_by_horizon(COUNTED, lines, withheld.line, "arm")
-    return Section("counts", f"Events that come back: {_words(event)}", body)
+    return Section("counts", f"Events that come back: {words(event)}", body)
 
 
 def _groups(effects: Effects, of: GroupEffects, shown: Disclosure, withheld: Withheld) -> Section:
     columns = ("group", "patients", "arm", *(f"by day {day:g}" for day in effects.question.horizons_days))
-    caption = f"Difference of risks of {_words(effects.causes[0].cause)}, percentage points ({of.method})"
+    caption = f"Difference of risks of {words(effects.causes[0].cause)}, percentage points ({of.method})"
     table = html_table(
         caption, columns, group_rows(effects, of, shown.parts([one.n_rows for one in of.groups]), withheld.group)
     )

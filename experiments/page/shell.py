@@ -40,6 +40,11 @@ class Heading:
     tiles: Mapping[str, str]
 
 
+def words(name: str) -> str:
+    """A name that may be broken into lines."""
+    return name.replace("_", " ")
+
+
 def paragraph(text: str) -> str:
     """Plain text as a paragraph."""
     return f"<p>{escape(text)}</p>"

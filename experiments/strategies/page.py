@@ -10,7 +10,7 @@ import numpy as np
 from experiments.estimate_lines import DIFFERENCE, RATIO, Line, html_by_horizon, interval
 from experiments.interval_text import interval_text
 from experiments.page.privacy import SMALLEST, WITHHELD, Disclosure
-from experiments.page.shell import Heading, Section, absent, figures, paragraph, render, write_page
+from experiments.page.shell import Heading, Section, absent, figures, paragraph, render, words, write_page
 from experiments.page.tables import html_table, number, p_value
 from experiments.strategies.analysis import Strategies
 from experiments.strategies.benefit_risk import EVENT
@@ -32,7 +32,7 @@ def write_strategies_page(path: Path, found: Strategies) -> None:
     shown = Disclosure.of(question.cohort)
     withheld = Withheld.of(found, shown)
     heading = Heading(
-        title=f"{_words(question.endpoint.name)} under strategies of {_words(asked.treatment)}",
+        title=f"{words(question.endpoint.name)} under strategies of {words(asked.treatment)}",
         kind="emulated target trial",
         banner="" if card.provenance == "real" else "Simulated patients: nothing here says anything about a treatment.",
         facts={
@@ -57,11 +57,6 @@ def write_strategies_page(path: Path, found: Strategies) -> None:
         _assumed(found, shown),
     ]
     write_page(path, render(heading, sections))
-
-
-def _words(name: str) -> str:
-    """A name that may be broken into lines."""
-    return name.replace("_", " ")
 
 
 def _protocol(found: Strategies) -> Section:
@@ -181,7 +176,7 @@ def _seen(found: Strategies, shown: Disclosure, withheld: Withheld) -> Section:
                 for n, days in zip(counts, seen.patient_days, strict=True)
             ]
             cells = [*rates[0], *rates[1], interval(line), p_value(line.estimate.p)]
-        rows.append((_words(line.cause), line.method, *cells))
+        rows.append((words(line.cause), line.method, *cells))
     columns = ("cause", "method", "without", "per 1,000 days", "after the start", "per 1,000 days", "hazard ratio", "p")
     body += html_table("Events before and after the start, over all follow-up", columns, rows, numeric_from=2)
     if withheld.seen:
@@ -189,13 +184,13 @@ def _seen(found: Strategies, shown: Disclosure, withheld: Withheld) -> Section:
     else:
         states = [
             (
-                _words(state),
+                words(state),
                 *(interval_text(row[k].point, row[k].low, row[k].high, percent=True) for row in seen.occupied),
             )
             for k, state in enumerate(seen.states.states)
         ]
         heads = ("state", *(f"day {day:g}" for day in question.horizons_days))
-        caption = f"Probability of each state, per cent: without {_words(question.asked.treatment)}, with it, and after"
+        caption = f"Probability of each state, per cent: without {words(question.asked.treatment)}, with it, and after"
         body += html_table(caption, heads, states)
     return Section("seen", "As it was seen", body)
 
