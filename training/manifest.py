@@ -134,7 +134,7 @@ class AlertsBlock(Frozen):
     horizon_days: float
     """Of the risk; for so long an alert is good."""
     threshold: float | None
-    """Of the risk, to two significant digits; None where none keeps to what is borne: nobody is alerted."""
+    """Of the risk; None where none keeps to what is borne: nobody is alerted."""
     borne: float
     """Alerts a patient and month, at most, for which the threshold is the lowest."""
     per_patient_month: Measured | None

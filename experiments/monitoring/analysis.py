@@ -16,7 +16,7 @@ from experiments.monitoring.landmarks import OnDay, by_day
 from experiments.monitoring.markers import Marker, markers_of
 from experiments.monitoring.rules import Rule, rules_of
 from experiments.monitoring.visits import VisitRows, held_out_risks, rows_on, visits_of, watched_risks
-from experiments.monitoring.withheld import guarded
+from experiments.monitoring.withheld import guarded_together
 from experiments.page.privacy import Disclosure
 from features.cells.processing import CellProcessing
 from features.errors import SequelaError
@@ -107,7 +107,7 @@ def monitor(
         len(rows),
         visits.n_patients,
         float(visits.months.sum()),
-        tuple(guarded(rule, Disclosure.of(trained.cohort)) for rule in rules),
+        guarded_together(rules, Disclosure.of(trained.cohort)),
         tuple(by_day(*weekly, horizon, seed=seed, n_bootstrap=n_bootstrap)),
     )
 

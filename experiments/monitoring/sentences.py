@@ -10,7 +10,7 @@ from experiments.monitoring.analysis import Monitoring
 from experiments.monitoring.markers import MODEL
 from experiments.monitoring.rules import Rule
 from experiments.page.privacy import SMALLEST
-from experiments.page.tables import number
+from experiments.page.tables import threshold_text
 from training.evaluation.intervals import Interval
 
 
@@ -59,7 +59,8 @@ def rule_text(rule: Rule) -> str:
     if abs(rule.threshold) == float("inf"):
         return "never"
     of_model = rule.marker == MODEL
-    value = f"{number(100 * rule.threshold)} %" if of_model else f"{number(rule.threshold)} {rule.unit}".strip()
+    value = f"{threshold_text(100 * rule.threshold)} %" if of_model else threshold_text(rule.threshold)
+    value = value if of_model else f"{value} {rule.unit}".strip()
     return f"{'≤' if rule.below else '≥'} {value}"
 
 

@@ -53,6 +53,11 @@ def number(value: float) -> str:
     return text.rstrip("0").rstrip(".") if digits else text
 
 
+def threshold_text(value: float) -> str:
+    """A threshold as it is applied: all of its up to four significant digits (`training.evaluation.alerts`)."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
 def p_value(value: float) -> str:
     """With three digits; a dash where there is none."""
     if not np.isfinite(value):

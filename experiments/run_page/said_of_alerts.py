@@ -6,7 +6,7 @@ from math import nan
 
 from experiments.interval_text import interval_text
 from experiments.page.privacy import SMALLEST
-from experiments.page.tables import number
+from experiments.page.tables import threshold_text
 from training.manifest import AlertsBlock, Measured
 
 
@@ -16,8 +16,8 @@ def said_of_alerts(rule: AlertsBlock, event: str) -> str:
         return f"No threshold of risk keeps to {rule.borne:g} alerts a patient and month: nobody is alerted."
     begin = (
         f"An alert is raised where the risk of {event} within {rule.horizon_days:g} days comes to reach "
-        f"{number(100 * rule.threshold)} %, the lowest threshold with at most {rule.borne:g} alerts a patient and "
-        "month."
+        f"{threshold_text(100 * rule.threshold)} %, the lowest threshold with at most {rule.borne:g} alerts a patient "
+        "and month."
     )
     counts = (
         f"Tried out of fold on {_count(rule.n_patients)} {rule.provenance} patients with {_count(rule.n_events)} "

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,12 @@ from hypothesis import strategies as st
 from preloaded import SEQUELA
 
 from experiments.home import CONFIGS
+from experiments.monitoring.markers import MODEL
 from experiments.monitoring.rules import Rule
 from experiments.monitoring.shown import cells
-from experiments.monitoring.withheld import guarded
+from experiments.monitoring.withheld import guarded, guarded_together
 from experiments.page.privacy import SMALLEST, Disclosure
+from experiments.page.tables import threshold_text
 from training.evaluation.alerts import AlertPerformance
 from training.evaluation.intervals import Interval
 
@@ -109,13 +112,31 @@ def test_no_count_of_a_few_follows_from_what_is_told(real: Path, cohort: Path, t
     assert not any(rule["withheld"] for rule in other["rules"])  # simulated patients have nothing to hide
 
 
-def test_thresholds_are_nobodys_values(real: Path, tmp_path: Path) -> None:
-    """Two significant digits everywhere, and the terminal says the same as the page."""
-    printed, page = watched(real, tmp_path)
-    assert "withheld" in printed
-    written = re.findall(r"[≤≥] ([\d.,]+)", page)
-    assert len(written) > 20
-    for text in written:
-        digits = text.replace(",", "").replace(".", "").lstrip("0").rstrip("0")
-        assert len(digits) <= 2, text
-    assert set(re.findall(r"[≤≥] ([\d.,]+)", printed)) <= set(written)
+@given(st.lists(st.tuples(*[st.integers(0, 30)] * 3), min_size=1, max_size=5))
+def test_no_few_lie_between_two_thresholds_of_a_marker(counts: list[tuple[int, int, int]]) -> None:
+    rules = [rule_of(60, n_caught, n_alerted, n_followed) for n_caught, n_alerted, n_followed in counts]
+    assert guarded_together(rules, SIMULATED) == tuple(rules)
+    told = [
+        (rule.performance.n_caught, rule.performance.n_alerted, rule.n_followed)
+        for rule in guarded_together(rules, REAL)
+        if not rule.withheld
+    ]
+    for one, other in pairwise(told):
+        assert not any(0 < abs(n - m) < SMALLEST for n, m in zip(one, other, strict=True))
+    alone = [rule for rule in rules if not guarded(rule, REAL).withheld]
+    assert bool(told) == bool(alone)
+
+
+def test_thresholds_are_written_as_they_are_applied(real: Path, tmp_path: Path) -> None:
+    """The page has the very thresholds of the JSON."""
+    printed, page = watched(real, tmp_path, "--json")
+    rules = [rule for rule in json.loads(printed)["rules"] if rule["threshold"] is not None]
+    assert len(rules) > 10
+    for rule in rules:
+        of_model = rule["marker"] == MODEL
+        value = 100 * rule["threshold"] if of_model else rule["threshold"]
+        sign = "≤" if rule["below"] else "≥"
+        written = re.search(rf"{sign} ([\d,.e+-]+)", page)
+        assert written is not None
+        assert f"{sign} {threshold_text(value)}" in page
+        assert float(threshold_text(value).replace(",", "")) == pytest.approx(value, rel=1e-12)

@@ -101,7 +101,7 @@ def test_of_real_patients_few_are_not_told(cohort: Path, home: Home, tmp_path: P
     shutil.copytree(cohort, folder)
     card = folder / "cohort.yaml"
     card.write_text(card.read_text("utf-8").replace("provenance: simulated", "provenance: real"), "utf-8")
-    run = trained(folder, home, "alerts={per_patient_month: 0.01, horizon_days: 30}")
+    run = trained(folder, home, "alerts={per_patient_month: 0.1, horizon_days: 30}")
     rule = read_artifact(run / "artifact").manifest.alerts
     assert rule is not None
     assert (rule.provenance, rule.horizon_days, rule.withheld) == ("real", 30.0, True)

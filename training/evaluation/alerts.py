@@ -20,7 +20,7 @@ DAYS_PER_MONTH = 30.4375
 MOST_CANDIDATES = 200
 """Thresholds that are tried."""
 DIGITS, SHARED = (3, 4), 5
-"""A threshold has so many significant digits only where so many patients have it; else two."""
+"""A threshold has so many significant digits only where so many patients have it, else two; see `candidates`."""
 FloatArray = NDArray[np.float64]
 
 
@@ -153,26 +153,37 @@ def threshold_for(marker: FloatArray, visits: Visits, per_patient_month: float) 
 
 
 def candidates(marker: FloatArray, patient: NDArray[np.int64]) -> FloatArray:
-    """Thresholds of a marker that tell of no single patient, ascending.
+    """Thresholds of a marker that are tried, ascending.
 
-    Its values to two significant digits; to three and four where `SHARED` patients have a value that rounds to one, as
-    of prothrombin time in tenths of a second.
+    Its values to two significant digits, and to three and four where `SHARED` patients have a value that rounds to one,
+    as of prothrombin time in tenths of a second. As many patients reach a threshold, and as many known ones do not, so
+    that none is the value of the few who have most, or least.
 
     Args:
         marker: (visits,), NaN where it is not known.
         patient: (visits,): numbers of the patients.
     """
     known = np.isfinite(marker)
-    found = set(rounded(marker[known]))
+    values, of = marker[known], patient[known]
+    found = set(rounded(values))
     for digits in DIGITS:
-        values = np.array([float(f"{value:.{digits}g}") for value in marker[known]])
-        pairs = np.unique(np.stack([values, patient[known].astype(np.float64)]), axis=1)
+        pairs = np.unique(np.stack([_to(values, digits), of.astype(np.float64)]), axis=1)
         value, n_patients = np.unique(pairs[0], return_counts=True)
         found.update(value[n_patients >= SHARED].tolist())
+    highest = np.full(int(of.max(initial=-1)) + 1, -np.inf)
+    np.maximum.at(highest, of, values)
+    highest = np.sort(highest[np.isfinite(highest)])
     every = np.array(sorted(found))
+    below = np.searchsorted(highest, every, side="left")
+    every = every[(below >= SHARED) & (len(highest) - below >= SHARED)]
     if len(every) <= MOST_CANDIDATES:
         return every
     return every[np.unique(np.linspace(0, len(every) - 1, MOST_CANDIDATES).round().astype(np.int64))]
+
+
+def _to(values: FloatArray, digits: int) -> FloatArray:
+    """To so many significant digits."""
+    return np.array([float(f"{value:.{digits}g}") for value in values])
 
 
 def _rate(numerator: FloatArray, denominator: FloatArray, weights: FloatArray) -> FloatArray:
