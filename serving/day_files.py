@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
@@ -21,6 +22,8 @@ logger = logging.getLogger("bentoml.sequela")
 
 
 _LINES = r"(?P<day>\d{4}-\d\d-\d\d)-.+\.jsonl"
+LEFT_BEHIND_SECONDS = 3600.0
+"""After which what was written beside is of who was killed meanwhile."""
 
 
 class DayFiles:
@@ -83,11 +86,12 @@ class DayFiles:
             OSError: A file cannot be read or written.
         """
         n_dropped = 0
+        _delete_left_behind(self.folder / kind)
         for path in sorted((self.folder / kind).iterdir()):
             if re.fullmatch(_LINES, path.name) is None:
                 continue
             try:
-                file = _held(path, os.O_RDONLY)
+                file = _held(path, os.O_RDWR)  # NFS locks what can be written
             except FileNotFoundError:  # of a day that is no longer kept
                 continue
             try:
@@ -95,8 +99,7 @@ class DayFiles:
                 kept = [line for line in lines if not is_dropped(line)]
                 if len(kept) < len(lines):
                     with written_beside(path) as beside:
-                        beside.touch(mode=0o600)
-                        beside.write_bytes(b"".join(kept))
+                        _write_as(beside, b"".join(kept), os.fstat(file))
                     n_dropped += len(lines) - len(kept)
             finally:
                 os.close(file)
@@ -108,6 +111,7 @@ class DayFiles:
             self._looked = now
             for kind in self.kinds:
                 delete_older(self.folder / kind, _LINES, self.keep_days)
+                _delete_left_behind(self.folder / kind)
 
 
 def _held(path: Path, how: int) -> int:
@@ -124,6 +128,28 @@ def _held(path: Path, how: int) -> int:
             os.close(file)
             raise
         os.close(file)
+
+
+def _delete_left_behind(folder: Path) -> None:
+    for path in folder.glob(".*.part"):
+        with suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > LEFT_BEHIND_SECONDS:
+                path.unlink()
+
+
+def _write_as(path: Path, content: bytes, former: os.stat_result) -> None:
+    """A file of the owner and mode of a former one: whoever could write to that can write to this.
+
+    Raises:
+        OSError: It cannot be written, or not for that owner.
+    """
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        if (former.st_uid, former.st_gid) != (os.geteuid(), os.getegid()):
+            os.fchown(file.fileno(), former.st_uid, former.st_gid)
+        os.fchmod(file.fileno(), former.st_mode & 0o777)
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def worker_name() -> str:

@@ -112,21 +112,26 @@ class Ledger:
         ]
         self._files.append(OUTCOMES, now, lines)
 
-    def forget(self, patient_ids: Iterable[str]) -> int:
+    def forget(self, patient_ids: Iterable[str]) -> tuple[int, int]:
         """Delete all that was predicted for patients, and all that is known of their courses.
 
         Returns:
-            How many lines went.
+            How many lines went, and of how many of the patients.
 
         Raises:
             OSError: A file cannot be read or written; lines that went are gone, and the rest is as it was.
         """
         gone = {self.pseudonyms.of(one) for one in patient_ids}
+        found: set[str] = set()
 
         def is_theirs(line: bytes) -> bool:
             with suppress(ValueError):
                 entry = json.loads(line)
-                return isinstance(entry, dict) and entry.get("patient") in gone
+                patient = entry.get("patient") if isinstance(entry, dict) else None
+                if patient in gone:
+                    found.add(patient)
+                    return True
             return False
 
-        return sum(self._files.drop(kind, is_theirs) for kind in (PREDICTIONS, OUTCOMES))
+        n_lines = sum(self._files.drop(kind, is_theirs) for kind in (PREDICTIONS, OUTCOMES))
+        return n_lines, len(found)

@@ -169,20 +169,22 @@ def forget(
         raise SequelaError(msg)
     ids = _ids_in(patients)
     try:
-        n = Ledger(ledger).forget(ids)
+        n_lines, n_found = Ledger(ledger).forget(ids)
     except OSError as error:
         msg = f"{ledger}: cannot be changed ({error.strerror}); run this as the user that the service runs as, again"
         raise SequelaError(msg) from error
-    typer.echo(f"{n:,} lines of {len(ids):,} patients deleted")
+    typer.echo(f"{n_lines:,} lines of {n_found:,} patients deleted")
+    if n_found < len(ids):
+        typer.echo(f"of {len(ids) - n_found:,} ids the ledger holds nothing: are they as requests had them?", err=True)
 
 
 def _ids_in(path: Path) -> list[str]:
     try:
-        text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
+        text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         msg = f"{path}: cannot be read ({getattr(error, 'strerror', None) or 'not UTF-8'}); give ids, one a line"
         raise SequelaError(msg) from error
-    ids = list(dict.fromkeys(filter(None, text.splitlines())))
+    ids = list(dict.fromkeys(filter(None, (line.rstrip("\r") for line in text.split("\n")))))
     if not ids:
         msg = f"{path}: holds no id; give ids, one a line"
         raise SequelaError(msg)

@@ -69,10 +69,11 @@ def _among_told(found: Followed, shown: Disclosure) -> Iterator[str]:
     small = any(map(shown.small, (told.near_patients, others, told.patients)))
     if not small and np.isfinite(told.ratio.low):
         times = interval_text(told.ratio.point, told.ratio.low, told.ratio.high, digits=2)
-        excess = _against(told.ratio, 1, "more than", "fewer than", "no difference is shown from")
+        excess = _against(told.ratio, 1, "more than these", "fewer than these", "no difference is shown from these")
+        verdict = excess if told.patients >= ENOUGH else f"fewer than {ENOUGH} patients, too few to judge it by"
         yield (
             f"{told.near:,} of {told.clones:,} such clones are near one, "
-            f"{times} times as many as if drawn from all sites of the same patients: {excess} these."
+            f"{times} times as many as if drawn from all sites of the same patients: {verdict}."
         )
 
 

@@ -16,6 +16,7 @@ from features.patients import FloatArray, IntArray
 
 SITE = re.compile(r"^(?P<chromosome>[^:+-]+)[:+-](?P<position>\d+)[+-]?$")
 """Names of clones that say where they are: ``chr4+105272458``, ``chr4:105272458``."""
+CHROMOSOMES = frozenset(f"chr{name}" for name in (*range(1, 23), "X", "Y", "M"))
 WITHIN_BASES = 50_000
 """Of a gene; a convention."""
 BUNDLED = "bundled"
@@ -50,7 +51,7 @@ class Oncogenes:
     """Symbols of the list whose place is not known."""
 
     def nearest(self, clones: Sequence[str]) -> tuple[FloatArray, list[str]]:
-        """Whether each clone is near one (1, 0; NaN where its name is no place), and which, the nearest.
+        """Whether each clone is near one (1, 0; NaN where its name is no known place), and which, the nearest.
 
         Args:
             clones: Names of sites of integration.
@@ -71,14 +72,20 @@ class Oncogenes:
         return np.where(np.isnan(least), np.nan, (which >= 0).astype(float))
 
     def _away(self, genes: Sequence[Gene], clones: Sequence[str]) -> tuple[FloatArray, IntArray]:
-        """Bases to the nearest gene, infinite where none is near, NaN without a place; and which it is, or −1."""
+        """Bases to the nearest gene, infinite where none is near; and which it is, or −1.
+
+        NaN without a place, and on what is neither a chromosome nor named by the list.
+        """
         places = [SITE.match(name) for name in clones]
-        chromosome = np.array([place["chromosome"] if place else "" for place in places], dtype=object)
+        chromosome = np.array([chromosome_name(place["chromosome"]) if place else "" for place in places], dtype=object)
+        named = CHROMOSOMES | {gene.chromosome for gene in genes}
+        known = np.array([name in named for name in chromosome.tolist()], dtype=bool)
         position = np.array([float(place["position"]) if place else np.nan for place in places])
+        position[~known] = np.nan
         least, which = np.where(np.isnan(position), np.nan, np.inf), np.full(len(clones), -1, dtype=np.int64)
         ordered = {}
         for name in {gene.chromosome for gene in genes}:
-            own = np.flatnonzero(chromosome == name)
+            own = np.flatnonzero(known & (chromosome == name))
             ordered[name] = own[np.argsort(position[own], kind="stable")]
         sorted_positions = {name: position[own] for name, own in ordered.items()}
         for number, gene in enumerate(genes):
@@ -89,6 +96,12 @@ class Oncogenes:
             closer = away < least[own]
             least[own[closer]], which[own[closer]] = away[closer], number
         return least, which
+
+
+def chromosome_name(text: str) -> str:
+    """As UCSC names it: ``4`` and ``Chr4`` are ``chr4``, ``MT`` is ``chrM``."""
+    bare = re.sub(r"^chr", "", text, flags=re.IGNORECASE)
+    return "chrM" if bare.upper() in {"M", "MT"} else f"chr{bare.upper() if bare.upper() in {'X', 'Y'} else bare}"
 
 
 def read_oncogenes(path: Path, within_bases: int = WITHIN_BASES) -> Oncogenes:

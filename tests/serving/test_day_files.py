@@ -115,9 +115,10 @@ def test_who_is_forgotten_is_gone_and_everyone_else_stays_as_they_were(named: li
                 told_of(worker, one, float(i + 1))
         before = lines_of(folder)
         away = {Ledger(folder).pseudonyms.of(one) for one in gone}
-        assert Ledger(folder).forget(gone) == sum(one["patient"] in away for one in before)
+        theirs = [one["patient"] for one in before if one["patient"] in away]
+        assert Ledger(folder).forget(gone) == (len(theirs), len(set(theirs)))
         assert lines_of(folder) == [one for one in before if one["patient"] not in away]
-        assert Ledger(folder).forget(gone) == 0
+        assert Ledger(folder).forget(gone) == (0, 0)
         assert {file.stat().st_mode & 0o777 for file in (folder / "outcomes").iterdir()} <= {0o600}
 
 
@@ -135,10 +136,29 @@ def test_lines_that_are_written_meanwhile_stay(tmp_path: Path) -> None:
         thread.start()
     forgetting, n_gone = Ledger(tmp_path), 0
     while any(thread.is_alive() for thread in threads):
-        n_gone += forgetting.forget(["goes"])
-    n_gone += forgetting.forget(["goes"])
+        n_gone += forgetting.forget(["goes"])[0]
+    n_gone += forgetting.forget(["goes"])[0]
     assert n_gone == n
     assert [one["follow_up_days"] for one in lines_of(tmp_path)] == 2 * [float(i + 1) for i in range(1, n, 2)]
+
+
+def test_who_could_write_still_can_and_nothing_is_left_behind(tmp_path: Path) -> None:
+    """The file keeps its owner and mode, so that the service goes on; what a killed command left goes, too."""
+    ledger = Ledger(tmp_path)
+    told_of(ledger, "a", 1.0)
+    told_of(ledger, "b", 1.0)
+    (file,) = (tmp_path / "outcomes").iterdir()
+    file.chmod(0o640)
+    if os.geteuid() == 0:
+        os.chown(file, 12345, 54321)
+    former = file.stat()
+    stale, fresh = (made(file.with_name(f".{file.name}.{name}.part"), days) for name, days in (("x", 1.0), ("y", 0.0)))
+    assert ledger.forget(["a"]) == (1, 1)
+    now = file.stat()
+    assert now.st_ino != former.st_ino
+    assert (now.st_uid, now.st_gid, now.st_mode) == (former.st_uid, former.st_gid, former.st_mode)
+    assert not stale.exists()
+    assert fresh.exists()
 
 
 def test_a_damaged_line_stays_where_it_was(tmp_path: Path) -> None:
@@ -147,7 +167,7 @@ def test_a_damaged_line_stays_where_it_was(tmp_path: Path) -> None:
     (file,) = (tmp_path / "outcomes").iterdir()
     with file.open("ab") as lines:
         lines.write(b"no json\n[1]\n\xff\n")
-    assert ledger.forget(["a"]) == 1
+    assert ledger.forget(["a"]) == (1, 1)
     assert file.read_bytes() == b"no json\n[1]\n\xff\n"
 
 
@@ -156,8 +176,11 @@ def test_the_command_reads_ids_and_tells_their_number(tmp_path: Path) -> None:
     for name in ("Jane Doe", "Jane Doe", "John Roe"):
         told_of(ledger, name, 3.0)
     command = [SEQUELA, "forget", str(tmp_path / "ledger")]
-    done = subprocess.run([*command, "-"], input="Jane Doe\n\n", capture_output=True, text=True, check=False)
+    (tmp_path / "ids.txt").write_text("\ufeffJane Doe\r\nJane Do\n\n", "utf-8")
+    done = subprocess.run([*command, str(tmp_path / "ids.txt")], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "2 lines of 1 patients deleted\n")
+    assert "of 1 ids the ledger holds nothing" in done.stderr
+    assert "Jane" not in done.stderr
     assert [one["patient"] for one in lines_of(tmp_path / "ledger")] == [ledger.pseudonyms.of("John Roe")]
     (tmp_path / "none.txt").write_text("\n")
     for arguments, said in (

@@ -26,10 +26,16 @@ class AgainstExchanged:
         return self._p(self.exchanged)
 
     def p_of_largest(self, among: NDArray[np.bool_]) -> FloatArray:
-        """(things,): as `p`, against the largest of all `among` (things,) which corrects for their number; else NaN."""
+        """(things,): as `p`, against the largest known of all `among` (things,), which corrects for their number.
+
+        NaN for others; an exchange of which none is known counts as reached.
+        """
         if not among.any():
             return np.full(len(self.observed), np.nan)
-        return np.where(among, self._p(self.exchanged[:, among].max(axis=1)[:, None]), np.nan)
+        own = self.exchanged[:, among]
+        known = np.isfinite(own)
+        largest = np.where(known.any(axis=1), np.where(known, own, -np.inf).max(axis=1), np.nan)
+        return np.where(among, self._p(largest[:, None]), np.nan)
 
     def _p(self, exchanged: FloatArray) -> FloatArray:
         reached = (~(exchanged < self.observed)).sum(axis=0)

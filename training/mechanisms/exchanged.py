@@ -162,9 +162,9 @@ class _Numbers:
     effect: FloatArray
 
     def over(self, genes: Sequence[str]) -> FloatArray:
-        """`gene_agreement` of these genes; 0 for those that the networks did not see."""
+        """`gene_agreement` of these genes; NaN for those that the networks did not see."""
         own = dict(zip(self.genes, self.gene_agreement.tolist(), strict=True))
-        return np.array([own.get(gene, 0.0) for gene in genes])
+        return np.array([own.get(gene, np.nan) for gene in genes])
 
 
 class _Subject:

@@ -221,6 +221,10 @@ def test_p_values_count_exchanges_and_what_is_not_known_counts_against() -> None
     assert np.isnan(tested.p_of_largest(np.zeros(3, dtype=bool))).all()
     unknown = AgainstExchanged(np.array([np.nan, 1.0]), np.array([[0.0, np.nan], [0.0, 0.5]]))
     np.testing.assert_allclose(unknown.p, [np.nan, 2 / 3])
+    every = np.ones(2, dtype=bool)
+    np.testing.assert_allclose(unknown.p_of_largest(every), [np.nan, 1 / 3])
+    nothing = AgainstExchanged(np.array([1.0, 2.0]), np.array([[np.nan, np.nan], [0.0, np.nan]]))
+    np.testing.assert_allclose(nothing.p_of_largest(every), [2 / 3, 2 / 3])
 
 
 @settings(max_examples=40, deadline=None)
