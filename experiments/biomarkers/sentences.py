@@ -11,6 +11,7 @@ from experiments.biomarkers.question import FEWEST_EVENTS, FEWEST_PATIENTS
 from experiments.page.drawing import listed
 from experiments.page.tables import p_value
 from features.patients import FloatArray
+from training.biomarkers.effect import FEWEST_EVENTS as FEWEST_OF_ARM
 
 MOST_NAMED = 8
 
@@ -25,7 +26,10 @@ def findings(screen: Screen) -> Iterator[str]:
             yield f"Beyond {', '.join(_clinic(screen))}, {of.name}: {_passing(screen, of, of.beyond.q)}."
         if of.by_arm is not None:
             passing = _passing(screen, of, of.by_arm.q)
-            yield f"Predictive, acting differently by {screen.question.by}, {of.name}: {passing}."
+            yield (
+                f"Predictive, acting differently by {screen.question.by}, {of.name}: {passing}, of p-values that hold "
+                "in large samples."
+            )
     for of in screen.causes[:1]:
         yield _stable(screen, of)
 
@@ -86,10 +90,20 @@ def assumptions(screen: Screen) -> Iterator[str]:
     yield (
         "q is Benjamini and Hochberg's false discovery rate over all markers, within one cause and one test; causes "
         "and tests are not corrected for. It is of the p-values of permuted outcomes, which hold in few patients too, "
-        "and of those of the score test where no permutation reached it; beyond the clinic and for interactions, of "
-        "tests that hold in large samples only. Censoring is taken to be independent of the event within strata, and "
-        "hazard ratios to be the same over time."
+        "and of those of the score test where no permutation reached it. Censoring is taken to be independent of the "
+        "event within strata, and hazard ratios to be the same over time."
     )
+    if question.clinic is not None:
+        yield (
+            f"Log hazards are taken to rise in straight lines with {', '.join(question.clinic.names)}; where they do "
+            "not, a marker that goes with these may pass beyond them."
+        )
+    if question.by is not None:
+        yield (
+            f"Whether a marker acts differently by {question.by} is tested in arms with at least "
+            f"{FEWEST_OF_ARM} events, by p-values that hold in large samples, not by permuted ones: with few events "
+            "they are too large rather than too small, so that little can pass."
+        )
     if screen.matrix.pathways is not None:
         yield screen.matrix.pathways.said
     if question.centre is not None or question.by is not None:
