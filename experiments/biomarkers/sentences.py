@@ -83,9 +83,10 @@ def assumptions(screen: Screen) -> Iterator[str]:
         f"day {question.landmark_day:g}, and patients those still at risk then."
     )
     yield (
-        "A marker is tested in the patients in whom it was measured (n), which is right if being measured tells "
-        f"nothing of the outcome. Left out are markers measured in fewer than {FEWEST_PATIENTS} patients or with fewer "
-        f"than {FEWEST_EVENTS} events of the cause among these."
+        "A marker is tested in the patients in whom it was measured (n). Who these are may go with the outcome without "
+        "deceiving the tests, as long as it does not go with the marker; hazard ratios are of these patients. Left out "
+        f"are markers measured in fewer than {FEWEST_PATIENTS} patients or with fewer than {FEWEST_EVENTS} events of "
+        "the cause among these."
     )
     yield (
         "q is Benjamini and Hochberg's false discovery rate over all markers, within one cause and one test; causes "
