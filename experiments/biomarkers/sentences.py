@@ -96,14 +96,15 @@ def assumptions(screen: Screen) -> Iterator[str]:
     )
     if question.clinic is not None:
         yield (
+            "Beyond the clinic, q is of the larger of the permuted p and that of the score test. "
             f"Log hazards are taken to rise in straight lines with {', '.join(question.clinic.names)}; where they do "
             "not, a marker that goes with these may pass beyond them."
         )
     if question.by is not None:
         yield (
-            f"Whether a marker acts differently by {question.by} is tested in arms with at least "
-            f"{FEWEST_OF_ARM} events, by p-values that hold in large samples, not by permuted ones: with few events "
-            "they are too large rather than too small, so that little can pass."
+            f"Whether a marker acts differently by {question.by} is tested in arms with at least {FEWEST_OF_ARM} "
+            "events, by p-values that hold in large samples, not by permuted ones: with few events little can pass. A "
+            "prognostic marker with which log hazards do not rise in a straight line may pass where arms fare differently."
         )
     if screen.matrix.pathways is not None:
         yield screen.matrix.pathways.said

@@ -28,18 +28,22 @@ class PermutationTests:
     p_of_largest: FloatArray
     """(markers,): share in which that of *any* marker is: at 0.05, one false finding in twenty searches."""
     n_permutations: int
+    adjusted: bool = False
+    """Whether for covariates."""
 
     def calibrated(self, p: FloatArray) -> FloatArray:
         """(markers,): p-values of permutations; where none reached the marker, those given, which go further down.
 
         p-values of score tests hold in large samples only: with few events and skewed markers the small ones are too
-        small, while those of permutations end at 1 / (1 + their number), too early for many markers.
+        small, while those of permutations end at 1 / (1 + their number), too early for many markers. Adjusted for
+        covariates, neither is exact, and where one is too small the other need not be: the larger counts.
 
         Args:
             p: (markers,): of a test of the same hypotheses; NaN where it tests nothing, as are these then.
         """
         least = 1 / (1 + self.n_permutations)
-        return np.where((self.p > least * (1 + _ROUNDING)) & np.isfinite(p), self.p, np.minimum(p, self.p))
+        found = np.where((self.p > least * (1 + _ROUNDING)) & np.isfinite(p), self.p, np.minimum(p, self.p))
+        return np.maximum(found, p) if self.adjusted else found
 
 
 def permutation_tests(
@@ -106,7 +110,7 @@ def permutation_tests(
     for k, one in enumerate(groups):
         p[one.columns] = (1 + beyond[k]) / (1 + n_permutations)
         p_of_largest[one.columns] = (1 + largest_beyond[k]) / (1 + n_permutations)
-    return PermutationTests(p, p_of_largest, n_permutations)
+    return PermutationTests(p, p_of_largest, n_permutations, adjusted=covariates is not None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -252,6 +252,8 @@ def test_permutations_replace_the_score_test_where_they_can_tell() -> None:
     found = PermutationTests(np.array([1 / 1001, 0.02, np.nan]), np.full(3, 0.5), 1000)
     np.testing.assert_allclose(found.calibrated(np.array([1e-7, 1e-5, 0.3])), [1e-7, 0.02, np.nan])
     assert np.isnan(found.calibrated(np.full(3, np.nan))).all()
+    beside = PermutationTests(np.array([1 / 1001, 0.02, 0.02]), np.full(3, 0.5), 1000, adjusted=True)
+    np.testing.assert_allclose(beside.calibrated(np.array([1e-7, 1e-5, 0.3])), [1e-7, 0.02, 0.3])
 
 
 def test_skewed_markers_and_few_events_do_not_deceive() -> None:
