@@ -103,8 +103,9 @@ def assumptions(screen: Screen) -> Iterator[str]:
     if question.by is not None:
         yield (
             f"Whether a marker acts differently by {question.by} is tested in arms with at least {FEWEST_OF_ARM} "
-            "events, by p-values that hold in large samples, not by permuted ones: with few events little can pass. A "
-            "prognostic marker with which log hazards do not rise in a straight line may pass where arms fare differently."
+            "events, by p-values that hold in large samples, not by permuted ones: with few events little can pass. "
+            "Where arms fare differently, a prognostic marker may pass if log hazards do not rise with it in a straight "
+            "line."
         )
     if screen.matrix.pathways is not None:
         yield screen.matrix.pathways.said
