@@ -104,8 +104,8 @@ def assumptions(screen: Screen) -> Iterator[str]:
         yield (
             f"Whether a marker acts differently by {question.by} is tested in arms with at least {FEWEST_OF_ARM} "
             "events, by p-values that hold in large samples, not by permuted ones: with few events little can pass. "
-            "Where arms fare differently, a prognostic marker may pass if log hazards do not rise with it in a straight "
-            "line."
+            "Where arms fare differently, a prognostic marker may pass if log hazards do not rise with it in a "
+            "straight line."
         )
     if screen.matrix.pathways is not None:
         yield screen.matrix.pathways.said
