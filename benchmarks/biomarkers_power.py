@@ -1,7 +1,8 @@
 """Screens of simulated patients whose true markers are known: false discoveries and power by number of patients.
 
 Among 1,000 markers, half of them in correlated blocks as genes are, some go with the first of two causes. Markers of
-the competing cause are false ones for the cause-specific test. Two centres have hazards of their own.
+the competing cause are false ones for the cause-specific test. Two centres have hazards of their own. In one more
+setting most die of the competing cause, and markers, in panels of 50, are hardly measured in those who die soon.
 
     python -m benchmarks.biomarkers_power --cohorts 100
 """
@@ -33,6 +34,10 @@ MARKERS, BLOCK, COMPETING = 1000, 50, 5
 TRUE = np.repeat([0.3, 0.5, 0.8], 5)
 """Log hazard ratios for one SD of the markers that go with the cause."""
 PATIENTS = (50, 100, 200, 400, 800)
+UNMEASURED = 400
+"""Patients where being measured goes with the outcome."""
+SOON_DAYS, SHARE_SOON, SHARE = 60, 0.05, 0.9
+"""There, the panels' share measured of those who die of the competing cause by then, and of the others."""
 LEVEL = 0.1
 PERMUTATIONS = 4000
 
@@ -47,8 +52,11 @@ class Drawn:
     centre: NDArray[np.int64]
 
 
-def drawn(seed: int, n: int, *, null: bool) -> Drawn:
-    """Constant hazards, a third of the patients censored; nothing goes with anything if null."""
+def drawn(seed: int, n: int, *, null: bool, by_outcome: bool = False) -> Drawn:
+    """Constant hazards, a third of the patients censored; nothing goes with anything if null.
+
+    If by outcome, the competing hazard is five times as high, and who is measured goes with it.
+    """
     rng = np.random.default_rng([seed, n])
     values = rng.normal(size=(n, MARKERS))
     for start in range(MARKERS // 2, MARKERS, BLOCK):
@@ -60,9 +68,14 @@ def drawn(seed: int, n: int, *, null: bool) -> Drawn:
     event, other = values[:, :k] @ TRUE, values[:, k : k + COMPETING] @ np.full(COMPETING, 0.5)
     if null:
         event, other = np.zeros(n), np.zeros(n)
-    rate = np.column_stack([np.full(n, 0.003), 0.004 * np.exp(event + 0.5 * centre), 0.002 * np.exp(other)])
+    deadly = 0.01 if by_outcome else 0.002
+    rate = np.column_stack([np.full(n, 0.003), 0.004 * np.exp(event + 0.5 * centre), deadly * np.exp(other)])
     latent = rng.exponential(1 / rate)
     outcomes = Outcomes(np.ceil(latent.min(axis=1)), latent.argmin(axis=1), ("infection", "death"))
+    if by_outcome:
+        soon = (outcomes.cause == 2) & (outcomes.duration_days <= SOON_DAYS)
+        measured = rng.random((n, MARKERS // BLOCK)) < np.where(soon, SHARE_SOON, SHARE)[:, None]
+        values[~np.repeat(measured, BLOCK, axis=1)] = np.nan
     return Drawn(values, outcomes, centre)
 
 
@@ -82,16 +95,23 @@ def calls(cohort: Drawn, rng: np.random.Generator) -> Iterator[tuple[str, NDArra
 
 def study(n_cohorts: int) -> pd.DataFrame:
     """One line for each cohort and way of judging."""
-    lines = []
-    for n in PATIENTS:
-        for null in (False, True):
-            for seed in range(n_cohorts):
-                cohort = drawn(seed, n, null=null)
-                events = int((cohort.outcomes.cause == 1).sum())
-                for judged, found in calls(cohort, np.random.default_rng([seed, n, 1])):
-                    line = {"patients": n, "events": events, "judged": judged, "null": null, "any": bool(found.any())}
-                    lines.append(line | counts(found, judged, null=null))
-    return pd.DataFrame(lines)
+    settings = [*((n, False) for n in PATIENTS), (UNMEASURED, True)]
+    return pd.DataFrame(
+        line
+        for n, by_outcome in settings
+        for null in (False, True)
+        for seed in range(n_cohorts)
+        for line in judged_lines(drawn(seed, n, null=null, by_outcome=by_outcome), seed, null=null)
+    )
+
+
+def judged_lines(cohort: Drawn, seed: int, *, null: bool) -> Iterator[dict[str, object]]:
+    """A line for each way of judging a cohort."""
+    n, events = len(cohort.outcomes), int((cohort.outcomes.cause == 1).sum())
+    measured = "" if np.isfinite(cohort.values).all() else ", measured by outcome"
+    for judged, found in calls(cohort, np.random.default_rng([seed, n, 1])):
+        line: dict[str, object] = {"patients": n, "events": events, "judged": judged + measured, "null": null}
+        yield line | {"any": bool(found.any())} | counts(found, judged, null=null)
 
 
 def counts(found: NDArray[np.bool_], judged: str, *, null: bool) -> dict[str, float]:
@@ -138,7 +158,9 @@ def main() -> int:
         f"the cause (five each of a hazard ratio of {ratios} for one SD), {COMPETING} with the competing one.",
         f"{options.cohorts:,} cohorts of each size; ± is the standard error over cohorts. A marker of the competing",
         "cause is a false one for the cause-specific tests and a true one for the subdistribution's. Any found where",
-        "nothing is: share of cohorts without a true marker in which a marker is found.",
+        "nothing is: share of cohorts without a true marker in which a marker is found. Measured by outcome: the",
+        f"competing hazard is five times as high, and a panel of {BLOCK} markers is measured in {SHARE:.0%} of",
+        f"the patients, but in {SHARE_SOON:.0%} of those who meet the competing cause by day {SOON_DAYS}.",
         f"Made by `python -m benchmarks.biomarkers_power --cohorts {options.cohorts}` in {seconds:.0f} s",
         f"on {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, CPU.",
         "",

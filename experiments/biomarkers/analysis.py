@@ -33,21 +33,12 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True, slots=True)
 class Tested:
-    """Markers against one hazard of one cause."""
+    """Markers against one hazard of one cause; beyond the clinic, NaN for those that are the clinic."""
 
     scores: ScoreTests
     permuted: PermutationTests
     q: FloatArray
     """(markers,): of the p-values of permuted outcomes, or of score tests where no permutation reached them."""
-    ratios: tuple[Estimate, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Beyond:
-    """What markers tell beyond the clinic; nothing of those that are the clinic."""
-
-    scores: ScoreTests
-    q: FloatArray
     ratios: tuple[Estimate, ...]
 
 
@@ -58,11 +49,11 @@ class ByArm:
     within: tuple[WithinArms, ...]
     """By marker."""
     q: FloatArray
-    """(markers,): of the interaction."""
+    """(markers,): of the interaction's p-values."""
 
     @property
     def p(self) -> FloatArray:
-        """(markers,): of the interaction."""
+        """(markers,): of the interaction; holds in large samples, and errs on the safe side in small ones."""
         return np.array([one.interaction.p for one in self.within])
 
 
@@ -81,8 +72,8 @@ class CauseScreen:
     subdistribution: Tested | None
     """None where Fine and Gray's weights cannot be estimated."""
     stability: Stability
-    beyond: Beyond | None
-    beyond_subdistribution: Beyond | None
+    beyond: Tested | None
+    beyond_subdistribution: Tested | None
     by_arm: ByArm | None
 
     @property
@@ -156,11 +147,14 @@ def _of_cause(
     tested = np.flatnonzero((n >= FEWEST_PATIENTS) & (events >= FEWEST_EVENTS))
     values = matrix.values[:, tested]
     rng = np.random.default_rng(seed)
-    bar = progress(f"hazard ratios, {name}")
-    cause_specific = _tested(question, values, cause, n_permutations, rng, bar, kept=False)
-    bar = progress(f"subdistribution, {name}")
+
+    def against(what: str, values: FloatArray, clinic: FloatArray | None, *, kept: bool) -> Tested:
+        bar = progress(f"{what}, {name}")
+        return _tested(question, values, cause, clinic, n_permutations, rng, bar, kept=kept)
+
+    cause_specific = against("hazard ratios", values, None, kept=False)
     try:
-        subdistribution = _tested(question, values, cause, n_permutations, rng, bar, kept=True)
+        subdistribution = against("subdistribution", values, None, kept=True)
     except SequelaError:  # late entry with a gap in the follow-up
         subdistribution = None
     stable = stability(
@@ -168,12 +162,12 @@ def _of_cause(
     )
     beyond = beyond_subdistribution = None
     if question.clinic is not None:
+        x = question.clinic.x
         new = np.array([matrix.markers[j].source.partition(".")[2] not in question.clinic.names for j in tested])
         left = np.where(new, values, np.nan)
-        beyond = _beyond(question, left, cause, progress(f"beyond the clinic, {name}"), kept=False)
+        beyond = against("beyond the clinic", left, x, kept=False)
         if subdistribution is not None:
-            bar = progress(f"subdistribution beyond the clinic, {name}")
-            beyond_subdistribution = _beyond(question, left, cause, bar, kept=True)
+            beyond_subdistribution = against("subdistribution beyond the clinic", left, x, kept=True)
     by_arm = None if question.arms is None else _by_arm(question.arms, values, cause, progress(f"arms, {name}"))
     return CauseScreen(
         cause, name, tested, n[tested], events[tested], cause_specific, subdistribution, stable, beyond,
@@ -185,6 +179,7 @@ def _tested(
     question: Question,
     values: FloatArray,
     cause: int,
+    clinic: FloatArray | None,
     n_permutations: int,
     rng: np.random.Generator,
     bar: Bar,
@@ -193,28 +188,18 @@ def _tested(
 ) -> Tested:
     outcomes, stratum = question.outcomes, question.stratum
     test = subdistribution_scores if kept else cause_specific_scores
-    scores = test(values, outcomes, cause, stratum=stratum)
+    scores = test(values, outcomes, cause, stratum=stratum, covariates=clinic)
     permuted = permutation_tests(
-        values, outcomes, cause, stratum=stratum, kept=kept, n_permutations=n_permutations, rng=rng
+        values, outcomes, cause, stratum=stratum, covariates=clinic, kept=kept, n_permutations=n_permutations, rng=rng
     )
-    ratios = _each(
-        lambda j: hazard_ratio(values[:, j], outcomes, cause, stratum=stratum, kept=kept), values.shape[1], bar
-    )
-    return Tested(scores, permuted, benjamini_hochberg(permuted.calibrated(scores.p)), ratios)
-
-
-def _beyond(question: Question, values: FloatArray, cause: int, bar: Bar, *, kept: bool) -> Beyond:
-    assert question.clinic is not None  # noqa: S101 - for the type checker
-    outcomes, stratum, x = question.outcomes, question.stratum, question.clinic.x
-    test = subdistribution_scores if kept else cause_specific_scores
-    scores = test(values, outcomes, cause, stratum=stratum, covariates=x)
 
     def ratio(j: int) -> Estimate:
-        if not np.isfinite(scores.z[j]):
+        if clinic is not None and not np.isfinite(scores.z[j]):
             return ABSENT
-        return hazard_ratio(values[:, j], outcomes, cause, stratum=stratum, covariates=x, kept=kept)
+        return hazard_ratio(values[:, j], outcomes, cause, stratum=stratum, covariates=clinic, kept=kept)
 
-    return Beyond(scores, benjamini_hochberg(scores.p), _each(ratio, values.shape[1], bar))
+    q = benjamini_hochberg(permuted.calibrated(scores.p))
+    return Tested(scores, permuted, q, _each(ratio, values.shape[1], bar))
 
 
 def _by_arm(arms: Arms, values: FloatArray, cause: int, bar: Bar) -> ByArm:

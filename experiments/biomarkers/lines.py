@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from experiments.biomarkers.analysis import Beyond, CauseScreen, Screen
+from experiments.biomarkers.analysis import CauseScreen, Screen, Tested
 from experiments.interval_text import interval_text
 from experiments.page.privacy import SMALLEST, Disclosure
 from experiments.page.tables import number, p_value
@@ -59,7 +59,7 @@ def _measured(n: int, of_all: int, shown: Disclosure) -> str:
 
 def further_columns(screen: Screen) -> Row:
     """Of what was asked beside: beyond the clinic, and by arm."""
-    beyond = ("marker", "beyond the clinic", "p", "q", "subdistribution", "p", "q")
+    beyond = ("marker", "beyond the clinic", "p", "permuted p", "q", "subdistribution", "p", "q")
     found = beyond if screen.question.clinic is not None else ("marker",)
     arms = screen.question.arms
     return found if arms is None else (*found, *arms.names, "interaction p", "q")
@@ -73,13 +73,15 @@ def further_rows(screen: Screen, of: CauseScreen, places: Iterable[int]) -> list
 def _further(screen: Screen, of: CauseScreen, j: int) -> Row:
     cells = [screen.matrix.markers[of.tested[j]].name]
     if screen.question.clinic is not None:
-        for one in (of.beyond, of.beyond_subdistribution):
-            cells += _beyond(one, j)
+        cells += _beyond(of.beyond, j, permuted=True) + _beyond(of.beyond_subdistribution, j, permuted=False)
     if of.by_arm is not None:
         cells += [ratio_text(one) for one in of.by_arm.within[j].ratios]
         cells += [p_value(of.by_arm.p[j]), number(of.by_arm.q[j])]
     return tuple(cells)
 
 
-def _beyond(one: Beyond | None, j: int) -> list[str]:
-    return ["–"] * 3 if one is None else [ratio_text(one.ratios[j]), p_value(one.scores.p[j]), number(one.q[j])]
+def _beyond(one: Tested | None, j: int, *, permuted: bool) -> list[str]:
+    if one is None:
+        return ["–"] * (4 if permuted else 3)
+    p = [p_value(one.scores.p[j])] + ([p_value(one.permuted.p[j])] if permuted else [])
+    return [ratio_text(one.ratios[j]), *p, number(one.q[j])]

@@ -11,6 +11,7 @@ from experiments.biomarkers.question import FEWEST_EVENTS, FEWEST_PATIENTS
 from experiments.page.drawing import listed
 from experiments.page.tables import p_value
 from features.patients import FloatArray
+from training.biomarkers.effect import FEWEST_EVENTS as FEWEST_OF_ARM
 
 MOST_NAMED = 8
 
@@ -25,7 +26,10 @@ def findings(screen: Screen) -> Iterator[str]:
             yield f"Beyond {', '.join(_clinic(screen))}, {of.name}: {_passing(screen, of, of.beyond.q)}."
         if of.by_arm is not None:
             passing = _passing(screen, of, of.by_arm.q)
-            yield f"Predictive, acting differently by {screen.question.by}, {of.name}: {passing}."
+            yield (
+                f"Predictive, acting differently by {screen.question.by}, {of.name}: {passing}, of p-values that hold "
+                "in large samples."
+            )
     for of in screen.causes[:1]:
         yield _stable(screen, of)
 
@@ -79,17 +83,30 @@ def assumptions(screen: Screen) -> Iterator[str]:
         f"day {question.landmark_day:g}, and patients those still at risk then."
     )
     yield (
-        "A marker is tested in the patients in whom it was measured (n), which is right if being measured tells "
-        f"nothing of the outcome. Left out are markers measured in fewer than {FEWEST_PATIENTS} patients or with fewer "
-        f"than {FEWEST_EVENTS} events of the cause among these."
+        "A marker is tested in the patients in whom it was measured (n). Who these are may go with the outcome without "
+        "deceiving the tests, as long as it does not go with the marker; hazard ratios are of these patients. Left out "
+        f"are markers measured in fewer than {FEWEST_PATIENTS} patients or with fewer than {FEWEST_EVENTS} events of "
+        "the cause among these."
     )
     yield (
         "q is Benjamini and Hochberg's false discovery rate over all markers, within one cause and one test; causes "
         "and tests are not corrected for. It is of the p-values of permuted outcomes, which hold in few patients too, "
-        "and of those of the score test where no permutation reached it; beyond the clinic and for interactions, of "
-        "tests that hold in large samples only. Censoring is taken to be independent of the event within strata, and "
-        "hazard ratios to be the same over time."
+        "and of those of the score test where no permutation reached it. Censoring is taken to be independent of the "
+        "event within strata, and hazard ratios to be the same over time."
     )
+    if question.clinic is not None:
+        yield (
+            "Beyond the clinic, q is of the larger of the permuted p and that of the score test. "
+            f"Log hazards are taken to rise in straight lines with {', '.join(question.clinic.names)}; where they do "
+            "not, a marker that goes with these may pass beyond them."
+        )
+    if question.by is not None:
+        yield (
+            f"Whether a marker acts differently by {question.by} is tested in arms with at least {FEWEST_OF_ARM} "
+            "events, by p-values that hold in large samples, not by permuted ones: with few events little can pass. "
+            "Where arms fare differently, a prognostic marker may pass if log hazards do not rise with it in a "
+            "straight line."
+        )
     if screen.matrix.pathways is not None:
         yield screen.matrix.pathways.said
     if question.centre is not None or question.by is not None:

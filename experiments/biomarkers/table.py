@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from experiments.biomarkers.analysis import Beyond, ByArm, CauseScreen, Screen, Tested
+from experiments.biomarkers.analysis import ByArm, CauseScreen, Screen, Tested
 from training.effects.estimates import Estimate
 
 
@@ -35,7 +35,7 @@ def _of_cause(screen: Screen, of: CauseScreen) -> pd.DataFrame:
     columns["selection_frequency"] = of.stability.frequency
     for prefix, beyond in (("beyond_", of.beyond), ("beyond_subdistribution_", of.beyond_subdistribution)):
         if beyond is not None:
-            columns |= _beyond(prefix, beyond)
+            columns |= _tested(prefix, beyond)
     if of.by_arm is not None and screen.question.arms is not None:
         columns |= _by_arm(of.by_arm, screen.question.arms.names)
     return pd.DataFrame(columns).iloc[of.order]
@@ -54,10 +54,6 @@ def _tested(prefix: str, of: Tested) -> dict[str, object]:
         f"{prefix}q": of.q,
         f"{prefix}p_of_largest": of.permuted.p_of_largest,
     }
-
-
-def _beyond(prefix: str, of: Beyond) -> dict[str, object]:
-    return _ratios(prefix, of.ratios) | {f"{prefix}p": of.scores.p, f"{prefix}q": of.q}
 
 
 def _by_arm(of: ByArm, names: Sequence[str]) -> dict[str, object]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from experiments.page.privacy import SMALLEST
 from experiments.page.tables import number
+from features.drift import rounded
 from features.outcomes import Outcomes
 from features.patients import FloatArray
 from training.effects.arms import Arms
@@ -21,7 +22,8 @@ def thirds(raw: FloatArray, outcomes: Outcomes) -> Arms | None:
         outcomes: Of the patients.
 
     Returns:
-        None if there are no two groups of at least `SMALLEST` patients.
+        None if there are no two groups of at least `SMALLEST` patients. Bounds of thirds and halves are rounded to two
+        digits before patients are dealt to groups, so that names are exact and tell no patient's value further.
     """
     rows = np.flatnonzero(np.isfinite(raw))
     known = raw[rows]
@@ -30,7 +32,7 @@ def thirds(raw: FloatArray, outcomes: Outcomes) -> Arms | None:
         if len(values) <= parts:
             group, names = np.searchsorted(values, known), [number(value) for value in values]
         else:
-            cuts = np.quantile(known, np.arange(1, parts) / parts)
+            cuts = np.array(rounded(np.quantile(known, np.arange(1, parts) / parts)))
             group, names = np.searchsorted(cuts, known, side="left"), _names(cuts)
         counts = np.bincount(group, minlength=len(names))
         if len(names) > 1 and counts.min() >= SMALLEST:

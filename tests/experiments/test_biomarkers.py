@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from browser import Browser
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pages import Reader, assert_shown_well, serious_violations
 from preloaded import SEQUELA
 
@@ -139,6 +141,10 @@ def test_nothing_of_a_proxy_is_left_beyond_the_clinic(answer: dict[str, Any]) ->
     assert infection.loc["strong", "beyond_p"] is None or np.isnan(infection.loc["strong", "beyond_p"])
     assert infection.loc["proxy", "q"] < 1e-3 < 0.01 < infection.loc["proxy", "beyond_p"]
     assert infection.loc["by_product", "beyond_q"] <= 0.05
+    assert infection.loc["by_product", "beyond_p_permutation"] == 0.001
+    assert infection.loc["proxy", "beyond_p_permutation"] > 0.01
+    noise = [name for name in infection.index if name.startswith("noise")]
+    assert (infection.loc[noise, "beyond_q"] <= 0.1).sum() <= 3
     assert "Beyond strong, infection: " in " ".join(answer["found"])
 
 
@@ -149,9 +155,10 @@ def test_the_predictive_marker_is_told_from_the_prognostic_one(answer: dict[str,
     row = infection.loc["by_product"]
     assert row["axi: low"] < 1 < row["axi: high"]
     assert 1.8 < row["tisa: hazard_ratio"] < np.exp(1.2)
-    assert any(
-        "Predictive, acting differently by product, infection: 1 marker passes" in one for one in answer["found"]
-    )
+    (said,) = (one for one in answer["found"] if one.startswith("Predictive, acting differently by product, infection"))
+    assert ": 1 marker passes" in said
+    assert said.endswith("by_product, of p-values that hold in large samples.")
+    assert any("not by permuted ones: with few events little can pass" in one for one in answer["assumptions"])
 
 
 def test_only_what_is_known_by_the_landmark_enters(cohort_of_planted: Path) -> None:
@@ -352,8 +359,23 @@ def test_thirds_halves_values_or_nothing() -> None:
         found = thirds(np.array(raw), outcomes)
         return None if found is None else found.names
 
-    assert arms([*range(30), np.nan]) == ("up to 9.67", "9.67 to 19.3", "above 19.3")
+    assert arms([*range(30), np.nan]) == ("up to 9.7", "9.7 to 19", "above 19")
     assert arms([float(i % 2) for i in range(20)]) == ("0", "1")
     assert arms(list(range(12))) == ("up to 5.5", "above 5.5")
     assert arms([float(i == 0) for i in range(20)]) is None
     assert arms([1.0] * 20) is None
+
+
+@settings(max_examples=50, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), scale=st.sampled_from([0.01, 1.0, 300.0]), centre=st.sampled_from([0.0, 5.0]))
+def test_thirds_are_named_by_two_digits_and_hold_what_they_are_named(seed: int, scale: float, centre: float) -> None:
+    """No value of a patient is shown further, and every patient is where the name says."""
+    rng = np.random.default_rng(seed)
+    raw = scale * (centre + rng.normal(size=int(rng.integers(15, 60))))
+    n = len(raw)
+    found = thirds(raw, Outcomes(np.arange(1.0, n + 1), np.ones(n, dtype=np.int64), ("infection",)))
+    if found is None:
+        return
+    bounds = [float(name.removeprefix("up to ").split(" to ")[-1].replace(",", "")) for name in found.names[:-1]]
+    assert all(float(f"{bound:.2g}") == bound for bound in bounds)
+    np.testing.assert_array_equal(found.arm, np.searchsorted(bounds, raw, side="left"))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from features.outcomes import Outcomes
+from training.biomarkers.markers import measured_together, strata_of
 from training.effects.arms import FloatArray, IntArray
 from training.effects.hazards import TOLERANCE, Stratified
 from training.models.penalised_fit import newton
@@ -64,3 +65,38 @@ class NullModel:
     def martingale_residuals(self) -> FloatArray:
         """(rows,): events less those expected."""
         return self.likelihood.martingale_residuals(self.beta, self.n_rows)
+
+
+def null_models(
+    values: FloatArray,
+    outcomes: Outcomes,
+    cause: int,
+    stratum: IntArray | None,
+    covariates: FloatArray | None,
+    *,
+    kept: bool,
+) -> Iterator[tuple[IntArray, IntArray, NullModel | None]]:
+    """Null models of the patients in whom markers were measured.
+
+    Args:
+        values: (rows, markers), NaN where a marker was not measured.
+        outcomes: One row a patient.
+        cause: 1, 2, …
+        stratum: (rows,), or none.
+        covariates: (rows, columns), or none.
+        kept: As in `NullModel.fit`.
+
+    Yields:
+        Positions of markers and rows as `measured_together` does, and their model; None where there is none.
+
+    Raises:
+        SequelaError: Fine and Gray's weights cannot be estimated.
+    """
+    fitted: dict[bytes, NullModel | None] = {}
+    for columns, rows in measured_together(values):
+        key = rows.tobytes()
+        if key not in fitted:
+            own = None if covariates is None else covariates[rows]
+            strata = strata_of(stratum, rows)
+            fitted[key] = NullModel.fit(outcomes.take(rows), cause, strata, own, kept=kept) if len(rows) else None
+        yield columns, rows, fitted[key]

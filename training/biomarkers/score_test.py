@@ -8,8 +8,7 @@ import numpy as np
 from scipy.stats import norm
 
 from features.outcomes import Outcomes
-from training.biomarkers.markers import measured_together, strata_of
-from training.biomarkers.null_model import NullModel
+from training.biomarkers.null_model import NullModel, null_models
 from training.effects.arms import FloatArray, IntArray
 from training.effects.hazards import LEAST_INFORMATION
 
@@ -87,14 +86,7 @@ def _tested(
     kept: bool,
 ) -> ScoreTests:
     z = np.full(values.shape[1], np.nan)
-    fitted: dict[bytes, NullModel | None] = {}
-    for columns, rows in measured_together(values):
-        key = rows.tobytes()
-        if key not in fitted:
-            z_own = None if covariates is None else covariates[rows]
-            strata = strata_of(stratum, rows)
-            fitted[key] = NullModel.fit(outcomes.take(rows), cause, strata, z_own, kept=kept) if len(rows) else None
-        null = fitted[key]
+    for columns, rows, null in null_models(values, outcomes, cause, stratum, covariates, kept=kept):
         if null is not None:
             z[columns] = _scores(null, values[np.ix_(rows, columns)])
     return ScoreTests(z)
