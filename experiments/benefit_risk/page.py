@@ -69,7 +69,7 @@ def write_benefit_risk_page(path: Path, found: BenefitRisk, patient: PatientStat
     if found.adjustment is not None:
         sections.append(_adjustment(found, found.adjustment))
     sections.append(_assumed(found, patient, shown))
-    write_page(path, render(heading, sections))
+    write_page(path, render(heading, sections, one_patient=patient is not None))
 
 
 def _states(found: BenefitRisk, shown: Disclosure, hidden: frozenset[str]) -> Section:

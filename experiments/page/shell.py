@@ -15,6 +15,8 @@ from features.files import written_beside
 
 _STYLE = Path(__file__).with_name("page.css")
 MADE_BY = '<meta name="generator" content="Sequela">'
+ONE_PATIENT = '<meta name="sequela-holds" content="one patient">'
+"""Of a page that shows a single patient."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +97,14 @@ def figures(parts: Sequence[tuple[Figure, str, str]], key: str, *, small: bool =
     return f'<div class="figures{" small" if small else ""}">{"".join(drawn)}</div>'
 
 
-def render(heading: Heading, sections: Sequence[Section]) -> str:
-    """The whole page."""
+def render(heading: Heading, sections: Sequence[Section], *, one_patient: bool = False) -> str:
+    """The whole page.
+
+    Args:
+        heading: What stands above all sections.
+        sections: In their order.
+        one_patient: Whether it shows a single patient: reports of models do not take it in.
+    """
     style = _STYLE.read_text(encoding="utf-8")
     contents = "".join(f'<li><a href="#{part.key}">{escape(part.title)}</a></li>' for part in sections)
     banner = f'<div class="banner" role="note">{escape(heading.banner)}</div>' if heading.banner else ""
@@ -111,7 +119,8 @@ def render(heading: Heading, sections: Sequence[Section]) -> str:
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'{MADE_BY}<meta name="robots" content="noindex"><link rel="icon" href="data:,">'
+        f"{MADE_BY}{ONE_PATIENT if one_patient else ''}"
+        '<meta name="robots" content="noindex"><link rel="icon" href="data:,">'
         f"<title>{escape(heading.title)}</title>"
         f"<style>{style}</style></head><body>{banner}"
         f'<div class="frame"><header><p class="kind">{escape(heading.kind)}</p><h1>{escape(heading.title)}</h1>'

@@ -70,7 +70,9 @@ def write_run_page(
     Raises:
         SequelaError: The file cannot be written, or one to be added is none of our pages.
     """
-    parts = [added_section(one, number, path.parent) for number, one in enumerate(added, start=1)]
+    card = a.record.rows.cohort.card
+    cohort = f"{card.title} ({card.provenance})"
+    parts = [added_section(one, number, path.parent, cohort) for number, one in enumerate(added, start=1)]
     told = progress or (lambda done, of: None)
     sections = []
     for done, make in enumerate(MAKERS):
@@ -78,8 +80,7 @@ def write_run_page(
         section = make(a)
         sections += [section] if section is not None else []
     sections += parts
-    card = card_of(a)
-    by_key = {part.key: part for part in document(card)}
+    by_key = {part.key: part for part in document(card_of(a))}
     sections += to_sections([by_key["use"]])
     sections += [_folded(section) for section in to_sections([by_key["tripod"], by_key["chai"]])]
     sections += [_reproduce_section(a, by_key["reproduce"]), _privacy_section(a)]

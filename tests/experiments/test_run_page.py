@@ -24,6 +24,7 @@ from experiments.crossval import Unheard, cross_validate
 from experiments.data import load_rows
 from experiments.home import CONFIGS, Home
 from experiments.page.privacy import Disclosure
+from experiments.page.shell import ONE_PATIENT
 from experiments.run_page import RunFacts, RunRecord, analyse, read_record, write_run_page
 from experiments.run_page.analysis import Analysis
 from experiments.run_page.card import BY_A_PERSON, RunCard
@@ -481,17 +482,25 @@ def test_numbers_in_json_are_json(simulated: Trained) -> None:
     assert json.loads(text, parse_constant=refuse)["format"] == "sequela-model-card/1"
 
 
+def answered(cohort: Path) -> benefit_risk.BenefitRisk:
+    endpoint = read_endpoint(CONFIGS / "endpoint" / "severe_infection.yaml")
+    return benefit_risk.analyse(benefit_risk.ask(read_cohort(cohort), endpoint, by="sex"))
+
+
+def benefit_page(cohort: Path, path: Path) -> bytes:
+    """A page of another command."""
+    benefit_risk.write_benefit_risk_page(path, answered(cohort))
+    return path.read_bytes()
+
+
 def test_pages_of_other_commands_become_sections(
     simulated: Trained, cohort: Path, tmp_path: Path, browser: Browser
 ) -> None:
     """Twice the same page: all ids stay unique, all links lead somewhere, and what was found stands open."""
-    endpoint = read_endpoint(CONFIGS / "endpoint" / "severe_infection.yaml")
     others = tmp_path / "others"
     others.mkdir()
-    found = benefit_risk.analyse(benefit_risk.ask(read_cohort(cohort), endpoint, by="sex"))
-    benefit_risk.write_benefit_risk_page(others / "benefit.html", found)
-    linked = (others / "benefit.html").read_text("utf-8").replace("</main>", '<a href="more/x.html">x</a></main>')
-    (others / "linked.html").write_text(linked, "utf-8")
+    linked = benefit_page(cohort, others / "benefit.html").replace(b"</main>", b'<a href="more/x.html">x</a></main>')
+    (others / "linked.html").write_bytes(linked)
     page = tmp_path / "page.html"
     report("questioned", page, add=[others / "benefit.html", others / "linked.html"])
     text = page.read_text("utf-8")
@@ -503,7 +512,7 @@ def test_pages_of_other_commands_become_sections(
     assert {"added1", "added2", "added1-found", "added2-plane"} <= set(ids)
     assert 'href="others/more/x.html"' in text
     words = "".join(read.text)
-    for sentence in benefit_risk.plain(found)["found"]:
+    for sentence in benefit_risk.plain(answered(cohort))["found"]:
         assert words.count(sentence) == 2
     assert text.index('id="added1"') < text.index('id="use"')
     for width in (390, 1440):
@@ -515,16 +524,26 @@ def test_pages_of_other_commands_become_sections(
     ("name", "content", "said"),
     [
         ("none.html", None, "none.html: cannot be read (No such file or directory)"),
-        ("other.html", b"<html><main><section>x</section></main></html>", "other.html: is no page that sequela wrote"),
+        ("other.html", b"<html><main><section>x</section></main></html>", "other.html: is no page as this version"),
         ("bytes.html", b"\xff\xfe\x00", "bytes.html: cannot be read (not UTF-8)"),
-        ("scripted.html", b"SCRIPTED", "scripted.html: is no page that sequela wrote"),
+        ("scripted.html", b"<script>alert(1)</script>", "scripted.html: is no page as this version"),
+        ("loaded.html", b"<svg/onload=alert(1)></svg>", "loaded.html: is no page as this version"),
+        ("drawn.html", b'<img src="x"onerror=alert(1)>', "drawn.html: is no page as this version"),
+        ("linked.html", b'<a href="java&#115;cript:x">x</a>', "linked.html: is no page as this version"),
+        ("alone.html", b"ONE PATIENT", "alone.html: shows a single patient"),
+        ("elsewhere.html", b"ANOTHER COHORT", "elsewhere.html: is not of the run's cohort, Simulated CAR-T cohort"),
     ],
 )
 def test_what_is_no_page_of_ours_is_not_added(
-    simulated: Trained, tmp_path: Path, name: str, content: bytes | None, said: str
+    simulated: Trained, cohort: Path, tmp_path: Path, name: str, content: bytes | None, said: str
 ) -> None:
-    if content == b"SCRIPTED":
-        content = simulated.page.read_bytes().replace(b"</main>", b"<script>alert(1)</script></main>")
+    ours = benefit_page(cohort, tmp_path / "ours.html")
+    if content == b"ONE PATIENT":
+        content = ours.replace(b"<title>", ONE_PATIENT.encode() + b"<title>")
+    elif content == b"ANOTHER COHORT":
+        content = ours.replace(b"Simulated CAR-T cohort (", b"Another cohort (")
+    elif content is not None and content.startswith((b"<script", b"<svg", b"<img", b"<a")):
+        content = ours.replace(b"</main>", content + b"</main>")
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(SequelaError, match=re.escape(said)):
