@@ -49,6 +49,7 @@ def draw(
     daily: NDArray[np.float64] = DAILY,
     *,
     frailty: float = 0.0,
+    severity: NDArray[np.float64] | None = None,
     censored_days: tuple[float, float] = CENSORED_DAYS,
     late: float = 0.0,
     whole_days: bool = False,
@@ -60,12 +61,13 @@ def draw(
         n: Patients, of whom those who end before they are observed are left out.
         daily: (states, states): hazards of the moves, above the diagonal.
         frailty: Standard deviation of the logarithm of what multiplies all hazards of a patient.
+        severity: (patients,): that logarithm, standardised; None: drawn.
         censored_days: From when to when.
         late: Share of patients that is observed only from a day up to 100 on.
         whole_days: Whether days are counted, so that moves tie.
     """
     rounded = np.ceil if whole_days else np.asarray
-    factor = np.exp(frailty * rng.normal(size=n))
+    factor = np.exp(frailty * (rng.normal(size=n) if severity is None else severity))
     end = rounded(rng.uniform(*censored_days, n))
     entry = np.floor(rng.uniform(0, 100, n)) * (rng.random(n) < late)
     state, now = np.zeros(n, dtype=np.int64), np.zeros(n)

@@ -165,11 +165,12 @@ def candidates(marker: FloatArray, patient: NDArray[np.int64]) -> FloatArray:
     """
     known = np.isfinite(marker)
     values, of = marker[known], patient[known]
-    found = set(rounded(values))
+    found = set(rounded(np.unique(_to(values, 2))))
     for digits in DIGITS:
-        pairs = np.unique(np.stack([_to(values, digits), of.astype(np.float64)]), axis=1)
-        value, n_patients = np.unique(pairs[0], return_counts=True)
-        found.update(value[n_patients >= SHARED].tolist())
+        value, number = np.unique(_to(values, digits), return_inverse=True)
+        pairs = np.unique(number * (int(of.max(initial=0)) + 1) + of)
+        n_patients = np.bincount(pairs // (int(of.max(initial=0)) + 1), minlength=len(value))
+        found.update(float(f"{one:.{digits}g}") for one in value[n_patients >= SHARED])
     highest = np.full(int(of.max(initial=-1)) + 1, -np.inf)
     np.maximum.at(highest, of, values)
     highest = np.sort(highest[np.isfinite(highest)])
@@ -182,8 +183,11 @@ def candidates(marker: FloatArray, patient: NDArray[np.int64]) -> FloatArray:
 
 
 def _to(values: FloatArray, digits: int) -> FloatArray:
-    """To so many significant digits."""
-    return np.array([float(f"{value:.{digits}g}") for value in values])
+    """To so many significant digits, as nearly as a product of floats is."""
+    size = np.floor(np.log10(np.where(values == 0, 1.0, np.abs(values)))).astype(np.int64)
+    unit = 10.0 ** (size - digits + 1)
+    found: FloatArray = np.rint(values / unit) * unit
+    return found
 
 
 def _rate(numerator: FloatArray, denominator: FloatArray, weights: FloatArray) -> FloatArray:
