@@ -19,6 +19,8 @@ from training.evaluation.intervals import Interval
 from training.states.markov import FEWEST_MOVES, PER_DAYS
 
 LEVEL = 0.05
+LEAST_EFFECTIVE = 20
+"""Patients that a weighted group is worth, below which a sentence warns."""
 
 
 def findings(found: BenefitRisk, shown: Disclosure = OPEN) -> Iterator[str]:
@@ -122,7 +124,7 @@ def _groups(found: BenefitRisk) -> Iterator[str]:
     yield (
         f"Groups are weighted by inverse probabilities (logistic regression) to be alike in {names}: differences are "
         f"those of {question.by} if that is all that decides both who is in which group and what happens, and if "
-        "everyone could have been in each. Intervals take the weights as known, which makes them rather too wide."
+        "everyone could have been in each. Intervals take the weights as known; with few patients they are approximate."
     )
     worst = max((abs(one.after) for one in adjustment.balance), default=0.0)
     worth = ", ".join(f"{one.arm} {one.effective:.0f} of {one.n_rows:,}" for one in adjustment.overlap)
@@ -130,6 +132,10 @@ def _groups(found: BenefitRisk) -> Iterator[str]:
         f"Largest standardised difference between groups once weighted: {number(worst)} (above {OUT_OF_BALANCE:g} an "
         f"adjustment is commonly not trusted). Patients that groups are worth: {worth}."
     )
+    thin = [one.arm for one in adjustment.overlap if one.effective < LEAST_EFFECTIVE]
+    if thin:
+        few = " and ".join(thin)
+        yield f"Few patients stand for {few} once weighted (below {LEAST_EFFECTIVE}): intervals are rough."
 
 
 def _weights(question: Question) -> str:
