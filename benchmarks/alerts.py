@@ -43,9 +43,9 @@ COLUMNS = ("alerts a month", "events caught %", "less than the oracle, points", 
 ASKED = (
     "Asked at every visit from day 0 to 30, a day on which something came to be known: an oracle that has the "
     "simulator's hazards, a ridge Cox model of clinic and measurements of two landmarks, cross-validated, "
-    "CAR-HEMATOTOX, grades of haematotoxicity and the last value of each laboratory variable. Thresholds, to two "
-    "digits, and directions were fixed on other patients than those they are tried on; which rule is best was seen on "
-    "the same. Means over cohorts with 95 % intervals (Student's t); the lead is the median of a cohort."
+    "CAR-HEMATOTOX, grades of haematotoxicity and the last value of each laboratory variable. Thresholds and "
+    "directions were fixed on other patients than those they are tried on; which rule is best was seen on the same. "
+    "Means over cohorts with 95 % intervals (Student's t); the lead is the median of a cohort."
 )
 
 
