@@ -61,8 +61,8 @@ class PackedHeader(Frozen):
 
 
 HEADERS = TypeAdapter(Annotated[tuple[PackedHeader, ...], Field(max_length=MAX_SAMPLES)])
-_TEXT = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
-"""A JSON text."""
+_TEXT = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+"""A JSON text, also one that the end cuts off: looked for again from each of its quotes, that takes quadratic time."""
 _KNOWN = (*PackedHeader.model_fields, *CloneRecord.model_fields)
 
 

@@ -39,6 +39,8 @@ ARTIFACT = Path(__file__).parents[2] / "tests" / "golden" / "artifacts" / "v1"
 RESULT = Path(__file__).parents[1] / "results" / "serving_campaign.md"
 CONNECTIONS = 4
 HANGS_SECONDS = 10.0
+MOST_BYTES = 10_000_000
+"""That repeating adds to a request: while one is made, all connections wait, and idle ones are closed."""
 TEXT, NUMBER = "Xq7-PATIENT", 7719.03125
 """Put into every request, and searched for."""
 Json = Any
@@ -72,7 +74,8 @@ def spoil(value: Json, rng: random.Random) -> Json:
     elif what == 2 and isinstance(parent, dict):
         parent[rng.choice(("x", f"{key}s", TEXT, "__proto__"))] = old
     elif what == 3 and isinstance(parent, list):
-        parent.extend([old] * rng.choice((1, 3, 200)))
+        most = max(1, MOST_BYTES // (len(json.dumps(old)) + 1))
+        parent.extend([old] * min(rng.choice((1, 3, 200)), most))
     elif what == 4 and isinstance(old, int | float) and not isinstance(old, bool):
         parent[key] = old * rng.choice((-1, 0, 1e6, 1e-9, 1e300))
     else:

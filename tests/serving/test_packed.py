@@ -149,6 +149,14 @@ def test_more_cells_than_are_held_at_once_are_refused_before_they_are_unpacked()
         parse_packed(body({"0.indptr": np.zeros(MAX_CELLS + 2, "u1")}))
 
 
+@pytest.mark.parametrize("end", [b"", b"\\", b'\\"'])
+def test_a_text_that_is_cut_off_is_looked_through_once(end: bytes) -> None:
+    """A header of 4 MB that ends within a text of many quotes: from each of them on, looking would take hours."""
+    head = b'{"__metadata__":{"request":"' + b'\\"patients\\": [1,2],' * 200_000 + end
+    with pytest.raises(InputError, match="must be a safetensors file with the request in its metadata"):
+        parse_packed(len(head).to_bytes(8, "little") + head)
+
+
 def test_more_samples_than_are_taken_at_once_are_refused_as_too_many() -> None:
     headers = json.dumps([HEADER] * (MAX_SAMPLES + 1))
     with pytest.raises(TooLargeError, match=r"^samples: may hold at most 1,000"):
