@@ -7,6 +7,18 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from training.effects.estimates import Estimate
+
+
+def judged(found: Estimate, true: float, scale: float) -> dict[str, float]:
+    """The columns of `coverage_table` of an estimate beside the truth, both times a scale."""
+    return {
+        "true": scale * true,
+        "found": scale * found.point,
+        "error": scale * found.standard_error,
+        "covered": 100.0 * (found.low <= true <= found.high),
+    }
+
 
 def coverage_table(found: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Means over cohorts, with the standard error of the bias and of the coverage.

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from benchmarks.accuracy.page import markdown
-from benchmarks.coverage_table import coverage_table
+from benchmarks.coverage_table import coverage_table, judged
 from benchmarks.states_coverage import DAILY, HORIZON_DAYS, OTHER, WORTH, draw, estimates, true_values
-from training.effects.estimates import difference_of
+from training.effects.estimates import Estimate, difference_of
 from training.effects.propensity import propensities, stabilised_weights
 from training.states.occupation import occupation
 
@@ -43,18 +43,10 @@ def study(sizes: list[int], n_cohorts: int) -> Iterator[dict[str, object]]:
                 for what in truth:
                     scale, true = 1 if "days" in what else 100, other[what] - truth[what]
                     one = difference_of(second[what], first[what])
-                    yield {
-                        "patients": n,
-                        "what": what,
-                        "method": method,
-                        "true": scale * true,
-                        "found": scale * one.point,
-                        "error": scale * one.standard_error,
-                        "covered": 100.0 * (one.low <= true <= one.high),
-                    }
+                    yield {"patients": n, "what": what, "method": method} | judged(one, true, scale)
 
 
-def cohort(rng: np.random.Generator, n: int) -> dict[str, tuple[dict[str, object], ...]]:
+def cohort(rng: np.random.Generator, n: int) -> dict[str, tuple[dict[str, Estimate], ...]]:
     """Estimates of both groups of a cohort, by method."""
     x = rng.normal(size=n)
     arm = (rng.random(n) < expit(CHOSEN * x)).astype(np.int64)

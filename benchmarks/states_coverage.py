@@ -20,7 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks.accuracy.page import markdown
-from benchmarks.coverage_table import coverage_table
+from benchmarks.coverage_table import coverage_table, judged
 from features.states import STAYS, StateHistories
 from training.effects.estimates import Estimate, difference_of
 from training.effects.risks import risk
@@ -147,18 +147,8 @@ def study(sizes: list[int], n_cohorts: int) -> pd.DataFrame:
                         ("difference", difference, other_truth[name] - value),
                     ):
                         scale = 1 if "days" in name else 100
-                        lines.append(
-                            {
-                                "process": kind,
-                                "patients": n,
-                                "what": name,
-                                "of": of,
-                                "true": scale * true,
-                                "found": scale * found.point,
-                                "error": scale * found.standard_error,
-                                "covered": 100.0 * (found.low <= true <= found.high),
-                            }
-                        )
+                        line = {"process": kind, "patients": n, "what": name, "of": of}
+                        lines.append(line | judged(found, true, scale))
     return pd.DataFrame(lines)
 
 

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.accuracy.page import markdown
-from benchmarks.coverage_table import coverage_table
+from benchmarks.coverage_table import coverage_table, judged
 from benchmarks.strategies_world import (
     CAUSES,
     EFFECTS,
@@ -114,13 +114,7 @@ def _judged(line: Line, known: dict[str, FloatArray]) -> Line:
     estimate = line.pop("estimate")
     measure = str(line["measure"])
     value = known[measure][NAMES.index(str(line["strategy"])) - 1, CAUSES.index(str(line["cause"]))]
-    scale = 100 if measure == "risk" else 1
-    return line | {
-        "true": scale * value,
-        "found": scale * estimate.point,
-        "error": scale * estimate.standard_error,
-        "covered": 100.0 * (estimate.low <= value <= estimate.high),
-    }
+    return line | judged(estimate, value, 100 if measure == "risk" else 1)
 
 
 def main() -> int:

@@ -19,8 +19,15 @@ def require_event_free(record: PatientRecord, place: str, endpoint: Endpoint, to
     Raises:
         InputError: Names the event by its place.
     """
+    number = counted_event(record, endpoint)
+    if number is not None:
+        raise InputError(f"{place}.events[{number}]", f"is an event of {endpoint.name} by its landmark; {told}")
+
+
+def counted_event(record: PatientRecord, endpoint: Endpoint) -> int | None:
+    """Position of the first of a patient's events that is one of the endpoint by the landmark; None: there is none."""
     rules = (endpoint.event, *endpoint.competing)
     for i, event in enumerate(record.events):
-        meant = any(rule.counts(event.event, event.grade) for rule in rules)
-        if meant and event.day <= record.landmark_day:
-            raise InputError(f"{place}.events[{i}]", f"is an event of {endpoint.name} by its landmark; {told}")
+        if event.day <= record.landmark_day and any(rule.counts(event.event, event.grade) for rule in rules):
+            return i
+    return None

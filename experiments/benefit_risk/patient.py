@@ -18,6 +18,7 @@ from features.errors import InputError, SequelaError
 from features.patients import FloatArray
 from features.records import PatientRecord
 from features.request import to_patients as records_to_patients
+from serving.event_free import counted_event
 from training.evaluation.intervals import Interval, percentile_interval
 from training.states.occupation import Occupation
 from training.states.transition_models import TransitionModels, resampled
@@ -69,12 +70,10 @@ def read_patient(path: Path, question: Question) -> PatientInput:
     if record.landmark_day != question.landmark_day:
         msg = f"{path.name}: landmark_day: must be {question.landmark_day:g}, the first landmark of the endpoint"
         raise SequelaError(f"{msg}; give what was known by then")
-    rules = (question.endpoint.event, *question.endpoint.competing)
-    for i, event in enumerate(record.events):
-        meant = (rule.counts(event.event, event.grade) for rule in rules)
-        if event.day <= question.landmark_day and any(meant):
-            msg = f"{path.name}: events[{i}]: is an event of the endpoint by its landmark"
-            raise SequelaError(f"{msg}; only patients who had none by then are predicted")
+    number = counted_event(record, question.endpoint)
+    if number is not None:
+        msg = f"{path.name}: events[{number}]: is an event of the endpoint by its landmark"
+        raise SequelaError(f"{msg}; only patients who had none by then are predicted")
     patients = to_patients(question.cohort).take(question.rows).at_landmark(question.landmark_day)
     encoder = PatientEncoder.fit(patients, question.cohort.card, FEATURES)
     try:

@@ -10,7 +10,7 @@ from experiments.benefit_risk.analysis import BenefitRisk, Contrast, Group
 from experiments.benefit_risk.patient import PatientStates
 from experiments.benefit_risk.question import COMPLICATION, Question
 from experiments.benefit_risk.withheld import withheld
-from experiments.effects.adjustable import OUT_OF_BALANCE
+from experiments.effects.adjustable import LEAST_EFFECTIVE, OUT_OF_BALANCE
 from experiments.page.privacy import OPEN, Disclosure
 from experiments.page.tables import number, p_value
 from features.cohort_states import TIE_DAYS
@@ -19,8 +19,6 @@ from training.evaluation.intervals import Interval
 from training.states.markov import FEWEST_MOVES, PER_DAYS
 
 LEVEL = 0.05
-LEAST_EFFECTIVE = 20
-"""Patients that a weighted group is worth, below which a sentence warns."""
 
 
 def findings(found: BenefitRisk, shown: Disclosure = OPEN) -> Iterator[str]:

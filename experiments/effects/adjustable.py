@@ -20,6 +20,8 @@ FEWEST_PER_COLUMN = 10
 OUT_OF_BALANCE = 0.1
 """Standardised mean difference, above which covariates are commonly called out of balance (Austin, Stat Med
 2009;28:3083)."""
+LEAST_EFFECTIVE = 20
+"""Patients that those who are weighted are worth, below which a sentence warns."""
 MOST_HARDLY = 0.1
 """Share of patients who could hardly have been in some arm, above which nothing is adjusted."""
 

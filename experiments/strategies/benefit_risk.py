@@ -19,8 +19,8 @@ from training.strategies.weighted_days import days_in_states, equal_at
 
 EVENT = 1
 """The state after the endpoint's event, if that came first; 0 is before any."""
-BENEFICIAL = np.array([True, True])
-"""Those two: after what competes, days are no benefit."""
+BENEFICIAL = (0, EVENT)
+"""After what competes, days are no benefit."""
 WORTHS = np.linspace(0.0, 1.0, 41)
 """Of a day after the endpoint's event, along the axis of a figure."""
 
@@ -75,7 +75,7 @@ def benefit_risk(
         return [table[0][0] for table in tables], [table[0][0] for table in differences]
 
     beneficial = np.zeros(len(worth))
-    beneficial[: len(BENEFICIAL)] = BENEFICIAL
+    beneficial[list(BENEFICIAL)] = 1.0
     own, less = zip(compared(beneficial), compared(worth), strict=True)
     event = np.arange(len(worth)) == EVENT
     varied = [compared(np.where(event, one, worth))[1] for one in WORTHS]

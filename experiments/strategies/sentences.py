@@ -6,14 +6,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from experiments.effects.adjustable import LEAST_EFFECTIVE
 from experiments.page.privacy import OPEN, Disclosure
 from experiments.page.tables import number
 from experiments.strategies.analysis import Strategies
 from experiments.strategies.withheld import Withheld
 from training.effects.estimates import Estimate
-
-LEAST_EFFECTIVE = 20
-"""Patients that a strategy's clones are worth at a horizon, below which a sentence warns."""
 
 
 def findings(found: Strategies, shown: Disclosure = OPEN) -> Iterator[str]:
@@ -39,10 +37,7 @@ def _weighed(found: Strategies, withheld: Withheld) -> Iterator[str]:
     event, first = question.outcomes.causes[0], question.names[0]
     for name, one, equal in zip(question.names[1:], own.less, own.equal_at, strict=True):
         if withheld.strategies.isdisjoint((name, first)) and np.isfinite(one.weighted.low):
-            point, low, high = (
-                f"{value:+z.1f}".replace("-", "−")
-                for value in (one.weighted.point, one.weighted.low, one.weighted.high)
-            )
+            point, low, high = _signed(one.weighted, 1.0)
             null = "" if one.weighted.excludes_no_effect else "; no difference was shown"
             turns = f"; it would be 0 if a day after {event} were worth {equal:.2f}" if np.isfinite(equal) else ""
             yield (
@@ -52,8 +47,13 @@ def _weighed(found: Strategies, withheld: Withheld) -> Iterator[str]:
 
 
 def _points(one: Estimate) -> str:
-    point, low, high = (f"{100 * value:+z.1f}".replace("-", "−") for value in (one.point, one.low, one.high))
+    point, low, high = _signed(one, 100.0)
     return f"{point} percentage points (95 % interval {low} to {high})"
+
+
+def _signed(one: Estimate, scale: float) -> tuple[str, ...]:
+    """The estimate and its bounds, with a sign and one digit."""
+    return tuple(f"{scale * value:+z.1f}".replace("-", "−") for value in (one.point, one.low, one.high))
 
 
 def assumptions(found: Strategies, shown: Disclosure = OPEN) -> Iterator[str]:

@@ -21,6 +21,8 @@ MOST_CANDIDATES = 200
 """Thresholds that are tried."""
 DIGITS, SHARED = (3, 4), 5
 """A threshold has so many significant digits only where so many patients have it, else two; see `candidates`."""
+SMALLEST = 1e-300
+"""Values nearer to 0 count as 0: floats have not their digits."""
 FloatArray = NDArray[np.float64]
 
 
@@ -165,13 +167,13 @@ def candidates(marker: FloatArray, patient: NDArray[np.int64]) -> FloatArray:
     """
     known = np.isfinite(marker)
     values, of = marker[known], patient[known]
+    n_patients = int(of.max(initial=-1)) + 1
     found = set(rounded(np.unique(_to(values, 2))))
     for digits in DIGITS:
         value, number = np.unique(_to(values, digits), return_inverse=True)
-        pairs = np.unique(number * (int(of.max(initial=0)) + 1) + of)
-        n_patients = np.bincount(pairs // (int(of.max(initial=0)) + 1), minlength=len(value))
-        found.update(float(f"{one:.{digits}g}") for one in value[n_patients >= SHARED])
-    highest = np.full(int(of.max(initial=-1)) + 1, -np.inf)
+        sharing = np.bincount(np.unique(number * n_patients + of) // max(n_patients, 1), minlength=len(value))
+        found.update(float(f"{one:.{digits}g}") for one in value[sharing >= SHARED])
+    highest = np.full(n_patients, -np.inf)
     np.maximum.at(highest, of, values)
     highest = np.sort(highest[np.isfinite(highest)])
     every = np.array(sorted(found))
@@ -184,7 +186,7 @@ def candidates(marker: FloatArray, patient: NDArray[np.int64]) -> FloatArray:
 
 def _to(values: FloatArray, digits: int) -> FloatArray:
     """To so many significant digits, as nearly as a product of floats is."""
-    size = np.floor(np.log10(np.where(values == 0, 1.0, np.abs(values)))).astype(np.int64)
+    size = np.floor(np.log10(np.maximum(np.abs(values), SMALLEST))).astype(np.int64)
     unit = 10.0 ** (size - digits + 1)
     found: FloatArray = np.rint(values / unit) * unit
     return found

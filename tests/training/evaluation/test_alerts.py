@@ -139,6 +139,8 @@ def test_thresholds_are_as_fine_as_patients_share_them() -> None:
     """Tenths of a second that five patients have; one that four have, and the value of the highest, are not tried."""
     marker = np.array([9.5] * 6 + [10.6] * 5 + [11.4] * 4 + [523.4] + [np.nan])
     np.testing.assert_array_equal(candidates(marker, np.arange(len(marker))), [10.6, 11.0])
+    tiny = np.concatenate([np.full(6, 5e-324), np.zeros(6), np.full(6, 1e-310), np.full(6, -2.0), np.full(6, 7.25)])
+    np.testing.assert_array_equal(candidates(tiny, np.arange(30)), [0.0, 7.2, 7.25])
     np.testing.assert_array_equal(candidates(np.array([1.2, 3.4, 5.6, 61.0]), np.arange(4)), [])
     top = np.concatenate([np.full(58, 100.0), [830.0, 990.0]])
     assert threshold_for(top, visits_of([[0.0]] * 60, [30.0] * 60, [True] * 60, 30.0, 30.0), 0.02) == np.inf
