@@ -76,7 +76,7 @@ from serving.shadow import Shadow
 from serving.state_messages import StatesRequest
 from serving.states import states_request
 from serving.store import MODEL_NAME
-from serving.time_limit import TimeLimit
+from serving.time_limit import TimeLimit, take_bentoml_limit_away
 from serving.use import Use
 from serving.workers import look_after_workers
 from training.artifact import Artifact
@@ -110,6 +110,7 @@ HOOKS = Hooks(CHAMPION, ANSWERING, PREDICT, Feedback(TOLD, TOLD_DAYS) if TOLD el
 
 if os.environ.get("SEQUELA_LOG") == "json":
     log_as_json()
+take_bentoml_limit_away()
 
 
 class PredictInput(PredictRequest, bentoml.IODescriptor):  # type: ignore[misc]
@@ -220,7 +221,6 @@ PAGES = Starlette(
     name=MODEL_NAME,
     threads=THREADS,
     workers=WORKERS,
-    traffic={"timeout": MAX_SECONDS + 5},  # ours answers first, as problem details
     metrics={"enabled": False},  # BentoML's make a label of any path that is asked for; see `serving.counts`
     logging={"access": {"enabled": False}},  # proxies write those; here they cost a tenth of the throughput
     envs=[{"name": "OTEL_SDK_DISABLED", "value": "true"}],  # spans that nobody collects cost as much

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import signal
 import socket
@@ -392,3 +393,10 @@ def server(
     env["SEQUELA_LEDGER"] = str(folder / "ledger")
     with start_server(folder, env) as running:
         yield running
+
+
+@pytest.fixture
+def service_module() -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # BentoML's own, of pydantic's older hooks
+        return importlib.import_module("serving.service")

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import logging
 import subprocess
 import sys
-import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,13 +21,6 @@ from training.artifact import Artifact
 from training.manifest import WEIGHTS
 
 SENTINEL = "SENTINEL-8841"
-
-
-@pytest.fixture
-def service_module() -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # BentoML's own, of pydantic's older hooks
-        return importlib.import_module("serving.service")
 
 
 def test_a_damaged_model_is_never_ready(
