@@ -23,7 +23,8 @@ from training.binning import BinnedOutcomes, bin_edges, to_bins
 from training.config import AttentionConfig, TrainerConfig
 from training.lightning_run import identified, run_lightning
 from training.models.bag_network import AttentionNetwork, BagHazards, BagNetwork, SetTransformer
-from training.models.network import NetworkSizes, log_hazards
+from training.models.bins import log_hazards
+from training.models.network import NetworkSizes
 from training.models.predictor import KnownSamples
 from training.models.sample_layout import SampleLayout
 from training.processes import n_processes

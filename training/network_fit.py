@@ -15,7 +15,8 @@ from training.batches import RowBatch, RowBatches
 from training.binning import BinnedOutcomes, base_logits, bin_edges, to_bins
 from training.config import NetworkConfig, TrainerConfig
 from training.lightning_run import identified, run_lightning
-from training.models.network import HazardNetwork, NetworkSizes, PackedHazards, log_hazards
+from training.models.bins import log_hazards
+from training.models.network import HazardNetwork, NetworkSizes, PackedHazards
 from training.models.partial_likelihood import MAX_LINEAR_PREDICTOR, PartialLikelihood
 from training.models.penalised_fit import maximise, most_likely_penalty
 from training.pieces import fit_pieces

@@ -2,8 +2,8 @@
 
     python -m benchmarks.serving.model_time --home .sequela
 
-The model is the champion of a store in which `sequela demo` has run. All patients are the example of its card. Writes
-``results/serving_model_time.md``.
+The model is the champion of a store in which `sequela demo` has run. The patients are simulated, each
+another, with laboratory values until day 30 and without cells. Writes ``results/serving_model_time.md``.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import argparse
 import os
 import platform
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from importlib.metadata import version
@@ -21,8 +22,14 @@ import numpy as np
 import torch
 
 from experiments.home import Home
+from experiments.requesting import wanted_by
+from features.check import read_cohort
+from features.cohort_records import patient_records
+from features.records import PatientRecord
 from features.request import to_patients
+from features.simulator.folder import simulate
 from serving.answer import answer
+from serving.card import model_card
 from serving.champions import read_champion
 from serving.messages import PredictRequest
 from training.artifact import Artifact, read_artifact
@@ -30,16 +37,30 @@ from training.models.seeing import seeing
 
 RESULT = Path(__file__).parents[1] / "results" / "serving_model_time.md"
 PATIENTS, RUNS = 1_000, 20
+SEED, LANDMARK_DAY = 5, 30.0
+
+
+def records_of(artifact: Artifact) -> tuple[PatientRecord, ...]:
+    """Patients of a cohort that is simulated anew, as a client would send them."""
+    with tempfile.TemporaryDirectory() as folder:
+        simulate(Path(folder) / "cohort", n_patients=PATIENTS, cells_per_sample=0, seed=SEED)
+        cohort = read_cohort(Path(folder) / "cohort")
+        found = patient_records(cohort, wanted_by(model_card(artifact, "v")), LANDMARK_DAY)
+        return tuple(PatientRecord.model_validate(record) for record in found)
 
 
 def parts_of(artifact: Artifact) -> dict[str, Callable[[], object]]:
     """From the model alone to the whole answer."""
-    model, request = artifact.model, PredictRequest(patients=(artifact.manifest.example.patient,) * PATIENTS)
+    model, request = artifact.model, PredictRequest(patients=records_of(artifact))
     patients = to_patients(request.patients, model.encoder)
-    times = np.array(artifact.manifest.endpoint.horizons_days)
+    times, day = np.array(artifact.manifest.endpoint.horizons_days), patients.landmark_day
     x, predictor = model.encoder.transform(patients), seeing(model.predictor, patients)
+    unlike = np.random.default_rng(SEED).normal(size=x.shape)
     return {
-        "the predictor: features to incidences": lambda: predictor.incidence(x, patients.landmark_day, times),
+        "the predictor: features to incidences": lambda: predictor.incidence(x, day, times),
+        "the predictor, where no feature is alike in all (drawn at random)": lambda: predictor.incidence(
+            unlike, day, times
+        ),
         "the model: patients to incidences": lambda: model.predict_incidence(patients, times),
         "the answer: request to answer, without HTTP and JSON": lambda: answer(artifact, "v", request),
     }

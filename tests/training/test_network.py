@@ -21,8 +21,10 @@ from training import network_fit
 from training.batches import RowBatch
 from training.binning import bin_edges, to_bins
 from training.config import NetworkConfig, TrainerConfig
+from training.models.bins import interpolate, log_hazards
 from training.models.cox import CauseSpecificCox
-from training.models.network import HazardNetwork, NetworkSizes, PackedHazards, interpolate, log_hazards
+from training.models.network import HazardNetwork, NetworkSizes, PackedHazards
+from training.models.packed_incidence import ROWS_AT_ONCE, PackedIncidence
 from training.network_fit import HazardTraining, begin_linear, fit_network
 
 CPU = TrainerConfig(accelerator="cpu")
@@ -110,8 +112,7 @@ def test_one_product_gives_what_the_module_gives(n_rows: int, shared: bool) -> N
         module.share_hidden(module)
     network = HazardNetwork(module, np.linspace(0, 600, 7))
     x = torch.as_tensor(np.random.default_rng(0).normal(size=(n_rows, 5)), dtype=torch.float32)
-    found = network._logits(*network._level_and_trend(x), n_bins=6).transpose(0, 1)
-    torch.testing.assert_close(found, module(x), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(logits_of(network, x).float(), module(x), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("scale", [1.0, 30.0, 1e5])
@@ -124,11 +125,30 @@ def test_incidences_are_those_of_the_hazards_in_every_bin(n_rows: int, times: li
             parameter.copy_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(i)))
     network = HazardNetwork(module, np.linspace(0, 600, 7))
     x, at = np.random.default_rng(0).normal(size=(n_rows, 5)) * scale, np.array(times)
-    logits = network._logits(*network._level_and_trend(torch.as_tensor(x, dtype=torch.float32)), n_bins=6)
-    cause, none = log_hazards(logits.double())
+    cause, none = log_hazards(logits_of(network, torch.as_tensor(x, dtype=torch.float32)))
     expected = interpolate(cause.exp().numpy(), none.numpy(), network.edges_days, at)
-    found = network.member_incidence(x, at).transpose(1, 0, 2, 3)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12 if n_rows < 256 else 1e-6)
+    np.testing.assert_allclose(network.member_incidence(x, at), expected, rtol=0, atol=1e-12)
+
+
+def test_what_is_alike_in_all_rows_is_multiplied_once_and_changes_nothing() -> None:
+    """Also where many patients are more than are worked on at a time, and none are."""
+    sizes = NetworkSizes(n_members=2, n_features=6, n_causes=2, n_bins=5, n_hidden=3)
+    network = HazardNetwork(PackedHazards(sizes, torch.Generator().manual_seed(2)), np.linspace(0, 500, 6))
+    x, at = np.random.default_rng(1).normal(size=(ROWS_AT_ONCE + 3, 6)), np.array([120.0, 480.0])
+    x[:, 2:5] = x[0, 2:5]
+    apart = np.concatenate([network.member_incidence(row[None], at) for row in x[-5:]], axis=1)
+    np.testing.assert_allclose(network.member_incidence(x, at)[:, -5:], apart, rtol=0, atol=1e-6)
+    assert network.member_incidence(x[:0], at).shape == (2, 0, 2, 2)
+
+
+def logits_of(network: HazardNetwork, x: torch.Tensor) -> torch.Tensor:
+    """(members, rows, causes, bins), in the precision of the prediction."""
+    module, sizes = network.module, network.module.sizes
+    level, trend = (
+        one.double().view(len(x), sizes.n_causes, sizes.n_members).permute(2, 0, 1)[..., None]
+        for one in PackedIncidence(module, network.edges_days).level_and_trend(module.with_pieces(x))
+    )
+    return module.base.double()[:, None] + level + trend * torch.linspace(-1, 1, sizes.n_bins, dtype=torch.float64)
 
 
 def test_incidence_is_zero_before_and_constant_after_the_bins() -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from features.outcomes import Outcomes
 from training.config import NetworkConfig, TrainerConfig
 from training.evaluation.brier import brier_score
-from training.models.network import interpolate, log_hazards
+from training.models.bins import interpolate, log_hazards
 from training.network_fit import fit_network
 from training.proper_score import LEAST_UNCENSORED, integrated_brier, score_targets
 

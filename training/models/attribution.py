@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from features.patients import FloatArray, IntArray
-from training.models.network import HazardNetwork, log_hazards
+from training.models.bins import log_hazards
+from training.models.network import HazardNetwork
 from training.models.predictor import Predictor
 
 TOLERANCE = 1e-4
@@ -142,7 +143,7 @@ def network_risk(network: HazardNetwork, x: Tensor, times_days: Tensor) -> Tenso
 
 
 def risk_of_logits(logits: Tensor, edges: Tensor, times_days: Tensor) -> Tensor:
-    """Incidences (rows, causes, times) as autograd follows them, the mean over members; see `network.interpolate`.
+    """Incidences (rows, causes, times) as autograd follows them, the mean over members; see `bins.interpolate`.
 
     Args:
         logits: (members, rows, causes, bins).

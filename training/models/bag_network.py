@@ -21,8 +21,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from training.models.bins import interpolate, log_hazards
 from training.models.cell_input import CellInput, PreparedCells
-from training.models.network import NetworkSizes, PackedHazards, interpolate, log_hazards
+from training.models.network import NetworkSizes, PackedHazards
 from training.models.predictor import Arrays, CellAttention, KnownSamples, Sizes
 from training.models.sample_layout import N_DAY_FEATURES, CellBatch, SampleGrid, SampleLayout
 from training.models.set_layers import SMALLEST_SHARE, GatedScores, InducedAttention, PackedLinear, Prototypes

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from training.models.network import interpolate
+from training.models.bins import interpolate
 from training.models.predictor import Arrays, Sizes
 from training.models.trees import BLOCK_ROWS, Trees
 

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from features.outcomes import Outcomes
 from features.scaling import CLIP
+from training.models.bins import interpolate
 from training.models.cohort_context import CohortContext, event_edges
 from training.models.in_context import InContextModule, InContextSizes, Memory
-from training.models.network import interpolate
 from training.models.predictor import Arrays, Predictor, Sizes
 from training.models.seeing import is_composite
 

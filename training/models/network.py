@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from training.models.layers import drawn
+from training.models.packed_incidence import PackedIncidence
 from training.models.predictor import Arrays, Sizes
 
 
@@ -112,28 +113,6 @@ def _unknown_pieces(number: int) -> Pieces:
     return Pieces(torch.zeros(number, dtype=torch.long), torch.zeros(number), torch.ones(number))
 
 
-def log_hazards(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Log probabilities of each cause (…, causes, bins), and of none (…, bins), in a bin."""
-    none = -torch.logsumexp(nn.functional.pad(logits, (0, 0, 1, 0)), dim=-2)
-    return logits + none.unsqueeze(-2), none
-
-
-def first_layers(module: PackedHazards) -> Tensor:
-    """(features, …): what takes features, side by side: hidden layers, levels and trends of all members and causes."""
-    (members, causes, n_features), width = module.linear.shape, module.hidden.shape[3]
-    hidden = module.hidden.detach().expand(members, causes, n_features, width)  # causes may share theirs
-    hidden = hidden.permute(2, 0, 1, 3).reshape(n_features, members * causes * width)
-    linear = [
-        layer.detach().permute(2, 0, 1).reshape(n_features, members * causes)
-        for layer in (module.linear, module.linear_by_time)
-    ]
-    return torch.cat([hidden, *linear], dim=1).contiguous()
-
-
-ROWS_AT_ONCE = 32
-"""Whose hazards are put together at a time: with all members and bins they fit into a processor's cache."""
-
-
 class HazardNetwork:
     """The fitted network; its prediction is the mean incidence over members."""
 
@@ -143,7 +122,7 @@ class HazardNetwork:
         """The module, and the bins' edges (bins + 1,), the first of them 0."""
         self.module = module.eval().requires_grad_(requires_grad=False)
         self.edges_days = edges_days
-        self._first = first_layers(self.module)
+        self._packed = PackedIncidence(self.module, edges_days)
 
     def incidence(
         self, x: NDArray[np.float64], landmark_day: NDArray[np.float64], times_days: NDArray[np.float64]
@@ -155,57 +134,7 @@ class HazardNetwork:
 
     def member_incidence(self, x: NDArray[np.float64], times_days: NDArray[np.float64]) -> NDArray[np.float64]:
         """Incidences (members, rows, causes, times)."""
-        parts = [self._part(x[rows], times_days) for rows in np.array_split(np.arange(len(x)), max(1, len(x) // 256))]
-        return np.concatenate(parts, axis=1)
-
-    def _part(self, x: NDArray[np.float64], times_days: NDArray[np.float64]) -> NDArray[np.float64]:
-        with torch.inference_mode():
-            level, trend = self._level_and_trend(torch.as_tensor(x, dtype=torch.float32))
-            blocks = [slice(start, start + ROWS_AT_ONCE) for start in range(0, max(1, len(x)), ROWS_AT_ONCE)]
-            parts = [self._incidence(level[rows], trend[rows], times_days) for rows in blocks]
-            values: NDArray[np.float64] = torch.cat(parts).transpose(0, 1).numpy()
-            return values
-
-    def _incidence(self, level: Tensor, trend: Tensor, times_days: NDArray[np.float64]) -> Tensor:
-        """Incidences (rows, members, causes, times): as `interpolate`, of the bins alone that the times reach.
-
-        Args:
-            level: (rows, members, causes), of the logits.
-            trend: (rows, members, causes), likewise.
-            times_days: (times,).
-        """
-        bin_of, gone = bins_of(self.edges_days, times_days)
-        n_bins = int(bin_of.max(initial=0)) + 1
-        logits = self._logits(level, trend, n_bins)
-        largest = logits.amax(dim=-2).clamp(min=0.0).double()  # no exponential overflows
-        odds, odds_none = (logits.double() - largest.unsqueeze(-2)).exp_(), (-largest).exp_()
-        total = odds_none + odds.sum(dim=-2)
-        none = odds_none / total
-        start = nn.functional.pad(none.cumprod(dim=-1)[..., :-1], (1, 0), value=1.0)
-        hazard = odds.div_(total.unsqueeze(-2))
-        at = torch.as_tensor(bin_of)
-        within = start.index_select(-1, at) * (1 - none.index_select(-1, at) ** torch.as_tensor(gone))
-        share = hazard.index_select(-1, at)
-        share = share / share.sum(dim=-2, keepdim=True).clamp(min=1e-300)
-        earlier = (torch.arange(n_bins)[:, None] < at).double()
-        return hazard.mul_(start.unsqueeze(-2)) @ earlier + within.unsqueeze(-2) * share
-
-    def _level_and_trend(self, x_np: Tensor) -> tuple[Tensor, Tensor]:
-        """(rows, members, causes) each: of the module's logits, with all that takes features in one product."""
-        module = self.module
-        (members, causes, _), width = module.linear.shape, module.hidden.shape[3]
-        product = module.with_pieces(x_np) @ self._first
-        n = len(product)
-        wide, level, trend = torch.split(product, [members * causes * width, members * causes, members * causes], dim=1)
-        active = nn.functional.silu(wide.view(n, members, causes, width) + module.hidden_bias)
-        level = level.view(n, members, causes) + (active * module.out).sum(dim=-1)
-        trend = trend.view(n, members, causes) + (active * module.out_by_time).sum(dim=-1)
-        return level, trend
-
-    def _logits(self, level: Tensor, trend: Tensor, n_bins: int) -> Tensor:
-        """(rows, members, causes, bins) of the first bins."""
-        place = torch.linspace(-1.0, 1.0, self.module.sizes.n_bins, dtype=level.dtype)[:n_bins]
-        return self.module.base[..., :n_bins] + level[..., None] + trend[..., None] * place
+        return self._packed(x, times_days)
 
     def state(self) -> tuple[Sizes, dict[str, NDArray[Any]]]:
         """Sizes; parameters and edges."""
@@ -219,42 +148,3 @@ class HazardNetwork:
         parameters = {name: torch.as_tensor(value) for name, value in arrays.items() if name != "edges_days"}
         module.load_state_dict(parameters, strict=True, assign=True)
         return cls(module, arrays["edges_days"])
-
-
-def bins_of(
-    edges_days: NDArray[np.float64], times_days: NDArray[np.float64]
-) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """For each time its bin, and the share of the bin that is gone by then."""
-    bin_of = np.clip(np.searchsorted(edges_days, times_days, side="right") - 1, 0, len(edges_days) - 2)
-    return bin_of, np.clip((times_days - edges_days[bin_of]) / np.diff(edges_days)[bin_of], 0.0, 1.0)
-
-
-def interpolate(
-    hazard: NDArray[np.float64],
-    log_none: NDArray[np.float64],
-    edges_days: NDArray[np.float64],
-    times_days: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Cumulative incidence at any time, with the hazard constant within each bin.
-
-    Args:
-        hazard: (…, causes, bins): probability of each cause in a bin, given event-free at its start.
-        log_none: (…, bins): log probability of no event in a bin.
-        edges_days: (bins + 1,).
-        times_days: (times,).
-
-    Returns:
-        (…, causes, times): smooth between edges, since S(t) = S(start) · P(none)^(share of the bin gone).
-    """
-    bin_of, gone = bins_of(edges_days, times_days)
-    zero = np.zeros((*log_none.shape[:-1], 1))
-    log_start = np.concatenate([zero, np.cumsum(log_none, axis=-1)[..., :-1]], axis=-1)
-    start = np.exp(log_start)
-    any_cause = np.maximum(hazard.sum(axis=-2), 1e-300)
-    share = hazard / any_cause[..., None, :]
-    lost = start * -np.expm1(log_none)
-    before = np.cumsum(lost[..., None, :] * share, axis=-1)
-    before = np.concatenate([np.zeros((*before.shape[:-1], 1)), before[..., :-1]], axis=-1)
-    within = start[..., bin_of] * -np.expm1(log_none[..., bin_of] * gone)
-    values: NDArray[np.float64] = before[..., bin_of] + within[..., None, :] * share[..., bin_of]
-    return values

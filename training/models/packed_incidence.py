@@ -1,0 +1,116 @@
+"""Incidences of all members of a hazard network at once, laid out for speed: for services, one thread, many patients.
+
+Two things make it several times faster than logits, softmax and sums bin by bin of each row. What takes features is one
+matrix product, in which a column that is alike in all rows (cells, where nobody sent any) is multiplied once. And since
+a logit is linear in the bin's place (see `network`), the odds of the next bin are those of this one times a factor: two
+exponentials a row, member and cause, whatever the number of bins.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from training.models.bins import bins_of, interpolate, log_hazards
+
+if TYPE_CHECKING:
+    from training.models.network import PackedHazards  # which predicts by this module
+
+ROWS_AT_ONCE = 1024
+LARGEST = 300.0
+"""Of a logit; exponentials of twice that are finite. Where one is larger, which sound features never give, logarithms
+are taken instead, at leisure."""
+
+
+class PackedIncidence:
+    """What a fitted network predicts.
+
+    Args:
+        module: Of the network.
+        edges_days: (bins + 1,): edges of its bins.
+    """
+
+    def __init__(self, module: PackedHazards, edges_days: NDArray[np.float64]) -> None:
+        self._with_pieces, self._edges_days = module.with_pieces, edges_days
+        self._members, self._causes, features = module.linear.shape
+        self._width = module.hidden.shape[3]
+        self._n_outputs = self._causes * self._members
+        shape = (self._members, self._causes)  # causes may share their hidden layer
+        hidden = module.hidden.detach().expand(*shape, features, self._width).permute(2, 3, 1, 0)
+        linear = [layer.detach().permute(2, 1, 0) for layer in (module.linear, module.linear_by_time)]
+        self._first = torch.cat([layer.reshape(features, -1) for layer in (hidden, *linear)], dim=1).contiguous()
+        self._bias = module.hidden_bias.detach().expand(*shape, self._width).permute(2, 1, 0).flatten()
+        self._out, self._out_by_time = (
+            layer.detach().permute(2, 1, 0).reshape(self._width, -1) for layer in (module.out, module.out_by_time)
+        )
+        self._base = module.base.detach().double().transpose(0, 1).unsqueeze(1)  # (causes, 1, members, bins)
+        self._odds = self._base.exp().movedim(-1, 0).contiguous().unbind(0)
+
+    def __call__(self, x: NDArray[np.float64], times_days: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Incidences (members, rows, causes, times) of features (rows, features), in double precision."""
+        with torch.inference_mode():
+            starts = range(0, max(1, len(x)), ROWS_AT_ONCE)
+            parts = [self._part(x[start : start + ROWS_AT_ONCE], times_days) for start in starts]
+            values: NDArray[np.float64] = torch.cat(parts, dim=1).permute(2, 1, 0, 3).numpy()
+            return values
+
+    def _part(self, x: NDArray[np.float64], times_days: NDArray[np.float64]) -> Tensor:
+        level, trend = self.level_and_trend(self._with_pieces(torch.as_tensor(x, dtype=torch.float32)))
+        level, trend = self._by_cause(level), self._by_cause(trend)
+        moderate = (level.abs() + trend.abs()).amax() <= LARGEST if len(x) else True
+        return (self._incidence if moderate else self._carefully)(level, trend, times_days)
+
+    def _by_cause(self, of_logits: Tensor) -> Tensor:
+        """(causes, rows, members), in double precision."""
+        apart = of_logits.view(-1, self._causes, self._members).transpose(0, 1)
+        return apart.contiguous().double()
+
+    def level_and_trend(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """(rows, causes · members) each, of the logits, for features with their pieces."""
+        own = self._product(features)
+        wide = self._width * self._n_outputs
+        active = nn.functional.silu(own[:, :wide] + self._bias).view(len(own), self._width, self._n_outputs)
+        level, trend = torch.split(own[:, wide:], self._n_outputs, dim=1)
+        return level + (active * self._out).sum(dim=1), trend + (active * self._out_by_time).sum(dim=1)
+
+    def _product(self, features: Tensor) -> Tensor:
+        """Of features and first layers: what all rows share once, and how each differs from the first."""
+        first = features[:1]
+        varies = (features != first).any(dim=0)
+        return torch.addmm(first @ self._first, (features - first)[:, varies], self._first[varies])
+
+    def _incidence(self, level: Tensor, trend: Tensor, times_days: NDArray[np.float64]) -> Tensor:
+        """Incidences (causes, rows, members, times): as `bins.interpolate`, bin by bin until the last that is asked.
+
+        Args:
+            level: (causes, rows, members), of the logits.
+            trend: Likewise.
+            times_days: (times,).
+        """
+        bin_of, gone = bins_of(self._edges_days, times_days)
+        change = (trend * (2 / max(len(self._odds) - 1, 1))).exp_()  # places run from −1 to 1
+        own = (level - trend).exp_()
+        free, before = torch.ones_like(level[0]), torch.zeros_like(level)
+        found = torch.empty(*level.shape, len(times_days), dtype=torch.float64)
+        for number in range(int(bin_of.max(initial=0)) + 1):
+            odds = own * self._odds[number]
+            of_any = odds.sum(dim=0)
+            for at in np.flatnonzero(bin_of == number):
+                lost = free * (1 - (1 + of_any) ** -gone[at])
+                found[..., at] = before + odds * (lost / of_any.clamp(min=1e-300))
+            free.div_(of_any.add_(1))
+            before.addcmul_(odds, free)
+            own.mul_(change)
+        return found
+
+    def _carefully(self, level: Tensor, trend: Tensor, times_days: NDArray[np.float64]) -> Tensor:
+        """The same, of any logits."""
+        place = torch.linspace(-1.0, 1.0, len(self._odds), dtype=torch.float64)
+        logits = self._base + level[..., None] + trend[..., None] * place  # (causes, rows, members, bins)
+        cause, none = log_hazards(logits.permute(1, 2, 0, 3))
+        found = interpolate(cause.exp().numpy(), none.numpy(), self._edges_days, times_days)
+        return torch.as_tensor(found).permute(2, 0, 1, 3)
