@@ -153,10 +153,11 @@ class PatientEncoder:
         """The matrix with a report for each row."""
         values = self.scaler.values(self.columns(patients))
         missing, outside = self.scaler.report(values)
+        condensed = {names: self._condensed(names) for names in set(missing)}  # many rows lack the same
         return Encoded(
             self.scaler.matrix(values),
             values,
-            tuple(map(self._condensed, missing)),
+            tuple(condensed[names] for names in missing),
             tuple(tuple(dict.fromkeys(self._placed[name] for name in names)) for names in outside),
             impossible(patients, self.variables)[1],
             self.baseline.unseen(patients),
