@@ -90,12 +90,11 @@ def serve_command(
         port: Likewise.
         options: What else the service does.
     """
-    environment = os.environ | {
+    environment = {"OTEL_SDK_DISABLED": "true", **os.environ} | {
         "BENTOML_HOME": str(home.bentoml),
         "SEQUELA_MODEL": bento_tag,
         "SEQUELA_USE": str(home.use),
         "BENTOML_DO_NOT_TRACK": "true",
-        "OTEL_SDK_DISABLED": "true",
         **options.environment(),
     }
     arguments = ["-m", "bentoml", "serve", "serving.service:RiskService", "--host", host, "--port", str(port)]

@@ -60,6 +60,7 @@ from serving.following import Champion, Named
 from serving.guard import Guard, media_type_of, refusal
 from serving.json_log import log_as_json
 from serving.keys import KeyRing
+from serving.layers import leave_layers_out
 from serving.ledger import Ledger
 from serving.messages import ExplainAnswer, Fault, OutcomesRequest, PredictAnswer, PredictRequest
 from serving.monitor_messages import MonitorRequest
@@ -76,7 +77,7 @@ from serving.shadow import Shadow
 from serving.state_messages import StatesRequest
 from serving.states import states_request
 from serving.store import MODEL_NAME
-from serving.time_limit import TimeLimit, take_bentoml_limit_away
+from serving.time_limit import TimeLimit
 from serving.use import Use
 from serving.workers import look_after_workers
 from training.artifact import Artifact
@@ -110,7 +111,7 @@ HOOKS = Hooks(CHAMPION, ANSWERING, PREDICT, Feedback(TOLD, TOLD_DAYS) if TOLD el
 
 if os.environ.get("SEQUELA_LOG") == "json":
     log_as_json()
-take_bentoml_limit_away()
+leave_layers_out()
 
 
 class PredictInput(PredictRequest, bentoml.IODescriptor):  # type: ignore[misc]
@@ -223,7 +224,7 @@ PAGES = Starlette(
     workers=WORKERS,
     metrics={"enabled": False},  # BentoML's make a label of any path that is asked for; see `serving.counts`
     logging={"access": {"enabled": False}},  # proxies write those; here they cost a tenth of the throughput
-    envs=[{"name": "OTEL_SDK_DISABLED", "value": "true"}],  # spans that nobody collects cost as much
+    envs=[{"name": "OTEL_SDK_DISABLED", "value": "true"}],  # spans that nobody collects; see `serving.layers`
 )
 class RiskService:
     """Cumulative incidences of late complications, from many patients in one request."""

@@ -1,15 +1,8 @@
-"""The longest that a request may take (ASGI).
-
-BentoML has a limit of its own, whose timers it never cancels: each keeps its request until it would have struck, so
-that a busy service holds those of two minutes, and the garbage collector walks through them, for a third of a second.
-Ours takes its place.
-"""
+"""The longest that a request may take (ASGI)."""
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
-from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -52,20 +45,6 @@ class TimeLimit:
             rule = f"took longer than {self.seconds:g} s; send fewer patients or fewer cells in one request"
             refused = refusal(504, Fault(field=None, rule=rule))
             answer.instead = asyncio.create_task(refused(scope, receive, answer.send))
-
-
-def take_bentoml_limit_away() -> None:
-    """Let the applications that BentoML makes from now on have no limit but ours."""
-    with suppress(ImportError):  # should it be called otherwise some day, both limits hold
-        from bentoml._internal.server.http import traffic
-
-        module: Any = traffic
-        module.TimeoutMiddleware = _unlimited
-
-
-def _unlimited(app: ASGIApp, timeout: float) -> ASGIApp:
-    del timeout
-    return app
 
 
 class _Answer:

@@ -7,7 +7,6 @@ import json
 import re
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -60,10 +59,6 @@ class Working:
 
 
 def ask(app: TimeLimit) -> list[Message]:
-    return asyncio.run(_asked(app))
-
-
-async def _asked(app: TimeLimit) -> list[Message]:
     sent: list[Message] = []
 
     async def receive() -> Message:
@@ -72,7 +67,7 @@ async def _asked(app: TimeLimit) -> list[Message]:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    await app({"type": "http", "method": "POST", "path": "/v1/predict", "headers": []}, receive, send)
+    asyncio.run(app({"type": "http", "method": "POST", "path": "/v1/predict", "headers": []}, receive, send))
     return sent
 
 
@@ -100,19 +95,3 @@ def test_a_late_failure_is_raised_and_answers_nothing_twice() -> None:
     with pytest.raises(ValueError, match="on its way"):
         asyncio.run(limit({"type": "http", "method": "POST", "path": "/", "headers": []}, receive, send))
     assert [message.get("status") for message in sent] == [504, None]
-
-
-@pytest.mark.usefixtures("service_module")
-def test_the_layers_of_bentoml_hold_no_request_once_it_is_answered() -> None:
-    """Its own limit does, with a timer it never cancels."""
-    from bentoml._internal.server.base_app import BaseAppFactory
-
-    app = Working(0.0)
-    for layer in BaseAppFactory.middlewares.fget(SimpleNamespace(timeout=60.0, max_concurrency=None)):
-        app = layer.cls(app, **layer.kwargs)
-
-    async def held() -> int:
-        await _asked(TimeLimit(app, seconds=60.0))
-        return sum(not timer.cancelled() for timer in asyncio.get_running_loop()._scheduled)
-
-    assert asyncio.run(held()) == 0

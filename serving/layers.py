@@ -1,0 +1,34 @@
+"""Layers that BentoML puts around every service, and that this one does without."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import Any
+
+from starlette.types import ASGIApp
+
+
+def leave_layers_out() -> None:
+    """From the applications that BentoML makes in this process from now on.
+
+    Its time limit never cancels its timers: each keeps its request until it would have struck, so that a busy service
+    holds those of two minutes, and the garbage collector walks through them, for a third of a second. `TimeLimit` takes
+    its place. Tracing works on every request even where it is off, as it is unless OTEL_SDK_DISABLED says ``false``.
+    """
+    with suppress(ImportError):  # should it be called otherwise some day, both limits hold
+        from bentoml._internal.server.http import traffic
+
+        _replace(traffic, "TimeoutMiddleware")
+    if os.environ.get("OTEL_SDK_DISABLED", "true").lower() == "true":
+        from opentelemetry.instrumentation import asgi
+
+        _replace(asgi, "OpenTelemetryMiddleware")
+
+
+def _replace(module: Any, layer: str) -> None:  # noqa: ANN401  (a module has any names)
+    setattr(module, layer, _without)
+
+
+def _without(app: ASGIApp, **_: object) -> ASGIApp:
+    return app
