@@ -46,7 +46,7 @@ class _Cells:
 
     def write(self, folder: Path) -> None:
         """Write cells.h5ad, the cells of a sample together."""
-        from features.cells.anndata_io import write_cells  # noqa: PLC0415: anndata is slow to import
+        from features.cells.anndata_io import write_cells  # anndata is slow to import
 
         labels = self.obs["cart_celltype"].to_numpy(dtype=object)
         extra = self.obs[["timepoint", "pct_mt", "n_counts_total"]]
@@ -83,7 +83,7 @@ def import_carpall2023(source: Path, folder: Path) -> None:
 
 def _read(path: Path) -> _Cells:
     """Read the file's CSR matrix and the columns that are needed, and nothing else of it."""
-    import h5py  # noqa: PLC0415: slow to import
+    import h5py  # slow to import
 
     try:
         with h5py.File(path) as file:

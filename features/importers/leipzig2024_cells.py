@@ -36,7 +36,7 @@ class PlasmaCells:
 
     def write(self, folder: Path) -> None:
         """Write cells.h5ad."""
-        from features.cells.anndata_io import write_cells  # noqa: PLC0415: anndata is slow to import
+        from features.cells.anndata_io import write_cells  # anndata is slow to import
 
         cell_type = np.full(len(self.values), "plasma cell", dtype=object)
         path = folder / "cells.h5ad"

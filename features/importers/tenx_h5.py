@@ -35,7 +35,7 @@ def read_h5(path: Path) -> StoredMatrix:
         SequelaError: It holds no matrix, or several, or its parts do not fit.
         OSError, KeyError, ValueError, TypeError: It is damaged.
     """
-    import h5py  # noqa: PLC0415: slow to import
+    import h5py  # slow to import
 
     with h5py.File(path) as file:
         groups = [name for name in file if isinstance(file[name], h5py.Group) and "indptr" in file[name]]
