@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from features.baseline import BaselineEncoder, impossible
 from features.cells.processing import CellProcessor
 from features.cells.samples import PSEUDOBULK, SampleFeatures
@@ -142,8 +144,14 @@ class PatientEncoder:
         columns |= landmark_columns(patients, self.measured, self.statistics)
         columns |= self.derived.columns(patients, self.variables)
         if self.samples is not None:
-            columns |= self.samples.columns(patients)
+            absent = patients.samples is None  # as with most who ask a service: nothing need be computed
+            columns |= self._without_samples(len(patients)) if absent else self.samples.columns(patients)
         return columns
+
+    def _without_samples(self, n_rows: int) -> dict[str, FloatArray]:
+        """Kept columns of samples, of rows that have none."""
+        unknown = np.full(n_rows, np.nan)
+        return {name: unknown for name, place in self._placed.items() if place.startswith("samples.")}
 
     def transform(self, patients: Patients) -> FloatArray:
         """The matrix (rows, features), without the report."""

@@ -128,6 +128,17 @@ def test_a_patient_alone_is_encoded_as_among_many(seed: int, n: int) -> None:
         assert (alone.missing[0], alone.outside[0]) == (together.missing[i], together.outside[i])
 
 
+def test_whoever_sends_no_samples_is_encoded_as_who_has_only_later_ones() -> None:
+    """Of a request without any sample nothing of samples is computed."""
+    patients = cohort(4, 12)
+    assert patients.samples is not None
+    later = replace(patients, samples=replace(patients.samples, day=np.full(12, 99.0)))
+    without, expected = ENCODER.encode(replace(patients, samples=None)), ENCODER.encode(later)
+    np.testing.assert_array_equal(without.x, expected.x)
+    assert without.missing == expected.missing
+    assert any("samples.product" in names for names in without.missing)
+
+
 def test_matrix_has_the_named_columns_and_no_gap() -> None:
     encoded = ENCODER.encode(TRAINED)
     assert encoded.x.shape == (60, len(ENCODER.feature_names))
