@@ -42,10 +42,13 @@ class PackedIncidence:
         shape = (self._members, self._causes)  # causes may share their hidden layer
         hidden = module.hidden.detach().expand(*shape, features, self._width).permute(2, 3, 1, 0)
         linear = [layer.detach().permute(2, 1, 0) for layer in (module.linear, module.linear_by_time)]
-        self._first = torch.cat([layer.reshape(features, -1) for layer in (hidden, *linear)], dim=1).contiguous()
+        flat = [hidden.reshape(features, self._width * self._n_outputs)]
+        flat += [layer.reshape(features, self._n_outputs) for layer in linear]  # no feature at all will do
+        self._first = torch.cat(flat, dim=1).contiguous()
         self._bias = module.hidden_bias.detach().expand(*shape, self._width).permute(2, 1, 0).flatten()
         self._out, self._out_by_time = (
-            layer.detach().permute(2, 1, 0).reshape(self._width, -1) for layer in (module.out, module.out_by_time)
+            layer.detach().permute(2, 1, 0).reshape(self._width, self._n_outputs)
+            for layer in (module.out, module.out_by_time)
         )
         self._base = module.base.detach().double().transpose(0, 1).unsqueeze(1)  # (causes, 1, members, bins)
         self._odds = self._base.exp().movedim(-1, 0).contiguous().unbind(0)
