@@ -7,7 +7,6 @@ import json
 import os
 import random
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -30,12 +29,6 @@ Json = dict[str, Any]
 def client(server: Any) -> Iterator[httpx.Client]:
     with server.client() as client:
         yield client
-
-
-@pytest.fixture(scope="module")
-def official() -> jsonschema.Draft6Validator:
-    golden = Path(__file__).parents[2] / "golden" / "fhir_r4.json"
-    return jsonschema.Draft6Validator(json.loads(golden.read_text("utf-8")))
 
 
 def test_the_operation_answers_as_the_plain_api_does(

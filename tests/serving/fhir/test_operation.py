@@ -6,73 +6,24 @@ import contextlib
 import copy
 import json
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
-from bundles import INFUSION, bundle, bundle_of, condition, day, infusion, level, observation
-from fhir.resources.R4B.riskassessment import RiskAssessment
+from assessments import Assess, Json, notes, risks, said_plainly
+from bundles import INFUSION, bundle, bundle_of, condition, day, infusion, level, observation, verified
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.errors import InputError
-from features.records import PatientRecord
 from features.schema import Decision, Tier
 from serving.answer import answer
 from serving.fhir.operation import asked
 from serving.fhir.outcome import operation_outcome
-from serving.fhir.risk_assessment import risk_assessment
-from serving.messages import Prediction, PredictRequest
 from training.artifact import Artifact
 from training.manifest import ThresholdBenefit
-
-Json = dict[str, Any]
-Assess = Callable[..., Json]
-GOLDEN = Path(__file__).parents[2] / "golden" / "fhir_r4.json"
-
-
-@pytest.fixture(scope="session")
-def official() -> jsonschema.Draft6Validator:
-    """HL7's JSON Schema of R4."""
-    return jsonschema.Draft6Validator(json.loads(GOLDEN.read_text("utf-8")))
-
-
-@pytest.fixture(scope="session")
-def assess(artifact: Artifact, official: jsonschema.Draft6Validator) -> Assess:
-    """``assess(content)``: the RiskAssessment, once others have read it."""
-
-    def assessed(content: Json, of: Artifact = artifact) -> Json:
-        question = asked(of, json.dumps(content).encode())
-        answered = question.by(answer)(of, "m:1", question.request)
-        found = json.loads(json.dumps(risk_assessment(of.manifest, answered, question.read), allow_nan=False))
-        RiskAssessment.model_validate(found)
-        official.validate(found)
-        return found
-
-    return assessed
-
-
-def risks(found: Json) -> list[float]:
-    return [one["probabilityDecimal"] for one in found["prediction"]]
-
-
-def plain(artifact: Artifact, **record: Any) -> Prediction:
-    """What the plain API answers."""
-    request = PredictRequest(patients=(PatientRecord.model_validate(record),))
-    return answer(artifact, "m:1", request).predictions[0]
-
-
-def said_plainly(artifact: Artifact, **record: Any) -> list[float]:
-    found = plain(artifact, **record)
-    return [value for values in found.incidence.values() for value in values]
-
-
-def notes(found: Json) -> str:
-    return "\n".join(one["text"] for one in found["note"])
 
 
 def test_every_patient_has_the_risk_that_the_plain_api_gives(artifact: Artifact, assess: Assess, cohort: Any) -> None:
@@ -167,7 +118,7 @@ def test_diagnoses_are_events_with_their_grades(assess: Assess, artifact: Artifa
     events = [{"event": "icans", "day": 5.0, "grade": 3}, {"event": "infection", "day": 20.0, "grade": 2}]
     found = assess(bundle(condition("icans", 5, 3), condition("infection", 20, 2), condition("infection", 31, 4)))
     assert risks(found) == pytest.approx(said_plainly(artifact, landmark_day=30.0, events=events))
-    refuted = condition("icans", 5, 3) | {"verificationStatus": {"coding": [{"system": "s", "code": "refuted"}]}}
+    refuted = condition("icans", 5, 3) | verified("refuted")
     assert risks(assess(bundle(refuted))) == risks(assess(bundle()))
 
 
@@ -326,9 +277,9 @@ def test_infusions_are_known_by_their_codes(assess: Assess, procedure: Json) -> 
 
 
 def test_the_last_infusion_counts(assess: Assess) -> None:
-    again = infusion() | {"performedDateTime": day(10)}
+    again = infusion() | {"id": "again", "performedDateTime": day(10)}
     assert assess(bundle(again))["prediction"][0]["whenPeriod"]["start"] == day(30)  # day 20 after the second
-    ahead = infusion() | {"status": "preparation", "performedDateTime": day(20)}
+    ahead = infusion() | {"id": "ahead", "status": "preparation", "performedDateTime": day(20)}
     assert risks(assess(bundle(ahead))) == risks(assess(bundle()))
 
 
@@ -336,7 +287,7 @@ def test_resources_may_name_the_patient_in_any_way(assess: Assess) -> None:
     expected = risks(assess(bundle(observation("2276-4", 0, 900, "ng/mL"))))
     for said in ("urn:uuid:6f1e", "https://ehr.example/fhir/Patient/p1", "Patient/p1"):
         found = bundle(observation("2276-4", 0, 900, "ng/mL", subject={"reference": said}))
-        found["entry"][0]["fullUrl"] = "urn:uuid:6f1e"
+        found["entry"][0]["fullUrl"] = said if said.startswith("https") else "urn:uuid:6f1e"
         assert risks(assess(found)) == expected
 
 
@@ -358,7 +309,7 @@ def products(artifact: Artifact) -> Artifact:
 def used(product: str, days: float, **more: Any) -> Json:
     return (
         infusion()
-        | {"usedCode": [{"coding": [{"system": "urn:products", "code": product}]}]}
+        | {"id": f"{product}{days}", "usedCode": [{"coding": [{"system": "urn:products", "code": product}]}]}
         | {
             "performedDateTime": day(days),
             **more,
