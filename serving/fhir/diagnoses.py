@@ -19,7 +19,6 @@ from serving.fhir.times import Span, Timeline
 
 BEFORE_DAYS = 30
 """Events of so many days before infusion enter; those of years ago are no course of this treatment."""
-UNCONFIRMED = "not confirmed"
 
 
 def read_diagnoses(
@@ -78,8 +77,10 @@ def _take_event(
 ) -> None:
     """As an input of the model, which takes what is certain and has a day."""
     span = _onset(one, timeline)
-    if not sure or event.doubt:
-        gathered.left(UNCONFIRMED)
+    if not sure:
+        gathered.left("not confirmed")
+    elif event.doubt:
+        gathered.left("that their code alone does not show to be events")
     elif span.first < span.last or not (event.new or span.first >= 0):
         gathered.left("without a day of onset")
     elif span.first > timeline.landmark:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from features.records import PatientRecord
@@ -31,3 +32,10 @@ def plain(artifact: Artifact, **record: Any) -> Prediction:
 def said_plainly(artifact: Artifact, **record: Any) -> list[float]:
     found = plain(artifact, **record)
     return [value for values in found.incidence.values() for value in values]
+
+
+def with_endpoint(artifact: Artifact, **more: Any) -> Artifact:
+    """The same model, whose endpoint is changed."""
+    endpoint = artifact.manifest.endpoint.model_copy(update=more)
+    manifest = artifact.manifest.model_copy(update={"endpoint": endpoint})
+    return replace(artifact, manifest=manifest, model=replace(artifact.model, causes=endpoint.causes))

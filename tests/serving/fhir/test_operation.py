@@ -20,8 +20,11 @@ from hypothesis import strategies as st
 from features.errors import InputError
 from features.schema import Decision, Tier
 from serving.answer import answer
+from serving.card import model_card
+from serving.fhir.conformance import operation_definition
 from serving.fhir.operation import asked
 from serving.fhir.outcome import operation_outcome
+from serving.following import Served
 from training.artifact import Artifact
 from training.manifest import ThresholdBenefit
 
@@ -306,6 +309,12 @@ def products(artifact: Artifact) -> Artifact:
     return replace(artifact, model=changed)
 
 
+def test_the_definition_lists_the_codes_of_levels(artifact: Artifact) -> None:
+    coded = products(artifact)
+    found = operation_definition(Served(coded, "m:1", model_card(coded, "m:1")), None)["description"]
+    assert "- product\n  - axi-cel: urn:products|axi-cel\n  - tisa-cel: urn:products|tisa-cel" in found
+
+
 def used(product: str, days: float, **more: Any) -> Json:
     return (
         infusion()
@@ -412,3 +421,29 @@ def test_a_mutated_bundle_is_answered_or_refused(artifact: Artifact, assess: Ass
         inner[last] = copy.deepcopy(data.draw(SPOILS))
     with contextlib.suppress(InputError):
         assess(json.loads(json.dumps(content)))
+
+
+@pytest.mark.parametrize(
+    ("unit", "value"),
+    [
+        ("G/L", 0.4),
+        ("10*3/µL", 0.4),
+        ("10*3/μL", 0.4),
+        ("K/uL", 0.4),
+        ("10*9/L", 0.4),
+        ("/mm3", 400),
+        ("cells/µL", 400),
+    ],
+)
+@pytest.mark.parametrize("coded", [True, False])
+def test_units_as_they_are_written_in_europe(assess: Assess, unit: str, value: float, coded: bool) -> None:
+    written = observation("751-8", 9, value, unit)
+    if not coded:
+        del written["valueQuantity"]["code"], written["valueQuantity"]["system"]
+    assert risks(assess(bundle(written))) == pytest.approx(risks(assess(bundle(observation("751-8", 9, 400, "/uL")))))
+
+
+@pytest.mark.parametrize(("code", "unit"), [("718-7", "G/L"), ("751-8", "g/l"), ("751-8", "g/L")])
+def test_giga_a_litre_is_no_gram(assess: Assess, code: str, unit: str) -> None:
+    with pytest.raises(InputError):
+        assess(bundle(observation(code, 0, 97, unit)))
