@@ -93,7 +93,7 @@ def _known(served: Served) -> str:
     for one in served.card.variables:
         variable = encoder.variables[one.name]
         codes = ", ".join(loinc_codes(one.name, variable))
-        unit = f" [{variable.unit}]" if variable.unit else ""
+        unit = f" [{variable.unit}]" if variable.kind == "numeric" else ""
         lines.append(f"- {one.name}{unit}" + (f": LOINC {codes}" if codes else ""))
         for level, level_codes in variable.level_codes.items():
             lines.append(f"  - {level}: {', '.join(level_codes)}")

@@ -106,6 +106,13 @@ def test_a_repeated_value_counts_once_and_a_corrected_one_for_what_it_corrects(a
     assert "1 repeated or replaced" in notes(assess(bundle(wrong, right | {"status": "amended"})))
 
 
+def test_a_value_repeated_in_another_unit_counts_once(assess: Assess) -> None:
+    value, again = (observation("2276-4", -2, 1234.5 / factor, unit) for unit, factor in (("ng/mL", 1), ("mg/L", 1000)))
+    found = assess(bundle(value, again))
+    assert "1 repeated or replaced" in notes(found)
+    assert risks(found) == pytest.approx(risks(assess(bundle(value))), rel=1e-9)
+
+
 def test_a_preliminary_value_makes_the_assessment_preliminary(assess: Assess) -> None:
     value = observation("2276-4", -2, 900, "ng/mL")
     found = assess(bundle(value | {"status": "preliminary"}))
