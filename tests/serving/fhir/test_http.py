@@ -156,7 +156,7 @@ def test_mutated_requests_give_no_fault_of_ours(client: httpx.Client, official: 
         content = mutated(sound if kind == "Bundle" else asked, rng)
         answered = client.post(RISK, json=content)
         assert answered.status_code < 500, content
-        if number % 20 in (0, 1):
+        if number % 5 < 2:
             official.validate(answered.json())
         statuses[kind].add(answered.status_code)
     assert statuses["Bundle"] >= {200, 400}
