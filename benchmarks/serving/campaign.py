@@ -206,11 +206,11 @@ async def ask_all(port: int, all_cases: Iterator[tuple[str, bytes, str]], found:
 
 
 def page(
-    found: Found, leaks: list[str], log_bytes: int, words: argparse.Namespace, seconds: float, name: str = "campaign"
+    found: Found, leaks: list[str], log_bytes: int, words: argparse.Namespace, seconds: float, name: str, title: str
 ) -> str:
     """The result in Markdown, of a module of this package."""
     lines = [
-        "# Spoilt requests",
+        f"# {title}",
         "",
         f"Made by `python -m benchmarks.serving.{name} --cases {words.cases} --seed {words.seed}` on",
         f"{platform.machine()}, {os.cpu_count()} cores, in {seconds:.0f} s.",
@@ -235,7 +235,7 @@ def options() -> argparse.ArgumentParser:
     return parser
 
 
-def campaign(all_cases: Iterator[tuple[str, bytes, str]], words: argparse.Namespace, name: str = "campaign") -> str:
+def campaign(all_cases: Iterator[tuple[str, bytes, str]], words: argparse.Namespace, name: str, title: str) -> str:
     """Serve the model, ask it all cases, search its log; the result in Markdown."""
     with tempfile.TemporaryDirectory() as folder:
         home = Home(Path(folder) / "home")
@@ -250,13 +250,13 @@ def campaign(all_cases: Iterator[tuple[str, bytes, str]], words: argparse.Namesp
             asyncio.run(ask_all(port, all_cases, found))
         said = log.read_text("utf-8", errors="replace")
     leaks = [line for line in said.splitlines() if TEXT in line or str(NUMBER) in line]
-    return page(found, leaks, len(said), words, time.perf_counter() - began, name)
+    return page(found, leaks, len(said), words, time.perf_counter() - began, name, title)
 
 
 def main() -> None:
     """Spoil, ask, write."""
     words = options().parse_args()
-    text = campaign(cases(words.cases, words.seed), words)
+    text = campaign(cases(words.cases, words.seed), words, "campaign", "Spoilt requests")
     RESULT.write_text(text, "utf-8")
     print(text)
 

@@ -113,7 +113,8 @@ def cases(n: int, seed: int) -> Iterator[tuple[str, bytes, str]]:
 def main() -> None:
     """Spoil, ask, write."""
     words = options().parse_args()
-    text = campaign(cases(words.cases, words.seed), words, "hospital_campaign")
+    title = "Spoilt Bundles, and calls of CDS Hooks"
+    text = campaign(cases(words.cases, words.seed), words, "hospital_campaign", title)
     RESULT.write_text(text, "utf-8")
     print(text)
 

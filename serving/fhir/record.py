@@ -85,7 +85,7 @@ def read_record(
     """
     known, gathered = Known(encoder), Gathered()
     read = by_kind(found, known, gathered, lenient=lenient)
-    patient = the_patient(read["Patient"])
+    patient = the_patient(read["Patient"], gathered, lenient=lenient)
     read = own(read, patient, gathered, lenient=lenient)
     infusion, infused = infusion_of(read["Procedure"], asked_on, gathered, lenient=lenient)
     asked_day = (asked_on - infusion).days

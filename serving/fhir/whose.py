@@ -13,13 +13,21 @@ UNNAMED = "of which is not shown that they are the patient's"
 OTHERS = "of another patient"
 
 
-def the_patient(found: Sequence[Placed]) -> Placed:
+def the_patient(found: Sequence[Placed], gathered: Gathered, *, lenient: bool) -> Placed:
     """The one Patient.
+
+    Args:
+        found: Those that came.
+        gathered: Is told of what is left out.
+        lenient: Leave out others than the first, as those that a search brought along; else they are refused.
 
     Raises:
         InputError: There is none, or several, or one without an id.
     """
     different = [one for i, one in enumerate(found) if all(one.resource != other.resource for other in found[:i])]
+    if lenient and different:
+        gathered.left(OTHERS, len(different) - 1)
+        different = different[:1]
     if len(different) != 1:
         raise InputError("Bundle.entry", f"must hold one Patient; it holds {len(different)}")
     if not different[0].reference:

@@ -82,6 +82,14 @@ def test_values_of_others_and_of_unclear_versions_stop_nothing(artifact: Artifac
     assert any("Bundle.entry[4].resource, of which there are several versions" in note for note in found.notes)
 
 
+def test_patients_that_a_search_brought_along_stop_nothing(artifact: Artifact) -> None:
+    content = bundle()
+    content["entry"].append({"fullUrl": "urn:uuid:1", "resource": {"resourceType": "Patient", "id": "p2"}})
+    found = read(artifact, content)
+    assert found.subject == "Patient/p1"
+    assert "Not used of the record: 1 of another patient." in found.notes
+
+
 def test_an_entry_that_is_no_resource_stops_nothing(artifact: Artifact) -> None:
     content = bundle()
     content["entry"].append({"resource": [3]})
