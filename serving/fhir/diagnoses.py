@@ -97,9 +97,7 @@ def _happenings(one: Placed, event: CodedEvent, timeline: Timeline, *, sure: boo
     onset, doubts = _onset(one, timeline), [] if sure else ["that is not confirmed"]
     if event.doubt:
         doubts.append(event.doubt)
-    if (
-        not event.new and onset.first < 0
-    ):  # a disease of before infusion came back, at the latest when that was recorded
+    if not event.new and onset.first < 0:  # of before infusion; it came back at the latest when that was recorded
         latest = timeline.span(one.resource.recorded_date, f"{one.place}.recordedDate").last
         if latest == inf:
             return []

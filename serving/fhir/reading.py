@@ -101,7 +101,7 @@ def _verified(content: Mapping[str, Any]) -> list[Any]:
 
 def _measures(entry: Entry, known: Known) -> bool:
     """Whether an Observation is of a variable of the model; of others no value is looked at."""
-    outline = read_as(Resource, {key: entry.content.get(key) for key in ("code",) if key in entry.content}, entry.place)
+    outline = read_as(Resource, {"code": entry.content.get("code", {})}, entry.place)
     return bool(known.variables_of(outline.code.codes))
 
 
