@@ -66,7 +66,7 @@ class Guard:
     Args:
         app: What answers.
         max_bytes: Of one body.
-        types: Media types that a path takes beside JSON.
+        types: Media types that a path takes beside JSON; one that ends in / stands for all below it.
         max_requests: With a body, at a time.
         max_held: Bytes of all bodies at a time; default four of the largest.
         read_seconds: In which a body has to come.
@@ -119,7 +119,8 @@ class Guard:
 
     def _refused_by_headers(self, path: str, headers: Headers) -> Response | None:
         media_type = media_type_of(headers)
-        taken = (JSON, self.types[path]) if path in self.types else (JSON,)
+        more = (one for own, one in self.types.items() if path == own or (own.endswith("/") and path.startswith(own)))
+        taken = (JSON, *more)
         if media_type not in taken:
             return refusal(415, Fault(field="content-type", rule=f"must be {' or '.join(taken)}"))
         if headers.get("content-encoding", "identity").strip().lower() != "identity":  # a small body may unpack to any

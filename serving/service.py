@@ -15,7 +15,7 @@ The environment says what is served:
     SEQUELA_LEDGER_KEEP_DAYS  days for which its files are kept; absent: for ever
     SEQUELA_SHADOW            tag of a challenger that answers the same requests for the ledger (`serving.shadow`)
     SEQUELA_USE               folder in which what comes is counted by day (`serving.use`); absent: it is not
-    SEQUELA_PUBLIC_URL        address under which others reach the service; cards link its page
+    SEQUELA_PUBLIC_URL        address under which others reach the service; cards link its page, FHIR names it
     SEQUELA_CDS_CLIENTS       file of the clients of CDS Hooks (`serving.cds.clients`), whose tokens name that address
     SEQUELA_FEEDBACK          folder in which cards and what became of them are kept; absent: they are not
     SEQUELA_FEEDBACK_KEEP_DAYS  days for which its files are kept; absent: for ever
@@ -53,9 +53,10 @@ from serving.cds.routes import Hooks
 from serving.counts import exposition
 from serving.environment import MOST_DAYS, address, number, whole
 from serving.explaining import explain_request
-from serving.fhir.operation import FHIR
+from serving.fhir.media import FHIR
+from serving.fhir.outcome import BASE as FHIR_BASE
 from serving.fhir.outcome import AsOutcomes
-from serving.fhir.routes import PREDICT_RISK, fhir_routes
+from serving.fhir.routes import fhir_routes
 from serving.following import Champion, Named
 from serving.guard import Guard, media_type_of, refusal
 from serving.json_log import log_as_json
@@ -210,7 +211,7 @@ PAGES = Starlette(
         Route("/v1/outcomes", _outcomes_page, methods=["POST"]),
         Route("/v1/scores", _scores_page, methods=["GET", "POST"]),
         Route("/docs.json", _openapi_page),
-        *fhir_routes(CHAMPION, ANSWERING, PREDICT),
+        *fhir_routes(CHAMPION, ANSWERING, PREDICT, PUBLIC_URL),
         *HOOKS.routes(),
         *page_routes(),
     ]
@@ -285,6 +286,6 @@ SERVICE.add_asgi_middleware(TimeLimit, seconds=MAX_SECONDS)
 SERVICE.add_asgi_middleware(
     Guard,
     max_bytes=MAX_BODY_BYTES,
-    types=dict.fromkeys(("/v1/predict", "/v1/explain"), PACKED) | {PREDICT_RISK: FHIR},
+    types=dict.fromkeys(("/v1/predict", "/v1/explain"), PACKED) | dict.fromkeys((FHIR_BASE, f"{FHIR_BASE}/"), FHIR),
     max_requests=MAX_REQUESTS,
 )

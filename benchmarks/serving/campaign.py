@@ -161,6 +161,12 @@ def cases(n: int, seed: int) -> Iterator[tuple[str, bytes, str]]:
         yield path, body, PACKED if in_tensors != (rng.random() < 0.02) else JSON
 
 
+def rule_of(refusal: Json) -> str:
+    """What a refusal says: problem details, or an OperationOutcome."""
+    issues = refusal.get("issue")
+    return str(issues[0]["diagnostics"] if issues else refusal.get("rule", ""))
+
+
 @dataclass
 class Found:
     """What came of the cases."""
@@ -178,7 +184,7 @@ class Found:
         self.slowest = max(self.slowest, seconds)
         if status >= 500 or status == 0 or seconds > HANGS_SECONDS:
             self.wrong.append(f"{status} after {seconds:.1f} s: {body[:300]!r}")
-        rule = json.loads(answer).get("rule", "") if status >= 400 else ""
+        rule = rule_of(json.loads(answer)) if status >= 400 else ""
         self.said_back += TEXT in rule or str(NUMBER) in rule
 
 
@@ -199,12 +205,14 @@ async def ask_all(port: int, all_cases: Iterator[tuple[str, bytes, str]], found:
     await asyncio.gather(*(one() for _ in range(CONNECTIONS)))
 
 
-def page(found: Found, leaks: list[str], log_bytes: int, words: argparse.Namespace, seconds: float) -> str:
-    """The result in Markdown."""
+def page(
+    found: Found, leaks: list[str], log_bytes: int, words: argparse.Namespace, seconds: float, name: str, title: str
+) -> str:
+    """The result in Markdown, of a module of this package."""
     lines = [
-        "# Spoilt requests",
+        f"# {title}",
         "",
-        f"Made by `python -m benchmarks.serving.campaign --cases {words.cases} --seed {words.seed}` on",
+        f"Made by `python -m benchmarks.serving.{name} --cases {words.cases} --seed {words.seed}` on",
         f"{platform.machine()}, {os.cpu_count()} cores, in {seconds:.0f} s.",
         "",
         "| | |",
@@ -219,24 +227,36 @@ def page(found: Found, leaks: list[str], log_bytes: int, words: argparse.Namespa
     return "\n".join([*lines, *(f"- {wrong}" for wrong in found.wrong[:20]), ""])
 
 
-def main() -> None:
-    """Serve, spoil, ask, search, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def options() -> argparse.ArgumentParser:
+    """How many cases, and which."""
+    parser = argparse.ArgumentParser()
     parser.add_argument("--cases", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)
-    words = parser.parse_args()
+    return parser
+
+
+def campaign(all_cases: Iterator[tuple[str, bytes, str]], words: argparse.Namespace, name: str, title: str) -> str:
+    """Serve the model, ask it all cases, search its log; the result in Markdown."""
     with tempfile.TemporaryDirectory() as folder:
         home = Home(Path(folder) / "home")
         os.environ["BENTOML_HOME"] = str(home.bentoml)
         tag, port, log = publish(servable(Path(folder)), {}), free_port(), Path(folder) / "serve.log"
-        options = ServiceOptions(ledger=Path(folder) / "ledger", audit=Path(folder) / "audit.jsonl")
-        command, environment = serve_command(home, tag, "127.0.0.1", port, options)
+        service = ServiceOptions(
+            ledger=Path(folder) / "ledger", audit=Path(folder) / "audit.jsonl", feedback=Path(folder) / "feedback"
+        )
+        command, environment = serve_command(home, tag, "127.0.0.1", port, service)
         found, began = Found(), time.perf_counter()
         with running(command, environment, f"http://127.0.0.1:{port}/readyz", log):
-            asyncio.run(ask_all(port, cases(words.cases, words.seed), found))
+            asyncio.run(ask_all(port, all_cases, found))
         said = log.read_text("utf-8", errors="replace")
     leaks = [line for line in said.splitlines() if TEXT in line or str(NUMBER) in line]
-    text = page(found, leaks, len(said), words, time.perf_counter() - began)
+    return page(found, leaks, len(said), words, time.perf_counter() - began, name, title)
+
+
+def main() -> None:
+    """Spoil, ask, write."""
+    words = options().parse_args()
+    text = campaign(cases(words.cases, words.seed), words, "campaign", "Spoilt requests")
     RESULT.write_text(text, "utf-8")
     print(text)
 

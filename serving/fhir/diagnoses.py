@@ -1,134 +1,123 @@
-"""Events and levels that Conditions and Procedures stand for."""
+"""Events that Conditions are: those that a model takes, and those that would end what it predicts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import date
+from collections.abc import Sequence
 from math import inf
 
 from features.records import EventRecord
-from features.schema import Endpoint, EventRule
-from serving.fhir.codes import event_of
+from features.schema import Endpoint
+from serving.fhir.codes import VERIFICATION, CodedEvent, event_of, severity_of
 from serving.fhir.entries import Placed
 from serving.fhir.gathered import Gathered
+from serving.fhir.happened import Happening
 from serving.fhir.known import Known
-from serving.fhir.resources import CodeableConcept, day_of, days_between
+from serving.fhir.levels import Said, levels_said
+from serving.fhir.observations import unless_unreadable
+from serving.fhir.resources import Condition
+from serving.fhir.times import Span, Timeline
 
 BEFORE_DAYS = 30
 """Events of so many days before infusion enter; those of years ago are no course of this treatment."""
-_UNTRUE = ("entered-in-error", "refuted")
-_GRADES = {**{str(grade): grade for grade in range(1, 6)}, "255604002": 1, "6736007": 2, "24484000": 3}
-"""Of a Condition's severity: ours, and mild, moderate and severe of SNOMED CT."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Said:
-    """That a variable has a level."""
-
-    name: str
-    level: str
-    day: float
-    by: Placed
 
 
 def read_diagnoses(
     conditions: Sequence[Placed],
-    procedures: Sequence[Placed],
-    infused: Placed,
-    infusion: date,
-    landmark: float,
+    timeline: Timeline,
     endpoint: Endpoint,
     known: Known,
     gathered: Gathered,
-) -> None:
-    """Events until the landmark, and levels (disease, product) as of infusion.
+    *,
+    lenient: bool,
+) -> tuple[list[Said], list[Happening]]:
+    """Events until the landmark enter; what Conditions say of levels, and of what is predicted, is handed back.
 
     Args:
-        conditions: Diagnoses, and what happened.
-        procedures: Done to the patient.
-        infused: The procedure that is day 0.
-        infusion: Its day.
-        landmark: Day after infusion from which the prediction looks ahead.
+        conditions: Diagnoses, and what happened; none refuted.
+        timeline: Of the patient.
         endpoint: Of the model.
         known: What the model knows.
         gathered: Takes what enters.
+        lenient: Leave out what cannot be read, and say so; else it is refused.
 
     Raises:
         InputError: A date is none.
     """
-    said = [_Said(name, level, 0.0, infused) for name, level in known.levels_of(infused.resource.codes)]
-    for one in procedures:
-        if one is not infused and one.resource.status == "completed":
-            said += _levels(one, one.resource.codes, one.resource.when, "performedDateTime", infusion, known)
+    levels: list[Said] = []
+    happenings: list[Happening] = []
     for one in conditions:
-        if any(code in _UNTRUE for _, code in one.resource.verification_status.codes):
-            gathered.left("refuted or entered in error")
-            continue
-        when = one.resource.onset or one.resource.recorded_date
-        said += _levels(one, one.resource.code.codes, when, "onsetDateTime", infusion, known)
-        _take_event(one, infusion, landmark, known.events | set(endpoint.causes), known, gathered)
-    _take_levels(said, gathered)
+        with unless_unreadable(one, gathered, lenient=lenient):
+            resource: Condition = one.resource
+            sure = _is_confirmed(resource)
+            when = resource.onset or resource.recorded_date
+            said = list(levels_said(one, resource.code.codes, when, "onsetDateTime", timeline, known)) if sure else []
+            levels += said
+            event = event_of(resource.code.codes, resource.clinical_status.codes)
+            if event is None or event.event not in known.events | set(endpoint.causes):
+                if not said:
+                    gathered.left("conditions of which the model knows nothing")
+                continue
+            happenings += _happenings(one, event, timeline, sure=sure)
+            _take_event(one, event, timeline, known, gathered, sure=sure)
+    return levels, happenings
 
 
-def _levels(
-    one: Placed, codes: Sequence[tuple[str, str]], when: str | None, element: str, infusion: date, known: Known
-) -> Iterator[_Said]:
-    """What was so until infusion; without a day it always was."""
-    on = day_of(when, f"{one.place}.{element}")
-    day = -inf if on is None else days_between(on, infusion, one.place)
-    if day <= 0:
-        yield from (_Said(name, level, day, one) for name, level in known.levels_of(codes))
+def _is_confirmed(resource: Condition) -> bool:
+    """Whether it says so, or says nothing of it."""
+    status = resource.verification_status
+    return status is None or (VERIFICATION, "confirmed") in status.codes
 
 
-def _take_levels(said: Sequence[_Said], gathered: Gathered) -> None:
-    """The latest of each variable; two of one day leave it unknown."""
-    for name in dict.fromkeys(one.name for one in said):
-        own = [one for one in said if one.name == name]
-        latest = [one for one in own if one.day == max(other.day for other in own)]
-        if len({one.level for one in latest}) > 1:
-            gathered.notes.append(f"The record says several things of {name} at once: it is taken as unknown.")
-            continue
-        gathered.baseline[name] = latest[0].level
-        gathered.parts[f"baseline.{name}"] = latest[0].by
+def _grade(one: Placed, event: CodedEvent) -> int | None:
+    return event.grade or severity_of(one.resource.severity.codes)
 
 
 def _take_event(
-    one: Placed, infusion: date, landmark: float, looked_for: frozenset[str], known: Known, gathered: Gathered
+    one: Placed, event: CodedEvent, timeline: Timeline, known: Known, gathered: Gathered, *, sure: bool
 ) -> None:
-    event = event_of(one.resource.code.codes)
-    if event is None or event[0] not in looked_for:
-        return
-    on = day_of(one.resource.onset, f"{one.place}.onsetDateTime")
-    if on is None:
+    """As an input of the model, which takes what is certain and has a day."""
+    span = _onset(one, timeline)
+    if not sure:
+        gathered.left("not confirmed")
+    elif event.doubt:
+        gathered.left("that their code alone does not show to be events")
+    elif span.first < span.last or not (event.new or span.first >= 0):
         gathered.left("without a day of onset")
-        return
-    day = days_between(on, infusion, one.place)
-    if day > landmark:
+    elif span.first > timeline.landmark:
         gathered.left("after the landmark")
-    elif day < -BEFORE_DAYS:
+    elif span.first < -BEFORE_DAYS:
         gathered.left(f"more than {BEFORE_DAYS} days before infusion")
-    else:
-        found = EventRecord(event=event[0], day=day, grade=event[1] or _grade(one.resource.severity))
-        gathered.course.append(found)
-        if found.event in known.events:
-            gathered.parts[f"events[{len(gathered.events)}]"] = one
-            gathered.events.append(found)
+    elif event.event in known.events:
+        gathered.parts[f"events[{len(gathered.events)}]"] = one
+        gathered.events.append(EventRecord(event=event.event, day=span.first, grade=_grade(one, event)))
 
 
-def _grade(severity: CodeableConcept) -> int | None:
-    return next((_GRADES[code] for _, code in severity.codes if code in _GRADES), None)
+def _happenings(one: Placed, event: CodedEvent, timeline: Timeline, *, sure: bool) -> list[Happening]:
+    """What it may be of that which the endpoint waits for; nothing where it was surely before infusion."""
+    onset, doubts = _onset(one, timeline), [] if sure else ["that is not confirmed"]
+    if event.doubt:
+        doubts.append(event.doubt)
+    if not event.new and onset.first < 0:  # of before infusion; it came back at the latest when that was recorded
+        latest = timeline.span(one.resource.recorded_date, f"{one.place}.recordedDate").last
+        if latest == inf:
+            return []
+        onset = Span(onset.first, latest)
+    elif onset.first < onset.last:
+        onset = Span(onset.first, max(onset.first, min(onset.last, _latest(one, timeline))))
+    return [Happening(event.event, onset, _grade(one, event), tuple(doubts))]
 
 
-def happened(endpoint: Endpoint, events: Sequence[EventRecord]) -> tuple[EventRule | None, EventRule | None]:
-    """What has happened since infusion of that which the endpoint waits for: for certain, and perhaps (no grade)."""
-    certain = perhaps = None
-    for rule in (endpoint.event, *endpoint.competing):
-        for event in events:
-            if event.event != rule.name or event.day < 0:
-                continue
-            if rule.counts(event.event, event.grade):
-                certain = certain or rule
-            elif event.grade is None:
-                perhaps = perhaps or rule
-    return certain, perhaps
+def _onset(one: Placed, timeline: Timeline) -> Span:
+    """The days on one of which it began, as far as its onset says."""
+    return timeline.span(one.resource.onset, f"{one.place}.onsetDateTime")
+
+
+def _latest(one: Placed, timeline: Timeline) -> float:
+    """The last day on which it can have begun: when it was recorded, or had gone."""
+    period = one.resource.onset_period
+    ends = {
+        "recordedDate": one.resource.recorded_date,
+        "abatementDateTime": one.resource.abatement_date_time,
+        "onsetPeriod.end": period.end if period is not None else None,
+    }
+    return min(timeline.span(said, f"{one.place}.{name}").last for name, said in ends.items())

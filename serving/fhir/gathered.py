@@ -20,8 +20,6 @@ class Gathered:
     baseline: dict[str, float | str | Quantity | None] = field(default_factory=dict)
     measurements: list[MeasurementRecord] = field(default_factory=list)
     events: list[EventRecord] = field(default_factory=list)
-    course: list[EventRecord] = field(default_factory=list)
-    """Events that the model counts, and those that the endpoint waits for."""
     parts: dict[str, Placed] = field(default_factory=dict)
     """By the part of the record, as ``measurements[3]``, what it is made of."""
     notes: list[str] = field(default_factory=list)
@@ -32,9 +30,9 @@ class Gathered:
         """Resources do not enter."""
         self._left[why] += number
 
-    def unreadable(self, one: Placed) -> None:
+    def unreadable(self, name: str) -> None:
         """A resource that would enter cannot be read."""
-        self._unreadable.append(one.reference or one.place)
+        self._unreadable.append(name)
 
     @property
     def basis(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from features.errors import InputError
 from features.records import Quantity
 from features.request import checked_number
 from features.schema import Variable
-from serving.fhir.codes import LOINC, UCUM, UNITS, VARIABLES, Code, matches, parted
+from serving.fhir.codes import LOINC, UCUM, VARIABLES, Code, matches, parted, ucum
 from serving.fhir.resources import CodeableConcept, Observation
 
 _SEXES = {"female": ("female", "f", "woman", "w"), "male": ("male", "m", "man")}
@@ -68,7 +68,7 @@ class Known:
         if variable.kind == "numeric":
             found = _number(variable, observation, place)
             if found is not None:  # refused here, where it is known by which resource
-                checked_number(found.value, found.unit, name, variable, f"{place}.valueQuantity")
+                self.in_own_unit(name, found, f"{place}.valueQuantity")
             return found
         said = list(_said(observation))
         if not said:
@@ -78,6 +78,14 @@ class Known:
             some = ", ".join(self._levels[name][:8])
             raise InputError(f"{place}.value", f"is none of the levels of {name}, in text or in {VARIABLES}: {some}")
         return level
+
+    def in_own_unit(self, name: str, value: Quantity, place: str) -> float:
+        """A number in the unit that the model takes.
+
+        Raises:
+            InputError: Its unit is another kind's, or it cannot be.
+        """
+        return checked_number(value.value, value.unit, name, self._variables[name], place)
 
 
 def loinc_codes(name: str, variable: Variable) -> tuple[str, ...]:
@@ -93,15 +101,10 @@ def _number(variable: Variable, observation: Observation, place: str) -> Quantit
     found = observation.value_quantity
     if found is None or found.value is None:
         return None
-    unit = found.code if found.code and found.system in (None, UCUM) else _spelt(found.unit)
+    unit = ucum((found.code if found.system in (None, UCUM) else None) or found.unit or "")
     if not unit and variable.unit != DIMENSIONLESS:
         raise InputError(f"{place}.valueQuantity.code", f"is required, in UCUM; the model takes {variable.unit}")
     return Quantity(value=found.value, unit=unit or variable.unit)
-
-
-def _spelt(unit: str | None) -> str | None:
-    """UCUM of a unit that is written without a code."""
-    return unit and UNITS.get(unit.strip().lower().replace("µ", "u").replace("μ", "u"), unit)
 
 
 def _said(observation: Observation) -> Iterator[Code]:

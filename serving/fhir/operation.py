@@ -11,13 +11,12 @@ from typing import Any
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from features.errors import InputError
-from serving.fhir.entries import entries_of
+from serving.fhir.entries import entries_of, require_plain
 from serving.fhir.record import ReadRecord, read_record
-from serving.fhir.resources import day_of
+from serving.fhir.times import day_of, not_ahead
 from serving.messages import PredictAnswer, PredictRequest
 from training.artifact import Artifact
 
-FHIR = "application/fhir+json"
 _JSON: TypeAdapter[Any] = TypeAdapter(JsonValue)
 AnswerOf = Callable[[Artifact, str, PredictRequest], PredictAnswer]
 
@@ -89,18 +88,21 @@ def _kind(content: object) -> object:
 
 def _parameters(content: dict[str, Any]) -> _Wanted:
     """Bundle, day of asking, landmark day."""
+    require_plain(content, "Parameters")
     found: dict[str, tuple[Any, str]] = {}
     given = content.get("parameter")
     for i, one in enumerate(given if isinstance(given, list) else ()):
         place = f"Parameters.parameter[{i}]"
-        if not isinstance(one, dict) or one.get("name") not in _VALUES:
+        name = one.get("name") if isinstance(one, dict) else None
+        if not isinstance(name, str) or name not in _VALUES:
             raise InputError(f"{place}.name", f"must be {', '.join(_VALUES)}")
-        if one["name"] in found:
+        require_plain(one, place)
+        if name in found:
             raise InputError(f"{place}.name", "must be given once")
-        key = _VALUES[one["name"]]
+        key = _VALUES[name]
         if key not in one:
             raise InputError(f"{place}.{key}", "is required")
-        found[one["name"]] = one[key], f"{place}.{key}"
+        found[name] = one[key], f"{place}.{key}"
     if "bundle" not in found:
         raise InputError("Parameters.parameter", "must hold one named bundle")
     asked_on = _day_of_asking(*found["date"]) if "date" in found else None
@@ -123,17 +125,18 @@ def _number(given: object, place: str) -> float:
 
 def _stamped(bundle: dict[str, Any], place: str) -> date | None:
     """The day of a Bundle's timestamp."""
-    found = bundle.get("timestamp")
+    found, own = bundle.get("timestamp"), f"{place}.timestamp"
     if found is not None and not isinstance(found, str):
-        raise InputError(f"{place}.timestamp", "must be text")
-    return day_of(found, f"{place}.timestamp")
+        raise InputError(own, "must be text")
+    day = day_of(found, own)
+    return None if day is None else not_ahead(day, own)
 
 
 def _day_of_asking(given: object, place: str) -> date:
     day = day_of(given, place) if isinstance(given, str) else None
     if day is None:
         raise InputError(place, "must be a date to the day, as 2026-05-17")
-    return day
+    return not_ahead(day, place)
 
 
 def _place(field: str, read: ReadRecord) -> str:

@@ -8,16 +8,17 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.fhir.operation import FHIR
+from serving.fhir.media import FHIR
 from serving.guard import PROBLEM
 
-BASE = "/fhir/"
+BASE = "/fhir"
 _CODES = {
     400: "invalid",
     401: "login",
     403: "forbidden",
     404: "not-found",
     405: "not-supported",
+    406: "not-supported",
     408: "timeout",
     413: "too-long",
     415: "not-supported",
@@ -42,14 +43,14 @@ def operation_outcome(status: int, field: str | None, rule: str) -> dict[str, An
 
 
 class AsOutcomes:
-    """Answers under /fhir/ are FHIR: problem details become OperationOutcomes."""
+    """Answers under /fhir are FHIR: problem details become OperationOutcomes."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on."""
-        if scope["type"] != "http" or not scope["path"].startswith(BASE):
+        if scope["type"] != "http" or not f"{scope['path']}/".startswith(f"{BASE}/"):
             await self.app(scope, receive, send)
             return
         await self.app(scope, receive, _translated(send))

@@ -12,20 +12,23 @@ from datetime import date, timedelta
 
 from features.encoder import PatientEncoder
 from features.errors import InputError
-from features.records import PatientRecord, Quantity
+from features.records import PatientRecord
 from features.schema import Endpoint
 from serving.decision import event_title
-from serving.fhir.codes import is_infusion
-from serving.fhir.diagnoses import happened, read_diagnoses
-from serving.fhir.entries import OTHER, Entry, Placed, by_kind, the_patient
+from serving.fhir.diagnoses import read_diagnoses
+from serving.fhir.entries import Entry, Placed
 from serving.fhir.gathered import Gathered
+from serving.fhir.happened import Happening, certain, perhaps
+from serving.fhir.infusions import NotApplicableError, infusion_of
 from serving.fhir.known import Known
+from serving.fhir.levels import levels_of_procedures, take_levels
 from serving.fhir.observations import read_observations
-from serving.fhir.resources import day_of
+from serving.fhir.person import read_patient, require_alive
+from serving.fhir.reading import by_kind
+from serving.fhir.times import Timeline
+from serving.fhir.whose import own, the_patient
 
-
-class NotApplicableError(InputError):
-    """A record is sound, and the model has nothing to say of the patient: not treated, not yet, not any more."""
+__all__ = ["NotApplicableError", "ReadRecord", "read_record"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,25 +76,30 @@ def read_record(
         asked_on: The day on which it is asked.
         landmark_day: The day from which the prediction looks ahead; None: the last one from which the model predicts
             that is not after `asked_on`.
-        lenient: Leave out values that cannot be read, and say so.
+        lenient: Leave out resources that cannot be read, and say so.
 
     Raises:
         NotApplicableError: There was no infusion, it is too early to predict, what is predicted has happened, or the
             patient has died.
         InputError: An element breaks a rule; names the element, never its value.
     """
-    entries, known, gathered = by_kind(found), Known(encoder), Gathered()
-    patient = the_patient(entries)
-    infusion, infused = _infusion(entries["Procedure"], asked_on)
-    landmark = _landmark(endpoint, (asked_on - infusion).days, landmark_day)
-    _require_alive(patient, infusion, asked_on, landmark_day)
+    known, gathered = Known(encoder), Gathered()
+    read = by_kind(found, known, gathered, lenient=lenient)
+    patient = the_patient(read["Patient"], gathered, lenient=lenient)
+    read = own(read, patient, gathered, lenient=lenient)
+    infusion, infused = infusion_of(read["Procedure"], asked_on, gathered, lenient=lenient)
+    asked_day = (asked_on - infusion).days
+    landmark = _landmark(endpoint, asked_day, landmark_day)
+    timeline = Timeline(infusion, landmark, asked_day if landmark_day is None else landmark)
+    require_alive(patient, timeline, lenient=lenient)
     gathered.parts["infusion"] = infused
-    _read_patient(patient, infusion, known, gathered)
-    read_diagnoses(entries["Condition"], entries["Procedure"], infused, infusion, landmark, endpoint, known, gathered)
-    _require_free(endpoint, gathered)
-    read_observations(entries["Observation"], infusion, landmark, known, gathered, lenient=lenient)
-    gathered.left("of kinds that are not read", len(entries[OTHER]))
-    _say_when(landmark, (asked_on - infusion).days, gathered)
+    read_patient(patient, infusion, known, gathered, lenient=lenient)
+    levels = levels_of_procedures(read["Procedure"], infused, timeline, known, gathered, lenient=lenient)
+    more, happenings = read_diagnoses(read["Condition"], timeline, endpoint, known, gathered, lenient=lenient)
+    take_levels([*levels, *more], gathered)
+    _require_free(endpoint, happenings, timeline, gathered)
+    read_observations(read["Observation"], timeline, known, gathered, lenient=lenient)
+    _say_when(landmark, asked_day, gathered)
     return _whole(patient, infusion, asked_on, landmark, gathered)
 
 
@@ -115,23 +123,6 @@ def _whole(patient: Placed, infusion: date, asked_on: date, landmark: float, gat
     )
 
 
-def _infusion(procedures: Sequence[Placed], asked_on: date) -> tuple[date, Placed]:
-    """The latest infusion that is over, and not after the day on which it is asked."""
-    found = []
-    for one in procedures:
-        if one.resource.status != "completed" or not is_infusion(one.resource.codes):
-            continue
-        day = day_of(one.resource.when, f"{one.place}.performedDateTime")
-        if day is None:
-            raise InputError(f"{one.place}.performedDateTime", "must be a date to the day: it is day 0")
-        if day <= asked_on:
-            found.append((day, one))
-    if not found:
-        rule = "must hold a completed Procedure whose code is an infusion of CAR-T cells, until the day of asking"
-        raise NotApplicableError("Bundle.entry", f"{rule}; codes are listed in the OperationDefinition")
-    return max(found, key=lambda infused: infused[0])
-
-
 def _landmark(endpoint: Endpoint, day: int, wanted: float | None) -> float:
     first, last = endpoint.landmark_days[0], endpoint.landmark_days[-1]
     if wanted is not None:
@@ -145,43 +136,12 @@ def _landmark(endpoint: Endpoint, day: int, wanted: float | None) -> float:
     return min(float(day), last)
 
 
-def _require_alive(patient: Placed, infusion: date, asked_on: date, landmark_day: float | None) -> None:
-    """Of whom it is not certain that he lives on the day of asking, or on an earlier day that is asked about."""
-    said = patient.resource.deceased_date_time
-    died = day_of(said, f"{patient.place}.deceasedDateTime")
-    until = asked_on if landmark_day is None else infusion + timedelta(days=round(landmark_day))
-    if patient.resource.deceased_boolean or (said is not None and (died is None or died <= until)):
-        raise NotApplicableError(f"{patient.place}.deceased", "nothing is predicted for a patient who has died")
-
-
-def _require_free(endpoint: Endpoint, gathered: Gathered) -> None:
-    certain, perhaps = happened(endpoint, gathered.course)
-    if certain is not None:
-        rule = f"{event_title(certain)} has happened since infusion: {endpoint.name} is predicted for those without"
+def _require_free(endpoint: Endpoint, happenings: Sequence[Happening], timeline: Timeline, gathered: Gathered) -> None:
+    happened = certain(endpoint, happenings, timeline)
+    if happened is not None:
+        rule = f"{event_title(happened)} has happened since infusion: {endpoint.name} is predicted for those without"
         raise NotApplicableError("Bundle.entry", rule)
-    if perhaps is not None:
-        gathered.notes.append(
-            f"{perhaps.name.replace('_', ' ').capitalize()} without a grade is in the record: if it was "
-            f"{event_title(perhaps)}, this prediction is not for the patient."
-        )
-
-
-def _read_patient(patient: Placed, infusion: date, known: Known, gathered: Gathered) -> None:
-    """Age in completed years on the day of infusion, and sex."""
-    resource, place = patient.resource, patient.place
-    born = day_of(resource.birth_date, f"{place}.birthDate")
-    if "age" in known.baseline and resource.birth_date is not None:
-        if born is None:
-            born = date(int(resource.birth_date[:4]), 7, 1)
-            gathered.notes.append("The age is counted from the year of birth, of which the day is not known.")
-        before = (infusion.month, infusion.day) < (born.month, born.day)
-        gathered.baseline["age"] = Quantity(value=infusion.year - born.year - before, unit="a")
-        gathered.parts["baseline.age"] = patient
-    for name in ("sex", "gender"):
-        level = known.sex(name, resource.gender)
-        if level is not None:
-            gathered.baseline[name] = level
-            gathered.parts[f"baseline.{name}"] = patient
+    gathered.notes += perhaps(endpoint, happenings, timeline)
 
 
 def _say_when(landmark: float, day: int, gathered: Gathered) -> None:

@@ -11,8 +11,9 @@ from starlette.routing import Route
 
 from features.errors import InputError
 from serving.answering import UNREADY, Answering, failed, refused
-from serving.fhir.conformance import capability_statement, operation_definition
-from serving.fhir.operation import FHIR, Asked, asked
+from serving.fhir.conformance import DEFINITION, capability_statement, operation_definition
+from serving.fhir.media import FHIR, refused_form
+from serving.fhir.operation import Asked, asked
 from serving.fhir.record import NotApplicableError
 from serving.fhir.risk_assessment import Json, risk_assessment
 from serving.following import Champion, Served
@@ -23,24 +24,35 @@ from serving.refusals import fault_of
 PREDICT_RISK = "/fhir/$predict-risk"
 
 
-def fhir_routes(champion: Champion, answering: Answering, predict: Predicting) -> list[Route]:
-    """The operation, and what says that there is one."""
+def fhir_routes(
+    champion: Champion, answering: Answering, predict: Predicting, public_url: str | None = None
+) -> list[Route]:
+    """The operation, and what says that there is one.
+
+    Args:
+        champion: Holds the model that serves.
+        answering: How a request is answered.
+        predict: Makes predictions.
+        public_url: Address under which others reach the service; None: none is configured.
+    """
 
     async def metadata(request: Request) -> Response:
-        del request
         served = champion.served
-        return fhir(capability_statement("no model" if served is None else served.tag))
+        tag = "no model" if served is None else served.tag
+        return refused_form(request) or fhir(capability_statement(tag, public_url))
 
     async def definition(request: Request) -> Response:
-        del request
-        return fhir(operation_definition(champion.served))
+        return refused_form(request) or fhir(operation_definition(champion.served, public_url))
 
     async def predict_risk(request: Request) -> Response:
+        refused = refused_form(request)
+        if refused is not None:
+            return refused
         return await run_in_threadpool(_predict_risk, champion, answering, predict, await request.body())
 
     return [
         Route("/fhir/metadata", metadata),
-        Route("/fhir/OperationDefinition/predict-risk", definition),
+        Route(f"/fhir/{DEFINITION}", definition),
         Route(PREDICT_RISK, predict_risk, methods=["POST"]),
     ]
 

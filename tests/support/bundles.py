@@ -56,6 +56,12 @@ def condition(event: str, days: float, grade: int | None = None) -> Json:
     return found
 
 
+def verified(status: str) -> Json:
+    """How certain a diagnosis is."""
+    system = "http://terminology.hl7.org/CodeSystem/condition-ver-status"
+    return {"verificationStatus": {"coding": [{"system": system, "code": status}]}}
+
+
 def infusion(code: str = "38228", system: str = "http://www.ama-assn.org/go/cpt") -> Json:
     """The procedure that is day 0."""
     return {

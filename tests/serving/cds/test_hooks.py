@@ -331,11 +331,12 @@ def test_what_cannot_be_read_is_left_out_and_said(client: Client) -> None:
     assert "Could not be read, and did not enter: Observation/odd." in card["detail"]
 
 
-def test_a_fault_in_what_was_sent_along_is_named_by_its_place(client: Client) -> None:
+def test_a_fault_in_what_was_sent_along_is_named_on_the_card(client: Client) -> None:
     call = client.call(client.services()[VIEW])
     call["prefetch"]["observations"]["entry"][1]["resource"]["valueQuantity"]["value"] = "97"
-    answered = client.ask(f"/cds-services/{VIEW}", call)
-    assert answered.json()["field"] == "request.prefetch.observations.entry[1].resource.valueQuantity.value"
+    (card,) = client.ask(f"/cds-services/{VIEW}", call).json()["cards"]
+    unreadable = "Could not be read, and did not enter: request.prefetch.observations.entry[1].resource."
+    assert unreadable in card["detail"].split("\n\n")
 
 
 def part(content: bytes) -> str:

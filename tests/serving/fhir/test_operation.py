@@ -6,73 +6,27 @@ import contextlib
 import copy
 import json
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
-from bundles import INFUSION, bundle, bundle_of, condition, day, infusion, level, observation
-from fhir.resources.R4B.riskassessment import RiskAssessment
+from assessments import Assess, Json, notes, risks, said_plainly
+from bundles import INFUSION, bundle, bundle_of, condition, day, infusion, level, observation, verified
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.errors import InputError
-from features.records import PatientRecord
 from features.schema import Decision, Tier
 from serving.answer import answer
+from serving.card import model_card
+from serving.fhir.conformance import operation_definition
 from serving.fhir.operation import asked
 from serving.fhir.outcome import operation_outcome
-from serving.fhir.risk_assessment import risk_assessment
-from serving.messages import Prediction, PredictRequest
+from serving.following import Served
 from training.artifact import Artifact
 from training.manifest import ThresholdBenefit
-
-Json = dict[str, Any]
-Assess = Callable[..., Json]
-GOLDEN = Path(__file__).parents[2] / "golden" / "fhir_r4.json"
-
-
-@pytest.fixture(scope="session")
-def official() -> jsonschema.Draft6Validator:
-    """HL7's JSON Schema of R4."""
-    return jsonschema.Draft6Validator(json.loads(GOLDEN.read_text("utf-8")))
-
-
-@pytest.fixture(scope="session")
-def assess(artifact: Artifact, official: jsonschema.Draft6Validator) -> Assess:
-    """``assess(content)``: the RiskAssessment, once others have read it."""
-
-    def assessed(content: Json, of: Artifact = artifact) -> Json:
-        question = asked(of, json.dumps(content).encode())
-        answered = question.by(answer)(of, "m:1", question.request)
-        found = json.loads(json.dumps(risk_assessment(of.manifest, answered, question.read), allow_nan=False))
-        RiskAssessment.model_validate(found)
-        official.validate(found)
-        return found
-
-    return assessed
-
-
-def risks(found: Json) -> list[float]:
-    return [one["probabilityDecimal"] for one in found["prediction"]]
-
-
-def plain(artifact: Artifact, **record: Any) -> Prediction:
-    """What the plain API answers."""
-    request = PredictRequest(patients=(PatientRecord.model_validate(record),))
-    return answer(artifact, "m:1", request).predictions[0]
-
-
-def said_plainly(artifact: Artifact, **record: Any) -> list[float]:
-    found = plain(artifact, **record)
-    return [value for values in found.incidence.values() for value in values]
-
-
-def notes(found: Json) -> str:
-    return "\n".join(one["text"] for one in found["note"])
 
 
 def test_every_patient_has_the_risk_that_the_plain_api_gives(artifact: Artifact, assess: Assess, cohort: Any) -> None:
@@ -152,6 +106,13 @@ def test_a_repeated_value_counts_once_and_a_corrected_one_for_what_it_corrects(a
     assert "1 repeated or replaced" in notes(assess(bundle(wrong, right | {"status": "amended"})))
 
 
+def test_a_value_repeated_in_another_unit_counts_once(assess: Assess) -> None:
+    value, again = (observation("2276-4", -2, 1234.5 / factor, unit) for unit, factor in (("ng/mL", 1), ("mg/L", 1000)))
+    found = assess(bundle(value, again))
+    assert "1 repeated or replaced" in notes(found)
+    assert risks(found) == pytest.approx(risks(assess(bundle(value))), rel=1e-9)
+
+
 def test_a_preliminary_value_makes_the_assessment_preliminary(assess: Assess) -> None:
     value = observation("2276-4", -2, 900, "ng/mL")
     found = assess(bundle(value | {"status": "preliminary"}))
@@ -167,7 +128,7 @@ def test_diagnoses_are_events_with_their_grades(assess: Assess, artifact: Artifa
     events = [{"event": "icans", "day": 5.0, "grade": 3}, {"event": "infection", "day": 20.0, "grade": 2}]
     found = assess(bundle(condition("icans", 5, 3), condition("infection", 20, 2), condition("infection", 31, 4)))
     assert risks(found) == pytest.approx(said_plainly(artifact, landmark_day=30.0, events=events))
-    refuted = condition("icans", 5, 3) | {"verificationStatus": {"coding": [{"system": "s", "code": "refuted"}]}}
+    refuted = condition("icans", 5, 3) | verified("refuted")
     assert risks(assess(bundle(refuted))) == risks(assess(bundle()))
 
 
@@ -326,9 +287,9 @@ def test_infusions_are_known_by_their_codes(assess: Assess, procedure: Json) -> 
 
 
 def test_the_last_infusion_counts(assess: Assess) -> None:
-    again = infusion() | {"performedDateTime": day(10)}
+    again = infusion() | {"id": "again", "performedDateTime": day(10)}
     assert assess(bundle(again))["prediction"][0]["whenPeriod"]["start"] == day(30)  # day 20 after the second
-    ahead = infusion() | {"status": "preparation", "performedDateTime": day(20)}
+    ahead = infusion() | {"id": "ahead", "status": "preparation", "performedDateTime": day(20)}
     assert risks(assess(bundle(ahead))) == risks(assess(bundle()))
 
 
@@ -336,7 +297,7 @@ def test_resources_may_name_the_patient_in_any_way(assess: Assess) -> None:
     expected = risks(assess(bundle(observation("2276-4", 0, 900, "ng/mL"))))
     for said in ("urn:uuid:6f1e", "https://ehr.example/fhir/Patient/p1", "Patient/p1"):
         found = bundle(observation("2276-4", 0, 900, "ng/mL", subject={"reference": said}))
-        found["entry"][0]["fullUrl"] = "urn:uuid:6f1e"
+        found["entry"][0]["fullUrl"] = said if said.startswith("https") else "urn:uuid:6f1e"
         assert risks(assess(found)) == expected
 
 
@@ -355,10 +316,16 @@ def products(artifact: Artifact) -> Artifact:
     return replace(artifact, model=changed)
 
 
+def test_the_definition_lists_the_codes_of_levels(artifact: Artifact) -> None:
+    coded = products(artifact)
+    found = operation_definition(Served(coded, "m:1", model_card(coded, "m:1")), None)["description"]
+    assert "- product\n  - axi-cel: urn:products|axi-cel\n  - tisa-cel: urn:products|tisa-cel" in found
+
+
 def used(product: str, days: float, **more: Any) -> Json:
     return (
         infusion()
-        | {"usedCode": [{"coding": [{"system": "urn:products", "code": product}]}]}
+        | {"id": f"{product}{days}", "usedCode": [{"coding": [{"system": "urn:products", "code": product}]}]}
         | {
             "performedDateTime": day(days),
             **more,
@@ -461,3 +428,29 @@ def test_a_mutated_bundle_is_answered_or_refused(artifact: Artifact, assess: Ass
         inner[last] = copy.deepcopy(data.draw(SPOILS))
     with contextlib.suppress(InputError):
         assess(json.loads(json.dumps(content)))
+
+
+@pytest.mark.parametrize(
+    ("unit", "value"),
+    [
+        ("G/L", 0.4),
+        ("10*3/µL", 0.4),
+        ("10*3/μL", 0.4),
+        ("K/uL", 0.4),
+        ("10*9/L", 0.4),
+        ("/mm3", 400),
+        ("cells/µL", 400),
+    ],
+)
+@pytest.mark.parametrize("coded", [True, False])
+def test_units_as_they_are_written_in_europe(assess: Assess, unit: str, value: float, coded: bool) -> None:
+    written = observation("751-8", 9, value, unit)
+    if not coded:
+        del written["valueQuantity"]["code"], written["valueQuantity"]["system"]
+    assert risks(assess(bundle(written))) == pytest.approx(risks(assess(bundle(observation("751-8", 9, 400, "/uL")))))
+
+
+@pytest.mark.parametrize(("code", "unit"), [("718-7", "G/L"), ("751-8", "g/l"), ("751-8", "g/L")])
+def test_giga_a_litre_is_no_gram(assess: Assess, code: str, unit: str) -> None:
+    with pytest.raises(InputError):
+        assess(bundle(observation(code, 0, 97, unit)))
