@@ -57,8 +57,11 @@ def card(
 
 
 def _indicator(advised: Advice | None) -> str:
-    """By the tier: the lowest informs, the others warn, and the highest of three or more is critical."""
-    if advised is None or advised.level == 0:
+    """By the tier: the lowest informs, the others warn, and the highest of three or more is critical.
+
+    Where acting from the tier's threshold on was shown to be of no use, it informs.
+    """
+    if advised is None or advised.level == 0 or advised.of_no_use:
         return "info"
     return "critical" if advised.highest and advised.level > 1 else "warning"
 
