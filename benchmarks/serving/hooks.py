@@ -126,11 +126,11 @@ def page(found: dict[int, tuple[int, list[float]]], calls: int) -> str:
         [
             "# How long a card of CDS Hooks takes",
             "",
-            f"Made by `python -m benchmarks.serving.hooks --calls {calls}` on {platform.machine()}, {os.cpu_count()} cores,",
-            "client and server on the same, over HTTP on loopback, one call after the other.",
+            f"Made by `python -m benchmarks.serving.hooks --calls {calls}` on {platform.machine()}, {os.cpu_count()}",
+            "cores, client and server on the same, over HTTP on loopback, one call after the other.",
             "",
-            f"{calls} calls of patient-view for each size of the record, after {WARM_UP} that warm up. CDS Hooks asks for",
-            "500 ms.",
+            f"{calls} calls of patient-view for each size of the record, after {WARM_UP} that warm up. CDS Hooks asks",
+            "for 500 ms.",
             "",
             "| Observations | KiB | p50, ms | p99, ms | slowest, ms |",
             "|---:|---:|---:|---:|---:|",
@@ -149,7 +149,9 @@ def main() -> None:
         home = Home(Path(folder) / "home")
         home.folder.mkdir()
         tag, port = champion(home), free_port()
-        command, environment = serve_command(home, tag, "127.0.0.1", port, ServiceOptions(feedback=home.folder / "told"))
+        command, environment = serve_command(
+            home, tag, "127.0.0.1", port, ServiceOptions(feedback=home.folder / "told")
+        )
         url = f"http://127.0.0.1:{port}"
         with running(command, environment, f"{url}/readyz", home.folder / "serve.log"):
             with urllib.request.urlopen(f"{url}/v1/model") as answered:  # noqa: S310  our own
