@@ -53,6 +53,8 @@ class ServiceOptions:
     """Folder in which cards and what became of them are kept; None: they are not."""
     feedback_keep_days: int | None = None
     """None: for ever."""
+    time_zone: str | None = None
+    """Name of IANA; by whose clock days are counted; None: UTC."""
 
     def environment(self) -> dict[str, str]:
         """Variables of the service; what is not wanted is empty, whatever the environment around says."""
@@ -75,6 +77,7 @@ class ServiceOptions:
             "SEQUELA_WORKERS": str(self.workers),
             "SEQUELA_SHADOW": self.challenger or "",
             "SEQUELA_PUBLIC_URL": self.public_url or "",
+            "SEQUELA_TIME_ZONE": self.time_zone or "",
         }
 
 

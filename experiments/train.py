@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -29,9 +29,9 @@ from experiments.run_report import Findings, write_report
 from experiments.scoring import score, scores_table
 from experiments.served_alerts import fit_alerts, horizon_of_alerts, write_alerts
 from experiments.served_states import fit_states, histories_of_run, states_block
+from experiments.thresholds import Settled, settle_thresholds, with_decision, write_thresholds
 from experiments.tracking import RunFolder, Tracker, environment_tags, git_state
 from experiments.ui_views import horizon_table, score_tags
-from experiments.usefulness import tier_benefits
 from features.drift import Reference
 from features.encoder import PatientEncoder
 from features.errors import SequelaError
@@ -121,14 +121,18 @@ def train(
         courier.deliver_left()
         from_leader(str(folder))
         wait()  # until the others have read what they need of it
-        told = progress.folds, progress.trials, progress.epochs
+        listeners = progress.folds, progress.trials, progress.epochs
         kept: dict[int, FittedRiskModel] | None = {} if asks_models_again(config) else None
-        out_of_fold = cross_validate(rows, config, folder / "folds", tracker, *told, kept=kept)
+        out_of_fold = cross_validate(rows, config, folder / "folds", tracker, *listeners, kept=kept)
         models = [] if kept is None else held_out_models(rows, config, folder / "folds", kept)
+        settled = settle_thresholds(rows, out_of_fold, config)
+        rows = replace(rows, endpoint=with_decision(rows.endpoint, settled))
         found = _findings(rows, out_of_fold, config, folder / "folds", models, progress)
         alerts = fit_alerts(rows, config, home, models)
-        _fit_final(rows, config, home, out_of_fold, found.scores, tracker.run_id, folder / ARTIFACT, progress, alerts)
+        told = tracker.run_id, folder / ARTIFACT, progress
+        _fit_final(rows, config, home, out_of_fold, found.scores, *told, settled, alerts)
         write_report(rows, out_of_fold, found, config, folder / "report")
+        write_thresholds(settled, folder / "report")
         write_alerts(alerts, folder / "report")
         write_suspects(suspects, folder / "report" / "leak_suspects.json")
         made = RunFacts(tracker.run_id, tracker.started, environment_tags())
@@ -205,6 +209,7 @@ def _fit_final(
     run_id: str,
     folder: Path,
     progress: Progress,
+    settled: Settled | None,
     alerts: AlertsBlock | None,
 ) -> None:
     """Fit on all rows and write the artifact."""
@@ -235,7 +240,8 @@ def _fit_final(
         example=Example(patient=patient, times_days=times, incidence=answer_example(model, patient, times)),
         reference=_reference(model, rows, out_of_fold),
         persistence=_persistence(model, rows),
-        decision=tier_benefits(rows, out_of_fold, config),
+        decision=() if settled is None else settled.benefits,
+        thresholds=() if settled is None else settled.thresholds,
         calibration=risk_groups(rows, out_of_fold),
         states=None if followed is None else states_block(*followed, landmark, model, patient, times),
         alerts=alerts,

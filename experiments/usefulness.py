@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,7 +16,6 @@ from features.cohort_recurrence import recurrences_at
 from features.errors import SequelaError
 from training.evaluation.intervals import percentile_interval, resample_patients
 from training.evaluation.net_benefit import NetBenefit, decision_curve
-from training.manifest import ThresholdBenefit
 from training.models.mean_count import marginal_mean
 
 THRESHOLDS = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
@@ -34,7 +32,7 @@ def net_benefit_table(rows: TrainingRows, out_of_fold: OutOfFold, config: RunCon
     found = []
     for day in rows.endpoint.landmark_days:
         for horizon in rows.endpoint.horizons_days:
-            for one in _curve(rows, out_of_fold, config, day, horizon, THRESHOLDS):
+            for one in curve_of(rows, out_of_fold, config, day, horizon, THRESHOLDS):
                 line = {
                     "landmark_day": day,
                     "horizon_days": horizon,
@@ -48,25 +46,7 @@ def net_benefit_table(rows: TrainingRows, out_of_fold: OutOfFold, config: RunCon
     return pd.DataFrame(found)
 
 
-def tier_benefits(rows: TrainingRows, out_of_fold: OutOfFold, config: RunConfig) -> tuple[ThresholdBenefit, ...]:
-    """What acting by the endpoint's tiers was worth at each landmark; empty where it has none."""
-    decision = rows.endpoint.decision
-    if decision is None:
-        return ()
-    return tuple(
-        ThresholdBenefit(
-            landmark_day=day,
-            threshold=one.threshold,
-            flagged=one.treated,
-            gain=gain if all(map(math.isfinite, gain)) else None,
-        )
-        for day in rows.endpoint.landmark_days
-        for one in _curve(rows, out_of_fold, config, day, decision.horizon_days, decision.thresholds)
-        for gain in [(one.gain.point, one.gain.low, one.gain.high)]
-    )
-
-
-def _curve(
+def curve_of(
     rows: TrainingRows,
     out_of_fold: OutOfFold,
     config: RunConfig,
@@ -74,7 +54,7 @@ def _curve(
     horizon_days: float,
     thresholds: Sequence[float],
 ) -> list[NetBenefit]:
-    """Of the first repeat's predictions."""
+    """Decision curve at one landmark and horizon, of the first repeat's predictions."""
     at = scored_rows(rows, out_of_fold, landmark_day)
     return decision_curve(
         out_of_fold.incidence[0, at, 0, int(np.searchsorted(out_of_fold.times_days, horizon_days))],

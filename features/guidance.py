@@ -27,6 +27,8 @@ class Option:
     atc: tuple[str, ...] = ()
     """ATC codes (WHO) of medicines that it is about, by which a draft order is recognised; a code stands for all
     that begin with it."""
+    rxnorm: tuple[str, ...] = ()
+    """RxNorm codes of their ingredients, likewise, each for itself."""
 
 
 _ALL = (
@@ -37,6 +39,7 @@ _ALL = (
         "until CD4 cells are above 200/µL.",
         _REJESKI,
         ("J05AB01", "J05AB11"),
+        ("281", "73645"),  # aciclovir, valaciclovir
     ),
     Option(
         "pneumocystis_prophylaxis",
@@ -44,6 +47,7 @@ _ALL = (
         "Guidance gives prophylaxis of Pneumocystis until a year after infusion and until CD4 cells are above 200/µL.",
         _HAYDEN,
         ("J01EE01", "P01AX06", "J04BA02", "P01CX01"),
+        ("10831", "10180", "60212", "3108"),  # co-trimoxazole and its sulfamethoxazole, atovaquone, dapsone
     ),
     Option(
         "antibacterial_prophylaxis",
@@ -52,6 +56,7 @@ _ALL = (
         "once neutrophils are below 500/µL, after local resistance.",
         _REJESKI,
         ("J01MA",),
+        ("82122", "2551", "139462"),  # levofloxacin, ciprofloxacin, moxifloxacin
     ),
     Option(
         "antifungal_prophylaxis",
@@ -60,6 +65,7 @@ _ALL = (
         "infection or allogeneic transplantation.",
         _HAYDEN,
         ("J02AC02", "J02AC03", "J02AC04", "J02AC05"),
+        ("28031", "121243", "282446"),  # itraconazole, voriconazole, posaconazole
     ),
     Option(
         "immunoglobulin_replacement",
@@ -80,7 +86,8 @@ _ALL = (
         "Guidance considers it from day 2 on where the risk of haematotoxicity is high, and in neutropenia below "
         "500/µL with or without infection.",
         _REJESKI,
-        ("L03AA",),
+        tuple(f"L03AA{number}" for number in ("02", "10", "13", "14", "15", "16", "17", "18")),  # GM-CSF is another
+        ("68442", "338036"),  # filgrastim, pegfilgrastim
     ),
     Option(
         "count_monitoring",

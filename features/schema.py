@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from features.analytes import ANALYTES, nearest_analyte
 from features.guidance import OPTIONS, nearest_option
+
+MOST_SEARCHED = 6
+"""Landmarks over which thresholds are searched: those who act alike are compared in every combination of them."""
 
 
 class Frozen(BaseModel):
@@ -104,14 +109,27 @@ class EventRule(Frozen):
         return event == self.name and (grade or 0) >= (self.min_grade or 0)
 
 
+Risk = Annotated[float, Field(ge=0, lt=1)]
+
+
 class Tier(Frozen):
     """Patients whose risk calls for the same attention."""
 
     name: Annotated[str, Field(min_length=1, max_length=40)]
-    from_risk: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Risk from which on a patient is in it."""
+    from_risk: Risk | tuple[Risk, Risk] = 0.0
+    """Risk from which on a patient is in it; or the least and the most that a clinician would accept as such, in whole
+    percents, between which each run sets it by net benefit."""
     options: tuple[str, ...] = ()
     """What published guidance offers beside the options of lower tiers, by keys of `features.guidance`."""
+
+    @field_validator("from_risk")
+    @classmethod
+    def _range(cls, given: float | tuple[float, float]) -> float | tuple[float, float]:
+        whole = isinstance(given, float) or all(abs(100 * risk - round(100 * risk)) < 1e-9 for risk in given)
+        if not whole or not (isinstance(given, float) or 0 < given[0] < given[1]):
+            msg = "a range is [least, most] in whole percents, as [0.05, 0.20], the least above 0 and below the most"
+            raise ValueError(msg)
+        return given
 
     @field_validator("options")
     @classmethod
@@ -122,6 +140,17 @@ class Tier(Frozen):
                 raise ValueError(msg)
         return options
 
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The least and the most of the risks from which on it may begin; alike where it is given."""
+        return (self.from_risk, self.from_risk) if isinstance(self.from_risk, float) else self.from_risk
+
+    @property
+    def candidates(self) -> tuple[float, ...]:
+        """Every whole percent of its range; none where the risk is given."""
+        least, most = (round(100 * risk) for risk in self.bounds)
+        return () if isinstance(self.from_risk, float) else tuple(k / 100 for k in range(least, most + 1))
+
 
 class Decision(Frozen):
     """What is decided by the risk at one horizon. A run measures the net benefit at each threshold."""
@@ -129,13 +158,13 @@ class Decision(Frozen):
     horizon_days: float
     """One of the endpoint's horizons."""
     tiers: Annotated[tuple[Tier, ...], Field(min_length=2)]
-    """Ascending by `from_risk`, the first from 0."""
+    """Ascending by `from_risk`, the first from 0; ranges do not meet."""
 
     @model_validator(mode="after")
     def _ascending(self) -> Decision:
-        risks = [tier.from_risk for tier in self.tiers]
-        if risks[0] != 0 or risks != sorted(set(risks)):
-            msg = "tiers must ascend by from_risk without repetition, the first from 0"
+        apart = all(below.bounds[1] < above.bounds[0] for below, above in pairwise(self.tiers))
+        if self.tiers[0].from_risk != 0 or not apart:
+            msg = "tiers must ascend by from_risk without repetition, the first from 0, and ranges must not meet"
             raise ValueError(msg)
         if len({tier.name for tier in self.tiers}) < len(self.tiers):
             msg = "tiers must have different names"
@@ -144,8 +173,21 @@ class Decision(Frozen):
 
     @property
     def thresholds(self) -> tuple[float, ...]:
-        """The risks at which a tier above the lowest begins."""
-        return tuple(tier.from_risk for tier in self.tiers[1:])
+        """The risks at which a tier above the lowest begins; of a range, the least."""
+        return tuple(tier.bounds[0] for tier in self.tiers[1:])
+
+    @property
+    def settled(self) -> bool:
+        """Whether every threshold is a number."""
+        return not any(tier.candidates for tier in self.tiers)
+
+    def settle(self, thresholds: Sequence[float]) -> Decision:
+        """The same with these thresholds, of the tiers above the lowest."""
+        above = (
+            tier.model_copy(update={"from_risk": begins})
+            for tier, begins in zip(self.tiers[1:], thresholds, strict=True)
+        )
+        return self.model_copy(update={"tiers": (self.tiers[0], *above)})
 
     def tier_of(self, risk: float) -> int:
         """Number of the tier of a risk at `horizon_days`, the lowest being 0."""
@@ -186,6 +228,9 @@ class Endpoint(Frozen):
         if self.decision is not None and self.decision.horizon_days not in self.horizons_days:
             known = ", ".join(f"{day:g}" for day in self.horizons_days)
             msg = f"decision.horizon_days must be one of horizons_days: {known}"
+            raise ValueError(msg)
+        if self.decision is not None and not self.decision.settled and len(self.landmark_days) > MOST_SEARCHED:
+            msg = f"ranges of from_risk are searched over at most {MOST_SEARCHED} landmark_days; give numbers"
             raise ValueError(msg)
         return self
 

@@ -9,12 +9,14 @@ from features.encoder import PatientEncoder
 from features.guidance import OPTIONS
 from features.schema import Endpoint
 from serving.answer import CLONALITY, answer
+from serving.decision import came_of, thresholds_of
 from serving.messages import (
     CellsCardAnswer,
     GuidanceCard,
     ModelCard,
     PredictRequest,
     StatesCard,
+    ThresholdCard,
     VariableCard,
     WorkedExample,
 )
@@ -49,6 +51,7 @@ def model_card(artifact: Artifact, version: str) -> ModelCard:
         training_rows_held=rows_held(artifact.model.predictor),
         metrics=manifest.metrics,
         decision=manifest.decision,
+        thresholds=tuple(ThresholdCard(**one.model_dump(), said=came_of(one)) for one in thresholds_of(manifest)),
         guidance=_guidance(endpoint),
         states=_states(artifact),
         alerts=manifest.alerts,

@@ -20,8 +20,8 @@ from features.files import written_beside
 
 logger = logging.getLogger("bentoml.sequela")
 
-
-_LINES = r"(?P<day>\d{4}-\d\d-\d\d)-.+\.jsonl"
+LINES = r"(?P<day>\d{4}-\d\d-\d\d)-.+\.jsonl"
+"""Names of the files."""
 LEFT_BEHIND_SECONDS = 3600.0
 """After which what was written beside is of who was killed meanwhile."""
 
@@ -88,7 +88,7 @@ class DayFiles:
         n_dropped = 0
         _delete_left_behind(self.folder / kind)
         for path in sorted((self.folder / kind).iterdir()):
-            if re.fullmatch(_LINES, path.name) is None:
+            if re.fullmatch(LINES, path.name) is None:
                 continue
             try:
                 file = _held(path, os.O_RDWR)  # NFS locks what can be written
@@ -110,7 +110,7 @@ class DayFiles:
         if self.keep_days is not None and self._looked != (now := today()):
             self._looked = now
             for kind in self.kinds:
-                delete_older(self.folder / kind, _LINES, self.keep_days)
+                delete_older(self.folder / kind, LINES, self.keep_days)
                 _delete_left_behind(self.folder / kind)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from features.guidance import OPTIONS, Option
 from features.schema import EventRule
 from serving.messages import PredictAnswer, Prediction
-from training.manifest import Manifest, ThresholdBenefit
+from training.manifest import Manifest, ThresholdBenefit, TierThreshold
 
 RESEARCH = "For research; no medical device."
 SIMULATED = "The model was trained on simulated patients: it says nothing of real ones."
@@ -29,7 +29,9 @@ class Advice:
     options: tuple[Option, ...]
     """Of this tier and those below."""
     rests_on: str
-    """What was measured of the threshold, for people."""
+    """How the threshold came, and what was measured of it, for people."""
+    of_no_use: bool
+    """Whether acting from the threshold on was shown to be worth less than acting on all, or on nobody."""
 
 
 def advice(manifest: Manifest, prediction: Prediction) -> Advice | None:
@@ -46,7 +48,8 @@ def advice(manifest: Manifest, prediction: Prediction) -> Advice | None:
     risk = prediction.incidence[manifest.endpoint.event.name][at]
     level = decision.tier_of(risk)
     keys = dict.fromkeys(key for tier in decision.tiers[: level + 1] for key in tier.options)
-    threshold = decision.thresholds[max(level - 1, 0)]
+    begins = thresholds_of(manifest)[max(level - 1, 0)]
+    measured = _measured(manifest, prediction.landmark_day, begins.threshold)
     return Advice(
         risk,
         decision.horizon_days,
@@ -54,7 +57,8 @@ def advice(manifest: Manifest, prediction: Prediction) -> Advice | None:
         level,
         level == len(decision.tiers) - 1,
         tuple(OPTIONS[key] for key in keys),
-        _rests_on(threshold, _measured(manifest, prediction.landmark_day, threshold)),
+        f"{came_of(begins)} {worth_of(begins.threshold, measured)}",
+        measured is not None and measured.gain is not None and measured.gain[2] < 0,
     )
 
 
@@ -101,19 +105,53 @@ def percent(probability: float, digits: int = 1) -> str:
     return f"{100 * probability:.{digits}f} %"
 
 
+def thresholds_of(manifest: Manifest) -> tuple[TierThreshold, ...]:
+    """How the threshold of each tier above the lowest came; in artifacts of before, with the endpoint."""
+    decision = manifest.endpoint.decision
+    above = () if decision is None else decision.tiers[1:]
+    given = (TierThreshold(tier=tier.name, threshold=tier.bounds[0], how="given") for tier in above)
+    return manifest.thresholds or tuple(given)
+
+
 def _measured(manifest: Manifest, landmark_day: float, threshold: float) -> ThresholdBenefit | None:
     """From the last landmark of training that is not after the patient's."""
     found = [one for one in manifest.decision if one.threshold == threshold and one.landmark_day <= landmark_day]
     return max(found, key=lambda one: one.landmark_day, default=None)
 
 
-def _rests_on(threshold: float, measured: ThresholdBenefit | None) -> str:
+def came_of(one: TierThreshold) -> str:
+    """How a threshold came, in a sentence."""
+    if one.accepted is None:
+        return f"The threshold of {100 * one.threshold:g} % was given with the endpoint, as a judgement of harms."
+    least, most = (f"{100 * risk:g}" for risk in one.accepted)
+    if one.how == "chosen":
+        begins = (
+            f"The threshold of {100 * one.threshold:g} % was chosen by net benefit: of {least} to {most} %, the lowest "
+            f"from which acting was shown to be worth more than the better of acting on all and on nobody"
+        )
+        return f"{begins}, by {_gain(one.gain, one.at_once)}." if one.gain else f"{begins}."
+    begins = (
+        f"From no threshold of {least} to {most} % on was acting shown to be worth more than the better of acting on "
+        f"all and on nobody; the least, {100 * one.threshold:g} %, stands"
+    )
+    return f"{begins}, at which the gain is {_gain(one.gain, one.at_once)}." if one.gain else f"{begins}."
+
+
+def worth_of(threshold: float, measured: ThresholdBenefit | None) -> str:
+    """What acting from a threshold on was worth at a landmark, in a sentence."""
     begins = f"Whether acting from a risk of {100 * threshold:g} % on is of use"
     if measured is None or measured.gain is None:
         return f"{begins} was not measured."
-    point, low, high = (100 * value for value in measured.gain)
+    _, low, high = measured.gain
     verdict = "was shown" if low > 0 else "was shown not to be so" if high < 0 else "was not shown"
     return (
         f"{begins} {verdict}: on patients not trained on, its net benefit less the better of acting on all and on "
-        f"nobody is {point:.1f} true positives in 100 patients (95 % interval {low:.1f} to {high:.1f})."
+        f"nobody is {_gain(measured.gain, measured.at_once)}."
     )
+
+
+def _gain(gain: tuple[float, float, float], at_once: int) -> str:
+    """Of true positives, with its interval."""
+    point, low, high = (round(100 * value, 1) + 0.0 for value in gain)  # no −0.0
+    together = f", at once for all {at_once} thresholds searched" if at_once > 1 else ""
+    return f"{point:.1f} true positives in 100 patients (95 % interval {low:.1f} to {high:.1f}{together})"

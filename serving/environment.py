@@ -1,11 +1,13 @@
-"""Numbers and addresses that the environment gives."""
+"""Numbers, addresses and time zones that the environment gives."""
 
 from __future__ import annotations
 
 import math
 import os
 import re
+from datetime import UTC, tzinfo
 from typing import TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from features.errors import SequelaError
 
@@ -74,3 +76,26 @@ def address_in(name: str, text: str, *, required_by: str | None = None) -> str:
         msg = f"{name}: {why}{text[:40]!r} is no address such as https://sequela.example"
         raise SequelaError(msg)
     return text.rstrip("/")
+
+
+def time_zone(name: str) -> tzinfo:
+    """A variable of the environment that names a time zone of IANA; UTC where it is not set.
+
+    Raises:
+        SequelaError: There is none of that name.
+    """
+    text = os.environ.get(name)
+    return time_zone_in(name, text) if text else UTC
+
+
+def time_zone_in(name: str, text: str) -> tzinfo:
+    """A time zone by its name of IANA.
+
+    Raises:
+        SequelaError: There is none; names what it was given for.
+    """
+    try:
+        return ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # no such file, no name of one, or a folder
+        msg = f"{name}: {text[:40]!r} is no time zone of IANA as Europe/Berlin, or this machine lacks tzdata"
+        raise SequelaError(msg) from error

@@ -10,7 +10,7 @@ from features.cells.samples import SampleFeature
 from features.config import Grade
 from features.records import EventRecord, PatientRecord
 from features.schema import Endpoint, Frozen
-from training.manifest import AlertsBlock, RiskGroups, ThresholdBenefit, TrainingCohort
+from training.manifest import AlertsBlock, RiskGroups, ThresholdBenefit, TierThreshold, TrainingCohort
 
 MAX_PATIENTS = 10_000
 MAX_HORIZONS = 1_000
@@ -234,6 +234,12 @@ class StatesCard(Frozen):
     """For the intervals."""
 
 
+class ThresholdCard(TierThreshold):
+    """How the risk from which a tier begins came, for machines and for people."""
+
+    said: str
+
+
 class ModelCard(Frozen):
     """What the model is, what it takes, what it was trained on, and how good it was."""
 
@@ -268,6 +274,8 @@ class ModelCard(Frozen):
     """Cross-validated, on patients not trained on."""
     decision: tuple[ThresholdBenefit, ...] = ()
     """What acting by the tiers of `endpoint.decision` was worth, on patients not trained on."""
+    thresholds: tuple[ThresholdCard, ...] = ()
+    """How the risks came from which those tiers begin."""
     guidance: dict[str, GuidanceCard] = Field(default_factory=dict)
     """What the options of those tiers are, by key."""
     states: StatesCard | None = None

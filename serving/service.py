@@ -19,6 +19,7 @@ The environment says what is served:
     SEQUELA_CDS_CLIENTS       file of the clients of CDS Hooks (`serving.cds.clients`), whose tokens name that address
     SEQUELA_FEEDBACK          folder in which cards and what became of them are kept; absent: they are not
     SEQUELA_FEEDBACK_KEEP_DAYS  days for which its files are kept; absent: for ever
+    SEQUELA_TIME_ZONE         whose clock says which day it is, as Europe/Berlin (`serving.today`); default UTC
     SEQUELA_LOG               json: log lines are JSON; default text
     BENTOML_HOME              where the model store lies
 

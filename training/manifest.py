@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from features.drift import Reference
 from features.errors import SequelaError
@@ -57,6 +57,24 @@ class ThresholdBenefit(Frozen):
     gain: tuple[float, float, float] | None
     """Net benefit less the better of acting on all and on nobody, in true positives a patient: point, and ends of its
     95 % interval over patients. None where those at or above the threshold were not followed to the horizon."""
+    at_once: int = 1
+    """Thresholds at which the interval holds at once: those among which this one was searched."""
+
+
+class TierThreshold(Frozen):
+    """How the risk from which a tier begins came."""
+
+    tier: str
+    threshold: float
+    how: Literal["given", "chosen", "not_shown"]
+    """With the endpoint; by net benefit, within a range; or as the least of a range, in which no threshold was shown
+    to be of use."""
+    accepted: tuple[float, float] | None = None
+    """The range: the least and the most that the endpoint says a clinician would accept."""
+    gain: tuple[float, float, float] | None = None
+    """As `ThresholdBenefit.gain`, of all landmarks, where all or nobody is chosen at each."""
+    at_once: int = 1
+    """Thresholds at which the interval of `gain` holds at once: all that were searched."""
 
 
 class RiskGroup(Frozen):
@@ -181,6 +199,8 @@ class Manifest(Frozen):
     long a value stays what it was beside it."""
     decision: tuple[ThresholdBenefit, ...] = ()
     """Of the tiers of the endpoint, where it has some."""
+    thresholds: tuple[TierThreshold, ...] = ()
+    """Of the same tiers; empty in artifacts of before, whose thresholds were given."""
     calibration: tuple[RiskGroups, ...] = ()
     """Cross-validated, by landmark and horizon; empty in artifacts of before, and of too few patients."""
     states: StatesBlock | None = None
@@ -191,6 +211,14 @@ class Manifest(Frozen):
     """sha256 of every other file of the folder."""
     digest: str = NO_DIGEST
     """sha256 of this file as it stands, with 64 zeros here."""
+
+    @field_validator("endpoint")
+    @classmethod
+    def _settled(cls, endpoint: Endpoint) -> Endpoint:
+        if endpoint.decision is not None and not endpoint.decision.settled:
+            msg = "from_risk of a tier must be a number in an artifact: a run settles ranges"
+            raise ValueError(msg)
+        return endpoint
 
 
 def sealed(manifest: Manifest) -> tuple[Manifest, str]:

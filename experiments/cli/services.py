@@ -77,6 +77,10 @@ def serve(
             min=1, max=MOST_DAYS, metavar="DAYS", help="Delete files of --feedback of longer ago; else none is."
         ),
     ] = None,
+    time_zone: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Whose clock says which day it is, as Europe/Berlin; else UTC."),
+    ] = None,
 ) -> None:
     """Serve the champion over HTTP with BentoML; the API page is at http://HOST:PORT/.
 
@@ -99,7 +103,7 @@ def serve(
     from serving.audit import AuditLog
     from serving.cds.clients import Clients
     from serving.cds.feedback import Feedback
-    from serving.environment import address_in
+    from serving.environment import address_in, time_zone_in
     from serving.ledger import Ledger
 
     if shadow and ledger is None:
@@ -114,6 +118,8 @@ def serve(
         if days is not None and kept is None:
             msg = f"--{option}-keep-days {days}: there is nothing to delete; name what is kept with --{option}"
             raise SequelaError(msg)
+    if time_zone is not None:
+        time_zone_in("--time-zone", time_zone)
     home = Home.current()
     guarded = keys_for(home, host, keys)
     client = open_store(home)
@@ -142,6 +148,7 @@ def serve(
         cds_clients=cds_clients,
         feedback=feedback,
         feedback_keep_days=feedback_keep_days,
+        time_zone=time_zone,
     )
     command, environment = serve_command(home, champion.bento_tag, host, port, options)
     typer.echo(f"serving {champion.bento_tag} ({champion.endpoint}) on http://{host}:{port}", err=True)

@@ -15,6 +15,7 @@ from experiments.page.tables import number
 from experiments.run_page.analysis import Analysis
 from experiments.run_page.record import AtLandmark
 from features.schema import Variable
+from serving.decision import came_of, worth_of
 from training.config import custom_requirements, most_rows_held
 from training.evaluation.intervals import Interval
 
@@ -246,12 +247,22 @@ def usefulness(a: Analysis) -> str:
 
 
 def thresholds(a: Analysis) -> str:
-    """Where the endpoint's tiers begin."""
-    decision = a.record.rows.endpoint.decision
+    """Where the endpoint's tiers begin, how that came, and what acting by them was worth."""
+    decision, settled = a.record.rows.endpoint.decision, a.record.settled
     if decision is None:
         return "There is no threshold."
-    tiers = listed([f"{tier.name} from {100 * tier.from_risk:g} %" for tier in decision.tiers])
-    return f"Tiers of the risk within {decision.horizon_days:g} days: {tiers}."
+    tiers = listed(
+        [
+            f"{tier.name} from {100 * begins:g} %"
+            for tier, begins in zip(decision.tiers[1:], decision.thresholds, strict=True)
+        ]
+    )
+    text = f"Tiers of the risk within {decision.horizon_days:g} days: {tiers}."
+    if settled is None:
+        return text
+    came = [came_of(one) for one in settled.thresholds]
+    worth = [f"From day {one.landmark_day:g}: {worth_of(one.threshold, one)}" for one in settled.benefits]
+    return " ".join((text, *came, *worth))
 
 
 def sample_size(a: Analysis) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from experiments.config import RunConfig
 from experiments.data import TrainingRows
 from experiments.out_of_fold import even_grid
 from experiments.served_alerts import read_alerts
+from experiments.thresholds import Settled, read_thresholds, with_decision
 from experiments.written_predictions import incidence_over_rows
 from features.errors import SequelaError
 from features.outcomes import Outcomes
@@ -71,6 +72,8 @@ class RunRecord:
     """Content of permutation_test.json."""
     alerts: AlertsBlock | None
     """Where the run asked for `alerts`."""
+    settled: Settled | None = None
+    """How the thresholds of tiers came, with which `rows.endpoint` stands; None without tiers, and of earlier runs."""
 
     @cached_property
     def landmarks(self) -> tuple[AtLandmark, ...]:
@@ -132,10 +135,11 @@ def read_record(report: Path, config: RunConfig, rows: TrainingRows, facts: RunF
         tables = {name: pd.read_csv(path) for name, path in optional.items() if path.exists()}
         test = report / "permutation_test.json"
         permutation = json.loads(test.read_text("utf-8")) if test.exists() else None
-        alerts = read_alerts(report)
+        alerts, settled = read_alerts(report), read_thresholds(report)
     except (OSError, ValueError) as error:
         msg = f"{report}: the report of the run cannot be read ({type(error).__name__}); train the run again"
         raise SequelaError(msg) from error
+    rows = replace(rows, endpoint=with_decision(rows.endpoint, settled))
     incidence = incidence_over_rows(predictions, splits, rows, config.name)
     grid = even_grid(rows.endpoint)
-    return RunRecord(facts, config, rows, incidence, grid, scores, net_benefit, tables, permutation, alerts)
+    return RunRecord(facts, config, rows, incidence, grid, scores, net_benefit, tables, permutation, alerts, settled)

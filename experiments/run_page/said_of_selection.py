@@ -127,14 +127,24 @@ def _compared(variable: str, among: Sequence[GroupSelected], threshold: float) -
     )
 
 
+NO_TIERS = "The endpoint declares no tiers, so that thirds of the predicted risk of these patients stand for them."
+
+
+def _where_tiers_begin(a: Analysis) -> str:
+    """Whether that was known before the predictions were."""
+    settled = a.record.settled
+    if settled is None or all(one.how == "given" for one in settled.thresholds):
+        return "Tiers are those of the endpoint, chosen before."
+    return (
+        "Where tiers begin was set by net benefit in these same predictions, within ranges chosen before, so that what "
+        "is told at a threshold that was chosen so is somewhat optimistic."
+    )
+
+
 def rests_on(a: Analysis) -> str:
     """What the numbers of the section rest on."""
     first = a.selections[0]
-    chosen = (
-        "Tiers are those of the endpoint, chosen before."
-        if first.declared
-        else "The endpoint declares no tiers, so that thirds of the predicted risk of these patients stand for them."
-    )
+    chosen = _where_tiers_begin(a) if first.declared else NO_TIERS
     return (
         f"All of it rests on predictions for patients not trained on, of the first repeat. {chosen} Observed risks are "
         "Aalen–Johansen estimates within each group, in which censoring is assumed independent of what would have "

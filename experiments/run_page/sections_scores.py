@@ -188,7 +188,8 @@ def decision_section(a: Analysis) -> Section:
         f"Net benefit counts those treated who would meet {a.cause}, less those treated in vain weighed by the odds of "
         "the threshold; who meets a competing event counts as treated in vain. " + facts.usefulness(a)
     )
-    body = paragraph(text) + (figures(parts, "dca", small=True) if parts else absent("Nobody is followed that long."))
+    body = paragraph(text) + ("" if endpoint.decision is None else paragraph(facts.thresholds(a)))
+    body += figures(parts, "dca", small=True) if parts else absent("Nobody is followed that long.")
     return Section("decision", "Decision curves", body + _rest(len(known)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import uuid4
@@ -21,7 +22,15 @@ OVERRIDE_REASONS = {
     "disagree": "I judge the risk otherwise",
     "other": "Another reason",
 }
+PRELIMINARY = "A preliminary value entered: the risk may be another once it is final."
+_MARKUP = re.compile(r"([\\`*_{}\[\]<>#|!~&@^$])|(?<=:)(?=//)|(?<=www)(?=\.)", re.IGNORECASE)
 Json = dict[str, Any]
+
+
+def escaped(text: str) -> str:
+    """Text in Markdown as it stands, in one line: nothing in it becomes markup, a link, or a new paragraph."""
+    plain = "".join(one if one.isprintable() else " " for one in text)
+    return _MARKUP.sub(lambda found: f"\\{found[0]}", " ".join(plain.split()))
 
 
 def card(
@@ -57,8 +66,11 @@ def card(
 
 
 def _indicator(advised: Advice | None) -> str:
-    """By the tier: the lowest informs, the others warn, and the highest of three or more is critical."""
-    if advised is None or advised.level == 0:
+    """By the tier: the lowest informs, the others warn, and the highest of three or more is critical.
+
+    Where acting from the tier's threshold on was shown to be of no use, it informs.
+    """
+    if advised is None or advised.level == 0 or advised.of_no_use:
         return "info"
     return "critical" if advised.highest and advised.level > 1 else "warning"
 
@@ -91,8 +103,9 @@ def _detail(
         yield _list("What published guidance offers, to be weighed by a clinician:", others)
     if advised is not None:
         yield advised.rests_on
-    yield from remarks(answered)
-    yield from read.notes
+    if read.preliminary:
+        yield PRELIMINARY
+    yield from map(escaped, (*remarks(answered), *read.notes))
     yield f"Model {answered.model.version}. {RESEARCH}"
 
 

@@ -9,6 +9,7 @@ No address in a token is ever opened: a client's keys are in the file, as the JS
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Mapping
@@ -17,24 +18,21 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import jwt
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from features.errors import SequelaError
 from features.schema import Frozen
+from serving.cds.client_keys import ALGORITHMS, usable_keys
 from serving.watched import WatchedFile
 
 logger = logging.getLogger("bentoml.sequela")
 
-ALGORITHMS: Mapping[str, str] = {"EC": "ES384", "RSA": "RS384"}
-"""What CDS Hooks recommends, by kind of key; never ``none``, never a symmetric one."""
 LONGEST = 16_000
 """Characters of a token."""
 LONGEST_SECONDS = 3600
 """That a token may be valid."""
-LEAST_BITS = 2048
 LEEWAY_SECONDS = 30
+ORIGIN = r"https?://([a-z0-9-]+(\.[a-z0-9-]+)*|\[[0-9a-f:.]+\])(:\d{1,5})?"
 MOST_SEEN = 100_000
 """Tokens of which it is remembered that they were used."""
 
@@ -54,27 +52,32 @@ class Client(Frozen):
     @field_validator("jwks")
     @classmethod
     def _usable(cls, jwks: dict[str, Any]) -> dict[str, Any]:
-        try:
-            found = jwt.PyJWKSet.from_dict(jwks).keys
-        except (jwt.PyJWTError, KeyError, TypeError, ValueError) as error:
-            msg = f"jwks is no set of public keys ({type(error).__name__})"
-            raise ValueError(msg) from None
-        if not all(key.key_id and _is_strong(key) for key in found) or any("d" in key for key in jwks["keys"]):
-            msg = f"jwks must hold public keys with a kid: of the curve P-384, or RSA of at least {LEAST_BITS} bits"
-            raise ValueError(msg)
+        usable_keys(jwks)
         return jwks
 
-
-def _is_strong(key: jwt.PyJWK) -> bool:
-    """Whether the key is one of an algorithm that is taken."""
-    public = key.key
-    if isinstance(public, EllipticCurvePublicKey):
-        return public.curve.name == "secp384r1"
-    return isinstance(public, RSAPublicKey) and public.key_size >= LEAST_BITS
+    @field_validator("origins")
+    @classmethod
+    def _as_browsers_say(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if re.fullmatch(ORIGIN, origin) is None:
+                msg = (
+                    f"{origin[:64]!r} is no origin as browsers say it, https://ehr.example or https://ehr.example:8443 "
+                    "in small letters, without a path or a slash at its end; * and null would let any page in"
+                )
+                raise ValueError(msg)
+        return origins
 
 
 class _ClientFile(Frozen):
     clients: tuple[Client, ...]
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> _ClientFile:
+        named = [(one.issuer, kid) for one in self.clients for kid in usable_keys(one.jwks)]
+        if len(set(named)) < len(named):
+            msg = "two clients of one issuer name keys by one kid; give each its own"
+            raise ValueError(msg)
+        return self
 
 
 def read_clients(path: Path) -> tuple[Client, ...]:
@@ -125,9 +128,7 @@ class Clients:
     def _take(self, clients: tuple[Client, ...]) -> None:
         self.origins = tuple(sorted({origin for client in clients for origin in client.origins}))
         self._keys: Mapping[tuple[str, str], tuple[Client, jwt.PyJWK]] = {
-            (client.issuer, str(key.key_id)): (client, key)
-            for client in clients
-            for key in jwt.PyJWKSet.from_dict(client.jwks).keys
+            (client.issuer, kid): (client, key) for client in clients for kid, key in usable_keys(client.jwks).items()
         }
 
     def shown(self, token: str, path: str) -> Shown:
@@ -168,6 +169,8 @@ class Clients:
                 options={"require": ["iss", "aud", "exp", "iat", "jti"]},
             )
         except jwt.PyJWTError:
+            return Shown(signed=True)
+        if not claims["jti"]:
             return Shown(signed=True)
         fresh = claims["exp"] - claims["iat"] <= LONGEST_SECONDS and self._first(claims)
         return Shown(client if fresh else None, signed=True)

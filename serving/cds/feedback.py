@@ -6,21 +6,24 @@ and neither names a patient. Comments are not kept: they may.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from features.errors import SequelaError
+from features.errors import InputError, SequelaError
 from features.schema import Frozen
 from serving.cds.cards import OVERRIDE_REASONS, REASONS
 from serving.cds.hooks import UUID as UUID_TEXT
+from serving.cds.shown import ShownCards
 from serving.day_files import DayFiles
 
 CARDS, FEEDBACK = "cards", "feedback"
 MOST = 1_000
 """Pieces of feedback in one call."""
+CLOCKS_APART = timedelta(minutes=5)
+"""By which a client's clock may be ahead of ours."""
 Short = Annotated[str, Field(max_length=200)]
 
 
@@ -44,6 +47,8 @@ class CardFeedback(Frozen):
     """The key or the client that told it."""
     service: str
     card: str
+    shown: bool = False
+    """Whether it is known that this service showed such a card."""
     outcome: Literal["accepted", "overridden"]
     reason: str | None
     """Of those that cards offer, why it was overridden; ``other`` for any other."""
@@ -98,6 +103,7 @@ class Feedback:
     def __init__(self, folder: Path, keep_days: int | None = None) -> None:
         try:
             self._files = DayFiles(folder, (CARDS, FEEDBACK), keep_days)
+            self._shown = ShownCards(folder / CARDS)
         except OSError as error:
             msg = f"{folder}: cannot be written ({error.strerror}); name a folder that is ours"
             raise SequelaError(msg) from error
@@ -114,19 +120,29 @@ class Feedback:
         """Keep what became of cards.
 
         Raises:
-            OSError: It cannot be written.
+            InputError: A card is one of another service, or something happened later than now.
+            OSError: It cannot be written, or what was shown not be read.
         """
         now = datetime.now(UTC)
-        self._files.append(FEEDBACK, now, [_kept(one, now, service, by) for one in request.feedback])
+        kept = []
+        for i, one in enumerate(request.feedback):
+            place, shown_by = f"request.feedback[{i}]", self._shown.service_of(one.card)
+            if shown_by not in (None, service):
+                raise InputError(f"{place}.card", "must be a card of this service")
+            if one.outcomeTimestamp > now + CLOCKS_APART:
+                raise InputError(f"{place}.outcomeTimestamp", "must not lie in the future")
+            kept.append(_kept(one, now, service, by, shown=shown_by is not None))
+        self._files.append(FEEDBACK, now, kept)
 
 
-def _kept(one: Given, now: datetime, service: str, by: str | None) -> CardFeedback:
+def _kept(one: Given, now: datetime, service: str, by: str | None, *, shown: bool) -> CardFeedback:
     reason = None if one.overrideReason is None else one.overrideReason.reason
     return CardFeedback(
         at=now,
         by=by,
         service=service,
         card=one.card,
+        shown=shown,
         outcome=one.outcome,
         reason=None if reason is None else _known(reason),
         happened_at=one.outcomeTimestamp,

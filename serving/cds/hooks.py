@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from features.errors import InputError
-from features.guidance import OPTIONS
 from serving.cds.services import PREFETCHED, Service
-from serving.fhir.codes import ATC, Code
 from serving.fhir.entries import Entry, entries_of
-from serving.fhir.resources import CodeableConcept, read_as
+from serving.fhir.resources import read_as
 
-GUIDANCE = "urn:sequela:options"
-"""A code is the key of an option of guidance."""
-ORDERED = ("medicationCodeableConcept", "code")
-"""Elements of an order that say what is ordered."""
 UUID = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 Text = Annotated[str, Field(min_length=1, max_length=1_000)]
 
@@ -64,7 +57,7 @@ def record_of(call: Call) -> list[Entry]:
     """The patient's record, as it was sent along.
 
     Raises:
-        MissingPrefetchError: A part of it was not.
+        MissingPrefetchError: A part of it was not, or not whole.
         InputError: A part is no such thing, or of another patient.
     """
     sent = call.prefetch or {}
@@ -73,6 +66,7 @@ def record_of(call: Call) -> list[Entry]:
         if unanswered or (isinstance(sent[name], dict) and sent[name].get("resourceType") == "OperationOutcome"):
             rule = "must come with the call, as the service's prefetch says; null where there is nothing of the kind"
             raise MissingPrefetchError(f"request.prefetch.{name}", rule)
+        _require_whole(sent[name], f"request.prefetch.{name}")
     patient = sent["patient"]
     if not isinstance(patient, dict) or patient.get("resourceType") != "Patient":
         raise InputError("request.prefetch.patient", "must be a Patient")
@@ -84,28 +78,13 @@ def record_of(call: Call) -> list[Entry]:
     return found
 
 
-def options_ordered(call: Call) -> tuple[str, ...]:
-    """Keys of the options of guidance that the selected draft orders are about, by their ATC codes.
+def _require_whole(sent: Any, place: str) -> None:  # noqa: ANN401  (any JSON)
+    """Refuse one page of several, of which the others were not sent along.
 
     Raises:
-        InputError: The draft orders are no Bundle.
+        MissingPrefetchError: It names a next page.
     """
-    found: dict[str, None] = {}
-    for code in _ordered(call):
-        for key, option in OPTIONS.items():
-            if code == (GUIDANCE, key) or (code[0] == ATC and code[1].startswith(option.atc)):
-                found[key] = None
-    return tuple(found)
-
-
-def _ordered(call: Call) -> Iterator[Code]:
-    selected = set(call.context.selections)
-    for entry in entries_of(call.context.draftOrders or {"resourceType": "Bundle"}, "request.context.draftOrders"):
-        order = entry.content
-        if not isinstance(order, dict):
-            raise InputError(entry.place, "must be a resource")
-        if f"{order.get('resourceType')}/{order.get('id')}" not in selected:
-            continue
-        for name in ORDERED:
-            if name in order:
-                yield from read_as(CodeableConcept, order[name], f"{entry.place}.{name}").codes
+    links = sent.get("link") if isinstance(sent, dict) else None
+    if isinstance(links, list) and any(isinstance(one, dict) and one.get("relation") == "next" for one in links):
+        rule = "must name no next page: all pages of the answer have to come with the call, as one Bundle"
+        raise MissingPrefetchError(f"{place}.link", rule)

@@ -19,7 +19,8 @@ from serving.answering import UNREADY, Answering, failed, refused
 from serving.asking import asking
 from serving.cds.cards import card
 from serving.cds.feedback import CardShown, Feedback, FeedbackRequest
-from serving.cds.hooks import MissingPrefetchError, options_ordered, read_call, record_of
+from serving.cds.hooks import MissingPrefetchError, read_call, record_of
+from serving.cds.orders import options_ordered
 from serving.cds.services import BASE, BY_ID, Service, discovery
 from serving.fhir.operation import Asked, parsed
 from serving.fhir.record import NotApplicableError, ReadRecord, read_record
@@ -29,6 +30,7 @@ from serving.guard import refusal
 from serving.messages import Fault
 from serving.predicting import Predicting
 from serving.refusals import fault_of
+from serving.today import today
 
 logger = logging.getLogger("bentoml.sequela")
 UNKNOWN = Fault(field="id", rule=f"must be one of {', '.join(BY_ID)}")
@@ -123,7 +125,7 @@ class Hooks:
             if service.hook == "order-select" and not ordered:
                 return JSONResponse(NO_CARDS)
             model = served.artifact.model.encoder, served.artifact.manifest.endpoint
-            read = read_record(record_of(call), *model, asked_on=datetime.now(UTC).date(), lenient=True)
+            read = read_record(record_of(call), *model, asked_on=today(), lenient=True)
             return Question(Asked(read), ordered) if _is_ahead(read, model[1]) else JSONResponse(NO_CARDS)
         except NotApplicableError:
             return JSONResponse(NO_CARDS)

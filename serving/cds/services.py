@@ -13,6 +13,13 @@ from training.artifact import Artifact
 
 BASE = "/cds-services"
 PREFETCHED = ("patient", "procedures", "observations", "conditions")
+PAGE = 1_000
+"""Resources of a kind that are asked for in one page."""
+WHOLE = (
+    "Every prefetch key comes with the call, null where there is nothing of the kind, and whole: an answer of several "
+    "pages as one Bundle. Nothing is fetched. Laboratory values have LOINC codes and UCUM units, the infusion a code "
+    "of CPT or ICD-10-PCS, diagnoses codes of ICD-10."
+)
 Json = dict[str, Any]
 
 
@@ -29,11 +36,19 @@ class Service:
     hook: str
     when: str
     """For people."""
+    needs: str = ""
+    """Beside what every service does, for people."""
 
 
 SERVICES = (
     Service("sequela-patient-view", "patient-view", "when a record is opened"),
-    Service("sequela-order-select", "order-select", "when an order is drafted that guidance speaks of"),
+    Service(
+        "sequela-order-select",
+        "order-select",
+        "when an order is drafted that guidance speaks of",
+        "Selected draft orders name what is ordered by an ATC code or the RxNorm code of an ingredient, in the order "
+        "or in a Medication that it contains or that lies among the drafts.",
+    ),
 )
 BY_ID = {service.id: service for service in SERVICES}
 
@@ -52,6 +67,7 @@ def discovery(artifact: Artifact | None) -> Json:
                 "title": f"Risk of {title} after CAR-T cells",
                 "description": f"The risk of {title}, others competing, {service.when}. {RESEARCH}",
                 "prefetch": prefetch,
+                "usageRequirements": f"{WHOLE} {service.needs}".strip(),
             }
             for service in SERVICES
         ]
@@ -66,7 +82,7 @@ def _prefetch(encoder: PatientEncoder) -> Json:
     codes += [f"{VARIABLES}|{name}" for name in known]
     return {
         "patient": "Patient/{{context.patientId}}",
-        "procedures": f"Procedure?{own}&status=completed",
-        "observations": f"Observation?{own}&code={','.join(dict.fromkeys(codes))}",
-        "conditions": f"Condition?{own}",
+        "procedures": f"Procedure?{own}&status=completed&_count={PAGE}",
+        "observations": f"Observation?{own}&code={','.join(dict.fromkeys(codes))}&_count={PAGE}",
+        "conditions": f"Condition?{own}&_count={PAGE}",
     }

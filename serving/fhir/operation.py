@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
@@ -15,6 +15,7 @@ from serving.fhir.entries import entries_of, require_plain
 from serving.fhir.record import ReadRecord, read_record
 from serving.fhir.times import day_of, not_ahead
 from serving.messages import PredictAnswer, PredictRequest
+from serving.today import today
 from training.artifact import Artifact
 
 _JSON: TypeAdapter[Any] = TypeAdapter(JsonValue)
@@ -55,7 +56,7 @@ def asked(artifact: Artifact, body: bytes) -> Asked:
     wanted = _parameters(content) if _kind(content) == "Parameters" else _Wanted(content, "Bundle", None, None)
     model = artifact.model.encoder, artifact.manifest.endpoint
     entries = entries_of(wanted.bundle, wanted.place)
-    when = wanted.asked_on or _stamped(wanted.bundle, wanted.place) or datetime.now(UTC).date()
+    when = wanted.asked_on or _stamped(wanted.bundle, wanted.place) or today()
     return Asked(read_record(entries, *model, asked_on=when, landmark_day=wanted.landmark_day))
 
 

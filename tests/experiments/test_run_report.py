@@ -20,7 +20,7 @@ from experiments.out_of_fold import OutOfFold
 from experiments.pipeline_test import mean_ipa, pipeline_test
 from experiments.scoring import score, scored_rows
 from experiments.store import open_store
-from experiments.usefulness import THIRDS, counts_table, net_benefit_table, tier_benefits
+from experiments.usefulness import THIRDS, counts_table, net_benefit_table
 from features.check import read_endpoint
 from features.cohort_recurrence import recurrences_at
 from features.config import FeatureConfig
@@ -74,24 +74,6 @@ def test_a_risk_of_nobody_treats_nobody(rows: TrainingRows, out_of_fold: OutOfFo
     nothing = replace(out_of_fold, incidence=np.zeros_like(out_of_fold.incidence))
     table = net_benefit_table(rows, nothing, config)
     assert (table[["treated", "model"]] == 0).all(axis=None)
-
-
-def test_tiers_have_the_net_benefit_of_their_thresholds(
-    rows: TrainingRows, out_of_fold: OutOfFold, config: RunConfig
-) -> None:
-    decision = rows.endpoint.decision
-    assert decision is not None
-    table = net_benefit_table(rows, out_of_fold, config).set_index(["landmark_day", "horizon_days", "threshold"])
-    found = tier_benefits(rows, out_of_fold, config)
-    assert [(one.landmark_day, one.threshold) for one in found] == [
-        (day, threshold) for day in rows.endpoint.landmark_days for threshold in decision.thresholds
-    ]
-    for one in found:
-        line = table.loc[(one.landmark_day, decision.horizon_days, one.threshold)]
-        assert one.flagged == line["treated"]
-        assert one.gain == (None if np.isnan(line["gain"]) else tuple(line[["gain", "gain_low", "gain_high"]]))
-    without = replace(rows, endpoint=rows.endpoint.model_copy(update={"decision": None}))
-    assert tier_benefits(without, out_of_fold, config) == ()
 
 
 def test_counts_are_those_of_ghosh_and_lin_and_rise_with_the_risk(

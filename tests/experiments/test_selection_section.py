@@ -21,11 +21,13 @@ from experiments.run_page import said_of_selection as said
 from experiments.run_page.analysis import Analysis
 from experiments.run_page.card import RunCard
 from experiments.run_page.card_of import card_of
+from experiments.run_page.sections_scores import decision_section
 from experiments.run_page.sections_selection import selection_section
 from experiments.run_page.selection import selection_at, tellable, tellable_of
 from experiments.run_page.subgroups import LEAST_EVENTS, LEAST_PATIENTS, group_labels
 from experiments.run_report import Findings, write_report
 from experiments.scoring import score
+from experiments.thresholds import Settled
 from experiments.usefulness import THIRDS
 from features.check import read_endpoint
 from features.errors import SequelaError
@@ -35,6 +37,7 @@ from training.evaluation.arrays import at_horizons
 from training.evaluation.calibration import observed_risk
 from training.evaluation.intervals import Interval
 from training.evaluation.patient_selection import selections
+from training.manifest import ThresholdBenefit, TierThreshold
 from training.models.nonparametric import aalen_johansen
 
 OPEN, GUARDED = (Disclosure(guarded=guarded, individual_lines=False) for guarded in (False, True))
@@ -49,7 +52,10 @@ def record(tmp_path_factory: pytest.TempPathFactory) -> RunRecord:
     clinic = "features={measurements: [], cells: []}"
     words = [f"cohort={folder / 'cohort'}", clinic, "model={kind: cox, penalty: 50}", settings]
     config = load_run(CONFIGS / "run" / "cox.yaml", words)
-    rows = load_rows(config.cohort, read_endpoint(config.endpoint), config.features, folder)
+    endpoint = read_endpoint(config.endpoint)
+    assert endpoint.decision is not None
+    given = endpoint.model_copy(update={"decision": endpoint.decision.settle([0.1, 0.25])})
+    rows = load_rows(config.cohort, given, config.features, folder)
     out_of_fold = cross_validate(rows, config, folder / "folds", Unheard())
     write_report(rows, out_of_fold, Findings(score(rows, out_of_fold, config)), config, folder / "report")
     return read_record(folder / "report", config, rows, RunFacts("run", 0.0, {}))
@@ -201,6 +207,25 @@ def test_the_card_has_the_numbers_and_old_cards_are_read(found: Analysis) -> Non
     content = {k: v for k, v in json.loads(text).items() if k not in {"selection", "tiers", "relative_risk_reduction"}}
     old = RunCard.model_validate_json(json.dumps(content))
     assert (old.selection, old.tiers, old.relative_risk_reduction) == ((), (), None)
+
+
+def test_how_thresholds_came_is_said_and_that_searching_is_optimistic(record: RunRecord, found: Analysis) -> None:
+    assert "Tiers are those of the endpoint, chosen before." in said.rests_on(found)
+    decision = record.rows.endpoint.decision
+    assert decision is not None
+    gain = (0.02, 0.005, 0.03)
+    chosen = TierThreshold(tier="raised", threshold=0.1, how="chosen", accepted=(0.05, 0.15), gain=gain, at_once=11)
+    given = TierThreshold(tier="high", threshold=0.25, how="given")
+    worth = ThresholdBenefit(landmark_day=30, threshold=0.1, flagged=0.5, gain=gain, at_once=11)
+    settled = Settled(decision=decision, thresholds=(chosen, given), benefits=(worth,))
+    a = analyse(replace(record, settled=settled))
+    assert "within ranges chosen before, so that what is told at a threshold" in said.rests_on(a)
+    text = card_of(a).tripod_ai[14].text
+    assert "raised from 10 %, high from 25 %" in text
+    assert "The threshold of 10 % was chosen by net benefit: of 5 to 15 %" in text
+    assert "The threshold of 25 % was given with the endpoint" in text
+    assert "From day 30: Whether acting from a risk of 10 % on is of use was shown" in text
+    assert "The threshold of 10 % was chosen by net benefit: of 5 to 15 %" in decision_section(a).body
 
 
 def test_without_tiers_thirds_of_the_predicted_risk_stand_for_them(record: RunRecord) -> None:

@@ -44,11 +44,39 @@ def test_a_risk_is_of_the_last_tier_that_begins_at_or_below_it(risk: float) -> N
         ((*TIERS, {"name": "high", "from_risk": 0.5}), "different names"),
         ((TIERS[0], {"name": "raised", "from_risk": 1}), "less than 1"),
         ((TIERS[0], {"name": "raised", "from_risk": 0.1, "options": ["growth_factors"]}), "nearest is growth_factor"),
+        ((TIERS[0], {"name": "raised", "from_risk": [0.2, 0.1]}), "the least above 0 and below the most"),
+        ((TIERS[0], {"name": "raised", "from_risk": [0, 0.1]}), "the least above 0 and below the most"),
+        ((TIERS[0], {"name": "raised", "from_risk": [0.05, 0.125]}), "whole percents"),
+        ((TIERS[0], {"name": "raised", "from_risk": [0.05, 0.3]}, TIERS[2]), "ranges must not meet"),
+        ((TIERS[0], {"name": "raised", "from_risk": [0.05, 0.25]}, TIERS[2]), "ranges must not meet"),
+        (({"name": "standard", "from_risk": [0.01, 0.05]}, TIERS[1]), "the first from 0"),
     ],
 )
 def test_tiers_that_cannot_be_are_refused(tiers: Any, rule: str) -> None:
     with pytest.raises(ValidationError, match=rule):
         endpoint(horizon_days=90, tiers=tiers)
+
+
+RANGES = (TIERS[0], {"name": "raised", "from_risk": [0.05, 0.15]}, {"name": "high", "from_risk": 0.25})
+
+
+def test_a_range_stands_for_its_least_until_it_is_settled() -> None:
+    decision = Decision.model_validate({"horizon_days": 90, "tiers": RANGES})
+    assert decision.thresholds == (0.05, 0.25)
+    assert [one.candidates for one in decision.tiers] == [(), tuple(k / 100 for k in range(5, 16)), ()]
+    settled = decision.settle((0.12, 0.25))
+    assert (decision.settled, settled.settled, settled.thresholds) == (False, True, (0.12, 0.25))
+    assert settled.tiers[1].options == decision.tiers[1].options
+    assert Decision.model_validate_json(decision.model_dump_json()) == decision
+
+
+def test_ranges_are_searched_over_few_landmarks() -> None:
+    days = tuple(range(0, 70, 10))
+    content = endpoint(horizon_days=90, tiers=RANGES).model_dump() | {"landmark_days": days}
+    with pytest.raises(ValidationError, match="at most 6 landmark_days; give numbers"):
+        Endpoint.model_validate(content)
+    Endpoint.model_validate(content | {"landmark_days": days[:6]})
+    Endpoint.model_validate(endpoint(horizon_days=90, tiers=TIERS).model_dump() | {"landmark_days": days})
 
 
 def test_the_horizon_is_one_of_the_endpoint() -> None:

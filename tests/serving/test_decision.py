@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from features.schema import Decision, Tier
 from serving.answer import answer
-from serving.decision import shown_risk
+from serving.decision import shown_risk, worth_of
 from serving.messages import Prediction, PredictRequest
 from training.artifact import Artifact
-from training.manifest import Manifest
+from training.manifest import Manifest, ThresholdBenefit
 
 DECISION = Decision(horizon_days=90, tiers=(Tier(name="standard"), Tier(name="raised", from_risk=0.1)))
 
@@ -68,3 +69,15 @@ def test_an_interval_stands_beside_it(manifest: Manifest, predicted: Prediction)
     ends = dict.fromkeys(("infection", "death"), ((0.04, 0.2),) * 3)
     found = with_risk(predicted, 0.0996, interval=ends)
     assert shown_risk(manifest, found, "infection", 0) == "9.96 % (90 % interval 4.0 % to 20.0 %)"
+
+
+def test_an_artifact_says_numbers(manifest: Manifest) -> None:
+    content = manifest.model_dump()
+    content["endpoint"]["decision"]["tiers"][1]["from_risk"] = (0.05, 0.15)
+    with pytest.raises(ValidationError, match="must be a number in an artifact"):
+        Manifest.model_validate(content)
+
+
+def test_nothing_is_less_than_nothing() -> None:
+    measured = ThresholdBenefit(landmark_day=0, threshold=0.1, flagged=0.5, gain=(-0.0002, -0.01, 0.01))
+    assert "is 0.0 true positives in 100 patients (95 % interval -1.0 to 1.0)" in worth_of(0.1, measured)

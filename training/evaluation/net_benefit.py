@@ -70,8 +70,8 @@ def decision_curve(
     def curves(row: NDArray[np.float64]) -> NDArray[np.float64]:
         """Shape (..., 3, thresholds): model, treating all, gain."""
         model = net_benefit(risk, outcomes, cause, horizon_days, levels, row)
-        treat_all = _treat_all(outcomes, cause, horizon_days, levels, row)
-        return np.stack([model, treat_all, model - np.maximum(treat_all, 0.0)], axis=-2)
+        all_of_them = treat_all(outcomes, cause, horizon_days, levels, row)
+        return np.stack([model, all_of_them, model - np.maximum(all_of_them, 0.0)], axis=-2)
 
     point = curves(np.ones(len(outcomes)))
     blocks = [curves(resamples) for resamples in resample_patients(patient_id, n_bootstrap, rng)]
@@ -119,10 +119,10 @@ def _net_benefit(
     return np.where(share > 0, (happened - (1 - happened) * level / (1 - level)) * share, 0.0)
 
 
-def _treat_all(
+def treat_all(
     outcomes: Outcomes, cause: int, horizon_days: float, levels: NDArray[np.float64], row: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Shape (..., thresholds)."""
+    """Net benefit (..., thresholds) of treating everyone, for weights `row` (..., rows) of the rows."""
     happened = risk_by(outcomes, cause, horizon_days, row)[..., None]
     value: NDArray[np.float64] = happened - (1 - happened) * levels / (1 - levels)
     return value

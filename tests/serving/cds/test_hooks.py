@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import httpx
@@ -186,12 +187,12 @@ def test_a_client_walks_from_discovery_to_feedback(client: Client, hospital: Hos
     service = client.services()[VIEW]
     assert service["hook"] == "patient-view"
     seconds = []
-    for _ in range(5):
+    for _ in range(9):
         began = time.perf_counter()
         answered = client.ask(f"/cds-services/{VIEW}", client.call(service))
         seconds.append(time.perf_counter() - began)
         assert answered.status_code == 200, answered.text
-    assert min(seconds) < 0.5  # what the standard expects; other tests may hold one of them up
+    assert median(seconds) < 0.5  # what the standard expects
     (card,) = answered.json()["cards"]
     assert len(card["summary"]) < 140
     assert "raised" in card["summary"]
@@ -200,7 +201,7 @@ def test_a_client_walks_from_discovery_to_feedback(client: Client, hospital: Hos
     assert card["source"]["url"] == card["links"][0]["url"] == PUBLIC
     for part in ("| infection of grade 3 or more |", "Immunoglobulin replacement", "was not shown", "For research"):
         assert part in card["detail"]
-    given = {"card": card["uuid"], "outcome": "overridden", "outcomeTimestamp": "2026-11-29T12:00:00Z"}
+    given = {"card": card["uuid"], "outcome": "overridden", "outcomeTimestamp": datetime.now(UTC).isoformat()}
     reasons = (card["overrideReasons"][0], {"code": "Mrs Smith says no", "system": "mine"})
     comments = ({"reason": reason, "userComment": "Mrs Smith has it already"} for reason in reasons)
     feedback = {"feedback": [given | {"overrideReason": comment} for comment in comments]}
@@ -208,8 +209,8 @@ def test_a_client_walks_from_discovery_to_feedback(client: Client, hospital: Hos
     shown = [one for one in lines(hospital.folder / "feedback" / "cards") if one["card"] == card["uuid"]]
     told = [one for one in lines(hospital.folder / "feedback" / "feedback") if one["card"] == card["uuid"]]
     assert (shown[0]["model"], shown[0]["indicator"]) == (tiered, "warning")
-    assert [(one["outcome"], one["reason"], one["by"]) for one in told] == [
-        ("overridden", reason, ISSUER) for reason in ("known", "other")
+    assert [(one["outcome"], one["reason"], one["by"], one["shown"]) for one in told] == [
+        ("overridden", reason, ISSUER, True) for reason in ("known", "other")
     ]
     assert "Smith" not in "".join(path.read_text() for path in hospital.folder.rglob("*.jsonl"))
     audited = [json.loads(line) for line in (hospital.folder / "audit.jsonl").read_text().splitlines()]
@@ -217,6 +218,7 @@ def test_a_client_walks_from_discovery_to_feedback(client: Client, hospital: Hos
         ("cds", ISSUER, 1),
         ("feedback", ISSUER, 0),
     ]
+    assert client.ask(f"/cds-services/{ORDER}/feedback", feedback).json()["field"] == "request.feedback[0].card"
 
 
 def test_the_card_has_the_risk_of_the_operation_in_fhir(client: Client) -> None:
@@ -295,6 +297,22 @@ def test_without_what_it_asked_for_it_answers_412(client: Client, name: str) -> 
         assert answered.json()["field"] == f"request.prefetch.{name}"
     nothing = client.call(client.services()[VIEW]) | {"prefetch": None}
     assert client.ask(f"/cds-services/{VIEW}", nothing).status_code == 412
+
+
+def test_a_page_of_several_is_answered_412(client: Client) -> None:
+    call = client.call(client.services()[VIEW])
+    call["prefetch"]["observations"]["link"] = [{"relation": "next", "url": "https://ehr.example/fhir?page=2"}]
+    answered = client.ask(f"/cds-services/{VIEW}", call)
+    assert (answered.status_code, answered.json()["field"]) == (412, "request.prefetch.observations.link")
+
+
+def test_discovery_says_what_a_client_must_send(client: Client) -> None:
+    services = client.services()
+    for service in services.values():
+        assert "an answer of several pages as one Bundle" in service["usageRequirements"]
+        assert all("&_count=1000" in query for name, query in service["prefetch"].items() if name != "patient")
+    assert "ATC code" in services[ORDER]["usageRequirements"]
+    assert "ATC code" not in services[VIEW]["usageRequirements"]
 
 
 def test_null_says_that_there_is_nothing_of_the_kind(client: Client) -> None:
