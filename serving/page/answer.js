@@ -12,6 +12,7 @@ import { printed } from "./printed.js";
 import { tiers } from "./tiers.js";
 import { days, listed, percent, plainNumber, words } from "./words.js";
 
+const SHORT = { risk: "Risk", tier: "Tier", curves: "Over time", benefit: "Benefit and risk", landmarks: "Course", drivers: "Drivers", noted: "Missing", calibration: "Calibration", about: "The model" };
 const OUTDATED = "These numbers are of what was entered before. Press Predict for what is entered now.";
 
 /** @returns {{node, show, follow, explain, outdate, awaitsStates}} */
@@ -95,8 +96,8 @@ function horizonChoice(card, chosen, onChange) {
 
 /** To the parts that are shown, and to the model below them. */
 function links(nodes) {
-  const found = nodes.filter((node) => !node.hidden).map((node) => [node.id, node.querySelector("h3").textContent]);
-  return [...found, ["about", "The model"]].map(([id, name]) => element("a", { href: `#${id}` }, name));
+  const shown = [...nodes.filter((node) => !node.hidden).map((node) => node.id), "about"];
+  return shown.map((id) => element("a", { href: `#${id}` }, SHORT[id]));
 }
 
 function invitationOf(card) {

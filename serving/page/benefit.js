@@ -184,6 +184,6 @@ function segment(kind, name, part, last) {
   const node = element("span", { class: kind });
   node.style.flexGrow = share;
   if (share > 0.18 && name.length < 70 * share) node.append(element("b", {}, `${name} `));
-  if (share > 0.07) node.append(part.toFixed(0));
+  if (share > 0.11) node.append(part.toFixed(0));
   return node;
 }

@@ -4,7 +4,7 @@ import { drawn, element } from "./dom.js";
 import { percent, plainNumber } from "./words.js";
 
 const DASHES = ["none", "8 4", "2 3.5", "10 3.5 2 3.5", "5 2", "1 5"];
-const ROOM = 34;
+const ROOM = 30;
 const STEPS = [1, 2, 5, 7, 10, 14, 20, 30, 60, 90, 180, 365, 730, 1461, 1826, 3652];
 
 /** The dashes of a cause's line. */
@@ -65,15 +65,17 @@ export function percentTick(share) {
   return percent(share).replace(".0", "");
 }
 
-/** Those values that stand apart from the ones before them; the last one always does.
+/** Those of ascending values that stand apart: the last, the first, and what has room between.
  *  @param place of a value, in pixels
  *  @param least pixels between two */
 export function apart(values, place, least = ROOM) {
+  const [first, ...others] = values;
   const kept = [];
-  for (const value of [...values].reverse()) {
-    if (!kept.length || place(kept.at(-1)) - place(value) >= least) kept.push(value);
+  const clear = (one, other) => Math.abs(place(one) - place(other)) >= least;
+  for (const value of others.reverse()) {
+    if (!kept.length || (clear(kept[0], value) && clear(first, value))) kept.unshift(value);
   }
-  return kept.reverse();
+  return first !== undefined && (!kept.length || clear(first, kept[0])) ? [first, ...kept] : kept;
 }
 
 /** Days for ticks from 0 to the last, which is one of them, as many as a width takes. */

@@ -49,7 +49,13 @@ function rangeOf({ tiers: all }, level) {
 function legendOf(decision, tier, i, level) {
   const own = i === level;
   const name = element(own ? "b" : "span", {}, title(tier.name), own ? " ▾ this patient" : "");
-  return element("li", {}, element("i", { class: `tier-swatch tier-${Math.min(i, 2)}` }), name, element("small", {}, rangeOf(decision, i)));
+  return element("li", {}, shaded(element("i", { class: "tier-swatch" }), decision, i), name, element("small", {}, rangeOf(decision, i)));
+}
+
+/** The higher the tier, the stronger. */
+function shaded(node, decision, i) {
+  node.style.setProperty("--strength", `${(85 * i) / (decision.tiers.length - 1)}%`);
+  return node;
 }
 
 /** A risk with as many digits as it takes to be read in its own tier. */
@@ -69,7 +75,7 @@ function draw({ decision, risk }, width) {
   const x = (share) => EDGE + ((width - 2 * EDGE) * share) / top;
   const bands = decision.tiers.map((tier, i) => {
     const [left, right] = [x(tier.from_risk), x(starts[i + 1] ?? top)];
-    return drawn("rect", { class: `tier tier-${Math.min(i, 2)}`, x: left, y: 20, width: Math.max(1, right - left - 2), height: 14, rx: 2 });
+    return shaded(drawn("rect", { class: "tier", x: left, y: 20, width: Math.max(1, right - left - 2), height: 14, rx: 2 }), decision, i);
   });
   const texts = apart(starts.slice(1), x, 48).map((share) =>
     drawn("text", { class: "tick", x: x(share), y: 53, "text-anchor": x(share) > width - 30 ? "end" : "middle" }, percentTick(share)),
