@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from browser import Browser, opened_browser
 from pages import axe_violations
+from risk_page import THIN, percent, points
 
 from features.errors import InputError
 from features.schema import Endpoint, EventRule
@@ -22,7 +23,6 @@ from serving.states import states_request
 from serving.store import publish
 from tests.serving.conftest import CARD, FEATURES, make_artifact
 from tests.serving.test_openapi import with_null
-from risk_page import THIN, percent, points
 from training.artifact import Artifact, read_artifact, state_arrays, states_of_example, write_artifact
 from training.config import CoxConfig, TrainerConfig
 from training.fit import fit_risk_model

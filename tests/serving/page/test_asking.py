@@ -91,9 +91,10 @@ def test_an_explanation_that_comes_late_is_not_of_another_patient(browser: Brows
     _, answer = exchanged(browser, "/v1/explain")
     shown = text_of(browser, ".drivers p")
     assert percent(answer["explanations"][0]["incidence"]["infection"][-1]) in shown
-    assert "baseline" not in asked(browser, "/v1/explain")["patients"][0] or not asked(browser, "/v1/explain")[
-        "patients"
-    ][0]["baseline"]
+    assert (
+        "baseline" not in asked(browser, "/v1/explain")["patients"][0]
+        or not asked(browser, "/v1/explain")["patients"][0]["baseline"]
+    )
 
 
 def test_one_horizon_is_chosen_for_all(browser: Browser, page_server: Any) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from browser import Browser
 from figures import PIXEL, Figure, overlapping
-from risk_page import Json, choose, percent, predict_from, predicted, exchanged, text_of, texts_of, visit
+from risk_page import Json, choose, exchanged, percent, predict_from, predicted, text_of, texts_of, visit
 
 WIDTHS = (320, 390, 1440)
 CURVES, COURSE, TIER, GROUPS = "#curves svg.plot", "#landmarks svg.plot", "#tier svg.plot", "#calibration svg.plot"
@@ -74,9 +74,7 @@ def test_groups_stand_where_they_were_predicted_and_observed(browser: Browser, p
     assert near(figure.read["dots"], figure.at(*zip(*expected, strict=True)))
     known = [(g["predicted"], g["low"], g["high"]) for g in groups if g["low"] is not None]
     predicted_risk, low, high = np.array(known).T
-    assert near(
-        figure.read["whiskers"], np.column_stack([figure.x(predicted_risk), figure.y(low), figure.y(high)])
-    )
+    assert near(figure.read["whiskers"], np.column_stack([figure.x(predicted_risk), figure.y(low), figure.y(high)]))
 
 
 @pytest.mark.parametrize("width", WIDTHS)

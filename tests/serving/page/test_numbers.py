@@ -93,10 +93,7 @@ def test_the_headline_is_of_the_chosen_horizon(browser: Browser, page_server: An
     counts = [int(word) for word in caption.replace(",", " ").split() if word.isdecimal()]
     assert counts[0] == sum(counts[1:]) == 100
     assert (np.abs(np.array(counts[1:]) - shares) < 1).all()
-    assert (
-        caption
-        == f"Of 100 such patients: {counts[1]} infection, {counts[2]} death and {counts[3]} none of these."
-    )
+    assert caption == f"Of 100 such patients: {counts[1]} infection, {counts[2]} death and {counts[3]} none of these."
     marks = [browser.evaluate(f"document.querySelectorAll('#risk figure {one}').length") for one in MARKS]
     assert marks == counts[1:]
 
