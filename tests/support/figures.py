@@ -16,9 +16,10 @@ PIXEL = 1.0
 READ = """(svg => {
     const numbers = (node, names) => names.map(name => Number(node.getAttribute(name)));
     const all = (selector, names) => [...svg.querySelectorAll(selector)].map(node => numbers(node, names));
-    const texts = selector => [...svg.querySelectorAll(selector)].map(node => [node.textContent, ...numbers(node, ['x', 'y'])]);
-    const paths = selector => Object.fromEntries(
-        [...svg.querySelectorAll(selector)].map(node => [node.getAttribute('class').split(' ').at(-1), node.getAttribute('d')]));
+    const nodes = selector => [...svg.querySelectorAll(selector)];
+    const texts = selector => nodes(selector).map(node => [node.textContent, ...numbers(node, ['x', 'y'])]);
+    const name = node => node.getAttribute('class').split(' ').at(-1);
+    const paths = selector => Object.fromEntries(nodes(selector).map(node => [name(node), node.getAttribute('d')]));
     return {
         levels: all('line.grid, line.axis:not(.at)', ['y1']), shares: texts('text.tick:not(.at)'),
         places: all('line.axis.at', ['x1']), values: texts('text.tick.at'),
@@ -66,7 +67,8 @@ def overlapping(browser: Browser, selector: str) -> list[str]:
     found: list[str] = browser.evaluate(
         f"""(svg => {{
             const room = svg.getBoundingClientRect();
-            const boxes = [...svg.querySelectorAll('text')].map(node => [node.textContent, node.getBoundingClientRect()]);
+            const texts = [...svg.querySelectorAll('text')];
+            const boxes = texts.map(node => [node.textContent, node.getBoundingClientRect()]);
             const over = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
             const wrong = boxes.filter(([, box], i) => box.left < room.left - 1 || box.right > room.right + 1
                 || boxes.some(([, other], j) => j !== i && over(box, other)));

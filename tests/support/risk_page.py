@@ -18,6 +18,14 @@ OUTLINED = """(focused => {
     const style = getComputedStyle(focused.name === 'horizon' ? focused.nextSibling : focused);
     return style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2;
 })(document.activeElement)"""
+CLOCK = """
+const seen = new MutationObserver(() => {
+  const example = document.querySelectorAll('.example')[chosen];
+  if (example && !window.chosen) { window.chosen = true; example.click(); }
+  if (document.querySelector('[data-risk]') && !window.seenAt) window.seenAt = performance.now();
+});
+seen.observe(document, {subtree: true, childList: true});
+"""
 CODES = {"Tab": 9, "Enter": 13, "Space": 32, "Home": 36, "ArrowLeft": 37, "ArrowRight": 39, "ArrowDown": 40}
 
 
@@ -47,7 +55,7 @@ def paste(browser: Browser, content: Json | list[Any] | str) -> None:
 def enter(browser: Browser, place: str, text: str) -> None:
     """Write into a field of the form, as by hand."""
     browser.evaluate(
-        f"(field => {{ field.value = {json.dumps(text)}; field.dispatchEvent(new Event('input', {{bubbles: true}})); }})"
+        f"(field => {{ field.value = {json.dumps(text)}; field.dispatchEvent(new Event('input', {{bubbles: true}})) }})"
         f"(document.querySelector('[data-place=\"{place}\"]'))"
     )
 
@@ -155,7 +163,8 @@ def in_view(browser: Browser, selector: str) -> bool:
         f"""(node => {{
             const box = node.getBoundingClientRect();
             const on = document.elementFromPoint(box.left + box.width / 2, box.top + box.height / 2);
-            return box.height > 0 && box.top >= 0 && box.bottom <= innerHeight + 1 && (node === on || node.contains(on));
+            const within = box.height > 0 && box.top >= 0 && box.bottom <= innerHeight + 1;
+            return within && (node === on || node.contains(on));
         }})(document.querySelector({json.dumps(selector)}))"""
     )
     return found
@@ -170,3 +179,21 @@ def held(browser: Browser, path: str) -> str:
             if event["method"] == "Fetch.requestPaused" and event["params"]["request"]["url"].endswith(path):
                 return str(event["params"]["requestId"])
     pytest.fail(f"no request to {path} is held")
+
+
+def seconds_to_risk(browser: Browser, server: Any, width: int, *, example: int = 0, n: int = 5) -> list[float]:
+    """From opening the page, with an example chosen as soon as there is one; nothing is cached."""
+    browser.open("about:blank", width)
+    browser.call("Network.setCacheDisabled", cacheDisabled=True)
+    clock = CLOCK.replace("[chosen]", f"[{example}]")
+    number = browser.call("Page.addScriptToEvaluateOnNewDocument", source=clock)["identifier"]
+    try:
+        seen = []
+        for _ in range(n):
+            browser.open(f"{server.url}/", width)
+            seen.append(browser.wait_for("window.seenAt", 10) / 1000)
+            browser.open("about:blank", width)
+        return seen
+    finally:
+        browser.call("Page.removeScriptToEvaluateOnNewDocument", identifier=number)
+        browser.call("Network.setCacheDisabled", cacheDisabled=False)

@@ -230,8 +230,8 @@ def test_the_patient_is_placed_in_the_group_of_its_risk(browser: Browser, page_s
     own = next(group for group in groups if risk <= group["up_to"])
     between = f"of {span([own['above'], own['up_to']])}" if own["up_to"] < 1 else f"above {percent(own['above'])}"
     assert text_of(browser, "[data-calibration]") == (
-        f"This patient’s risk is {percent(risk)}. Of {own['n_patients']} patients seen from day 0 with a predicted risk "
-        f"{between}, whatever else they had, {percent(own['observed'])} had infection within 365 days; "
+        f"This patient’s risk is {percent(risk)}. Of {own['n_patients']} patients seen from day 0 with a "
+        f"predicted risk {between}, whatever else they had, {percent(own['observed'])} had infection within 365 days; "
         f"{ends_of(own, '95 % interval ')}. Predicted were {percent(own['predicted'])}."
     )
     table = rows(browser, "calibration")
