@@ -26,7 +26,7 @@ export function answerOf(card) {
   const outdated = element("p", { class: "outdated", role: "status" });
   const warning = element("p", { class: "warning", role: "alert", hidden: true });
   const nav = element("nav", { class: "parts", "aria-label": "Parts of the prediction" });
-  const shown = element("div", { class: "answer", hidden: true }, horizons, outdated, warning, nav, parts.map((one) => one.node), sheet.node);
+  const shown = element("div", { class: "answer", hidden: true }, horizons, outdated, warning, nav, sheet.node, parts.map((one) => one.node));
   const invitation = invitationOf(card);
   const said = document.getElementById("said");
 

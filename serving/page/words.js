@@ -14,7 +14,7 @@ export function percent(share) {
 
 /** A share in hundredths, without the sign; what is not quite none or all is never written as 0 or 100. */
 export function points(share) {
-  const hundredths = 100 * share;
+  const hundredths = Number((100 * share).toFixed(9));
   if (hundredths > 0 && hundredths < 0.05) return "<0.1";
   if (hundredths >= 99.95 && hundredths < 100) return ">99.9";
   const whole = (hundredths >= 9.95 && hundredths < 99.5) || hundredths === 100;

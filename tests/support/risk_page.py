@@ -120,7 +120,7 @@ def percent(share: float) -> str:
 
 def points(share: float) -> str:
     """Hundredths: whole from ten on, and never 0 or 100 for what is not quite."""
-    hundredths = 100 * share
+    hundredths = round(100 * share, 9)
     if 0 < hundredths < 0.05:
         return "<0.1"
     if 99.95 <= hundredths < 100:

@@ -283,10 +283,10 @@ def test_a_hundred_patients_are_a_hundred(browser: Browser, page_server: Any) ->
 
 
 def test_what_is_not_quite_certain_is_not_written_as_certain(browser: Browser, page_server: Any) -> None:
-    shares = [0.0, 0.0004, 0.0005, 0.0994, 0.0995, 0.5, 0.9949, 0.995, 0.9994, 0.9996, 1.0]
+    shares = [0.0, 0.0004, 0.0005, 0.0994, 0.0995, 0.5, 0.9949, 0.995, 0.9994, 0.9996, 1.0, 1.0 - 1e-15, 1.0 + 1e-15]
     visit(browser, page_server)
     shown = browser.evaluate(f"import('/page/words.js').then(words => {shares}.map(words.points))")
-    assert shown == ["0.0", "<0.1", "0.1", "9.9", "10", "50", "99", "99.5", "99.9", ">99.9", "100"]
+    assert shown == ["0.0", "<0.1", "0.1", "9.9", "10", "50", "99", "99.5", "99.9", ">99.9", "100", "100", "100"]
     assert shown == [points(share) for share in shares]
 
 
