@@ -34,8 +34,29 @@ DESKTOP, BROAD, PHONE = (1440, 1400), (1440, 700), (390, 844)
 DRAWN = "document.querySelector('.answer:not(.old) .drivers[aria-busy=false] .bars li') !== null"
 FIRST, LATER = 0, 1
 """Examples: seen from the first landmark, from which states are told; and from the last, so that there is a course."""
-HIGH: dict[str, object] = {}
-"""Of nobody: as much as is possible of what drives the risk up."""
+HIGH: dict[str, object] = {
+    "landmark_day": 30,
+    "baseline": {
+        "age": 74,
+        "ecog": "2",
+        "prior_lines": 6,
+        "bridging": "chemotherapy",
+        "platelets": 25,
+        "anc": 0.4,
+        "haemoglobin": 7.2,
+    }
+    | {"crp": 160, "ferritin": 12_000, "igg": 210},
+    "measurements": [
+        {"variable": "anc", "day": 21, "value": 0.2},
+        {"variable": "anc", "day": 29, "value": 0.1},
+        {"variable": "platelets", "day": 29, "value": 15},
+        {"variable": "igg", "day": 28, "value": 140},
+        {"variable": "crp", "day": 29, "value": 140},
+        {"variable": "ferritin", "day": 29, "value": 14_000},
+    ],
+    "events": [{"event": "crs", "day": 3, "grade": 3}, {"event": "icans", "day": 6, "grade": 3}],
+}
+"""Of nobody: much of what goes with a high risk, seen from the last landmark."""
 
 
 def main(folder: Path) -> None:

@@ -102,7 +102,7 @@ function tableOf({ groups, own }) {
     i === own ? element("b", {}, "▸ ", capital(rangeOf(group))) : capital(rangeOf(group)),
     String(group.n_patients),
     percent(group.predicted),
-    [percent(group.observed), element("small", {}, group.low === null ? NONE_KNOWN : span([group.low, group.high]))],
+    [percent(group.observed), element("small", {}, group.low === null ? "none known" : span([group.low, group.high]))],
   ]);
   const columns = ["Predicted risk", "Patients", "Predicted", "Observed"];
   return table("Groups of patients not trained on, with 95 % intervals of what was observed; ▸ is where this patient belongs", columns, rows, { name: "calibration" });

@@ -236,15 +236,15 @@ def test_the_patient_is_placed_in_the_group_of_its_risk(browser: Browser, page_s
     )
     table = rows(browser, "calibration")
     assert list(table.values()) == [
-        [str(group["n_patients"]), percent(group["predicted"]), percent(group["observed"]) + ends_of(group)]
+        [str(group["n_patients"]), percent(group["predicted"]), percent(group["observed"]) + ends_of(group, none="none known")]
         for group in groups
     ]
     assert [head.startswith("▸") for head in table] == [group is own for group in groups]
     assert "those of the predicted risk above are of 90 %" in text_of(browser, "#calibration .note")
 
 
-def ends_of(group: Json, name: str = "") -> str:
-    return "no interval is known" if group["low"] is None else name + span([group["low"], group["high"]])
+def ends_of(group: Json, name: str = "", none: str = "no interval is known") -> str:
+    return none if group["low"] is None else name + span([group["low"], group["high"]])
 
 
 def test_the_tier_says_what_guidance_offers_and_what_it_rests_on(
