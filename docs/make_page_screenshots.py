@@ -1,4 +1,4 @@
-"""Draw the screenshots of docs/how-to/page.md: a model with intervals on simulated patients, served, in Chromium.
+"""Draw the screenshots of docs/how-to/page.md: a model with intervals and states on simulated patients, in Chromium.
 
     python docs/make_page_screenshots.py FOLDER
 
@@ -8,6 +8,7 @@ FOLDER becomes (or is) the store: the model is trained once, so that the page ca
 from __future__ import annotations
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -25,13 +26,37 @@ IMAGES = Path(__file__).parent / "images"
 SETTINGS = (
     "model={kind: with_intervals, model: {kind: cox}}",
     "name=cox_with_intervals",
+    "states={resamples: 30}",
     "validation.bootstrap=100",
     "trainer.accelerator=cpu",
 )
-DESKTOP, PHONE = (1440, 1400), (390, 844)
+DESKTOP, BROAD, PHONE = (1440, 1400), (1440, 700), (390, 844)
 DRAWN = "document.querySelector('.answer:not(.old) .drivers[aria-busy=false] .bars li') !== null"
-EXAMPLE = 1
-"""The patient seen from the last landmark, so that there is a course to show."""
+FIRST, LATER = 0, 1
+"""Examples: seen from the first landmark, from which states are told; and from the last, so that there is a course."""
+HIGH: dict[str, object] = {
+    "landmark_day": 30,
+    "baseline": {
+        "age": 74,
+        "ecog": "2",
+        "prior_lines": 6,
+        "bridging": "chemotherapy",
+        "platelets": 25,
+        "anc": 0.4,
+        "haemoglobin": 7.2,
+    }
+    | {"crp": 160, "ferritin": 12_000, "igg": 210},
+    "measurements": [
+        {"variable": "anc", "day": 21, "value": 0.2},
+        {"variable": "anc", "day": 29, "value": 0.1},
+        {"variable": "platelets", "day": 29, "value": 15},
+        {"variable": "igg", "day": 28, "value": 140},
+        {"variable": "crp", "day": 29, "value": 140},
+        {"variable": "ferritin", "day": 29, "value": 14_000},
+    ],
+    "events": [{"event": "crs", "day": 3, "grade": 3}, {"event": "icans", "day": 6, "grade": 3}],
+}
+"""Of nobody: much of what goes with a high risk, seen from the last landmark."""
 
 
 def main(folder: Path) -> None:
@@ -53,10 +78,13 @@ def main(folder: Path) -> None:
     ):
         if browser is None:
             sys.exit("make_page_screenshots: needs Chromium")
-        _save([_seen(browser, address, DESKTOP, "light", "#results")], "page")
-        _save([_seen(browser, address, DESKTOP, "dark", "#landmarks")], "page_dark")
+        _save([_seen(browser, address, DESKTOP, "light", "#results", LATER)], "page")
+        _save([_seen(browser, address, BROAD, "light", "#benefit", FIRST)], "page_states")
+        _save([_seen(browser, address, DESKTOP, "dark", "#landmarks", LATER)], "page_dark")
         parts = ("#risk", "#benefit", "#drivers", "#calibration")
-        _save([_seen(browser, address, PHONE, "light", part) for part in parts], "page_phone")
+        _save([_seen(browser, address, PHONE, "light", part, LATER) for part in parts], "page_phone")
+        parts = ("#results", "#tier", "#drivers", "#noted")
+        _save([_seen(browser, address, PHONE, "dark", part, HIGH) for part in parts], "page_high")
 
 
 def _train(folder: Path) -> None:
@@ -68,15 +96,23 @@ def _train(folder: Path) -> None:
     subprocess.run([sequela, "train", CONFIGS / "run" / "cox.yaml", *settings], check=True)
 
 
-def _seen(browser: Browser, address: str, size: tuple[int, int], scheme: str, part: str) -> Image.Image:
-    """What is seen of a predicted example from a part of the page on; from its beginning, where it fits beside it."""
+def _seen(
+    browser: Browser, address: str, size: tuple[int, int], scheme: str, part: str, patient: int | dict[str, object]
+) -> Image.Image:
+    """What is seen of a predicted example, or of a pasted patient, from a part of the page on; from its beginning, where
+    it fits beside it."""
     browser.call("Emulation.setScrollbarsHidden", hidden=True)
     media = [{"name": "prefers-color-scheme", "value": scheme}, {"name": "prefers-reduced-motion", "value": "reduce"}]
     browser.call("Emulation.setEmulatedMedia", features=media)
     browser.open(f"{address}/", *size)
     browser.wait_for("document.querySelectorAll('.example').length > 1")
-    browser.evaluate(f"document.querySelectorAll('.example')[{EXAMPLE}].click()")
+    if isinstance(patient, int):
+        browser.evaluate(f"document.querySelectorAll('.example')[{patient}].click()")
+    else:
+        browser.evaluate(f"document.querySelector('#pasted').value = {json.dumps(json.dumps(patient))}")
+        browser.evaluate("document.querySelector('#pasted ~ .choice button').click()")
     browser.wait_for(DRAWN)
+    browser.wait_for("document.querySelector('#benefit[aria-busy=false]') !== null")
     if part != "#results":
         browser.evaluate(f"scrollTo(0, document.querySelector('{part}').getBoundingClientRect().top + scrollY - 12)")
     browser.evaluate("new Promise(done => setTimeout(done, 500))")  # figures are drawn once they have their width

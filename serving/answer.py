@@ -16,6 +16,7 @@ from features.patients import Patients
 from features.records import PatientRecord, SampleRecord
 from features.request import requested_horizons, to_patients
 from features.schema import Endpoint
+from serving.event_free import happened
 from serving.messages import PredictAnswer, Prediction, PredictRequest, ServedModel
 from serving.refusals import TooLargeError
 from training.artifact import Artifact
@@ -180,6 +181,7 @@ def _predict(
             outside_training_range=encoded.outside[i],
             unseen_levels=encoded.unseen[i],
             ignored=ignored(record, artifact.model.encoder.samples, materials),
+            happened=happened(record, artifact.manifest.endpoint),
         )
         for i, record in enumerate(records)
     ]

@@ -34,8 +34,8 @@ PATHS = frozenset(
 )
 """Counted each; all others together, for paths come from outside."""
 SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-UNUSUAL = ("missing", "impossible", "outside_training_range", "unseen_levels")
-"""What answers say of patients, and of which feature."""
+UNUSUAL = ("missing", "impossible", "outside_training_range", "unseen_levels", "happened")
+"""What answers say of patients, and of which feature or event."""
 TELL_SECONDS = 1.0
 _PLACE = re.compile(r"\[\d+\]|: .*$")
 """Of a sample, and how many genes are absent: another label for each would be without end."""
@@ -57,7 +57,9 @@ class Counts:
         )
         self.patients: Any = Counted("sequela_predicted_patients", "Patients predicted.", ["model"])
         self.unusual: Any = Counted(
-            "sequela_unusual_inputs", "Patients of whom a feature was unusual, and how.", ["model", "how", "feature"]
+            "sequela_unusual_inputs",
+            "Patients of whom a feature or event was unusual, and how.",
+            ["model", "how", "feature"],
         )
         self.shadowed_requests: Any = Counted(
             "sequela_shadowed_requests", "Requests shown to a challenger, and how it took them.", ["model", "how"]

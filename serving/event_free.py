@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from features.errors import InputError
 from features.records import PatientRecord
 from features.schema import Endpoint
@@ -26,8 +28,17 @@ def require_event_free(record: PatientRecord, place: str, endpoint: Endpoint, to
 
 def counted_event(record: PatientRecord, endpoint: Endpoint) -> int | None:
     """Position of the first of a patient's events that is one of the endpoint by the landmark; None: there is none."""
+    return next(iter(_counted_events(record, endpoint)), None)
+
+
+def happened(record: PatientRecord, endpoint: Endpoint) -> tuple[str, ...]:
+    """Names of a patient's events that are of the endpoint and by the landmark, each once, in the record's order."""
+    return tuple(dict.fromkeys(record.events[i].event for i in _counted_events(record, endpoint)))
+
+
+def _counted_events(record: PatientRecord, endpoint: Endpoint) -> Iterator[int]:
+    """By the rules of training: patients with one of these were not at risk there."""
     rules = (endpoint.event, *endpoint.competing)
     for i, event in enumerate(record.events):
         if event.day <= record.landmark_day and any(rule.counts(event.event, event.grade) for rule in rules):
-            return i
-    return None
+            yield i

@@ -69,6 +69,9 @@ class Prediction(Frozen):
     ignored: tuple[str, ...]
     """What did not enter, by its place: measurements, events and samples after the landmark, samples that a later one
     of the same material replaces, and ``clones`` or ``values`` of a sample of which only the other entered."""
+    happened: tuple[str, ...] = ()
+    """Events of the endpoint, of interest or competing, that the record has by the landmark. Where there is one the
+    prediction is not of this patient: it is of a first event, learnt from patients who had none by then."""
 
 
 class PredictAnswer(Frozen):

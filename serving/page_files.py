@@ -37,7 +37,7 @@ def _answering(file: Path) -> Callable[[Request], Awaitable[Response]]:
 
     async def answered(request: Request) -> Response:
         known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
-        if etag in known:
+        if etag in known or known == ["*"]:  # RFC 9110, 13.1.2: a star matches what there is
             return Response(status_code=304, headers={"etag": etag})
         return Response(content, media_type=media_type, headers={"etag": etag})
 

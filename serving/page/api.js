@@ -2,9 +2,11 @@
 
 let key = null;
 
-/** The key that is shown from now on. */
+/** The key that is shown from now on; false where the text is none: a header carries printable ASCII alone. */
 export function useKey(text) {
+  if (!/^[!-~]+$/.test(text)) return false;
   key = text;
+  return true;
 }
 
 /** What the service refuses: problem details (RFC 9457). */

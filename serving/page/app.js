@@ -1,21 +1,15 @@
 /* The page: reads the model, asks for predictions, and hands the answers to the parts that show them. */
 
-import { Refused, asked, useKey } from "./api.js";
-import { benefit } from "./benefit.js";
-import { calibration } from "./calibration.js";
+import { answerOf } from "./answer.js";
+import { Refused, asked } from "./api.js";
 import { cardNodes } from "./card.js";
-import { curves } from "./curves.js";
 import { element } from "./dom.js";
-import { drivers } from "./drivers.js";
 import { examplesOf } from "./examples.js";
 import { patientForm } from "./form.js";
-import { headline } from "./headline.js";
-import { landmarks } from "./landmarks.js";
-import { noted } from "./noted.js";
+import { askForKey } from "./key.js";
 import { paste } from "./paste.js";
 import { gridDays } from "./records.js";
-import { tiers } from "./tiers.js";
-import { days, percent, plainNumber, ruleText, title, words } from "./words.js";
+import { count, days, ruleText, title, words } from "./words.js";
 
 const at = (id) => document.getElementById(id);
 
@@ -23,14 +17,17 @@ start();
 
 /** Read what the service says of its model; ask for a key where it wants one. */
 async function start() {
+  const keyed = at("key") !== null;
   try {
     const [card, schema] = await Promise.all([asked("v1/model"), asked("v1/schema")]);
+    at("gate").replaceChildren();
     at("answer").replaceChildren();
     introduce(card);
     ready(card, schema);
+    if (keyed) at("examples-title").focus();
   } catch (refusal) {
     if (!(refusal instanceof Refused)) throw refusal;
-    if (refusal.status === 401) askForKey();
+    if (refusal.status === 401) gate(keyed ? "unknown" : "first");
     else unavailable(refusal);
   } finally {
     document.body.classList.remove("reading");
@@ -38,23 +35,10 @@ async function start() {
   }
 }
 
-/** Keys are held in memory until the page is closed. */
-function askForKey() {
-  const input = element("input", { type: "password", id: "key", autocomplete: "off", required: true, "aria-describedby": "key-hint" });
-  const again = at("key") !== null;
-  const said = again ? "This key is not known, or has expired." : "This service answers those who have a key.";
-  const hint = "It is kept in the memory of this page alone, and forgotten when the page is closed.";
-  const form = element(
-    "form",
-    { class: "key", autocomplete: "off", submit: (event) => (event.preventDefault(), useKey(input.value.trim()), start()) },
-    element("p", { role: again ? "alert" : null }, said),
-    element("label", { for: "key" }, "Key"),
-    input,
-    element("p", { class: "hint", id: "key-hint" }, hint),
-    element("button", { type: "submit", class: "primary" }, "Go on"),
-  );
+function gate(why) {
   at("lead").textContent = "A key is needed.";
-  at("patient").replaceChildren(form);
+  at("answer").replaceChildren();
+  askForKey(at("gate"), why, start);
 }
 
 function unavailable(refusal) {
@@ -69,7 +53,7 @@ function introduce(card) {
   const name = title(card.endpoint.name);
   document.title = `${name} – Sequela`;
   at("title").textContent = `${name}: predicted risk`;
-  const who = `${card.training_cohort.n_patients.toLocaleString("en")} ${simulated ? "simulated " : ""}patients`;
+  const who = `${count(card.training_cohort.n_patients)} ${simulated ? "simulated " : ""}patients`;
   at("lead").textContent = `The risk of ${ruleText(card.endpoint.event)} within ${days(card.horizons_days.at(-1))}, with ${card.causes.slice(1).map(words).join(" and ") || "nothing"} competing, as the model ${card.name} learnt it from ${who}.`;
   if (simulated) {
     at("banner").classList.add("simulated");
@@ -83,77 +67,82 @@ function introduce(card) {
 function ready(card, schema) {
   const answer = answerOf(card);
   const form = patientForm(card, schema, () => predict(form.record()), answer.outdate);
-  let newest = null;
+  const pasted = paste((record) => show(record, pasted));
+  let asking = null;
+  let telling = null;
 
-  async function predict(record) {
-    newest?.abort();
-    const mine = (newest = new AbortController());
+  function show(record, from = null) {
+    form.fill(record);
+    predict(form.record(), from);
+  }
+
+  /** @param from where the record was pasted, which is told what is refused of no field */
+  async function predict(record, from = null) {
+    asking?.abort();
+    const mine = (asking = new AbortController());
     form.node.setAttribute("aria-busy", "true");
     answer.outdate();
     try {
-      const [predicted, states] = await Promise.all([asked("v1/predict", requestOf(record, card), mine.signal), statesOf(record, mine.signal)]);
+      const predicted = await asked("v1/predict", requestOf(record, card), mine.signal);
       form.clear();
-      answer.show(record, predicted, states);
-      form.node.removeAttribute("aria-busy");
-      await explain(record, mine.signal);
+      closeGate();
+      telling?.abort(); // what drives the answer before is told until there is another one
+      telling = new AbortController();
+      answer.show(record, predicted);
+      tellMore(record, predicted.predictions[0], telling.signal);
     } catch (refusal) {
       if (refusal.name === "AbortError") return;
-      form.node.removeAttribute("aria-busy");
       if (!(refusal instanceof Refused)) throw refusal;
-      if (refusal.status === 401) start();
-      else form.refuse(refusal);
+      if (refusal.status === 401) askForKey(at("gate"), at("key") ? "unknown" : "ended", () => predict(record, from));
+      else refuse(refusal, from);
+    } finally {
+      if (asking === mine) form.node.removeAttribute("aria-busy");
     }
   }
 
-  /** The states the patient goes through, where the model knows them from this day; or why it does not say. */
-  async function statesOf({ patient_id: _, ...nobody }, signal) {
-    if (!card.states || nobody.landmark_day !== card.states.landmark_day) return {};
-    try {
-      const { patients } = await asked("v1/states", { patients: [nobody] }, signal);
-      return { followed: patients[0] };
-    } catch (refusal) {
-      if (!(refusal instanceof Refused)) throw refusal;
-      return { refusedStates: refusal };
-    }
+  function closeGate() {
+    if (!at("key")) return;
+    at("gate").replaceChildren();
+    at("results").focus({ preventScroll: true });
   }
 
-  async function explain(record, signal) {
-    try {
-      const explained = await asked("v1/explain", { patients: [record] }, signal);
-      answer.explain(explained.explanations[0], null);
-    } catch (refusal) {
-      if (!(refusal instanceof Refused)) throw refusal;
-      answer.explain(null, refusal);
+  function refuse(refusal, from) {
+    closeGate();
+    const placed = form.refuse(refusal);
+    if (!placed && from) from.refuse(`${refusal.field ? `${refusal.field}: ` : ""}${refusal.rule}`);
+  }
+
+  /** What comes after the risk: the states the patient goes through, and why. */
+  function tellMore(record, prediction, signal) {
+    const { patient_id: _, ...nobody } = record;
+    if (answer.awaitsStates(prediction)) {
+      tell(asked("v1/states", { patients: [nobody] }, signal), (found, refusal) => answer.follow(found?.patients[0] ?? null, refusal));
     }
+    tell(asked("v1/explain", { patients: [record] }, signal), (found, refusal) => answer.explain(found?.explanations[0] ?? null, refusal));
   }
 
   const examples = examplesOf(card).map(({ name, text, record }) =>
-    element("li", {}, element("button", { type: "button", class: "example", click: () => (form.fill(record), predict(form.record())) }, element("b", {}, name), element("span", {}, text))),
+    element("li", {}, element("button", { type: "button", class: "example", click: () => show(record) }, element("b", {}, name), element("span", {}, text))),
   );
   at("patient").replaceChildren(
-    element("h3", { id: "examples-title" }, "Examples"),
+    element("h3", { id: "examples-title", tabindex: "-1" }, "Examples"),
     element("ul", { class: "examples", "aria-labelledby": "examples-title" }, examples),
-    paste((record) => (form.fill(record), predict(form.record()))),
+    pasted.node,
     form.node,
   );
   form.fill({});
-  at("answer").replaceChildren(invitation(card), answer.node);
+  at("answer").replaceChildren(answer.node);
 }
 
-function invitation(card) {
-  const shown = [
-    "The risk of each event over time, with what competes",
-    card.states ? "Days in each state: free of all events, after each, and how often each is met" : "Days free of all events, and days lost to each",
-    "How the risk changed, and what drives it",
-    "What is missing or unusual about the patient",
-    "How well the model is calibrated for such patients",
-  ];
-  return element(
-    "div",
-    { id: "invitation", class: "invitation" },
-    element("p", {}, element("b", {}, "Choose an example, or enter what is known of a patient and press Predict.")),
-    element("ul", {}, shown.map((text) => element("li", {}, text))),
-  );
+/** Tell what was asked, or why it was refused; nothing where it is no longer wanted. */
+async function tell(question, told) {
+  try {
+    told(await question, null);
+  } catch (refusal) {
+    if (refusal.name === "AbortError") return;
+    if (!(refusal instanceof Refused)) throw refusal;
+    told(null, refusal);
+  }
 }
 
 /** One request: the patient from the day asked for, then from the model's landmarks before it.
@@ -164,48 +153,4 @@ function requestOf(record, card) {
   const { patient_id: _, ...nobody } = record;
   const patients = [record, ...before.map((landmark) => ({ ...nobody, landmark_day: landmark }))];
   return { patients, horizons_days: gridDays(card.horizons_days) };
-}
-
-/** What is shown of an answer; all parts speak of the same horizon. */
-function answerOf(card) {
-  const why = drivers();
-  const parts = [headline(), tiers(), curves(), benefit(), landmarks(), why, noted(), calibration()];
-  let state = { card, horizon: card.horizons_days.at(-1) };
-  const choices = card.horizons_days.map((day) => {
-    const input = element("input", { type: "radio", name: "horizon", value: day, id: `h-${day}`, change: () => update({ horizon: day }) });
-    input.checked = day === state.horizon;
-    return element("label", { for: input.id }, input, element("span", {}, days(day)));
-  });
-  const horizons = element("fieldset", { class: "horizons" }, element("legend", {}, "Within"), element("div", {}, choices));
-  const outdated = element("p", { class: "outdated", role: "status" });
-  const node = element("div", { class: "answer", hidden: true }, horizons, outdated, parts.map((one) => one.node));
-
-  function update(changed) {
-    state = { ...state, ...changed };
-    for (const one of parts) one.show(state);
-  }
-
-  function show(record, { predictions }, { followed = null, refusedStates = null }) {
-    const [prediction, ...earlier] = predictions;
-    at("invitation").hidden = true;
-    node.hidden = false;
-    node.classList.remove("old");
-    outdated.textContent = "";
-    update({ record, prediction, seen: [...earlier, prediction], explanation: null, refusal: null, followed, refusedStates });
-    const risk = prediction.incidence[card.causes[0]][prediction.horizons_days.indexOf(state.horizon)];
-    at("said").textContent = `Predicted, seen from day ${plainNumber(prediction.landmark_day)}: ${words(card.causes[0])} within ${days(state.horizon)} ${percent(risk)}.`;
-    if (matchMedia("(max-width: 67.4rem)").matches) at("results").scrollIntoView();
-  }
-
-  function explain(explanation, refusal) {
-    state = { ...state, explanation, refusal };
-    why.show(state);
-  }
-  /** What is shown is not of what the form now holds. */
-  function outdate() {
-    if (node.hidden || node.classList.contains("old")) return;
-    node.classList.add("old");
-    outdated.textContent = "These numbers are of what was entered before. Press Predict for what is entered now.";
-  }
-  return { node, show, explain, outdate };
 }

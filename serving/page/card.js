@@ -1,7 +1,7 @@
 /* The model card: what the model is, what it takes, on whom it was trained, and how good it was. */
 
 import { element, definitions, folded, table } from "./dom.js";
-import { days, listed, plainNumber, ruleText, title, unitText, words } from "./words.js";
+import { count, exactDays, listed, plainNumber, ruleText, title, unitText, words } from "./words.js";
 
 /** What is shown of a card, as nodes. */
 export function cardNodes(card) {
@@ -23,7 +23,7 @@ function about(card) {
       ["Event", ruleText(endpoint.event)],
       ["Competing", listed(endpoint.competing.map(ruleText)) || "nothing"],
       ["Seen from", listed(card.landmark_days.map((day) => `day ${plainNumber(day)}`))],
-      ["Up to", listed(card.horizons_days.map(days))],
+      ["Up to", listed(card.horizons_days.map(exactDays))],
       ["Kind of model", words(card.kind)],
       ["Name", card.name],
       ["Version", element("code", {}, card.version)],
@@ -46,9 +46,9 @@ function cohort(card) {
     element("h3", {}, "On whom it was trained"),
     definitions([
       ["Cohort", own.title],
-      ["Patients", `${own.n_patients.toLocaleString("en")}, ${own.provenance === "simulated" ? "simulated: nobody real" : "real"}`],
+      ["Patients", `${count(own.n_patients)}, ${own.provenance === "simulated" ? "simulated: nobody real" : "real"}`],
       ["Source", own.citation],
-      ["Rows in the files", card.training_rows_held ? card.training_rows_held.toLocaleString("en") : "none"],
+      ["Rows in the files", card.training_rows_held ? count(card.training_rows_held) : "none"],
     ]),
     table("What happened to them first, by the day seen from", ["Seen from", ...causes.map(title)], rows),
   );

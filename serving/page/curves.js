@@ -4,7 +4,8 @@ import { drawn, element, folded, part, table } from "./dom.js";
 import { axes, dashes, dayTicks, figure, path, swatch, topOf } from "./plot.js";
 import { days, percent, plainNumber, span, title, words } from "./words.js";
 
-const HEIGHT = 340;
+const HEIGHT = 325;
+const TOP = 12;
 
 /** @returns {{node, show}} */
 export function curves() {
@@ -13,7 +14,7 @@ export function curves() {
   const values = element("div", { class: "readout" });
   const slider = element("input", { type: "range", min: 0, step: 1, id: "read-day", input: () => read(Number(slider.value)) });
   const day = element("output", { for: "read-day" });
-  const plot = figure(HEIGHT, () => described(state), (width) => draw(state, at, width));
+  const plot = figure(HEIGHT, () => described(state), (width) => draw(state, at, width), () => "Cumulative incidence");
   const note = element("p", { class: "note" });
   const numbers = element("div", {});
   plot.svg.addEventListener("pointermove", (event) => read(nearest(event)));
@@ -74,7 +75,7 @@ function readings({ card, prediction }, at) {
 }
 
 function roomOf(width) {
-  return { width, height: HEIGHT, left: 46, right: 12, top: 30, bottom: 48 };
+  return { width, height: HEIGHT, left: 46, right: 16, top: TOP, bottom: 48 };
 }
 
 function draw({ card, prediction, horizon }, at, width) {
@@ -82,7 +83,7 @@ function draw({ card, prediction, horizon }, at, width) {
   const highest = card.causes.flatMap((cause) => (prediction.interval ? rising(prediction.interval[cause]).map(([, high]) => high) : null) ?? prediction.incidence[cause]);
   const shown = { last: grid.at(-1), ticks: dayTicks(grid.at(-1), width), top: topOf(highest) };
   const label = `days after day ${plainNumber(prediction.landmark_day)}`;
-  const { x, y, nodes } = axes(roomOf(width), { ...shown, label, side: "Cumulative incidence" });
+  const { x, y, nodes } = axes(roomOf(width), { ...shown, label });
   const bands = card.causes.map((cause, k) => {
     if (!prediction.interval) return null;
     const ends = rising(prediction.interval[cause]);
@@ -100,10 +101,10 @@ function draw({ card, prediction, horizon }, at, width) {
   );
   return [
     ...nodes,
-    drawn("line", { class: "horizon", x1: x(horizon), x2: x(horizon), y1: 30, y2: low }),
+    drawn("line", { class: "horizon", x1: x(horizon), x2: x(horizon), y1: TOP, y2: low }),
     ...bands.filter(Boolean).reverse(),
     ...lines.reverse(),
-    drawn("line", { class: "cursor", x1: x(grid[at]), x2: x(grid[at]), y1: 30, y2: low }),
+    drawn("line", { class: "cursor", x1: x(grid[at]), x2: x(grid[at]), y1: TOP, y2: low }),
     ...dots,
   ];
 }
@@ -126,7 +127,7 @@ function noteOf(prediction) {
   const counted = `Days count from day ${plainNumber(prediction.landmark_day)} since infusion.`;
   const band =
     "Bands are 90 % intervals of the risk itself, right on average over patients; they do not say how this one patient " +
-    "will fare. As risks never fall, a band is drawn no higher than at any later day.";
+    "will fare. As risks never fall, a band is drawn no higher than at any later day, and no lower than at any earlier one.";
   return `${counted} ${prediction.interval ? band : "This model was fitted without intervals."}`;
 }
 

@@ -30,17 +30,25 @@ export function table(caption, columns, rows, { numeric = true, name = "" } = {}
     element("tr", {}, element("th", { scope: "row" }, first), rest.map((cell) => element("td", { class: kind }, cell))),
   );
   const label = typeof caption === "string" ? caption : name;
-  return element(
-    "div",
-    { class: "scroll", tabindex: "0", role: "region", "aria-label": label },
-    element(
-      "table",
-      { "data-table": name || null },
-      element("caption", {}, caption),
-      element("thead", {}, element("tr", {}, heads)),
-      element("tbody", {}, body),
-    ),
+  const own = element(
+    "table",
+    { "data-table": name || null },
+    element("caption", {}, caption),
+    element("thead", {}, element("tr", {}, heads)),
+    element("tbody", {}, body),
   );
+  return scrolled(own, label);
+}
+
+/** What is wider than its place is scrolled there, also by key; what is not, is no stop on the way. */
+function scrolled(node, label) {
+  const room = element("div", { class: "scroll" }, node);
+  new ResizeObserver(() => {
+    const wide = room.scrollWidth > room.clientWidth;
+    const now = { tabindex: "0", role: "region", "aria-label": label };
+    for (const [name, value] of Object.entries(now)) wide ? room.setAttribute(name, value) : room.removeAttribute(name);
+  }).observe(room);
+  return room;
 }
 
 /** Something to unfold. */

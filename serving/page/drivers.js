@@ -42,7 +42,7 @@ function explained({ card, explanation, record, horizon }, cause) {
     .map(([source, values]) => ({ source, share: values[at] }))
     .sort((a, b) => Math.abs(b.share) - Math.abs(a.share));
   const [average, risk] = [explanation.average[cause][at], explanation.incidence[cause][at]];
-  const lead = `From ${percent(average)} in the average training patient to ${percent(risk)} here, in percentage points within ${days(horizon)}.`;
+  const lead = `The risk of ${words(cause)}, from ${percent(average)} in the average training patient to ${percent(risk)} here, in percentage points within ${days(horizon)}.`;
   if (!all.length) return [element("p", {}, `${lead} Nothing in the record moves it.`)];
   const rest = all.slice(MOST);
   const others = rest.reduce((sum, { share }) => sum + share, 0);
@@ -70,12 +70,11 @@ function allOf(all, card, record) {
 }
 
 function shownValue(card, record, source) {
-  const text = valueOf(record, source);
   if (source === "landmark_day") return `day ${plainNumber(record.landmark_day ?? 0)}`;
-  if (!text) return /^(baseline|measurements)\./.test(source) ? "not known" : "";
-  const [value, ...unit] = text.split(" ");
+  const found = valueOf(record, source);
+  if (!found) return /^(baseline|measurements)\./.test(source) ? "not known" : "";
   const last = source.startsWith("measurements.") ? "last " : "";
   const own = card.variables.find((one) => source.endsWith(`.${one.name}`));
-  const said = unit.join(" ") || (own?.kind === "numeric" ? own.unit : "");
-  return `${last}${own?.kind === "numeric" ? plainNumber(Number(value)) : text} ${own?.kind === "numeric" ? unitText(said) : ""}`.trim();
+  if (typeof found.value !== "number") return `${last}${found.value}`;
+  return `${last}${plainNumber(found.value)} ${unitText(found.unit ?? own?.unit ?? "1")}`.trim();
 }

@@ -19,6 +19,7 @@ export function headline() {
     large.replaceChildren(
       element("strong", { "data-risk": event }, percent(prediction.incidence[event][at])),
       element("span", { class: "ends" }, ends ? `90 % interval ${span(ends)}` : "fitted without intervals"),
+      ...(prediction.happened.length ? [element("span", { class: "ends" }, "of a patient who had no event by then, as this one had")] : []),
     );
     sentence.replaceChildren(sentenceOf(state, at));
     people.replaceChildren(hundred(card.causes, prediction, at));

@@ -1,9 +1,10 @@
 /* What all figures share: axes, lines and how causes are told apart without colour. */
 
 import { drawn, element } from "./dom.js";
-import { percent } from "./words.js";
+import { percent, plainNumber } from "./words.js";
 
 const DASHES = ["none", "8 4", "2 3.5", "10 3.5 2 3.5", "5 2", "1 5"];
+const ROOM = 30;
 const STEPS = [1, 2, 5, 7, 10, 14, 20, 30, 60, 90, 180, 365, 730, 1461, 1826, 3652];
 
 /** The dashes of a cause's line. */
@@ -18,15 +19,18 @@ export function swatch(cause) {
 }
 
 /** A figure that is drawn anew, in its own pixels, whenever its width changes.
+ *  @param side what its shares are of, as a line above it; "" for none
  *  @param draw of (width), gives the nodes within
- *  @returns {{node, redraw}} */
-export function figure(height, description, draw) {
+ *  @returns {{node, svg, redraw}} */
+export function figure(height, description, draw, side = () => "") {
   const svg = drawn("svg", { class: "plot", height, role: "img" });
-  const node = element("div", { class: "plot-room" }, svg);
-  node.style.minHeight = `${height}px`;
+  const name = element("p", { class: "side" });
+  const node = element("div", { class: "plot-room" }, name, svg);
+  svg.style.minHeight = `${height}px`;
   const redraw = () => {
     const width = Math.round(node.clientWidth);
     if (!width) return;
+    name.textContent = side();
     svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     svg.setAttribute("width", width);
     svg.setAttribute("aria-label", description());
@@ -39,7 +43,7 @@ export function figure(height, description, draw) {
 /** Axes of shares over a number.
  *  @param room {width, height, left, right, top, bottom}
  *  @returns {{x, y, nodes}} where x and y turn values into pixels */
-export function axes(room, { lowest = 0, last, ticks, top, label, side }) {
+export function axes(room, { lowest = 0, last, ticks, top, label, tickText = plainNumber }) {
   const [left, right] = [room.left, room.width - room.right];
   const [high, low] = [room.top, room.height - room.bottom];
   const x = (value) => left + ((right - left) * (value - lowest)) / (last - lowest || 1);
@@ -49,29 +53,37 @@ export function axes(room, { lowest = 0, last, ticks, top, label, side }) {
     drawn("text", { class: "tick", x: left - 8, y: y(share) + 4, "text-anchor": "end" }, percentTick(share)),
   ]);
   const marks = ticks.map((value) => [
-    drawn("line", { class: "axis", x1: x(value), x2: x(value), y1: low, y2: low + 5 }),
-    drawn("text", { class: "tick", x: x(value), y: low + 19, "text-anchor": "middle" }, tickText(value)),
+    drawn("line", { class: "axis at", x1: x(value), x2: x(value), y1: low, y2: low + 5 }),
+    drawn("text", { class: "tick at", x: x(value), y: low + 19, "text-anchor": "middle" }, tickText(value)),
   ]);
-  const names = [
-    drawn("text", { class: "label", x: right, y: low + 37, "text-anchor": "end" }, label),
-    drawn("text", { class: "label", x: 0, y: 13 }, side),
-  ];
-  return { x, y, nodes: [...levels.flat(), ...marks.flat(), ...names] };
+  const name = drawn("text", { class: "label", x: right, y: low + 37, "text-anchor": "end" }, label);
+  return { x, y, nodes: [...levels.flat(), ...marks.flat(), name] };
 }
 
-function tickText(value) {
-  return Number.isInteger(value) ? String(value).replace("-", "−") : value.toFixed(2);
-}
-
-function percentTick(share) {
+/** Share ticks without decimals that say nothing. */
+export function percentTick(share) {
   return percent(share).replace(".0", "");
 }
 
-/** Days for ticks from 0 to the last, as many as a width takes. */
+/** Those of ascending values that stand apart: the last, the first, and what has room between.
+ *  @param place of a value, in pixels
+ *  @param least pixels between two */
+export function apart(values, place, least = ROOM) {
+  const [first, ...others] = values;
+  const kept = [];
+  const clear = (one, other) => Math.abs(place(one) - place(other)) >= least;
+  for (const value of others.reverse()) {
+    if (!kept.length || (clear(kept[0], value) && clear(first, value))) kept.unshift(value);
+  }
+  return first !== undefined && (!kept.length || clear(first, kept[0])) ? [first, ...kept] : kept;
+}
+
+/** Days for ticks from 0 to the last, which is one of them, as many as a width takes. */
 export function dayTicks(last, width) {
-  const most = width < 480 ? 4 : 7;
-  const step = STEPS.find((one) => last / one <= most) ?? Math.ceil(last / most);
-  return Array.from({ length: Math.floor(last / step + 1e-9) + 1 }, (_, i) => i * step);
+  const most = Math.max(2, Math.floor(width / 75));
+  const step = STEPS.find((one) => last / one <= most + 0.2) ?? Math.ceil(last / most);
+  const even = Array.from({ length: Math.ceil(last / step - 1e-9) }, (_, i) => i * step);
+  return apart([...even, last], (day) => (day * width) / last, 50);
 }
 
 /** The least round share above all that is drawn. */

@@ -1,20 +1,22 @@
 /* The tier of the risk: where its thresholds are, what published guidance offers there, and what the tier rests on. */
 
 import { drawn, element, part } from "./dom.js";
-import { figure } from "./plot.js";
+import { apart, figure, percentTick } from "./plot.js";
 import { days, percent, plainNumber, points, ruleText, title } from "./words.js";
 
-const HEIGHT = 64;
+const HEIGHT = 60;
 const EDGE = 8;
+const MARK = 8;
 
 /** @returns {{node, show}} Hidden where the endpoint has no tiers. */
 export function tiers() {
   const lead = element("p", { "data-tier": true });
   let drawnFrom = null;
   const scale = figure(HEIGHT, () => described(drawnFrom), (width) => draw(drawnFrom, width));
+  const legend = element("ul", { class: "tiers" });
   const offered = element("ul", { class: "options" });
   const note = element("p", { class: "note" });
-  const node = part("tier", "Tier, and what guidance offers there", lead, scale.node, offered, note);
+  const node = part("tier", "Tier, and what guidance offers there", lead, scale.node, legend, offered, note);
   function show({ card, prediction }) {
     const { decision } = card.endpoint;
     node.hidden = !decision;
@@ -24,6 +26,7 @@ export function tiers() {
     lead.replaceChildren(...leadOf(card, decision, risk, level));
     drawnFrom = { decision, risk };
     scale.redraw();
+    legend.replaceChildren(...decision.tiers.map((tier, i) => legendOf(decision, tier, i, level)));
     offered.replaceChildren(...optionsOf(card, decision, level).map(optionNode));
     note.textContent = `For a clinician to weigh; no order. ${restsOn(card, decision, prediction, level)}`;
   }
@@ -31,12 +34,28 @@ export function tiers() {
 }
 
 function leadOf(card, decision, risk, level) {
-  const [from, to] = [decision.tiers[level].from_risk, decision.tiers[level + 1]?.from_risk];
-  const range = to === undefined ? `from ${percent(from)} on` : level ? `from ${percent(from)} to ${percent(to)}` : `below ${percent(to)}`;
   return [
     element("strong", {}, title(decision.tiers[level].name)),
-    ` (${range}): ${within(decision, risk)} risk of ${ruleText(card.endpoint.event)} within ${days(decision.horizon_days)}.`,
+    ` (${rangeOf(decision, level)}): ${within(decision, risk)} risk of ${ruleText(card.endpoint.event)} within ${days(decision.horizon_days)}.`,
   ];
+}
+
+function rangeOf({ tiers: all }, level) {
+  const [from, to] = [all[level].from_risk, all[level + 1]?.from_risk];
+  if (to === undefined) return `from ${percent(from)} on`;
+  return level ? `from ${percent(from)} to ${percent(to)}` : `below ${percent(to)}`;
+}
+
+function legendOf(decision, tier, i, level) {
+  const own = i === level;
+  const name = element(own ? "b" : "span", {}, title(tier.name), own ? " ▾ this patient" : "");
+  return element("li", {}, shaded(element("i", { class: "tier-swatch" }), decision, i), name, element("small", {}, rangeOf(decision, i)));
+}
+
+/** The higher the tier, the stronger. */
+function shaded(node, decision, i) {
+  node.style.setProperty("--strength", `${(85 * i) / (decision.tiers.length - 1)}%`);
+  return node;
 }
 
 /** A risk with as many digits as it takes to be read in its own tier. */
@@ -48,19 +67,20 @@ function within(decision, risk) {
   return percent(risk).replace(points(risk), (100 * risk).toFixed(digits));
 }
 
-/** Tiers side by side as wide as their ranges up to where the last one can be read, with the patient's place. */
+/** Tiers side by side as wide as their ranges up to where the last one can be read, with the patient's place; a
+ *  threshold is written where it stands clear of the next one, and the legend has all. */
 function draw({ decision, risk }, width) {
   const starts = decision.tiers.map((tier) => tier.from_risk);
   const top = Math.min(1, Math.max(1.6 * starts.at(-1), 1.15 * risk));
   const x = (share) => EDGE + ((width - 2 * EDGE) * share) / top;
-  const bands = decision.tiers.flatMap((tier, i) => {
+  const bands = decision.tiers.map((tier, i) => {
     const [left, right] = [x(tier.from_risk), x(starts[i + 1] ?? top)];
-    return [
-      drawn("rect", { class: `tier tier-${Math.min(i, 2)}`, x: left, y: 22, width: right - left - 2, height: 14, rx: 3 }),
-      drawn("text", { class: "tick", x: left, y: 56 }, i ? `${tier.name}, ${percent(tier.from_risk)}` : tier.name),
-    ];
+    return shaded(drawn("rect", { class: "tier", x: left, y: 20, width: Math.max(1, right - left - 2), height: 14, rx: 2 }), decision, i);
   });
-  return [...bands, drawn("path", { class: "mark", d: `M${x(risk)} 20l-6 -10h12z` })];
+  const texts = apart(starts.slice(1), x, 48).map((share) =>
+    drawn("text", { class: "tick", x: x(share), y: 53, "text-anchor": x(share) > width - 30 ? "end" : "middle" }, percentTick(share)),
+  );
+  return [...bands, ...texts, drawn("path", { class: "mark", d: `M${x(risk)} 18l-6 -${MARK}h12z` })];
 }
 
 function described({ decision, risk }) {

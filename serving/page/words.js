@@ -1,6 +1,7 @@
 /* Numbers and names as people read them. */
 
 const THIN = "\u202f";
+const YEAR = 365.25;
 const ABBREVIATIONS = ["ALC", "ANC", "CAR", "CD19", "CD4", "CD8", "CRP", "CRS", "ECOG", "ICANS", "IgA", "IgG", "IgM", "IL6", "LDH"];
 const PLACES = { baseline: "", measurements: ", over time", samples: ", cells", events: ", events", scores: ", score" };
 const STATISTICS = { age: "days since measured", last: "last value", max: "highest", mean: "mean", min: "lowest", slope: "trend" };
@@ -11,11 +12,13 @@ export function percent(share) {
   return `${points(share)}${THIN}%`;
 }
 
-/** A share in hundredths, without the sign. */
+/** A share in hundredths, without the sign; what is not quite none or all is never written as 0 or 100. */
 export function points(share) {
-  const hundredths = 100 * share;
+  const hundredths = Number((100 * share).toFixed(9));
   if (hundredths > 0 && hundredths < 0.05) return "<0.1";
-  return hundredths < 9.95 ? hundredths.toFixed(1) : hundredths.toFixed(0);
+  if (hundredths >= 99.95 && hundredths < 100) return ">99.9";
+  const whole = (hundredths >= 9.95 && hundredths < 99.5) || hundredths === 100;
+  return hundredths.toFixed(whole ? 0 : 1);
 }
 
 /** "28–41 %". */
@@ -30,15 +33,27 @@ export function signed(share) {
   return `${share < 0 ? "−" : "+"}${text}`;
 }
 
-/** Days with no more decimals than there are. */
+/** "1 day", "90 days"; from two years on, what is a number of whole years is said in years. */
 export function days(number) {
+  const years = Math.round(number / YEAR);
+  if (years >= 2 && Math.abs(number - YEAR * years) <= years) return `${years} years`;
+  return exactDays(number);
+}
+
+/** The same in days alone, with no more decimals than there are. */
+export function exactDays(number) {
   return `${plainNumber(number)} ${number === 1 ? "day" : "days"}`;
 }
 
-/** A number as short as it is exact; large ones in groups of three. */
+/** A number as short as it is exact; large ones in groups of three, apart by a thin space: a comma could be a decimal one. */
 export function plainNumber(number) {
-  if (Number.isInteger(number) && Math.abs(number) >= 10_000) return number.toLocaleString("en").replace("-", "−");
+  if (Number.isInteger(number) && Math.abs(number) >= 10_000) return number.toLocaleString("en").replaceAll(",", THIN).replace("-", "−");
   return String(Number(number.toPrecision(12))).replace("-", "−");
+}
+
+/** How many there are: as `plainNumber`, and in groups from a thousand on. */
+export function count(number) {
+  return number.toLocaleString("en").replaceAll(",", THIN);
 }
 
 /** "severe_infection" as words, with the field's abbreviations as it writes them. */

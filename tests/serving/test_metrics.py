@@ -48,7 +48,8 @@ def told(
 
 def send_all(client: httpx.Client) -> None:
     """What is answered, and what is not."""
-    patient = {"patient_id": NOBODYS, "baseline": {"age": 61.5, "product": NOBODYS}}
+    had = {"event": "infection", "day": -1, "grade": 3}
+    patient = {"patient_id": NOBODYS, "baseline": {"age": 61.5, "product": NOBODYS}, "events": [had]}
     sample = {"material": NOBODYS, "day": 0, "genes": ["G0"], "indptr": [0, 1], "indices": [0], "values": [8841.25]}
     assert client.post("/v1/predict", json={"patients": [patient] * 3}).status_code == 200
     assert client.post("/v1/explain", json={"patients": [patient]}).status_code == 200
@@ -78,6 +79,9 @@ def test_the_workers_are_added_up(told: tuple[str, str], tag: str) -> None:
     (patients,) = (s for s in found["sequela_predicted_patients"].samples if s.name.endswith("_total"))
     assert patients.labels == {"model": tag}
     assert patients.value == 3 * N_REQUESTS
+    samples = [s for s in found["sequela_unusual_inputs"].samples if s.name.endswith("_total")]
+    unusual = {(s.labels["how"], s.labels["feature"]): s.value for s in samples}
+    assert unusual["happened", "infection"] == 3 * N_REQUESTS
     seconds = found["sequela_request_seconds"].samples
     counted = {(s.labels["path"], s.labels["status"]): s.value for s in seconds if s.name.endswith("_count")}
     assert counted["/v1/explain", "200"] == counted["other", "404"] == counted["/v1/model", "401"] == N_REQUESTS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from browser import Browser, opened_browser
 from pages import axe_violations
+from risk_page import THIN, held, percent, points, predicted, seconds_to_risk, text_of
 
 from features.errors import InputError
 from features.schema import Endpoint, EventRule
@@ -22,7 +24,6 @@ from serving.states import states_request
 from serving.store import publish
 from tests.serving.conftest import CARD, FEATURES, make_artifact
 from tests.serving.test_openapi import with_null
-from tests.serving.test_page import THIN, percent, points
 from training.artifact import Artifact, read_artifact, state_arrays, states_of_example, write_artifact
 from training.config import CoxConfig, TrainerConfig
 from training.fit import fit_risk_model
@@ -222,6 +223,7 @@ def ask_page(browser: Browser, server: Any, record: dict[str, Any], width: int =
         "document.getElementById('f-landmark_day').dispatchEvent(new Event('input', {bubbles: true}));"
         "document.querySelector('.patient form').requestSubmit()"
     )
+    browser.wait_for("document.querySelector('.answer:not(.old) #benefit[aria-busy=false]') !== null", 20)
     browser.wait_for("document.querySelector('.answer:not(.old) .drivers[aria-busy=false] .bars li') !== null", 20)
 
 
@@ -247,8 +249,23 @@ def test_the_page_says_what_the_service_says(browser: Browser, running: Any, wid
         )
         assert table[head][1:] == [then, "" if head == heads[0] else ever]
     text = browser.evaluate("document.querySelector('#benefit').textContent")
-    benefit = answer["patients"][0]["transitions"]["benefit_days"]
-    assert f"Before relapse or death: {benefit['value']:.0f} days" in text
+    before, free = answer["patients"][0]["transitions"]["benefit_days"], states["event-free"]["days"][-1]
+    for name, one, said in (
+        ("before", before, "Alive and relapse-free, with or without infection"),
+        ("free", free, "of these free of infection too"),
+    ):
+        ends = f"95 % interval {one['low']:.0f}–{one['high']:.0f}"
+        assert text_of(browser, f"[data-fact={name}]") == f"{one['value']:.0f} days {said} {ends}"
+    ever = states["infection"]["ever"][-1]
+    assert text_of(browser, "[data-fact=ever]") == (
+        f"{percent(ever['value'])} infection by then, by the models of transitions "
+        f"95 % interval {points(ever['low'])}–{points(ever['high'])}{THIN}%"
+    )
+    risk = percent(predicted(browser)["incidence"]["infection"][-1])
+    assert text_of(browser, "[data-fact=risk]") == f"{risk} infection as the first event no interval is known"
+    assert "Two models of the same patients and the same event" in text_of(browser, ".half.risky .note")
+    shares = browser.evaluate("[...document.querySelectorAll('.stack span')].map(one => Number(one.style.flexGrow))")
+    assert shares == pytest.approx([course["days"][-1]["value"] / 365 for course in states.values()])
     assert "not validated" in text
     assert "lost to" not in text
     assert browser.evaluate("document.querySelector('#benefit').dataset.basis") == "transitions"
@@ -257,9 +274,32 @@ def test_the_page_says_what_the_service_says(browser: Browser, running: Any, wid
     assert browser.said() == []
 
 
+def test_the_risk_is_seen_before_the_states(browser: Browser, running: Any) -> None:
+    browser.open(f"{running.url}/", 1440)
+    browser.wait_for("document.querySelectorAll('.example').length > 0", 10)
+    browser.call("Fetch.enable", patterns=[{"urlPattern": "*/v1/states"}])
+    try:
+        browser.evaluate("document.querySelectorAll('.example')[1].click()")
+        number = held(browser, "/v1/states")
+        browser.wait_for("document.querySelector('[data-risk]') !== null", 10)
+        assert browser.evaluate("document.querySelector('#benefit').getAttribute('aria-busy')") == "true"
+        assert "Being worked out" in text_of(browser, "#benefit")
+        browser.call("Fetch.continueRequest", requestId=number)
+        browser.wait_for("document.querySelector('#benefit').dataset.basis === 'transitions'", 10)
+        assert browser.evaluate("document.querySelector('#benefit').getAttribute('aria-busy')") == "false"
+    finally:
+        browser.call("Fetch.disable")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_first_risk_is_seen_within_a_second_with_states_too(browser: Browser, running: Any, width: int) -> None:
+    assert statistics.median(seconds_to_risk(browser, running, width, example=1)) < 1
+
+
 def test_from_another_landmark_the_page_says_why_first_events_are_all(browser: Browser, running: Any) -> None:
     ask_page(browser, running, {"landmark_day": 30})
     text = browser.evaluate("document.querySelector('#benefit').textContent")
     assert "is told from day 0 alone, not from day 30." in text
     assert "lost to infection" in text
+    assert "Days without relapse, with or without other events: not known" in text
     assert shown(browser) == {}
