@@ -6,6 +6,7 @@ data           cohort to training rows               crossval      out-of-fold p
 train          one run from YAML to artifact         assist        the part of other processes in it
 pretrain       the in-context network trained on simulated cohorts, tracked
 leaks          features that know the outcome        scoring, usefulness, pipeline_test   what a run finds
+thresholds     where tiers of risk begin, searched within what a clinician accepts
 run_report     a run's tables and figures            run_page/     its page, and the model card
 log_items      what is logged, as a pure stream      tracking/     runs on disk, until they are delivered
 courier, courier_process   who delivers them          store/        MLflow's store: the one interpreter, finding runs

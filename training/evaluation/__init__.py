@@ -14,6 +14,8 @@ The modules of this package, each needing only those above it:
                     ICI, E50, E90, Emax; intercept and slope
     observed        observed risk of reweighted patients
     net_benefit     decision curves
+    threshold_search
+                    gains at many thresholds at once
     patient_selection
                     whom a threshold of risk selects: observed risk, sensitivity, number needed to watch
     measures        all metrics of one prediction
