@@ -236,7 +236,11 @@ def test_the_patient_is_placed_in_the_group_of_its_risk(browser: Browser, page_s
     )
     table = rows(browser, "calibration")
     assert list(table.values()) == [
-        [str(group["n_patients"]), percent(group["predicted"]), percent(group["observed"]) + ends_of(group, none="none known")]
+        [
+            str(group["n_patients"]),
+            percent(group["predicted"]),
+            percent(group["observed"]) + ends_of(group, none="none known"),
+        ]
         for group in groups
     ]
     assert [head.startswith("▸") for head in table] == [group is own for group in groups]
