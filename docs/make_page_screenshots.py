@@ -99,8 +99,7 @@ def _train(folder: Path) -> None:
 def _seen(
     browser: Browser, address: str, size: tuple[int, int], scheme: str, part: str, patient: int | dict[str, object]
 ) -> Image.Image:
-    """What is seen of a predicted example, or of a pasted patient, from a part of the page on; from its beginning, where
-    it fits beside it."""
+    """What is seen of a predicted example or a pasted patient, from a part on; from the beginning where both fit."""
     browser.call("Emulation.setScrollbarsHidden", hidden=True)
     media = [{"name": "prefers-color-scheme", "value": scheme}, {"name": "prefers-reduced-motion", "value": "reduce"}]
     browser.call("Emulation.setEmulatedMedia", features=media)

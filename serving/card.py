@@ -9,8 +9,9 @@ from features.encoder import PatientEncoder
 from features.guidance import OPTIONS
 from features.schema import Endpoint
 from serving.answer import CLONALITY, answer
-from serving.decision import came_of, thresholds_of
+from serving.decision import came_of, thresholds_of, worth_of
 from serving.messages import (
+    BenefitCard,
     CellsCardAnswer,
     GuidanceCard,
     ModelCard,
@@ -50,7 +51,7 @@ def model_card(artifact: Artifact, version: str) -> ModelCard:
         training_cohort=manifest.training_cohort,
         training_rows_held=rows_held(artifact.model.predictor),
         metrics=manifest.metrics,
-        decision=manifest.decision,
+        decision=tuple(BenefitCard(**one.model_dump(), said=worth_of(one.threshold, one)) for one in manifest.decision),
         thresholds=tuple(ThresholdCard(**one.model_dump(), said=came_of(one)) for one in thresholds_of(manifest)),
         guidance=_guidance(endpoint),
         states=_states(artifact),

@@ -152,6 +152,6 @@ def worth_of(threshold: float, measured: ThresholdBenefit | None) -> str:
 
 def _gain(gain: tuple[float, float, float], at_once: int) -> str:
     """Of true positives, with its interval."""
-    point, low, high = (round(100 * value, 1) + 0.0 for value in gain)  # no −0.0
+    point, low, high = (f"{round(100 * value, 1) + 0.0:.1f}".replace("-", "−") for value in gain)  # no −0.0
     together = f", at once for all {at_once} thresholds searched" if at_once > 1 else ""
-    return f"{point:.1f} true positives in 100 patients (95 % interval {low:.1f} to {high:.1f}{together})"
+    return f"{point} true positives in 100 patients (95 % interval {low} to {high}{together})"

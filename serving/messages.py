@@ -243,6 +243,12 @@ class ThresholdCard(TierThreshold):
     said: str
 
 
+class BenefitCard(ThresholdBenefit):
+    """What acting from a threshold on was worth, for machines and for people."""
+
+    said: str
+
+
 class ModelCard(Frozen):
     """What the model is, what it takes, what it was trained on, and how good it was."""
 
@@ -275,7 +281,7 @@ class ModelCard(Frozen):
     """Rows of the training cohort in the model's files, encoded, with outcomes and without identifiers; 0 for most."""
     metrics: dict[str, float | None]
     """Cross-validated, on patients not trained on."""
-    decision: tuple[ThresholdBenefit, ...] = ()
+    decision: tuple[BenefitCard, ...] = ()
     """What acting by the tiers of `endpoint.decision` was worth, on patients not trained on."""
     thresholds: tuple[ThresholdCard, ...] = ()
     """How the risks came from which those tiers begin."""

@@ -98,17 +98,11 @@ function optionNode(option) {
   return element("li", {}, element("b", {}, option.title), element("span", {}, option.text), element("small", {}, option.source));
 }
 
-/** What acting from the tier's threshold on was worth, from the last landmark up to the patient's. */
+/** How the tier's threshold came, and what acting from it on was worth from the last landmark up to the patient's. */
 function restsOn(card, decision, prediction, level) {
-  const threshold = decision.tiers[Math.max(level, 1)].from_risk;
-  const begins = `Whether acting from a risk of ${plainNumber(100 * threshold)} % on is of use`;
+  const above = Math.max(level, 1);
+  const threshold = decision.tiers[above].from_risk;
   const measured = card.decision.filter((one) => one.threshold === threshold && one.landmark_day <= prediction.landmark_day);
-  const gain = measured.at(-1)?.gain;
-  if (!gain) return `${begins} was not measured.`;
-  const [point, low, high] = gain.map((value) => (100 * value).toFixed(1).replace("-", "−"));
-  const verdict = gain[1] > 0 ? "was shown" : gain[2] < 0 ? "was shown not to be so" : "was not shown";
-  return (
-    `${begins} ${verdict}: on patients not trained on, its net benefit less the better of acting on all and on nobody is ` +
-    `${point} true positives in 100 patients (95 % interval ${low} to ${high}).`
-  );
+  const worth = measured.at(-1)?.said ?? `Whether acting from a risk of ${plainNumber(100 * threshold)} % on is of use was not measured.`;
+  return `${card.thresholds[above - 1].said} ${worth}`;
 }

@@ -80,4 +80,4 @@ def test_an_artifact_says_numbers(manifest: Manifest) -> None:
 
 def test_nothing_is_less_than_nothing() -> None:
     measured = ThresholdBenefit(landmark_day=0, threshold=0.1, flagged=0.5, gain=(-0.0002, -0.01, 0.01))
-    assert "is 0.0 true positives in 100 patients (95 % interval -1.0 to 1.0)" in worth_of(0.1, measured)
+    assert "is 0.0 true positives in 100 patients (95 % interval −1.0 to 1.0)" in worth_of(0.1, measured)

@@ -81,7 +81,7 @@ def test_the_card_says_how_the_threshold_came_and_so_does_the_model(artifact: Ar
         "interval 1.0 to 5.0, at once for all 21 thresholds searched)."
     )
     assert chosen in detail
-    assert "is 2.0 true positives in 100 patients (95 % interval -1.0 to 5.0, at once for all 21" in detail
+    assert "is 2.0 true positives in 100 patients (95 % interval −1.0 to 5.0, at once for all 21" in detail
     raised, high = model_card(of, "m:1").thresholds
     assert (high.how, high.accepted, high.said) == ("chosen", (0.2, 0.4), chosen)
     assert raised.said == "The threshold of 0.1 % was given with the endpoint, as a judgement of harms."

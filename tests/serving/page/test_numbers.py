@@ -271,7 +271,8 @@ def test_the_tier_says_what_guidance_offers_and_what_it_rests_on(
     keys = [key for tier in DECISION.tiers[: level + 1] for key in tier.options]
     assert texts_of(browser, ".options li") == [OPTIONS[k].title + OPTIONS[k].text + OPTIONS[k].source for k in keys]
     note = text_of(browser, "#tier .note")
-    assert "no order" in note
+    assert note == f"For a clinician to weigh; no order. {card['thresholds'][0]['said']} {card['decision'][0]['said']}"
+    assert "The threshold of 5 % was given with the endpoint" in note
     assert "acting from a risk of 5 % on is of use was not shown" in note
     assert "is 1.1 true positives in 100 patients (95 % interval −2.0 to 3.0)" in note
     assert card["guidance"].keys() == {key for tier in DECISION.tiers for key in tier.options}
