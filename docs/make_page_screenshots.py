@@ -73,7 +73,7 @@ def main(folder: Path) -> None:
     command, environment = serve_command(home, publish(artifacts[-1], {}), "127.0.0.1", port)
     with (
         running(command, environment, f"{address}/readyz", home.folder / "logs" / "serve.log"),
-        tempfile.TemporaryDirectory() as profile,
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile,
         opened_browser(Path(profile)) as browser,
     ):
         if browser is None:
