@@ -100,7 +100,8 @@ def _seen(
     browser: Browser, address: str, size: tuple[int, int], scheme: str, part: str, patient: int | dict[str, object]
 ) -> Image.Image:
     """What is seen of a predicted example, or of a pasted patient, from a part of the page on; from its beginning, where
-    it fits beside it."""
+    it fits beside it.
+    """
     browser.call("Emulation.setScrollbarsHidden", hidden=True)
     media = [{"name": "prefers-color-scheme", "value": scheme}, {"name": "prefers-reduced-motion", "value": "reduce"}]
     browser.call("Emulation.setEmulatedMedia", features=media)
