@@ -1,4 +1,4 @@
-"""Draw the screenshots of docs/how-to/page.md: a model with intervals and states on simulated patients, in Chromium.
+"""Draw the screenshots of docs/how-to/page.md: a model with intervals and states, of simulated patients.
 
     python docs/make_page_screenshots.py FOLDER
 
@@ -99,9 +99,7 @@ def _train(folder: Path) -> None:
 def _seen(
     browser: Browser, address: str, size: tuple[int, int], scheme: str, part: str, patient: int | dict[str, object]
 ) -> Image.Image:
-    """What is seen of a predicted example, or of a pasted patient, from a part of the page on; from its beginning, where
-    it fits beside it.
-    """
+    """What is seen of an example, or of a pasted patient, from a part of the page on; from its top for the results."""
     browser.call("Emulation.setScrollbarsHidden", hidden=True)
     media = [{"name": "prefers-color-scheme", "value": scheme}, {"name": "prefers-reduced-motion", "value": "reduce"}]
     browser.call("Emulation.setEmulatedMedia", features=media)
