@@ -62,6 +62,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         if opened is None:
             pytest.skip("needs Chromium")
         opened.call("Page.addScriptToEvaluateOnNewDocument", source=LISTENING)
+        still = [{"name": "prefers-reduced-motion", "value": "reduce"}]  # what is scrolled to is there at once
+        opened.call("Emulation.setEmulatedMedia", features=still)
         yield opened
 
 

@@ -37,14 +37,16 @@ HAD = {"landmark_day": 30, "events": [{"event": "infection", "day": 5, "grade": 
 
 
 @contextmanager
-def media(browser: Browser, **features: str) -> Iterator[None]:
-    """With a media feature, e.g. ``prefers_color_scheme="dark"``, until the block ends."""
-    named = [{"name": name.replace("_", "-"), "value": value} for name, value in features.items()]
-    browser.call("Emulation.setEmulatedMedia", features=named)
+def media(browser: Browser, *, medium: str = "", scheme: str = "light", gliding: bool = False) -> Iterator[None]:
+    """On paper (``print``), in another scheme of colours, or where things may glide, until the block ends."""
+    still = {"name": "prefers-reduced-motion", "value": "reduce"}
+    now = still if not gliding else still | {"value": "no-preference"}
+    features = [now, {"name": "prefers-color-scheme", "value": scheme}]
+    browser.call("Emulation.setEmulatedMedia", media=medium, features=features)
     try:
         yield
     finally:
-        browser.call("Emulation.setEmulatedMedia", features=[], media="")
+        browser.call("Emulation.setEmulatedMedia", media="", features=[still])
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (390, "dark"), (1440, "light")])
@@ -52,7 +54,7 @@ def test_axe_finds_nothing_serious_in_any_state(browser: Browser, page_server: A
     """At the start, of an answer from a later landmark with all unfolded, stale, refused, pasted in vain, and of who
     had the event."""
     dark = scheme == "dark"
-    with media(browser, prefers_color_scheme=scheme):
+    with media(browser, scheme=scheme):
         visit(browser, page_server, width)
         assert axe_violations(browser, contrast_alone=dark) == []
         choose(browser, 1)
@@ -74,7 +76,7 @@ def test_axe_finds_nothing_serious_in_any_state(browser: Browser, page_server: A
 
 def test_axe_finds_nothing_serious_where_a_key_is_asked_for(browser: Browser, keyed: tuple[Any, str]) -> None:
     for scheme in ("light", "dark"):
-        with media(browser, prefers_color_scheme=scheme):
+        with media(browser, scheme=scheme):
             browser.open(f"{keyed[0].url}/", 390)
             browser.wait_for("document.querySelector('#key') !== null", 10)
             assert axe_violations(browser) == []
@@ -218,7 +220,7 @@ def test_nothing_is_asked_of_anyone_else_and_the_policy_is_kept(browser: Browser
 def test_dark_is_dark(browser: Browser, page_server: Any) -> None:
     seen = []
     for scheme in ("light", "dark"):
-        with media(browser, prefers_color_scheme=scheme):
+        with media(browser, scheme=scheme):
             visit(browser, page_server)
             colours = browser.evaluate("['backgroundColor', 'color'].map(one => getComputedStyle(document.body)[one])")
         seen.append([sum(map(int, colour.removeprefix("rgb(").removesuffix(")").split(","))) for colour in colours])
@@ -235,14 +237,15 @@ def test_nothing_moves_once_it_is_seen(browser: Browser, page_server: Any) -> No
     """
     number = browser.call("Page.addScriptToEvaluateOnNewDocument", source=shifts)["identifier"]
     try:
-        for width in WIDTHS:
-            visit(browser, page_server, width)
-            choose(browser, 0)
-            browser.evaluate("new Promise(done => setTimeout(done, 300))")
-            assert browser.evaluate("moved") < 0.05
-            browser.evaluate("scrollTo({top: 0, behavior: 'instant'})")
-            browser.evaluate("document.querySelector('.top').style.marginTop = '300px'")  # is heard
-            browser.wait_for("moved > 0.05", 5)
+        with media(browser, gliding=True):
+            for width in WIDTHS:
+                visit(browser, page_server, width)
+                choose(browser, 0)
+                browser.evaluate("new Promise(done => setTimeout(done, 300))")
+                assert browser.evaluate("moved") < 0.05
+                browser.evaluate("scrollTo({top: 0, behavior: 'instant'})")
+                browser.evaluate("document.querySelector('.top').style.marginTop = '300px'")  # is heard
+                browser.wait_for("moved > 0.05", 5)
     finally:
         browser.call("Page.removeScriptToEvaluateOnNewDocument", identifier=number)
 
@@ -259,8 +262,7 @@ def test_paper_says_of_whom_when_and_by_which_model(browser: Browser, page_serve
     explained(browser)
     height = "document.querySelector('.printed').getBoundingClientRect().height"
     assert browser.evaluate(height) == 0
-    browser.call("Emulation.setEmulatedMedia", media="print")
-    try:
+    with media(browser, medium="print"):
         terms = texts_of(browser, ".printed dt")
         facts = dict(zip(terms, texts_of(browser, ".printed dd"), strict=True))
         assert browser.evaluate(height) > 100
@@ -273,8 +275,6 @@ def test_paper_says_of_whom_when_and_by_which_model(browser: Browser, page_serve
         assert browser.evaluate("document.querySelector('#risk').getBoundingClientRect().height") == 0
         assert browser.evaluate(height) == 0
         assert "entered before" in browser.evaluate("document.querySelector('.answer').innerText")
-    finally:
-        browser.call("Emulation.setEmulatedMedia", media="")
 
 
 def test_what_is_read_in_the_phone_is_in_view_at_once(browser: Browser, page_server: Any) -> None:
