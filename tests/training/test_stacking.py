@@ -25,7 +25,8 @@ from training.models.cox import CauseSpecificCox
 from training.models.mixture import Mixture
 from training.models.predictor import Predictor
 from training.splits import patient_folds
-from training.stacking import fit_stack, residual_products, scoring_grid, simplex_minimum
+from training.stack_weights import StackEvidence, simplex_minimum, stack_evidence
+from training.stacking import scoring_grid
 
 CPU = TrainerConfig(accelerator="cpu")
 CLINIC = FeatureConfig(baseline=("age",), measurements=(), cells=())
@@ -68,6 +69,14 @@ def members_out_of_fold(
     return values
 
 
+def evidence_of(
+    incidence: NDArray[np.float64], times: NDArray[np.float64], outcomes: Outcomes, prior_sd: float = 0.5
+) -> StackEvidence:
+    """One landmark, one row a patient."""
+    n = len(outcomes)
+    return replace(stack_evidence(incidence, times, outcomes, np.zeros(n), nobodys_names(n)), prior_sd=prior_sd)
+
+
 def cox(penalty: float) -> Callable[..., Predictor]:
     return lambda x, outcomes: CauseSpecificCox.fit(
         x, outcomes, penalty=penalty, patient_id=nobodys_names(len(x)), seed=0
@@ -88,25 +97,28 @@ def test_the_quadratic_form_is_the_relative_integrated_brier_score() -> None:
     )
     times = np.linspace(24, 240, 10)
     incidence = members_out_of_fold(x, outcomes, [cox(3.0), population], times)
-    products, n_events = residual_products(incidence, times, outcomes, np.zeros(120))
+    evidence = evidence_of(incidence, times, outcomes)
     w = np.array([0.3, 0.7])
     score = integrate(brier_score(np.tensordot(w, incidence, axes=1), times, outcomes), times)
     null = integrate(null_brier_score(times, outcomes), times)
-    assert w @ products @ w == pytest.approx((score / null).mean(), rel=1e-9)
+    assert w @ evidence.total @ w == pytest.approx((score / null).mean(), rel=1e-9)
     by_cause = [((outcomes.cause == k) & (outcomes.duration_days <= times[-1])).sum() for k in (1, 2)]
-    assert n_events == pytest.approx(4 / (1 / by_cause[0] + 1 / by_cause[1]))
+    assert evidence.n_events == pytest.approx(4 / (1 / by_cause[0] + 1 / by_cause[1]))
 
 
 def test_two_landmarks_are_scored_each_by_its_own_censoring() -> None:
     x, outcomes, _ = draw(np.random.default_rng(1), 100)
     times = scoring_grid(outcomes)
     incidence = members_out_of_fold(x, outcomes, [cox(3.0), population], times)
-    once, n_once = residual_products(incidence, times, outcomes, np.zeros(100))
+    once = evidence_of(incidence, times, outcomes)
     twice = np.concatenate([incidence, incidence], axis=1)
-    days = np.repeat([0.0, 30.0], 100)
-    again, n_again = residual_products(twice, times, Outcomes.concatenate([outcomes, outcomes]), days)
-    np.testing.assert_allclose(again, once, atol=1e-12)
-    assert n_again == pytest.approx(2 * n_once)
+    both, days = Outcomes.concatenate([outcomes, outcomes]), np.repeat([0.0, 30.0], 100)
+    same = stack_evidence(twice, times, both, days, np.tile(nobodys_names(100), 2))
+    np.testing.assert_allclose(same.products, once.products, atol=1e-12)
+    assert same.n_events == once.n_events, "a patient's event is one event"
+    others = stack_evidence(twice, times, both, days, nobodys_names(200))
+    np.testing.assert_allclose(others.total, once.total, atol=1e-12)
+    assert others.n_events == pytest.approx(2 * once.n_events)
 
 
 def test_late_rows_are_not_scored() -> None:
@@ -115,18 +127,18 @@ def test_late_rows_are_not_scored() -> None:
     incidence = members_out_of_fold(x, outcomes, [cox(3.0), population], times)
     late = replace(outcomes, entry_days=np.where(np.arange(100) < 40, outcomes.duration_days / 2, 0.0))
     seen = np.arange(40, 100)
-    expected = fit_stack(incidence[:, seen], times, outcomes.take(seen), np.zeros(60))
-    np.testing.assert_allclose(fit_stack(incidence, times, late, np.zeros(100)), expected, atol=1e-9)
+    expected = evidence_of(incidence[:, seen], times, outcomes.take(seen)).weights()
+    np.testing.assert_allclose(evidence_of(incidence, times, late).weights(), expected, atol=1e-9)
 
 
 def test_few_events_keep_equal_weights_and_many_do_not() -> None:
     x, outcomes, _ = draw(np.random.default_rng(3), 400)
     times = scoring_grid(outcomes)
     incidence = members_out_of_fold(x, outcomes, [cox(3.0), population], times)
-    shrunk = [fit_stack(incidence[:, :n], times, outcomes.take(np.arange(n)), np.zeros(n))[0] for n in (8, 60, 400)]
+    shrunk = [evidence_of(incidence[:, :n], times, outcomes.take(np.arange(n))).weights()[0] for n in (8, 60, 400)]
     assert shrunk[0] == 0.5, "fewer than ten events"
     assert 0.5 < shrunk[1] < shrunk[2]
-    free = fit_stack(incidence, times, outcomes, np.zeros(400), prior_sd=100.0)[0]
+    free = evidence_of(incidence, times, outcomes, prior_sd=100.0).weights()[0]
     assert shrunk[2] < free <= 1
 
 
@@ -154,7 +166,7 @@ def test_distance_to_the_truth_against_equal_weights(
         truth = true_incidence(hazards(new), times)
         answers = np.stack([fit(x, outcomes).incidence(new, np.zeros(500), times) for fit in fits])
         grid = scoring_grid(outcomes)
-        weights = fit_stack(members_out_of_fold(x, outcomes, fits, grid), grid, outcomes, np.zeros(n))
+        weights = evidence_of(members_out_of_fold(x, outcomes, fits, grid), grid, outcomes).weights()
         stacked.append(error(weights, answers, truth))
         equal.append(error(np.full(len(fits), 1 / len(fits)), answers, truth))
     assert least < np.mean(stacked) / np.mean(equal) < most
