@@ -26,7 +26,7 @@ from training.models.mixture import Mixture
 from training.models.predictor import Predictor
 from training.splits import patient_folds
 from training.stack_weights import StackEvidence, simplex_minimum, stack_evidence
-from training.stacking import scoring_grid
+from training.stacking import Stacked, held_out_like, like, scoring_grid
 
 CPU = TrainerConfig(accelerator="cpu")
 CLINIC = FeatureConfig(baseline=("age",), measurements=(), cells=())
@@ -142,6 +142,42 @@ def test_few_events_keep_equal_weights_and_many_do_not() -> None:
     assert shrunk[2] < free <= 1
 
 
+def made_up(seed: int, n_events: int, members: int = 3) -> StackEvidence:
+    """Each member's residuals of 2,000 patients have a variance of 1/2,000 and correlations of 0.5."""
+    rng = np.random.default_rng(seed)
+    shared, own = rng.normal(size=(2000, 1)), rng.normal(size=(2000, members))
+    residual = (shared + own) / np.sqrt(2 * 2000)
+    event = np.repeat([True, False], [n_events, 2000 - n_events])[:, None]
+    return StackEvidence(nobodys_names(2000).astype(str), residual[:, :, None] * residual[:, None], event)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**31), n_events=st.sampled_from([5, 12, 100, 2000]), members=st.integers(1, 5))
+def test_drawn_weights_are_weights(seed: int, n_events: int, members: int) -> None:
+    drawn = made_up(seed, n_events, members).drawn(np.random.default_rng(seed))
+    assert (drawn >= 0).all()
+    assert drawn.sum() == pytest.approx(1)
+    assert n_events > 10 or (drawn == 1 / members).all(), "with few events nothing is drawn"
+
+
+def test_drawn_weights_scatter_as_the_posterior_says() -> None:
+    """Far from the borders: around the optimum, with (E H)⁻¹ on Σ w = 1, written out by a Lagrange multiplier."""
+    evidence = made_up(0, 1000)
+    drawn = np.stack([evidence.drawn(np.random.default_rng(i)) for i in range(3000)])
+    bordered = np.ones((4, 4))
+    bordered[:3, :3] = 1000 * evidence.total + 4 * (np.eye(3) - 1 / 3)  # the prior's precision is 1 / 0.5²
+    bordered[3, 3] = 0
+    expected = np.linalg.inv(bordered)[:3, :3]
+    assert evidence.weights().min() > 5 * np.sqrt(expected.diagonal().max())
+    np.testing.assert_allclose(drawn.mean(axis=0), evidence.weights(), atol=4 * np.sqrt(expected.max() / 3000))
+    np.testing.assert_allclose(np.cov(drawn.T), expected, atol=0.1 * expected.max())
+
+
+def test_weights_are_known_the_worse_the_fewer_the_events() -> None:
+    spread = [np.std([made_up(1, n).drawn(np.random.default_rng(i)) for i in range(200)]) for n in (20, 200, 2000)]
+    assert spread[0] > 1.5 * spread[1] > 2.25 * spread[2]
+
+
 def error(weights: NDArray[np.float64], answers: NDArray[np.float64], truth: NDArray[np.float64]) -> float:
     return float(np.sqrt(((np.tensordot(weights, answers, axes=1) - truth) ** 2).mean()))
 
@@ -225,3 +261,52 @@ def test_no_event_at_all_keeps_equal_weights(study: tuple[Any, Outcomes]) -> Non
     mixture = fit_risk_model(patients, nothing, CARD, CLINIC, STACKED, CPU, seed=0).predictor
     assert isinstance(mixture, Mixture)
     np.testing.assert_allclose(mixture.weights, [0.5, 0.5])
+
+
+def test_predictions_out_of_fold_have_weights_that_their_patients_did_not_teach(study: tuple[Any, Outcomes]) -> None:
+    """Evidence of one fold's patients turned round changes the answers of all folds but theirs."""
+    patients, outcomes = study
+    final = fit_risk_model(*study, CARD, CLINIC, STACKED, CPU, seed=0).predictor
+    assert isinstance(final, Stacked)
+    assert final.evidence is not None
+    fold = patient_folds(patients.patient_id, outcomes.cause, n_folds=5, n_repeats=1, seed=0)[0]
+    turned = np.isin(final.evidence.patient_id, patients.patient_id[fold.test].astype(str))
+    products = np.where(turned[:, None, None], final.evidence.products[:, ::-1, ::-1] * 9, final.evidence.products)
+    other = Stacked(final.members, final.weights.tolist(), replace(final.evidence, products=products))
+    times = np.array([30.0, 90.0])
+
+    def refit(rows: NDArray[np.int64], model: Any) -> Any:
+        return fit_risk_model(patients.take(rows), outcomes.take(rows), CARD, CLINIC, model, CPU, seed=0)
+
+    first, second = (held_out_like(one, STACKED, *study, refit, times, seed=0) for one in (final, other))
+    same = (first == second).all(axis=(1, 2))
+    assert same[fold.test].all()
+    assert not same[fold.train].any()
+
+
+def test_evidence_of_some_patients_is_that_of_their_rows() -> None:
+    """Nobody is censored, and the null score is that of all: what the others did is forgotten but for the scale."""
+    x, outcomes, _ = draw(np.random.default_rng(5), 200, longest_days=1e9)
+    times = scoring_grid(outcomes)
+    incidence = members_out_of_fold(x, outcomes, [cox(3.0), population], times)
+    some = np.arange(0, 200, 2)
+    part = evidence_of(incidence, times, outcomes).of(nobodys_names(200)[some])
+    alone = stack_evidence(incidence[:, some], times, outcomes.take(some), np.zeros(100), nobodys_names(200)[some])
+    np.testing.assert_array_equal(part.patient_id, alone.patient_id)
+    np.testing.assert_array_equal(part.event, alone.event)
+    np.testing.assert_allclose(part.total / part.total[1, 1], alone.total / alone.total[1, 1], rtol=0.02)
+
+
+def test_a_refit_takes_the_weights_and_draws_them_where_it_is_asked_to(study: tuple[Any, Outcomes]) -> None:
+    final = fit_risk_model(*study, CARD, CLINIC, STACKED, CPU, seed=0).predictor
+    assert isinstance(final, Stacked)
+    refitted = Mixture(final.members, [1.0, 1.0])
+    taken, drawn, again = (like(refitted, final, rng) for rng in (None, *map(np.random.default_rng, (0, 1))))
+    assert isinstance(taken, Mixture)
+    assert isinstance(drawn, Mixture)
+    assert isinstance(again, Mixture)
+    np.testing.assert_allclose(taken.weights, final.weights)
+    assert abs(drawn.weights[0] - again.weights[0]) > 0.01
+    stored = Stacked.from_state(*final.state())
+    np.testing.assert_array_equal(stored.weights, final.weights)
+    assert stored.evidence is None
