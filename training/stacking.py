@@ -125,7 +125,9 @@ def held_out_like(
     def answering(one: Predictor, train: IntArray) -> Sequence[Predictor]:
         return (like(one, final, learnt_from=patients.patient_id[train]),)
 
-    return out_of_fold(lambda rows: refit(rows, plain(model)), answering, patients, outcomes, times, seed=seed)[0]
+    held_out = out_of_fold(lambda rows: refit(rows, plain(model)), answering, patients, outcomes, times, seed=seed)
+    only: NDArray[np.float64] = held_out[0]
+    return only
 
 
 def stack(
