@@ -23,12 +23,12 @@ from training.splits import Fold, days_until
 
 @pytest.fixture(scope="module")
 def rows(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainingRows:
-    """Patients of 2012 to 2019, the days of infusion as fractions of a year, in the order of the table."""
+    """Patients of 2012 and 2013, the days of infusion as fractions of a year, in the order of the table."""
     endpoint = read_endpoint(CONFIGS / "endpoint" / "severe_infection.yaml")
     read = load_rows(cohort, endpoint, FeatureConfig(), tmp_path_factory.mktemp("stores"))
     patients = read.cohort.patients
     n = len(patients)
-    dated = patients.assign(year=2012.0 + np.arange(n) * 8 / n, number=np.arange(n))
+    dated = patients.assign(year=2012.0 + np.arange(n) * 2 / n, number=np.arange(n))
     return replace(read, cohort=replace(read.cohort, patients=dated))
 
 
