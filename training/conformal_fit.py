@@ -3,7 +3,9 @@
 *Refits.* The fitted model is taken for the truth, outcomes are simulated from it for the very same patients and
 censoring, and the model is fitted to them (parametric bootstrap: Efron & Tibshirani, An Introduction to the Bootstrap,
 1993, ch. 6). How far a refit lies from the truth it came from shows the variance of fitting and, unlike a bootstrap of
-patients, the bias of shrinkage too. Encoders learn nothing from outcomes, so the refits share the model's own.
+patients, the bias of shrinkage too. Encoders learn nothing from outcomes, so the refits share the model's own. The
+weights of a stacked mixture are drawn for each refit and for the truth that it comes from: were every truth the mixture
+itself, held together by a member that knows nothing, no refit could lie as far apart as the truth may.
 
 *Misfit.* A model that is wrong in kind is wrong again in its refits. In groups of similar out-of-fold risk, observed
 risks differ from predicted ones by chance, by the errors that the refits show, and by misfit: its variance is what is
@@ -33,7 +35,7 @@ from training.models.conformal import Uncertainty, WithIntervals, bound_days
 from training.models.nonparametric import censoring_survival
 from training.models.predictor import Predictor
 from training.models.seeing import seeing
-from training.stacking import Refit, enough_events, held_out_like
+from training.stacking import Refit, enough_events, held_out_like, with_drawn_weights
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 """Probabilities of outlasting a lower bound."""
@@ -50,7 +52,7 @@ def add_intervals(
     patients: Patients,
     outcomes: Outcomes,
     refit: Refit,
-    again: Callable[[Outcomes, int], Predictor],
+    again: Callable[[Outcomes, int, Predictor], Predictor],
     *,
     seed: int,
 ) -> WithIntervals:
@@ -63,7 +65,7 @@ def add_intervals(
         patients: Training rows.
         outcomes: Their outcomes.
         refit: Fits a whole risk model on some of the rows.
-        again: Fits the predictor on other outcomes of all rows; its number is 1, 2, …
+        again: Fits the predictor on other outcomes of all rows; its number is 1, 2, …; like the model they came from.
         seed: Of folds and simulated outcomes.
     """
     if not (outcomes.cause > 0).any():
@@ -73,8 +75,10 @@ def add_intervals(
     rng = np.random.default_rng([seed, model.refits])
     refits = []
     for number in range(1, model.refits + 1):
-        drawn = simulate_outcomes(incidence, times, outcomes, patients, rng)
-        refits.append(again(drawn if (drawn.cause > 0).any() else outcomes, number))
+        truth = with_drawn_weights(final, rng)
+        told = incidence if truth is final else seeing(truth, patients).incidence(x, patients.landmark_day, times)
+        drawn = simulate_outcomes(told, times, outcomes, patients, rng)
+        refits.append(again(drawn if (drawn.cause > 0).any() else outcomes, number, truth))
     if not enough_events(outcomes, patients.patient_id):
         return WithIntervals(final, tuple(refits), nothing_learnt(len(outcomes.causes)))
     held_out = held_out_like(final, model, patients, outcomes, refit, times, seed=seed)

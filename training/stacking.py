@@ -79,7 +79,7 @@ def like(
     Args:
         refitted: The refit.
         final: The final model.
-        rng: If given, weights and calibration are drawn from what is known of them.
+        rng: If given, the calibration is drawn from what is known of it.
         learnt_from: If given, the patients from whom alone stacked weights may be learnt.
     """
     match final:
@@ -88,14 +88,24 @@ def like(
             return Recalibrated(like(refitted, final.model, rng, learnt_from), calibration)
         case WithIntervals():
             return like(refitted, final.model, rng, learnt_from)
-        case Stacked(evidence=StackEvidence() as evidence) if isinstance(refitted, Mixture):
-            known = evidence if learnt_from is None else evidence.of(learnt_from)
-            weights = known.weights() if rng is None else known.drawn(rng)
-            return Mixture(refitted.members, weights.tolist())
+        case Stacked(evidence=StackEvidence() as known) if isinstance(refitted, Mixture) and learnt_from is not None:
+            return Mixture(refitted.members, known.of(learnt_from).weights().tolist())
         case Mixture() if isinstance(refitted, Mixture):
             return Mixture(refitted.members, final.weights.tolist())
         case _:
             return refitted
+
+
+def with_drawn_weights(final: Predictor, rng: np.random.Generator) -> Predictor:
+    """The final model as it may be in truth, as far as its weights are known; itself where it has none to learn."""
+    match final:
+        case Recalibrated():
+            below = with_drawn_weights(final.model, rng)
+            return final if below is final.model else Recalibrated(below, final.calibration)
+        case Stacked(evidence=StackEvidence() as known):
+            return Mixture(final.members, known.drawn(rng).tolist())
+        case _:
+            return final
 
 
 def held_out_like(

@@ -26,7 +26,7 @@ from training.models.mixture import Mixture
 from training.models.predictor import Predictor
 from training.splits import patient_folds
 from training.stack_weights import StackEvidence, simplex_minimum, stack_evidence
-from training.stacking import Stacked, held_out_like, like, scoring_grid
+from training.stacking import Stacked, held_out_like, like, scoring_grid, with_drawn_weights
 
 CPU = TrainerConfig(accelerator="cpu")
 CLINIC = FeatureConfig(baseline=("age",), measurements=(), cells=())
@@ -297,16 +297,20 @@ def test_evidence_of_some_patients_is_that_of_their_rows() -> None:
     np.testing.assert_allclose(part.total / part.total[1, 1], alone.total / alone.total[1, 1], rtol=0.02)
 
 
-def test_a_refit_takes_the_weights_and_draws_them_where_it_is_asked_to(study: tuple[Any, Outcomes]) -> None:
+def test_a_refit_takes_the_weights_of_the_truth_that_it_came_from(study: tuple[Any, Outcomes]) -> None:
     final = fit_risk_model(*study, CARD, CLINIC, STACKED, CPU, seed=0).predictor
     assert isinstance(final, Stacked)
-    refitted = Mixture(final.members, [1.0, 1.0])
-    taken, drawn, again = (like(refitted, final, rng) for rng in (None, *map(np.random.default_rng, (0, 1))))
-    assert isinstance(taken, Mixture)
-    assert isinstance(drawn, Mixture)
-    assert isinstance(again, Mixture)
-    np.testing.assert_allclose(taken.weights, final.weights)
-    assert abs(drawn.weights[0] - again.weights[0]) > 0.01
+    refitted = Mixture(final.members[::-1], [1.0, 1.0])
+    truths = [with_drawn_weights(final, np.random.default_rng(i)) for i in range(2)]
+    for one in (final, *truths):
+        taken = like(refitted, one)
+        assert isinstance(one, Mixture)
+        assert isinstance(taken, Mixture)
+        assert taken.members == refitted.members
+        np.testing.assert_allclose(taken.weights, one.weights)
+    assert len({round(one.shares[0], 3) for one in (final, *truths) if isinstance(one, Mixture)}) == 3
+    assert with_drawn_weights(final.members[0], np.random.default_rng(0)) is final.members[0]
     stored = Stacked.from_state(*final.state())
     np.testing.assert_array_equal(stored.weights, final.weights)
     assert stored.evidence is None
+    assert with_drawn_weights(stored, np.random.default_rng(0)) is stored
