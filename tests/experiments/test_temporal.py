@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from experiments.config import RunConfig
 from experiments.crossval import Unheard, fit_fold, folds_of
 from experiments.data import TrainingRows, load_rows
-from experiments.home import CONFIGS
+from experiments.home import CONFIGS, Home
 from experiments.temporal import before_test, follow_up_sentence
+from experiments.train import Progress, train
 from features.check import read_endpoint
 from features.config import FeatureConfig
 from features.errors import SequelaError
@@ -114,3 +115,13 @@ def test_a_fold_before_which_nobody_was_followed_is_refused(rows: TrainingRows, 
     fold = Fold(0, 0, np.flatnonzero((when < 2020) & after), np.flatnonzero(when == 2020))
     with pytest.raises(SequelaError, match=r"validation.column = year: nobody was followed before 2020"):
         before_test(late, temporal(run_config, "year"), fold)
+
+
+def test_a_run_by_order_says_on_its_page_and_in_its_log_what_it_cannot_know(
+    run_config: RunConfig, home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Through the whole of a run, of whose columns none is a year."""
+    result = train(temporal(run_config, "age"), home, Progress(cells=lambda *_: None, folds=lambda *_: None))
+    said = "age tells the order of patients, not the year"
+    assert said in capsys.readouterr().err
+    assert said in (result.folder / "report" / "model_card.md").read_text(encoding="utf-8")
