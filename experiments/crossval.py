@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from experiments.config import RunConfig
 from experiments.data import TrainingRows
 from experiments.out_of_fold import OutOfFold, evaluation_times
-from features.errors import SequelaError
+from experiments.temporal import before_test, column_of_patients, times_of
 from training.companions import of_fold
 from training.config import ModelConfig, ValidationConfig, single_models
 from training.fit import fit_risk_model
@@ -60,34 +60,16 @@ def folds_of(rows: TrainingRows, config: RunConfig) -> list[Fold]:
     if validation.scheme == "site":
         return site_folds(patient_id, sites_of(rows, validation))
     if validation.scheme == "temporal" and validation.column is not None:
-        return temporal_folds(patient_id, _time(rows, validation.column), n_folds=validation.folds)
+        when = times_of(rows.cohort, validation.column, patient_id)
+        return temporal_folds(patient_id, when, n_folds=validation.folds)
     cause, seed = rows.outcomes.cause, config.seed
     return patient_folds(patient_id, cause, n_folds=validation.folds, n_repeats=validation.repeats, seed=seed)
 
 
 def sites_of(rows: TrainingRows, validation: ValidationConfig) -> NDArray[np.object_]:
     """(rows,): the centre of each row's patient, None where it is not known."""
-    values = _of_patients(rows, validation.column or "site")
+    values = column_of_patients(rows.cohort, validation.column or "site", rows.patients.patient_id)
     return np.array([None if pd.isna(value) else str(value) for value in values], dtype=object)
-
-
-def _time(rows: TrainingRows, column: str) -> NDArray[np.float64]:
-    """(rows,): the time of each row's patient, NaN where it is not known."""
-    values = _of_patients(rows, column)
-    if not pd.api.types.is_numeric_dtype(values):
-        msg = f"validation.column = {column}: is no number; give a column of numbers, e.g. the year of infusion"
-        raise SequelaError(msg)
-    return values.to_numpy(dtype=float)
-
-
-def _of_patients(rows: TrainingRows, column: str) -> pd.Series[Any]:
-    """A column of the patients table, for each row."""
-    table = rows.cohort.patients
-    if column not in table.columns:
-        known = ", ".join(name for name in table.columns if name != "patient_id")
-        msg = f"validation.column = {column}: {rows.cohort.folder} has no such column in patients; it has {known}"
-        raise SequelaError(msg)
-    return table.set_index("patient_id")[column].loc[list(rows.patients.patient_id)]
 
 
 def cross_validate(
@@ -159,7 +141,8 @@ def fit_fold(
     trials: Callable[[int, int], None] | None = None,
     epochs: Callable[[int, int], None] | None = None,
 ) -> FittedRiskModel:
-    """The model of a fold: everything is chosen and fitted on its training rows."""
+    """The model of a fold: everything is chosen and fitted on its training rows, of a temporal split as known then."""
+    rows, fold = before_test(rows, config, fold)
     seed = config.seed * 1000 + fold.number
     told = epochs_told(config.model, epochs)
 

@@ -29,6 +29,7 @@ from experiments.run_report import Findings, write_report
 from experiments.scoring import score, scores_table
 from experiments.served_alerts import fit_alerts, horizon_of_alerts, write_alerts
 from experiments.served_states import fit_states, histories_of_run, states_block
+from experiments.temporal import follow_up_sentence
 from experiments.thresholds import Settled, settle_thresholds, with_decision, write_thresholds
 from experiments.tracking import RunFolder, Tracker, environment_tags, git_state
 from experiments.ui_views import horizon_table, score_tags
@@ -113,6 +114,8 @@ def train(
     suspects = suspects_in(rows.patients, rows.outcomes, rows.endpoint, rows.cohort.card, config.features)
     for suspect in suspects:
         stderr.print(f"leak suspect: {suspect}", highlight=False, markup=False, soft_wrap=True)
+    if said := follow_up_sentence(rows, config):
+        stderr.print(f"validation: {said}", highlight=False, markup=False, soft_wrap=True)
     tracker = _resumed(home, config, rows, courier) if resume else _started(home, config, rows, courier)
     folder = tracker.folder
     with tracker.ends_truthfully():

@@ -3,11 +3,13 @@
 *Refits.* The fitted model is taken for the truth, outcomes are simulated from it for the very same patients and
 censoring, and the model is fitted to them (parametric bootstrap: Efron & Tibshirani, An Introduction to the Bootstrap,
 1993, ch. 6). How far a refit lies from the truth it came from shows the variance of fitting and, unlike a bootstrap of
-patients, the bias of shrinkage too. Encoders learn nothing from outcomes, so the refits share the model's own.
+patients, the bias of shrinkage too. Encoders learn nothing from outcomes, so the refits share the model's own. The
+weights of a stacked mixture are drawn for each refit and for the truth that it comes from: were every truth the mixture
+itself, held together by a member that knows nothing, no refit could lie as far apart as the truth may.
 
 *Misfit.* A model that is wrong in kind is wrong again in its refits. In groups of similar out-of-fold risk, observed
 risks differ from predicted ones by chance, by the errors that the refits show, and by misfit: its variance is what is
-left (see `misfit_variance`).
+left (see `training.misfit`).
 
 *Lower bounds.* The threshold of a level is found by weighting events for censoring, on out-of-fold predictions. Candès,
 Lei & Ren (JRSSB 2023;85:24) calibrate bounds of survival times by weighted conformal inference where every censoring
@@ -19,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,19 +30,15 @@ from features.outcomes import Outcomes
 from features.patients import FloatArray, Patients
 from training.config import WithIntervalsConfig
 from training.evaluation.ipcw import identified_days
-from training.evaluation.pseudo import pseudo_values
+from training.misfit import misfit_variance
 from training.models.conformal import Uncertainty, WithIntervals, bound_days
 from training.models.nonparametric import censoring_survival
 from training.models.predictor import Predictor
 from training.models.seeing import seeing
-from training.stacking import Refit, enough_events, like, out_of_fold, plain
+from training.stacking import Refit, enough_events, held_out_like, with_drawn_weights
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 """Probabilities of outlasting a lower bound."""
-GROUPS = 10
-"""Groups of similar predicted risk."""
-FEWEST_IN_GROUP = 20
-"""Rows in a group, at least."""
 GRID_POINTS = 60
 """Times between which outcomes are simulated, and on which bounds fall."""
 CANDIDATES = 400
@@ -53,7 +52,7 @@ def add_intervals(
     patients: Patients,
     outcomes: Outcomes,
     refit: Refit,
-    again: Callable[[Outcomes, int], Predictor],
+    again: Callable[[Outcomes, int, Predictor], Predictor],
     *,
     seed: int,
 ) -> WithIntervals:
@@ -66,7 +65,7 @@ def add_intervals(
         patients: Training rows.
         outcomes: Their outcomes.
         refit: Fits a whole risk model on some of the rows.
-        again: Fits the predictor on other outcomes of all rows; its number is 1, 2, …
+        again: Fits the predictor on other outcomes of all rows; its number is 1, 2, …; like the model they came from.
         seed: Of folds and simulated outcomes.
     """
     if not (outcomes.cause > 0).any():
@@ -76,16 +75,17 @@ def add_intervals(
     rng = np.random.default_rng([seed, model.refits])
     refits = []
     for number in range(1, model.refits + 1):
-        drawn = simulate_outcomes(incidence, times, outcomes, patients, rng)
-        refits.append(again(drawn if (drawn.cause > 0).any() else outcomes, number))
-    if not enough_events(outcomes):
+        truth = with_drawn_weights(final, rng)
+        told = incidence if truth is final else seeing(truth, patients).incidence(x, patients.landmark_day, times)
+        drawn = simulate_outcomes(told, times, outcomes, patients, rng)
+        refits.append(again(drawn if (drawn.cause > 0).any() else outcomes, number, truth))
+    if not enough_events(outcomes, patients.patient_id):
         return WithIntervals(final, tuple(refits), nothing_learnt(len(outcomes.causes)))
-    held_out = out_of_fold(
-        lambda rows: refit(rows, plain(model)), lambda one: [like(one, final)], patients, outcomes, times, seed=seed
-    )[0]
+    held_out = held_out_like(final, model, patients, outcomes, refit, times, seed=seed)
     answers = (seeing(one, patients).incidence(x, patients.landmark_day, times) for one in refits)
     error = np.stack([answer - incidence for answer in answers])
-    return WithIntervals(final, tuple(refits), learn_uncertainty(held_out, error, times, outcomes))
+    learnt = learn_uncertainty(held_out, error, times, outcomes, patients.patient_id, patients.landmark_day)
+    return WithIntervals(final, tuple(refits), learnt)
 
 
 def nothing_learnt(n_causes: int) -> Uncertainty:
@@ -94,7 +94,12 @@ def nothing_learnt(n_causes: int) -> Uncertainty:
 
 
 def learn_uncertainty(
-    held_out: NDArray[np.float64], refit_error: NDArray[np.float64], times_days: FloatArray, outcomes: Outcomes
+    held_out: NDArray[np.float64],
+    refit_error: NDArray[np.float64],
+    times_days: FloatArray,
+    outcomes: Outcomes,
+    patient_id: NDArray[Any],
+    landmark_day: FloatArray,
 ) -> Uncertainty:
     """Misfit and thresholds, from the rows that were observed from their landmark on.
 
@@ -103,20 +108,24 @@ def learn_uncertainty(
         refit_error: (refits, rows, causes, times): refits − predictor.
         times_days: (times,), from `outcome_grid`.
         outcomes: Of the rows.
+        patient_id: (rows,).
+        landmark_day: (rows,).
     """
     entry = np.zeros(len(outcomes)) if outcomes.entry_days is None else outcomes.entry_days
     rows = np.flatnonzero(entry <= 0)
-    if not enough_events(outcomes.take(rows)):
+    ids, days = patient_id[rows], landmark_day[rows]
+    if not enough_events(outcomes.take(rows), ids):
         return nothing_learnt(len(outcomes.causes))
     own = replace(outcomes.take(rows), entry_days=None)
     held_out, refit_error = held_out[rows], refit_error[:, rows]
     where = _horizons(times_days, own)
     misfit = [
-        misfit_variance(held_out[:, k, where], refit_error[:, :, k, where], own, k + 1, times_days[where])
+        misfit_variance(held_out[:, k, where], refit_error[:, :, k, where], own, ids, days, k + 1, times_days[where])
         for k in range(len(own.causes))
     ]
     known = times_days[times_days <= identified_days(own)]
-    thresholds = [outlast_threshold(held_out[..., : len(known)], known, own, level) for level in LEVELS]
+    told = held_out[..., : len(known)]
+    thresholds = [outlast_threshold(told, known, own, ids, days, level) for level in LEVELS]
     return Uncertainty(np.array(misfit), known, np.array(LEVELS), np.array(thresholds))
 
 
@@ -183,84 +192,49 @@ def _censoring_times(
     return times
 
 
-def misfit_variance(
-    risk: NDArray[np.float64],
-    refit_error: NDArray[np.float64],
-    outcomes: Outcomes,
-    cause: int,
-    horizons_days: FloatArray,
-) -> float:
-    """Variance, on the scale of log(−log(1 − F)), of errors that refits do not show.
-
-    The observed risk of a group is the mean of its rows' pseudo-values of the Aalen–Johansen estimate. Of observed −
-    predicted, divided by the slope of F in θ, the variance is that of the pseudo-values' mean, plus that of the refits'
-    mean error in the group, plus v. As the between-study variance of Paule & Mandel (J Res Natl Bur Stand 1982;87:377),
-    v makes the mean of the squared standardised differences over groups and horizons 1, and is 0 where it is less
-    without.
-
-    Args:
-        risk: (rows, horizons), out of fold, of the cause.
-        refit_error: (refits, rows, horizons): refit − model.
-        outcomes: Of the rows, all observed from their landmark on.
-        cause: 1, 2, …
-        horizons_days: (horizons,).
-    """
-    pseudo = pseudo_values(outcomes, horizons_days)[:, cause - 1]
-    n_groups = int(np.clip(len(risk) // FEWEST_IN_GROUP, 1, GROUPS))
-    squared, known = [], []
-    for h in range(len(horizons_days)):
-        if risk[:, h].max() <= 0:
-            continue
-        for rows in np.array_split(np.argsort(risk[:, h], kind="stable"), n_groups):
-            if len(rows) < 2:
-                continue
-            mean = float(np.clip(risk[rows, h].mean(), 1e-6, 1 - 1e-6))
-            slope = -(1 - mean) * np.log1p(-mean)
-            chance = pseudo[rows, h].var(ddof=1) / len(rows)
-            fitting = (refit_error[:, rows, h].mean(axis=1) ** 2).mean() if len(refit_error) else 0.0
-            expected = max(float(chance), mean * (1 - mean) / len(rows)) + float(fitting)
-            squared.append(((pseudo[rows, h] - risk[rows, h]).mean() / slope) ** 2)
-            known.append(expected / slope**2)
-    return _paule_mandel(np.array(squared), np.array(known))
-
-
-def _paule_mandel(squared: NDArray[np.float64], known: NDArray[np.float64]) -> float:
-    """The v ≥ 0 with mean(squared / (known + v)) = 1, by bisection; 0 where there is none."""
-    if not len(squared) or (squared / known).mean() <= 1:
-        return 0.0
-    low, high = 0.0, float(squared.sum())
-    for _ in range(100):
-        middle = (low + high) / 2
-        if (squared / (known + middle)).mean() > 1:
-            low = middle
-        else:
-            high = middle
-    return high
-
-
 def outlast_threshold(
-    incidence: NDArray[np.float64], times_days: FloatArray, outcomes: Outcomes, level: float
+    incidence: NDArray[np.float64],
+    times_days: FloatArray,
+    outcomes: Outcomes,
+    patient_id: NDArray[Any],
+    landmark_day: FloatArray,
+    level: float,
 ) -> float:
     """The largest threshold whose bounds (see `bound_days`) are outlasted with probability `level`.
 
-    The share not outlasted, Σ_i 1{T_i ≤ bound_i, D_i ≠ 0} / G(T_i−), is unbiased if censoring is independent of the
-    event time and the features. As in conformal inference, one more patient is counted who did not outlast his bound.
-    Below the lowest candidate nothing is promised: −1, a bound of 0 days for everyone.
+    The share of rows not outlasted, Σ_i 1{T_i ≤ bound_i, D_i ≠ 0} / G(T_i−), is unbiased if censoring is independent of
+    the event time and the features among the rows of one landmark, whose G it is; a bound past the day to which these
+    were followed counts as not outlasted. As in conformal inference, one more patient is counted who did not outlast
+    his bounds. Below the lowest candidate nothing is promised: −1, a bound of 0 days for everyone.
 
     Args:
         incidence: (rows, causes, times), out of fold.
         times_days: (times,).
         outcomes: Of the rows, all observed from their landmark on.
+        patient_id: (rows,).
+        landmark_day: (rows,).
         level: E.g. 0.9.
     """
-    before = censoring_survival(outcomes).before(outcomes.duration_days)
-    weight = np.where((outcomes.cause > 0) & (before > 0), 1 / np.maximum(before, 1e-12), 0.0)
+    weight, followed = _event_weights(outcomes, landmark_day)
+    n_patients = len(np.unique(patient_id.astype(str)))
     candidates = np.quantile(incidence.sum(axis=1), np.linspace(0, 1, CANDIDATES))
     best = -1.0
     for threshold in np.unique(candidates):
         bound = bound_days(incidence, times_days, float(threshold))
-        missed = (weight * (outcomes.duration_days <= bound)).sum()
-        if (missed + 1) / (len(outcomes) + 1) > 1 - level:
+        missed = np.where(bound > followed, 1.0, weight * (outcomes.duration_days <= bound)).mean()
+        if (missed * n_patients + 1) / (n_patients + 1) > 1 - level:
             break
         best = float(threshold)
     return best
+
+
+def _event_weights(outcomes: Outcomes, landmark_day: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """(rows,) each: 1/G(T−) of rows with an event, 0 of others; and the day to which a row's landmark was followed."""
+    weight, followed = np.zeros(len(outcomes)), np.zeros(len(outcomes))
+    for day in np.unique(landmark_day):
+        rows = np.flatnonzero(landmark_day == day)
+        own = outcomes.take(rows)
+        before = censoring_survival(own).before(own.duration_days)
+        weight[rows] = np.where((own.cause > 0) & (before > 0), 1 / np.maximum(before, 1e-12), 0.0)
+        followed[rows] = identified_days(own)
+    return weight, followed

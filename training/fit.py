@@ -236,11 +236,11 @@ def _fit_around(
     if isinstance(model, RecalibratedConfig):
         return recalibrate(below, model.model, patients, outcomes, refit, seed=seed)
 
-    def again(drawn: Outcomes, number: int) -> Predictor:
+    def again(drawn: Outcomes, number: int, truth: Predictor) -> Predictor:
         """The model on other outcomes; what was learnt out of fold is not learnt again."""
         simple = plain(model.model)
         other = _fit_predictor(x, patients, drawn, simple, trainer, seed + number, None, refit, panel, tasks=tasks)
-        return like(other, below, np.random.default_rng([seed, number]))
+        return like(other, truth, np.random.default_rng([seed, number]))
 
     return add_intervals(below, model, x, patients, outcomes, refit, again, seed=seed)
 

@@ -24,6 +24,7 @@ from training.binning import bin_edges, to_bins
 from training.config import NetworkConfig, TrainerConfig
 from training.lightning_run import identified, run_lightning
 from training.models.network import HazardNetwork, NetworkSizes, PackedHazards, Pieces
+from training.models.repeated_rows import event_patients
 from training.network_fit import HazardTraining, begin_linear, ridge_penalties
 from training.pieces import fit_pieces
 from training.proper_score import score_targets
@@ -137,7 +138,7 @@ def fit_together(
     rng = np.random.default_rng(seed)
     generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
     everyone = np.concatenate([task.x for task in tasks])
-    pieces = fit_pieces(everyone, max(int((task.outcomes.cause > 0).sum()) for task in tasks))
+    pieces = fit_pieces(everyone, max(event_patients(task.patient_id, task.outcomes.cause > 0) for task in tasks))
     names = np.concatenate([task.patient_id.astype(str) for task in tasks])
     ids, patient = np.unique(names, return_inverse=True)
     drawn = rng.poisson(1.0, size=(config.members, len(ids)))[:, patient]

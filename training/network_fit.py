@@ -19,6 +19,7 @@ from training.models.bins import log_hazards
 from training.models.network import HazardNetwork, NetworkSizes, PackedHazards
 from training.models.partial_likelihood import MAX_LINEAR_PREDICTOR, PartialLikelihood
 from training.models.penalised_fit import maximise, most_likely_penalty
+from training.models.repeated_rows import event_patients, independent_share
 from training.pieces import fit_pieces
 from training.proper_score import ScoreTargets, integrated_brier, score_targets
 from training.stopped_training import EpochListener, StoppedTraining
@@ -144,7 +145,7 @@ def fit_network(
     rng = np.random.default_rng(seed)
     edges = bin_edges(outcomes, config.bins)
     binned = to_bins(outcomes, edges)
-    pieces = fit_pieces(x, int((outcomes.cause > 0).sum()))
+    pieces = fit_pieces(x, event_patients(patient_id, outcomes.cause > 0))
     shape = (x.shape[1], len(outcomes.causes), len(edges) - 1, config.hidden, len(pieces.feature))
     generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
     module = PackedHazards(NetworkSizes(config.members, *shape), generator, pieces)
@@ -170,8 +171,7 @@ def ridge_penalties(x: NDArray[np.float64], outcomes: Outcomes, patient_id: NDAr
     """For each cause, the most likely penalty of a ridge cause-specific Cox model."""
     penalties = []
     for k in range(len(outcomes.causes)):
-        with_event = patient_id[outcomes.cause == k + 1].astype(str)
-        independent = len(set(with_event)) / max(1, len(with_event))
+        independent = independent_share(patient_id, outcomes.cause == k + 1)
         penalties.append(most_likely_penalty(PartialLikelihood.of(x, outcomes, k + 1), independent))
     return tuple(penalties)
 

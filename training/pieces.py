@@ -17,7 +17,10 @@ FEWEST_VALUES = 5
 
 
 def fit_pieces(x: NDArray[np.float64], n_events: int) -> Pieces:
-    """Pieces between quantiles of the features of training rows (rows, features); none where events are few."""
+    """Pieces between quantiles of the features of training rows (rows, features); none where events are few.
+
+    Several rows of a patient hold one event: `n_events` counts patients.
+    """
     n_pieces = min(MOST_PIECES, int(PER_ROOT_EVENT * n_events**0.5))
     feature, start, end = [], list[float](), list[float]()
     for column in range(x.shape[1]) if n_pieces > 1 else ():

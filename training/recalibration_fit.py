@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,8 @@ from features.patients import FloatArray, Patients
 from training.config import ModelConfig
 from training.models.predictor import Predictor
 from training.models.recalibration import Calibration, Recalibrated, cause_hazards, steadied
-from training.stacking import Refit, enough_events, like, out_of_fold, plain
+from training.models.repeated_rows import independent_share, sums_by_patient
+from training.stacking import Refit, enough_events, held_out_like
 
 BINS = 40
 """Bins of follow-up, of about equal numbers of events."""
@@ -29,7 +31,7 @@ def recalibrate(
 
     Args:
         final: Fitted on all rows.
-        model: Its configuration; weights of a stacked mixture are taken from `final`, not learnt again in each fold.
+        model: Its configuration; weights of a stacked mixture are learnt without the fold, members of it being fitted.
         patients: Training rows.
         outcomes: Their outcomes.
         refit: Fits a whole risk model on some of the rows.
@@ -39,12 +41,10 @@ def recalibrate(
         edges = np.array([0.0, float(outcomes.duration_days.max())])
         return Recalibrated(final, no_calibration(edges, len(outcomes.causes)))
     edges = calibration_edges(outcomes)
-    if not enough_events(outcomes):
+    if not enough_events(outcomes, patients.patient_id):
         return Recalibrated(final, no_calibration(edges, len(outcomes.causes)))
-    held_out = out_of_fold(
-        lambda rows: refit(rows, plain(model)), lambda one: [like(one, final)], patients, outcomes, edges, seed=seed
-    )
-    return Recalibrated(final, fit_calibration(held_out[0], edges, outcomes))
+    held_out = held_out_like(final, model, patients, outcomes, refit, edges, seed=seed)
+    return Recalibrated(final, fit_calibration(held_out, edges, outcomes, patients.patient_id))
 
 
 def calibration_edges(outcomes: Outcomes) -> FloatArray:
@@ -72,6 +72,7 @@ def fit_calibration(
     incidence: NDArray[np.float64],
     edges_days: FloatArray,
     outcomes: Outcomes,
+    patient_id: NDArray[Any],
     *,
     prior_events: float = PRIOR_EVENTS,
 ) -> Calibration:
@@ -86,10 +87,15 @@ def fit_calibration(
     as long as it was at risk. The last term makes few events change little: with v the variance of log ρ over the
     hazard that was at risk, it weighs as much as `prior_events` more events on which nothing is to be changed.
 
+    Several rows of a patient hold one event: the likelihood is weighed by patients with an event over rows with one.
+    With A the curvature, B the sum over patients of the squares of their scores and P the curvature of the last term,
+    the covariance is A⁻¹ (B + P) A⁻¹ (Lin & Wei, J Am Stat Assoc 1989;84:1074), and A⁻¹ where B is the information.
+
     Args:
         incidence: (rows, causes, edges), out of fold, at the edges.
         edges_days: (edges,), from `calibration_edges`.
         outcomes: Of the rows; censoring is assumed independent of the event time given the predictions.
+        patient_id: (rows,): patients are independent, their rows are not.
         prior_events: See above.
     """
     hazards = cause_hazards(incidence)
@@ -100,9 +106,13 @@ def fit_calibration(
     exposed = hazards * _observed(outcomes, edges_days)[:, None]
     bin_of = np.searchsorted(edges_days, outcomes.duration_days, side="left") - 1
     for k in range(n_causes):
-        rows = np.flatnonzero((outcomes.cause == k + 1) & (bin_of < len(edges_days) - 1))
-        at_events = log_ratio[rows, k, bin_of[rows]]
-        found, start.covariance[k] = _maximise(at_events, log_ratio[:, k], exposed[:, k], prior_events)
+        event = (outcomes.cause == k + 1) & (bin_of < len(edges_days) - 1)
+        at_event = np.zeros((len(outcomes), 2))
+        at_event[event] = np.column_stack([np.ones(event.sum()), log_ratio[event, k, bin_of[event]]])
+        share = independent_share(patient_id, event)
+        found, start.covariance[k] = _maximise(
+            share * at_event, log_ratio[:, k], share * exposed[:, k], patient_id, prior_events
+        )
         start.level[k], start.spread[k] = found[0], 1 + found[1]
     return start
 
@@ -118,15 +128,31 @@ def _observed(outcomes: Outcomes, edges_days: FloatArray) -> NDArray[np.float64]
 
 
 def _maximise(
-    at_events: NDArray[np.float64], log_ratio: NDArray[np.float64], exposed: NDArray[np.float64], prior: float
+    at_event: NDArray[np.float64],
+    log_ratio: NDArray[np.float64],
+    exposed: NDArray[np.float64],
+    patient_id: NDArray[Any],
+    prior: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """α and β − 1, and their covariance; β is at least 0, or the order of patients would be turned round."""
+    """α and β − 1, and their covariance; β is at least 0, or the order of patients would be turned round.
+
+    Args:
+        at_event: (rows, 2): the weight of a row's event, and that times log ρ there; 0 where it has none.
+        log_ratio: (rows, bins).
+        exposed: (rows, bins): hazard at risk, weighed.
+        patient_id: (rows,).
+        prior: Weight, in events.
+    """
     kept = exposed > 0
     exposure, ratio = exposed[kept], log_ratio[kept]
     design = np.column_stack([np.ones(len(ratio)), ratio])
-    events = np.array([float(len(at_events)), at_events.sum()])
+    events = at_event.sum(axis=0)
     ridge = prior * np.diag([1.0, max(_variance(ratio, exposure), SMALLEST_VARIANCE)])
-    found, covariance = _newton(events, design, exposure, ridge)
+    found, inverse = _newton(events, design, exposure, ridge)
+    expected = exposed * np.exp(found[0] + found[1] * log_ratio)
+    score = at_event - np.column_stack([expected.sum(axis=1), (expected * log_ratio).sum(axis=1)])
+    by_patient = sums_by_patient(score, patient_id)
+    covariance: NDArray[np.float64] = inverse @ (by_patient.T @ by_patient + ridge) @ inverse
     if found[1] < -1:
         level, _ = _newton(events[:1], design[:, :1], exposure * np.exp(-ratio), ridge[:1, :1])
         found = np.array([level[0], -1.0])

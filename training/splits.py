@@ -8,6 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.errors import SequelaError
+from features.outcomes import Outcomes
+
+CALENDAR_YEARS = (1950.0, 2100.0)
+"""A time column whose values all lie between holds years of infusion."""
+DAYS_A_YEAR = 365.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,3 +120,38 @@ def temporal_folds(patient_id: NDArray[np.object_], when: NDArray[np.float64], *
         span = f"{when[test].min():g} to {when[test].max():g}"
         folds.append(Fold(number, 0, np.flatnonzero((part >= 0) & (part <= number)), test, span))
     return folds
+
+
+def is_calendar(when: NDArray[np.float64]) -> bool:
+    """Whether times (rows,), NaN where unknown, are years of infusion, whole or with fractions, or an order alone."""
+    known = when[~np.isnan(when)]
+    return len(known) > 0 and bool(((known >= CALENDAR_YEARS[0]) & (known < CALENDAR_YEARS[1])).all())
+
+
+def days_until(when: NDArray[np.float64], start: float) -> NDArray[np.float64]:
+    """(rows,): days from infusion to the start of a test span, negative after it; NaN where the infusion is unknown.
+
+    Where all times are whole years the infusion is taken to have been in the middle of its year, and the span to start
+    with its own: then follow-up ends half a year too late at most.
+
+    Args:
+        when: (rows,): years of infusion.
+        start: The earliest year of infusion of the patients who are tested.
+    """
+    known = when[~np.isnan(when)]
+    middle = 0.5 if (known == np.floor(known)).all() else 0.0
+    days: NDArray[np.float64] = (start - when - middle) * DAYS_A_YEAR
+    return days
+
+
+def known_by(outcomes: Outcomes, days: NDArray[np.float64]) -> tuple[NDArray[np.int64], Outcomes]:
+    """Outcomes as they were known so many days (rows,) after each row's landmark: what came later is censored.
+
+    Returns:
+        The rows under observation by then, and outcomes of these.
+    """
+    entry = np.zeros(len(outcomes)) if outcomes.entry_days is None else outcomes.entry_days
+    rows = np.flatnonzero(days > entry)
+    own, until = outcomes.take(rows), days[rows]
+    cause = np.where(own.duration_days <= until, own.cause, 0)
+    return rows, Outcomes(np.minimum(own.duration_days, until), cause, own.causes, own.entry_days)

@@ -17,7 +17,8 @@ from training.config import ModelConfig, SearchRange, TrainerConfig, TuningConfi
 from training.fit import fit_risk_model
 from training.search_space import Setting, with_settings
 from training.splits import patient_folds
-from training.stacking import enough_events, residual_products, scoring_grid
+from training.stack_weights import stack_evidence
+from training.stacking import enough_events, scoring_grid
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ def tune(
     Raises:
         SequelaError: There are fewer patients than inner folds.
     """
-    if not enough_events(outcomes):
+    if not enough_events(outcomes, patients.patient_id):
         return Tuned(model, ())
     ids, cause = patients.patient_id, outcomes.cause
     folds = patient_folds(ids, cause, n_folds=tuning.folds, n_repeats=1, seed=seed)
@@ -92,7 +93,7 @@ def tune(
             others = of_fold(companions, patients, fold.train)
             fitted = fit_risk_model(*part, card, features, candidate, trainer, seed=seed, companions=others)
             incidence[0, fold.test] = fitted.predict_incidence(patients.take(fold.test), times).values
-        return float(residual_products(incidence, times, outcomes, patients.landmark_day)[0][0, 0])
+        return float(stack_evidence(incidence, times, outcomes, patients.landmark_day, patients.patient_id).total[0, 0])
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed))

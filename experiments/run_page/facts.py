@@ -14,6 +14,7 @@ from experiments.page.privacy import SMALLEST
 from experiments.page.tables import number
 from experiments.run_page.analysis import Analysis
 from experiments.run_page.record import AtLandmark
+from experiments.temporal import follow_up_sentence
 from features.schema import Variable
 from serving.decision import came_of, worth_of
 from training.config import custom_requirements, most_rows_held
@@ -171,9 +172,11 @@ def validation(a: Analysis) -> str:
         "site": "cross-validation in which each centre is held out once",
         "temporal": f"later patients predicted from earlier ones, in {of.folds} parts",
     }  # fmt: skip
+    said = follow_up_sentence(a.record.rows, a.record.config)
+    split = "; ".join([schemes[of.scheme].capitalize(), *([said] if said else [])])
     return (
-        f"{schemes[of.scheme].capitalize()}; patients are kept whole, and selection, imputation and scaling are fitted "
-        f"within each training fold. Intervals are percentiles over {of.bootstrap} resamples of patients."
+        f"{split}; patients are kept whole, and selection, imputation and scaling are fitted within each training "
+        f"fold. Intervals are percentiles over {of.bootstrap} resamples of patients."
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hazard_cohorts import INFECTION, Distorted, draw, hazards, true_incidence
+from hazard_cohorts import INFECTION, Distorted, draw, hazards, nobodys_names, true_incidence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -108,7 +108,7 @@ def test_what_was_planted_is_undone(spread: float, level: float) -> None:
     new, later, _ = draw(rng, 4000)
     wrong = Distorted(spread, level)
     edges = calibration_edges(outcomes)
-    learnt = fit_calibration(wrong.incidence(x, np.zeros(800), edges), edges, outcomes)
+    learnt = fit_calibration(wrong.incidence(x, np.zeros(800), edges), edges, outcomes, nobodys_names(len(outcomes)))
     right = Recalibrated(wrong, learnt)
     pseudo = pseudo_values(later, AT)[:, 0, 0]
     assert ici(wrong, new, pseudo) > 0.05
@@ -130,7 +130,9 @@ def test_what_is_right_is_hardly_changed() -> None:
         for _ in range(5):
             x, outcomes, _ = draw(rng, n)
             edges = calibration_edges(outcomes)
-            learnt = fit_calibration(Distorted().incidence(x, np.zeros(n), edges), edges, outcomes)
+            learnt = fit_calibration(
+                Distorted().incidence(x, np.zeros(n), edges), edges, outcomes, nobodys_names(len(outcomes))
+            )
             change.append(np.abs(Recalibrated(Distorted(), learnt).incidence(new, np.zeros(1000), AT) - truth).mean())
         assert np.mean(change) < most
 
@@ -141,7 +143,11 @@ def test_parameters_scatter_as_their_covariance_says() -> None:
     for _ in range(150):
         x, outcomes, _ = draw(rng, 300)
         edges = calibration_edges(outcomes)
-        found.append(fit_calibration(Distorted().incidence(x, np.zeros(300), edges), edges, outcomes))
+        found.append(
+            fit_calibration(
+                Distorted().incidence(x, np.zeros(300), edges), edges, outcomes, nobodys_names(len(outcomes))
+            )
+        )
     for k in range(2):
         pairs = np.array([(one.level[k], one.spread[k] - 1) for one in found])
         z = [pair @ np.linalg.solve(one.covariance[k], pair) for pair, one in zip(pairs, found, strict=True)]
@@ -157,10 +163,10 @@ def test_late_entry_is_not_read_as_low_risk() -> None:
     entry = np.where(np.arange(3000) % 2, 100.0, 0.0)
     seen = np.flatnonzero(outcomes.duration_days > entry)
     late = replace(outcomes.take(seen), entry_days=entry[seen])
-    edges = calibration_edges(late)
+    edges, names = calibration_edges(late), nobodys_names(len(late))
     told = Distorted().incidence(x[seen], np.zeros(len(seen)), edges)
-    assert np.abs(fit_calibration(told, edges, late).level).max() < 0.1
-    assert fit_calibration(told, edges, replace(late, entry_days=None)).level[0] < -0.1
+    assert np.abs(fit_calibration(told, edges, late, names).level).max() < 0.1
+    assert fit_calibration(told, edges, replace(late, entry_days=None), names).level[0] < -0.1
 
 
 def test_the_order_of_patients_is_never_turned_round() -> None:
@@ -168,7 +174,9 @@ def test_the_order_of_patients_is_never_turned_round() -> None:
     rng = np.random.default_rng(4)
     x, outcomes, _ = draw(rng, 1500)
     edges = calibration_edges(outcomes)
-    learnt = fit_calibration(Distorted(spread=-1.0).incidence(x, np.zeros(1500), edges), edges, outcomes)
+    learnt = fit_calibration(
+        Distorted(spread=-1.0).incidence(x, np.zeros(1500), edges), edges, outcomes, nobodys_names(len(outcomes))
+    )
     assert learnt.spread[0] == 0
     risk = Recalibrated(Distorted(spread=-1.0), learnt).incidence(x, np.zeros(1500), AT)[:, 0, 0]
     pseudo = pseudo_values(outcomes, AT)[:, 0, 0]

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from features.errors import SequelaError
-from training.splits import patient_folds, site_folds, temporal_folds
+from features.outcomes import Outcomes
+from training.splits import days_until, is_calendar, known_by, patient_folds, site_folds, temporal_folds
 
 Rows = tuple[NDArray[np.object_], NDArray[np.int64]]
 
@@ -130,3 +131,42 @@ def test_nobody_is_predicted_from_later_patients(case: Rows, n_folds: int, seed:
     tested = np.concatenate([fold.test for fold in folds])
     assert len(set(tested)) == len(tested)
     assert set(tested) | set(folds[0].train) == set(np.flatnonzero(~np.isnan(when)))
+
+
+@pytest.mark.parametrize(
+    ("when", "calendar"),
+    [
+        ([2016.0, np.nan, 2021.0], True),
+        ([2016.25, 2018.9], True),
+        ([1.0, 2.0, 3.0], False),
+        ([2016.0, 20.0], False),
+        ([np.nan, np.nan], False),
+    ],
+)
+def test_years_are_told_from_an_order(when: list[float], calendar: bool) -> None:
+    assert is_calendar(np.array(when)) is calendar
+
+
+def test_days_until_a_test_span() -> None:
+    exact = days_until(np.array([2018.5, 2019.0, 2020.5, np.nan]), 2020.0)
+    np.testing.assert_allclose(exact, [1.5 * 365.25, 365.25, -0.5 * 365.25, np.nan])
+    whole = days_until(np.array([2018.0, 2019.0, 2020.0]), 2020.0)
+    np.testing.assert_allclose(whole, [1.5 * 365.25, 0.5 * 365.25, -0.5 * 365.25])
+
+
+@given(st.integers(0, 2**31))
+def test_what_is_known_by_a_day_forgets_what_comes_later_and_nothing_else(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    entry = np.where(rng.random(30) < 0.3, rng.uniform(0, 50, 30), 0.0)
+    outcomes = Outcomes(entry + rng.uniform(1, 400, 30), rng.integers(0, 3, 30), ("a", "b"), entry)
+    days = rng.uniform(-100, 500, 30)
+    days[0] = np.nan
+    rows, known = known_by(outcomes, days)
+    assert rows.tolist() == [i for i in range(30) if days[i] > entry[i]]
+    assert (known.duration_days <= days[rows]).all()
+    before = outcomes.duration_days[rows] <= days[rows]
+    np.testing.assert_array_equal(known.duration_days[before], outcomes.duration_days[rows][before])
+    np.testing.assert_array_equal(known.cause[before], outcomes.cause[rows][before])
+    assert (known.cause[~before] == 0).all()
+    assert known.entry_days is not None
+    assert (known.duration_days > known.entry_days).all()

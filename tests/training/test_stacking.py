@@ -25,7 +25,8 @@ from training.models.cox import CauseSpecificCox
 from training.models.mixture import Mixture
 from training.models.predictor import Predictor
 from training.splits import patient_folds
-from training.stacking import fit_stack, residual_products, scoring_grid, simplex_minimum
+from training.stack_weights import StackEvidence, simplex_minimum, stack_evidence
+from training.stacking import Stacked, held_out_like, like, scoring_grid, with_drawn_weights
 
 CPU = TrainerConfig(accelerator="cpu")
 CLINIC = FeatureConfig(baseline=("age",), measurements=(), cells=())
@@ -68,6 +69,14 @@ def members_out_of_fold(
     return values
 
 
+def evidence_of(
+    incidence: NDArray[np.float64], times: NDArray[np.float64], outcomes: Outcomes, prior_sd: float = 0.5
+) -> StackEvidence:
+    """One landmark, one row a patient."""
+    n = len(outcomes)
+    return replace(stack_evidence(incidence, times, outcomes, np.zeros(n), nobodys_names(n)), prior_sd=prior_sd)
+
+
 def cox(penalty: float) -> Callable[..., Predictor]:
     return lambda x, outcomes: CauseSpecificCox.fit(
         x, outcomes, penalty=penalty, patient_id=nobodys_names(len(x)), seed=0
@@ -88,25 +97,28 @@ def test_the_quadratic_form_is_the_relative_integrated_brier_score() -> None:
     )
     times = np.linspace(24, 240, 10)
     incidence = members_out_of_fold(x, outcomes, [cox(3.0), population], times)
-    products, n_events = residual_products(incidence, times, outcomes, np.zeros(120))
+    evidence = evidence_of(incidence, times, outcomes)
     w = np.array([0.3, 0.7])
     score = integrate(brier_score(np.tensordot(w, incidence, axes=1), times, outcomes), times)
     null = integrate(null_brier_score(times, outcomes), times)
-    assert w @ products @ w == pytest.approx((score / null).mean(), rel=1e-9)
+    assert w @ evidence.total @ w == pytest.approx((score / null).mean(), rel=1e-9)
     by_cause = [((outcomes.cause == k) & (outcomes.duration_days <= times[-1])).sum() for k in (1, 2)]
-    assert n_events == pytest.approx(4 / (1 / by_cause[0] + 1 / by_cause[1]))
+    assert evidence.n_events == pytest.approx(4 / (1 / by_cause[0] + 1 / by_cause[1]))
 
 
 def test_two_landmarks_are_scored_each_by_its_own_censoring() -> None:
     x, outcomes, _ = draw(np.random.default_rng(1), 100)
     times = scoring_grid(outcomes)
     incidence = members_out_of_fold(x, outcomes, [cox(3.0), population], times)
-    once, n_once = residual_products(incidence, times, outcomes, np.zeros(100))
+    once = evidence_of(incidence, times, outcomes)
     twice = np.concatenate([incidence, incidence], axis=1)
-    days = np.repeat([0.0, 30.0], 100)
-    again, n_again = residual_products(twice, times, Outcomes.concatenate([outcomes, outcomes]), days)
-    np.testing.assert_allclose(again, once, atol=1e-12)
-    assert n_again == pytest.approx(2 * n_once)
+    both, days = Outcomes.concatenate([outcomes, outcomes]), np.repeat([0.0, 30.0], 100)
+    same = stack_evidence(twice, times, both, days, np.tile(nobodys_names(100), 2))
+    np.testing.assert_allclose(same.products, once.products, atol=1e-12)
+    assert same.n_events == once.n_events, "a patient's event is one event"
+    others = stack_evidence(twice, times, both, days, nobodys_names(200))
+    np.testing.assert_allclose(others.total, once.total, atol=1e-12)
+    assert others.n_events == pytest.approx(2 * once.n_events)
 
 
 def test_late_rows_are_not_scored() -> None:
@@ -115,19 +127,55 @@ def test_late_rows_are_not_scored() -> None:
     incidence = members_out_of_fold(x, outcomes, [cox(3.0), population], times)
     late = replace(outcomes, entry_days=np.where(np.arange(100) < 40, outcomes.duration_days / 2, 0.0))
     seen = np.arange(40, 100)
-    expected = fit_stack(incidence[:, seen], times, outcomes.take(seen), np.zeros(60))
-    np.testing.assert_allclose(fit_stack(incidence, times, late, np.zeros(100)), expected, atol=1e-9)
+    expected = evidence_of(incidence[:, seen], times, outcomes.take(seen)).weights()
+    np.testing.assert_allclose(evidence_of(incidence, times, late).weights(), expected, atol=1e-9)
 
 
 def test_few_events_keep_equal_weights_and_many_do_not() -> None:
     x, outcomes, _ = draw(np.random.default_rng(3), 400)
     times = scoring_grid(outcomes)
     incidence = members_out_of_fold(x, outcomes, [cox(3.0), population], times)
-    shrunk = [fit_stack(incidence[:, :n], times, outcomes.take(np.arange(n)), np.zeros(n))[0] for n in (8, 60, 400)]
+    shrunk = [evidence_of(incidence[:, :n], times, outcomes.take(np.arange(n))).weights()[0] for n in (8, 60, 400)]
     assert shrunk[0] == 0.5, "fewer than ten events"
     assert 0.5 < shrunk[1] < shrunk[2]
-    free = fit_stack(incidence, times, outcomes, np.zeros(400), prior_sd=100.0)[0]
+    free = evidence_of(incidence, times, outcomes, prior_sd=100.0).weights()[0]
     assert shrunk[2] < free <= 1
+
+
+def made_up(seed: int, n_events: int, members: int = 3) -> StackEvidence:
+    """Each member's residuals of 2,000 patients have a variance of 1/2,000 and correlations of 0.5."""
+    rng = np.random.default_rng(seed)
+    shared, own = rng.normal(size=(2000, 1)), rng.normal(size=(2000, members))
+    residual = (shared + own) / np.sqrt(2 * 2000)
+    event = np.repeat([True, False], [n_events, 2000 - n_events])[:, None]
+    return StackEvidence(nobodys_names(2000).astype(str), residual[:, :, None] * residual[:, None], event)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**31), n_events=st.sampled_from([5, 12, 100, 2000]), members=st.integers(1, 5))
+def test_drawn_weights_are_weights(seed: int, n_events: int, members: int) -> None:
+    drawn = made_up(seed, n_events, members).drawn(np.random.default_rng(seed))
+    assert (drawn >= 0).all()
+    assert drawn.sum() == pytest.approx(1)
+    assert n_events > 10 or (drawn == 1 / members).all(), "with few events nothing is drawn"
+
+
+def test_drawn_weights_scatter_as_the_posterior_says() -> None:
+    """Far from the borders: around the optimum, with (E H)⁻¹ on Σ w = 1, written out by a Lagrange multiplier."""
+    evidence = made_up(0, 1000)
+    drawn = np.stack([evidence.drawn(np.random.default_rng(i)) for i in range(3000)])
+    bordered = np.ones((4, 4))
+    bordered[:3, :3] = 1000 * evidence.total + 4 * (np.eye(3) - 1 / 3)  # the prior's precision is 1 / 0.5²
+    bordered[3, 3] = 0
+    expected = np.linalg.inv(bordered)[:3, :3]
+    assert evidence.weights().min() > 5 * np.sqrt(expected.diagonal().max())
+    np.testing.assert_allclose(drawn.mean(axis=0), evidence.weights(), atol=4 * np.sqrt(expected.max() / 3000))
+    np.testing.assert_allclose(np.cov(drawn.T), expected, atol=0.1 * expected.max())
+
+
+def test_weights_are_known_the_worse_the_fewer_the_events() -> None:
+    spread = [np.std([made_up(1, n).drawn(np.random.default_rng(i)) for i in range(200)]) for n in (20, 200, 2000)]
+    assert spread[0] > 1.5 * spread[1] > 2.25 * spread[2]
 
 
 def error(weights: NDArray[np.float64], answers: NDArray[np.float64], truth: NDArray[np.float64]) -> float:
@@ -154,7 +202,7 @@ def test_distance_to_the_truth_against_equal_weights(
         truth = true_incidence(hazards(new), times)
         answers = np.stack([fit(x, outcomes).incidence(new, np.zeros(500), times) for fit in fits])
         grid = scoring_grid(outcomes)
-        weights = fit_stack(members_out_of_fold(x, outcomes, fits, grid), grid, outcomes, np.zeros(n))
+        weights = evidence_of(members_out_of_fold(x, outcomes, fits, grid), grid, outcomes).weights()
         stacked.append(error(weights, answers, truth))
         equal.append(error(np.full(len(fits), 1 / len(fits)), answers, truth))
     assert least < np.mean(stacked) / np.mean(equal) < most
@@ -213,3 +261,56 @@ def test_no_event_at_all_keeps_equal_weights(study: tuple[Any, Outcomes]) -> Non
     mixture = fit_risk_model(patients, nothing, CARD, CLINIC, STACKED, CPU, seed=0).predictor
     assert isinstance(mixture, Mixture)
     np.testing.assert_allclose(mixture.weights, [0.5, 0.5])
+
+
+def test_predictions_out_of_fold_have_weights_that_their_patients_did_not_teach(study: tuple[Any, Outcomes]) -> None:
+    """Evidence of one fold's patients turned round changes the answers of all folds but theirs."""
+    patients, outcomes = study
+    final = fit_risk_model(*study, CARD, CLINIC, STACKED, CPU, seed=0).predictor
+    assert isinstance(final, Stacked)
+    assert final.evidence is not None
+    fold = patient_folds(patients.patient_id, outcomes.cause, n_folds=5, n_repeats=1, seed=0)[0]
+    turned = np.isin(final.evidence.patient_id, patients.patient_id[fold.test].astype(str))
+    products = np.where(turned[:, None, None], final.evidence.products[:, ::-1, ::-1] * 9, final.evidence.products)
+    other = Stacked(final.members, final.weights.tolist(), replace(final.evidence, products=products))
+    times = np.array([30.0, 90.0])
+
+    def refit(rows: NDArray[np.int64], model: Any) -> Any:
+        return fit_risk_model(patients.take(rows), outcomes.take(rows), CARD, CLINIC, model, CPU, seed=0)
+
+    first, second = (held_out_like(one, STACKED, *study, refit, times, seed=0) for one in (final, other))
+    same = (first == second).all(axis=(1, 2))
+    assert same[fold.test].all()
+    assert not same[fold.train].any()
+
+
+def test_evidence_of_some_patients_is_that_of_their_rows() -> None:
+    """Nobody is censored, and the null score is that of all: what the others did is forgotten but for the scale."""
+    x, outcomes, _ = draw(np.random.default_rng(5), 200, longest_days=1e9)
+    times = scoring_grid(outcomes)
+    incidence = members_out_of_fold(x, outcomes, [cox(3.0), population], times)
+    some = np.arange(0, 200, 2)
+    part = evidence_of(incidence, times, outcomes).of(nobodys_names(200)[some])
+    alone = stack_evidence(incidence[:, some], times, outcomes.take(some), np.zeros(100), nobodys_names(200)[some])
+    np.testing.assert_array_equal(part.patient_id, alone.patient_id)
+    np.testing.assert_array_equal(part.event, alone.event)
+    np.testing.assert_allclose(part.total / part.total[1, 1], alone.total / alone.total[1, 1], rtol=0.02)
+
+
+def test_a_refit_takes_the_weights_of_the_truth_that_it_came_from(study: tuple[Any, Outcomes]) -> None:
+    final = fit_risk_model(*study, CARD, CLINIC, STACKED, CPU, seed=0).predictor
+    assert isinstance(final, Stacked)
+    refitted = Mixture(final.members[::-1], [1.0, 1.0])
+    truths = [with_drawn_weights(final, np.random.default_rng(i)) for i in range(2)]
+    for one in (final, *truths):
+        taken = like(refitted, one)
+        assert isinstance(one, Mixture)
+        assert isinstance(taken, Mixture)
+        assert taken.members == refitted.members
+        np.testing.assert_allclose(taken.weights, one.weights)
+    assert len({round(one.shares[0], 3) for one in (final, *truths) if isinstance(one, Mixture)}) == 3
+    assert with_drawn_weights(final.members[0], np.random.default_rng(0)) is final.members[0]
+    stored = Stacked.from_state(*final.state())
+    np.testing.assert_array_equal(stored.weights, final.weights)
+    assert stored.evidence is None
+    assert with_drawn_weights(stored, np.random.default_rng(0)) is stored

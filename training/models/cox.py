@@ -21,6 +21,7 @@ from training.models.penalised_fit import (
     reduce_features,
 )
 from training.models.predictor import Arrays, Sizes
+from training.models.repeated_rows import independent_share
 
 __all__ = ["FEWEST_EVENTS", "MAX_LINEAR_PREDICTOR", "PENALTIES", "CauseSpecificCox"]
 
@@ -85,8 +86,7 @@ class CauseSpecificCox:
             likelihood = PartialLikelihood.of(reduced, outcomes, k + 1)
             chosen = penalty
             if chosen is None and rule == "marginal_likelihood":
-                with_event = patient_id[outcomes.cause == k + 1].astype(str)
-                chosen = most_likely_penalty(likelihood, len(set(with_event)) / max(1, len(with_event)))
+                chosen = most_likely_penalty(likelihood, independent_share(patient_id, outcomes.cause == k + 1))
             elif chosen is None:
                 chosen = choose_penalty(reduced, outcomes, k + 1, folds, l1_ratio=l1_ratio, rule=rule)
             penalties.append(chosen)

@@ -209,7 +209,7 @@ def log_marginal_likelihood(
 
 def most_likely_penalty(likelihood: PartialLikelihood, independent: float = 1.0) -> float:
     """The ridge penalty with the greatest marginal likelihood."""
-    if len(likelihood.event_row) < FEWEST_EVENTS:
+    if round(independent * len(likelihood.event_row)) < FEWEST_EVENTS:
         return FINE_PENALTIES[-1]
     beta = np.zeros(likelihood.x.shape[1])
     found = []
