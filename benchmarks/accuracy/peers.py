@@ -75,8 +75,8 @@ def sksurv_forest(x: Matrix, outcomes: Outcomes, test: Matrix, times_days: Matri
 def pycox_deephit(x: Matrix, outcomes: Outcomes, test: Matrix, times_days: Matrix, seed: int) -> Matrix:
     """DeepHit of pycox with the settings of its competing-risks example, but cuts at quantiles of the event times.
 
-    Its example cuts follow-up evenly, which leaves a table with a long tail nearly all events in the first interval. The
-    incidence is known at cuts: between two of them it is taken as linear.
+    Its example cuts follow-up evenly, which leaves a table with a long tail nearly all events in the first interval.
+    The incidence is known at cuts: between two of them it is taken as linear.
     """
     import torch
     import torchtuples as tt
