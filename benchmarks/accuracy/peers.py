@@ -11,6 +11,8 @@ import inspect
 import warnings
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,7 +78,9 @@ def pycox_deephit(x: Matrix, outcomes: Outcomes, test: Matrix, times_days: Matri
     """DeepHit of pycox with the settings of its competing-risks example, but cuts at quantiles of the event times.
 
     Its example cuts follow-up evenly, which leaves a table with a long tail nearly all events in the first interval.
-    The incidence is known at cuts: between two of them it is taken as linear.
+    The incidence is known at cuts: between two of them it is taken as linear. The example's loss weighs the order of
+    patients four times the likelihood, and fits stop by it, after 16 epochs on the tables looked at: risks are badly
+    calibrated.
     """
     import torch
     import torchtuples as tt
@@ -101,9 +105,10 @@ def pycox_deephit(x: Matrix, outcomes: Outcomes, test: Matrix, times_days: Matri
     net = _CauseNet(tt, x.shape[1], labels.out_features, n_causes)
     optimizer = tt.optim.AdamWR(lr=0.01, decoupled_weight_decay=0.01, cycle_eta_multiplier=0.8)
     model = DeepHit(net.module, optimizer, alpha=0.2, sigma=0.1, duration_index=labels.cuts)
-    callbacks = [tt.callbacks.EarlyStoppingCycle()]
     (fit_x, fit_y), validation = parts
-    model.fit(fit_x, fit_y, 256, 512, callbacks, verbose=False, val_data=validation)
+    with TemporaryDirectory() as folder:
+        callbacks = [tt.callbacks.EarlyStoppingCycle(file_path=str(Path(folder) / "best.pt"))]
+        model.fit(fit_x, fit_y, 256, 512, callbacks, verbose=False, val_data=validation)
     incidence = model.predict_cif(test.astype("float32")).transpose(2, 0, 1)  # (rows, causes, cuts)
     return _between(incidence, labels.cuts.astype(float), times_days)
 
