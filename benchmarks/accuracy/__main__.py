@@ -61,7 +61,8 @@ def main() -> int:
     differences = mean_ipa_differences(scored, subjects, champion, others).assign(joint=MAX_T)
     made = made_by("benchmarks.accuracy")
     if options.add:
-        lines, differences = _added(options.results, lines, differences)
+        lines, differences = _added(options.results, lines)
+        champion = differences["champion"].iloc[0]
         made = "Runs and what each was of are below."
     options.results.mkdir(parents=True, exist_ok=True)
     lines.round(6).to_csv(options.results / "accuracy.csv", index=False)
@@ -73,7 +74,7 @@ def main() -> int:
     return int((enough["minus_cox"] > MARGIN).any())
 
 
-def _added(results: Path, lines: pd.DataFrame, differences: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _added(results: Path, lines: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Rows of the models that `accuracy.csv` had not, or had of another run, in the places of theirs; others stay.
 
     Differences are paired only between models of one run: one to a model run apart is of the means alone.
@@ -82,8 +83,10 @@ def _added(results: Path, lines: pd.DataFrame, differences: pd.DataFrame) -> tup
     known = pd.read_csv(results / "accuracy_differences.csv")
     champion = known["champion"].iloc[0]
     new = lines[~lines["model"].isin((*REQUIRED, *AVERAGES))]
-    if champion in set(new["model"]):
-        msg = f"--add: {champion} is what others are compared with; run all models, without --add"
+    means = [members for name, members in {**AVERAGES, **POOLED}.items() if name in set(held["model"])]
+    needed = {champion}.union(*means)
+    if again := sorted(needed & set(new["model"])):
+        msg = f"--add: means and differences in accuracy.csv are of {', '.join(again)}; run all models, without --add"
         raise ValueError(msg)
     order = list(dict.fromkeys([*held["model"], *new["model"]]))
     merged = pd.concat([held[~held["model"].isin(new["model"])], new])

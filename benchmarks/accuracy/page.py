@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 
 from benchmarks.accuracy.models import OURS
@@ -48,7 +49,7 @@ def write_page(path: Path, lines: pd.DataFrame, differences: pd.DataFrame, repea
         *([f"Not run, so nothing is known of them here: {', '.join(absent)}."] if absent else []),
         f"SurvivalBoost is run on tables of at most {SURVIVAL_BOOST_ROWS} patients, where a fit ends in a minute; what",
         "lacks endpoints has no rank, and its means are over the endpoints of all models alone.",
-        *(f"Run of {run}: {_named(part['model'].unique())}." for run, part in lines.groupby("run")),
+        *(f"Run of {run}: {_run_of(part, lines['table'].nunique())}." for run, part in lines.groupby("run")),
         "",
         *_against_others(differences),
         "",
@@ -60,24 +61,29 @@ def write_page(path: Path, lines: pd.DataFrame, differences: pd.DataFrame, repea
     path.write_text("\n".join(text), encoding="utf-8")
 
 
-def _named(models: Iterable[str], known: Iterable[str] | None = None) -> str:
+def _named(models: Iterable[str], known: Iterable[str]) -> str:
     """Those of the models that are among the known."""
     held = list(models)
-    return ", ".join(held if known is None else [model for model in known if model in held]) or "none"
+    return ", ".join(model for model in known if model in held) or "none"
+
+
+def _run_of(part: pd.DataFrame, n_tables: int) -> str:
+    """The models of a run, and of how many tables, where not of all."""
+    tables = part.groupby("model", sort=False)["table"].nunique()
+    return ", ".join(model if n == n_tables else f"{model} ({n} of {n_tables} tables)" for model, n in tables.items())
 
 
 def _against_others(differences: pd.DataFrame) -> list[str]:
     champion = differences["champion"].iloc[0]
     lines = []
-    for row in differences.itertuples():
-        verdict = "better" if row.low_all > 0 else "worse" if row.high_all < 0 else "a tie"
-        if pd.isna(row.low_all):
-            lines.append([row.model, f"{row.points:+.2f}", "–", "run apart: no paired interval"])
+    numbers = differences[["points", "low", "high", "low_all", "high_all"]].to_numpy(dtype=float)
+    for model, (points, low, high, low_all, high_all) in zip(differences["model"], numbers, strict=True):
+        if np.isnan(low_all):
+            lines.append([model, f"{points:+.2f}", "–", "run apart: no paired interval"])
             continue
-        one, together = (
-            f"[{low:+.2f}, {high:+.2f}]" for low, high in ((row.low, row.high), (row.low_all, row.high_all))
-        )
-        lines.append([row.model, f"{row.points:+.2f} {one}", together, verdict])
+        verdict = "better" if low_all > 0 else "worse" if high_all < 0 else "a tie"
+        together = f"[{low_all:+.2f}, {high_all:+.2f}]"
+        lines.append([model, f"{points:+.2f} [{low:+.2f}, {high:+.2f}]", together, verdict])
     columns = ["against", "points of mean IPA (95 % interval)", "95 %, all at once", "verdict"]
     return [
         f"## {champion} against the others",
@@ -92,7 +98,8 @@ def _against_others(differences: pd.DataFrame) -> list[str]:
 def _against_cox(lines: pd.DataFrame, champion: str) -> list[str]:
     own = lines[(lines["model"] == champion) & (lines["events"] >= FEWEST_EVENTS)]
     above = own[own["minus_cox_high"] > MARGIN]
-    worst, top = own.loc[own["minus_cox"].idxmax()], own.loc[own["minus_cox_high"].idxmax()]
+    worst = own.sort_values("minus_cox").iloc[-1]
+    top = own.sort_values("minus_cox_high").iloc[-1]
     shown = own[["table", "cause", "minus_cox", "minus_cox_low", "minus_cox_high"]].round(4)
     return [
         f"## {champion} less ridge Cox, integrated Brier score by endpoint",
