@@ -88,9 +88,10 @@ def _added(results: Path, lines: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFra
     if again := sorted(needed & set(new["model"])):
         msg = f"--add: means and differences in accuracy.csv are of {', '.join(again)}; run all models, without --add"
         raise ValueError(msg)
-    order = list(dict.fromkeys([*held["model"], *new["model"]]))
+    order = list(dict.fromkeys([*held["table"], *new["table"], *held["model"], *new["model"]]))
     merged = pd.concat([held[~held["model"].isin(new["model"])], new])
-    merged = merged.sort_values("model", key=lambda names: names.map(order.index), kind="stable", ignore_index=True)
+    by = {"by": ["table", "model"], "key": lambda names: names.map(order.index), "kind": "stable"}
+    merged = merged.sort_values(**by, ignore_index=True)
     enough = merged[merged["events"] >= FEWEST_EVENTS]
     ipa = enough.pivot_table(index=["table", "cause"], columns="model", values="ipa")
     apart = pd.DataFrame(
