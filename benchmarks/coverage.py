@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks.accuracy.page import markdown
+from benchmarks.made import made_by
 from features.config import FeatureConfig
 from features.outcomes import Outcomes
 from features.patients import Measurements, Patients
@@ -149,8 +149,7 @@ def page(found: pd.DataFrame, n_cohorts: int) -> str:
         f"to outlast without any event; {n_cohorts} cohorts of each size, {N_NEW} new patients each; per cent ±",
         "standard error over cohorts. `both` is the mean of the causes; width in percentage points. Where hazards hold",
         "an interaction, the Cox models are wrong in kind; their intervals are for a risk that they cannot tell.",
-        f"Made by `python -m benchmarks.coverage` on {platform.machine()}, {os.cpu_count()} cores,",
-        f"Python {platform.python_version()}, CPU.",
+        made_by("benchmarks.coverage"),
     ]
     columns = ["infection", "death", "both", "width", "outlasted"]
     for truth, part in found.groupby("truth", sort=False):

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -29,6 +28,7 @@ from numpy.typing import NDArray
 
 from benchmarks.accuracy.models import CPU, OURS
 from benchmarks.accuracy.page import markdown
+from benchmarks.made import made_by
 from experiments.config import RunConfig
 from experiments.crossval import Unheard, cross_validate
 from experiments.data import TrainingRows, load_rows
@@ -39,6 +39,7 @@ from features.config import FeatureConfig
 from features.importers import IMPORTERS
 from training.config import ValidationConfig
 from training.evaluation.brier import brier_score, integrate, null_brier_score
+from training.evaluation.comparison import simultaneous_intervals
 from training.evaluation.intervals import resample_patients
 from training.evaluation.ipcw import scorable_times, scoring_weights
 from training.evaluation.permutation import PermutationTest
@@ -222,27 +223,39 @@ def page(
         "",
         f"{repeats} × 5-fold cross-validation, patients kept whole, everything chosen in the training folds. IPA of",
         "the event of interest against the Aalen–Johansen estimate of the scored patients, with the 95 % interval over",
-        f"patients drawn with replacement ({RESAMPLES} times; predictions held fixed). Made by",
-        f"`python -m benchmarks.real_cart` on {platform.machine()}, {os.cpu_count()} cores, CPU.",
+        f"patients drawn with replacement ({RESAMPLES} times; predictions held fixed). Sentences below go by",
+        f"the intervals of the differences that hold for all {len(models) * len(questions)} at once (max-t).",
+        made_by("benchmarks.real_cart"),
     ]
+    gains = {(name, model): _gain(found, name, model, repeats) for name in questions for model in models}
+    drawn = np.column_stack(list(gains.values()))
+    together = dict(zip(gains, simultaneous_intervals(drawn[0], drawn[1:]), strict=True))
     for name in questions:
-        lines, gains = [], {}
+        lines = []
         for model in models:
             clinic, both = (100 * (1 - found[Job(name, model, cells, repeats)]) for cells in (False, True))
-            gains[model] = both - clinic
-            lines.append([model, _shown(clinic), _shown(both), _shown(gains[model])])
-        columns = ["model", "clinic: IPA %", "with cells: IPA %", "difference"]
+            low, high = together[name, model]
+            joint = f"[{low:+.1f}, {high:+.1f}]"
+            lines.append([model, _shown(clinic), _shown(both), _shown(gains[name, model]), joint])
+        columns = ["model", "clinic: IPA %", "with cells: IPA %", "difference", "95 %, all at once"]
         text += ["", f"## {name[0].upper()}{name[1:]}", "", markdown(pd.DataFrame(lines, columns=columns)), ""]
+        own = {model: together[name, model] for model in models}
         text.append(
-            _verdict(name, gains) + "".join(_tested(job, one) for job, one in tests.items() if job.question == name)
+            _verdict(name, own) + "".join(_tested(job, one) for job, one in tests.items() if job.question == name)
         )
     return "\n".join(text) + "\n"
 
 
-def _verdict(name: str, gains: Mapping[str, NDArray[np.float64]]) -> str:
-    """What the cells add, in one sentence."""
-    better = [model for model, gain in gains.items() if np.nanquantile(gain[1:], 0.025) > 0]
-    worse = [model for model, gain in gains.items() if np.nanquantile(gain[1:], 0.975) < 0]
+def _gain(found: Mapping[Job, NDArray[np.float64]], name: str, model: str, repeats: int) -> NDArray[np.float64]:
+    """Points of IPA (1 + resamples,) that the cells add to the clinic."""
+    clinic, both = (found[Job(name, model, cells, repeats)] for cells in (False, True))
+    return 100 * (clinic - both)
+
+
+def _verdict(name: str, together: Mapping[str, NDArray[np.float64]]) -> str:
+    """What the cells add, in one sentence, by intervals (low, high) that hold for all models and questions at once."""
+    better = [model for model, (low, _) in together.items() if low > 0]
+    worse = [model for model, (_, high) in together.items() if high < 0]
     what = BY_NAME[name].cells
     what = f"{what[0].upper()}{what[1:]}"
     if better:

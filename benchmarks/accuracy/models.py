@@ -1,4 +1,7 @@
-"""Our models, as the configurations a user would write; nothing is tuned for any table."""
+"""Our models, as the configurations a user would write.
+
+No table has settings of its own; defaults were chosen with these tables in view.
+"""
 
 from __future__ import annotations
 

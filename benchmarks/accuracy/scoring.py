@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from benchmarks.accuracy.tables import BenchmarkTable
 from training.evaluation.brier import brier_score, integrate
+from training.evaluation.comparison import simultaneous_intervals
 from training.evaluation.discrimination import concordance
 from training.evaluation.ipcw import scoring_weights
 
@@ -103,49 +105,65 @@ def long_table(scored: list[Scored], subjects: dict[str, BenchmarkTable]) -> pd.
 
 
 def summary(lines: pd.DataFrame) -> pd.DataFrame:
-    """One line a model: mean IPA, mean ranks, worst difference to Cox, over the causes every model here has."""
+    """One line a model: mean IPA and C, ranks, worst difference to Cox; means are over endpoints that others have too.
+
+    Whoever has all endpoints gets means over them; everyone gets the mean IPA over the endpoints that all models have.
+    """
     enough = lines[lines["events"] >= FEWEST_EVENTS]
     enough = enough.assign(endpoint=enough["table"] + " / " + enough["cause"])
     wide = enough.pivot_table(index="endpoint", columns="model", values=["ibs", "ipa", "c", "minus_cox"], dropna=False)
-    complete = wide["ibs"].notna().mean()
-    everywhere = wide["ibs"].columns[complete == 1.0]
+    has = wide["ibs"].notna()
+    everywhere, common = has.columns[has.all()], has.all(axis=1)
     ranks = wide["ibs"][everywhere].rank(axis=1).mean()
     c_ranks = wide["c"][everywhere.drop("aalen_johansen")].rank(axis=1, ascending=False).mean()
     frame = pd.DataFrame(
         {
-            "mean IPA %": 100 * wide["ipa"].mean(),
+            f"mean IPA %, {len(has)} endpoints": 100 * wide["ipa"][everywhere].mean(),
             "mean IBS rank": ranks,
-            "mean C": wide["c"].mean(),
+            "mean C": wide["c"][everywhere].mean(),
             "mean C rank": c_ranks,
+            f"mean IPA %, the {common.sum()} of all models": 100 * wide["ipa"][common].mean(),
             "worst IBS − cox": wide["minus_cox"].max(),
-            "endpoints": wide["ibs"].notna().sum(),
+            "endpoints": has.sum(),
             "seconds a fit": lines.groupby("model")["seconds"].mean(),
         }
     )
     return frame.sort_values("mean IBS rank")
 
 
-def mean_ipa_difference(
-    scored: list[Scored], subjects: dict[str, BenchmarkTable], first: str, second: str
-) -> tuple[float, float, float]:
-    """Difference of two models' mean IPA over endpoints, in points of per cent, with its 95 % interval.
+def mean_ipa_differences(
+    scored: list[Scored], subjects: dict[str, BenchmarkTable], first: str, others: Sequence[str]
+) -> pd.DataFrame:
+    """Differences of `first` to other models in mean IPA over the endpoints both have, in points of per cent.
 
-    Patients of each table are drawn with replacement, independently of the other tables.
+    Patients of each table are drawn with replacement, independently of the other tables, the same for all models:
+    `low` and `high` hold one difference with 95 %, `low_all` and `high_all` hold all of them at once.
     """
-    by = {(s.table, s.model): s for s in scored}
-    point, draws = [], []
-    for name, subject in subjects.items():
-        if (name, first) not in by or (name, second) not in by:
-            continue
-        outcomes = subject.rows.outcomes
+    losses: dict[str, dict[str, NDArray[np.float64]]] = {}
+    for s in scored:
+        losses.setdefault(s.table, {})[s.model] = s.loss
+    gains: dict[str, list[NDArray[np.float64]]] = {other: [] for other in others}
+    for table, own in losses.items():
+        outcomes = subjects[table].rows.outcomes
         resample = np.concatenate([np.ones((1, len(outcomes))), _draws(len(outcomes))])
-        null, a, b = (resample @ by[name, m].loss for m in ("aalen_johansen", first, second))
         enough = np.bincount(outcomes.cause, minlength=len(outcomes.causes) + 1)[1:] >= FEWEST_EVENTS
-        gain = 100 * ((b - a) / null)[:, enough]
-        point.append(gain[0])
-        draws.append(gain[1:])
-    low, high = np.quantile(np.concatenate(draws, axis=1).mean(axis=1), (0.025, 0.975))
-    return float(np.concatenate(point).mean()), float(low), float(high)
+        sums = {model: resample @ loss[:, enough] for model, loss in own.items()}
+        for other in [one for one in others if one in sums]:
+            gains[other].append(100 * (sums[other] - sums[first]) / sums["aalen_johansen"])
+    drawn = np.column_stack([np.concatenate(gains[other], axis=1).mean(axis=1) for other in others])
+    one = np.quantile(drawn[1:], (0.025, 0.975), axis=0)
+    together = simultaneous_intervals(drawn[0], drawn[1:])
+    return pd.DataFrame(
+        {
+            "champion": first,
+            "model": others,
+            "points": drawn[0],
+            "low": one[0],
+            "high": one[1],
+            "low_all": together[:, 0],
+            "high_all": together[:, 1],
+        }
+    )
 
 
 def _draws(n_rows: int) -> NDArray[np.float64]:
