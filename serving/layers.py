@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import Any
+from importlib import import_module
 
 from starlette.types import ASGIApp
 
@@ -16,18 +16,14 @@ def leave_layers_out() -> None:
     holds those of two minutes, and the garbage collector walks through them, for a third of a second. `TimeLimit` takes
     its place. Tracing works on every request even where it is off, as it is unless OTEL_SDK_DISABLED says ``false``.
     """
-    with suppress(ImportError):  # should it be called otherwise some day, both limits hold
-        from bentoml._internal.server.http import traffic
-
-        _replace(traffic, "TimeoutMiddleware")
+    _leave_out("bentoml._internal.server.http.traffic", "TimeoutMiddleware")
     if os.environ.get("OTEL_SDK_DISABLED", "true").lower() == "true":
-        from opentelemetry.instrumentation import asgi
-
-        _replace(asgi, "OpenTelemetryMiddleware")
+        _leave_out("opentelemetry.instrumentation.asgi", "OpenTelemetryMiddleware")
 
 
-def _replace(module: Any, layer: str) -> None:  # noqa: ANN401  (a module has any names)
-    setattr(module, layer, _without)
+def _leave_out(module: str, layer: str) -> None:
+    with suppress(ImportError):  # should BentoML find it elsewhere some day, it stays
+        setattr(import_module(module), layer, _without)
 
 
 def _without(app: ASGIApp, **_: object) -> ASGIApp:
