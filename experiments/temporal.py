@@ -59,8 +59,9 @@ def before_test(rows: TrainingRows, config: RunConfig, fold: Fold) -> tuple[Trai
     ids = rows.patients.patient_id
     when = times_of(rows.cohort, column, ids)
     start = float(when[fold.test].min())
-    companions = tuple(_earlier(one, times_of(rows.cohort, column, one.patients.patient_id), start, when)
-                       for one in rows.companions)  # fmt: skip
+    companions = tuple(
+        _earlier(one, times_of(rows.cohort, column, one.patients.patient_id), start, when) for one in rows.companions
+    )
     if not is_calendar(when):
         return replace(rows, companions=companions), fold
     days = days_until(when, start) - rows.patients.landmark_day
