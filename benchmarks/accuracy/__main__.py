@@ -89,9 +89,9 @@ def _added(results: Path, lines: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFra
         msg = f"--add: means and differences in accuracy.csv are of {', '.join(again)}; run all models, without --add"
         raise ValueError(msg)
     order = list(dict.fromkeys([*held["table"], *new["table"], *held["model"], *new["model"]]))
-    merged = pd.concat([held[~held["model"].isin(new["model"])], new])
-    by = {"by": ["table", "model"], "key": lambda names: names.map(order.index), "kind": "stable"}
-    merged = merged.sort_values(**by, ignore_index=True)
+    merged = pd.concat([held[~held["model"].isin(new["model"])], new], ignore_index=True)
+    place = merged[["table", "model"]].map(order.index)
+    merged = merged.loc[place.sort_values(["table", "model"], kind="stable").index].reset_index(drop=True)
     enough = merged[merged["events"] >= FEWEST_EVENTS]
     ipa = enough.pivot_table(index=["table", "cause"], columns="model", values="ipa")
     apart = pd.DataFrame(

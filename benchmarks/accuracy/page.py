@@ -71,7 +71,9 @@ def _named(models: Iterable[str], known: Iterable[str]) -> str:
 def _run_of(part: pd.DataFrame, n_tables: int) -> str:
     """The models of a run, and of how many tables, where not of all."""
     tables = part.groupby("model", sort=False)["table"].nunique()
-    return ", ".join(model if n == n_tables else f"{model} ({n} of {n_tables} tables)" for model, n in tables.items())
+    return ", ".join(
+        f"{model}" if n == n_tables else f"{model} ({n} of {n_tables} tables)" for model, n in tables.items()
+    )
 
 
 def _against_others(differences: pd.DataFrame) -> list[str]:
