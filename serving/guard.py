@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from http import HTTPStatus
 
 from starlette.datastructures import Headers
@@ -40,6 +41,8 @@ LENGTH_DIGITS = 19
 """Of a declared length; Python reads no number of thousands of digits."""
 READ_SECONDS = 60.0
 """In which a body has to come."""
+PASS_SECONDS = 2.0
+"""For which a body that is too large is let pass, before it is answered."""
 MAX_REQUESTS = 64
 """With a body, at a time, of one worker."""
 
@@ -94,8 +97,11 @@ class Guard:
         if scope["method"] not in ("POST", "PUT", "PATCH"):
             await self.app(scope, receive, send)
             return
-        refused = self._refused_by_headers(scope["path"], Headers(scope=scope))
+        headers = Headers(scope=scope)
+        refused = self._refused_by_headers(scope["path"], headers)
         if refused is not None:
+            if refused.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+                await self._let_pass(receive, headers)
             await refused(scope, receive, send)
             return
         held = _Held(self)
@@ -116,6 +122,17 @@ class Guard:
             await body(scope, receive, send)
         else:
             await self.app(scope, _replay(body, receive), send)
+
+    async def _let_pass(self, receive: Receive, headers: Headers) -> None:
+        """Throw away a body that is a little too large: who is cut off while sending it never sees the answer."""
+        length = headers["content-length"]
+        sound = length.isdecimal() and len(length) <= LENGTH_DIGITS
+        if "expect" in headers or not sound or int(length) > self.max_held:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PASS_SECONDS):
+                while (await receive()).get("more_body", False):
+                    pass
 
     def _refused_by_headers(self, path: str, headers: Headers) -> Response | None:
         media_type = media_type_of(headers)

@@ -55,13 +55,23 @@ def test_a_body_of_just_the_limit_passes_whole_and_disconnection_after_it(parts:
 @pytest.mark.parametrize(
     ("messages", "headers"),
     [
-        ([], {"content-length": str(LIMIT + 1)}),
+        ([], {"content-length": str(LIMIT + 1), "expect": "100-continue"}),
+        ([], {"content-length": str(1000 * LIMIT)}),
         ([], {"content-length": "9" * 40}),
+        ([], {"content-length": "-5"}),
         ([], {"content-length": "0" * 5_000}),
         (chunks(b"x" * 60, b"x" * 41), {"transfer-encoding": "chunked"}),
         (chunks(b"x" * 101, b""), {"content-length": "5"}),
     ],
-    ids=["declared", "declared absurdly", "declared in digits", "chunked", "declared falsely"],
+    ids=[
+        "declared",
+        "declared by far",
+        "declared absurdly",
+        "declared below nothing",
+        "declared in digits",
+        "chunked",
+        "declared falsely",
+    ],
 )
 def test_a_larger_body_is_refused(messages: list[Message], headers: dict[str, str]) -> None:
     status, body = ask(messages, headers)
@@ -69,6 +79,13 @@ def test_a_larger_body_is_refused(messages: list[Message], headers: dict[str, st
     assert body is not None
     assert body["field"] == "body"
     assert body["rule"].startswith("must be at most 100 bytes")
+
+
+def test_a_body_that_is_a_little_too_large_is_let_pass_before_it_is_answered() -> None:
+    """A client that writes all before it reads would see a broken pipe, and no 413."""
+    messages = chunks(b"x" * 60, b"x" * 60, b"x" * 60)
+    assert ask(messages, {"content-length": "180"})[0] == 413
+    assert [message["type"] for message in messages] == ["http.disconnect"]
 
 
 @pytest.mark.parametrize(

@@ -353,7 +353,7 @@ def test_a_fault_in_what_was_sent_along_is_named_on_the_card(client: Client) -> 
     call = client.call(client.services()[VIEW])
     call["prefetch"]["observations"]["entry"][1]["resource"]["valueQuantity"]["value"] = "97"
     (card,) = client.ask(f"/cds-services/{VIEW}", call).json()["cards"]
-    unreadable = "Could not be read, and did not enter: request.prefetch.observations.entry[1].resource."
+    unreadable = r"Could not be read, and did not enter: request.prefetch.observations.entry\[1\].resource."
     assert unreadable in card["detail"].split("\n\n")
 
 
