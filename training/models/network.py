@@ -129,12 +129,11 @@ class HazardNetwork:
     ) -> NDArray[np.float64]:
         """Incidences (rows, causes, times), in double precision; constant after the last bin."""
         del landmark_day  # a feature, where there are several
-        mean: NDArray[np.float64] = self.member_incidence(x, times_days).mean(axis=0)
-        return mean
+        return self._packed.mean(x, times_days)
 
     def member_incidence(self, x: NDArray[np.float64], times_days: NDArray[np.float64]) -> NDArray[np.float64]:
         """Incidences (members, rows, causes, times)."""
-        return self._packed(x, times_days)
+        return self._packed.of_members(x, times_days)
 
     def state(self) -> tuple[Sizes, dict[str, NDArray[Any]]]:
         """Sizes; parameters and edges."""

@@ -8,6 +8,7 @@ exponentials a row, member and cause, whatever the number of bins.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +21,8 @@ from training.models.bins import bins_of, interpolate, log_hazards
 if TYPE_CHECKING:
     from training.models.network import PackedHazards  # which predicts by this module
 
-ROWS_AT_ONCE = 1024
+ROWS_AT_ONCE = 512
+"""Much more is not faster: memory that large is asked of the system each time."""
 LARGEST = 300.0
 """Of a logit; exponentials of twice that are finite. Where one is larger, which sound features never give, logarithms
 are taken instead, at leisure."""
@@ -53,13 +55,23 @@ class PackedIncidence:
         self._base = module.base.detach().double().transpose(0, 1).unsqueeze(1)  # (causes, 1, members, bins)
         self._odds = self._base.exp().movedim(-1, 0).contiguous().unbind(0)
 
-    def __call__(self, x: NDArray[np.float64], times_days: NDArray[np.float64]) -> NDArray[np.float64]:
+    def of_members(self, x: NDArray[np.float64], times_days: NDArray[np.float64]) -> NDArray[np.float64]:
         """Incidences (members, rows, causes, times) of features (rows, features), in double precision."""
         with torch.inference_mode():
-            starts = range(0, max(1, len(x)), ROWS_AT_ONCE)
-            parts = [self._part(x[start : start + ROWS_AT_ONCE], times_days) for start in starts]
-            values: NDArray[np.float64] = torch.cat(parts, dim=1).permute(2, 1, 0, 3).numpy()
+            values: NDArray[np.float64] = torch.cat(list(self._parts(x, times_days)), dim=1).permute(2, 1, 0, 3).numpy()
             return values
+
+    def mean(self, x: NDArray[np.float64], times_days: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The mean over members (rows, causes, times)."""
+        with torch.inference_mode():
+            parts = [part.mean(dim=2) for part in self._parts(x, times_days)]
+            values: NDArray[np.float64] = torch.cat(parts, dim=1).transpose(0, 1).contiguous().numpy()
+            return values
+
+    def _parts(self, x: NDArray[np.float64], times_days: NDArray[np.float64]) -> Iterator[Tensor]:
+        """(causes, rows, members, times) of some rows at a time."""
+        for start in range(0, max(1, len(x)), ROWS_AT_ONCE):
+            yield self._part(x[start : start + ROWS_AT_ONCE], times_days)
 
     def _part(self, x: NDArray[np.float64], times_days: NDArray[np.float64]) -> Tensor:
         level, trend = self.level_and_trend(self._with_pieces(torch.as_tensor(x, dtype=torch.float32)))
