@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from math import isfinite
-from pathlib import Path
 
 import numpy as np
 
@@ -92,19 +90,3 @@ def _measured(interval: Interval) -> Measured | None:
         return None
     low, high = (end if isfinite(end) else None for end in (interval.low, interval.high))
     return Measured(point=interval.point, low=low, high=high)
-
-
-def write_alerts(block: AlertsBlock | None, report: Path) -> None:
-    """Write alerts.json beside the other findings of a run; without a rule, nothing."""
-    if block is not None:
-        (report / ALERTS).write_text(block.model_dump_json(indent=1), "utf-8")
-
-
-def read_alerts(report: Path) -> AlertsBlock | None:
-    """What `write_alerts` wrote; None where it wrote nothing.
-
-    Raises:
-        OSError, ValueError: It cannot be read.
-    """
-    path = report / ALERTS
-    return AlertsBlock.model_validate(json.loads(path.read_text("utf-8"))) if path.exists() else None

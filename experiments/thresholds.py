@@ -10,11 +10,9 @@ to be not shown.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -71,22 +69,6 @@ def settle_thresholds(rows: TrainingRows, out_of_fold: OutOfFold, config: RunCon
 def with_decision(endpoint: Endpoint, settled: Settled | None) -> Endpoint:
     """The endpoint with thresholds that are numbers."""
     return endpoint if settled is None else endpoint.model_copy(update={"decision": settled.decision})
-
-
-def write_thresholds(settled: Settled | None, report: Path) -> None:
-    """Write thresholds.json beside the other findings of a run; without tiers, nothing."""
-    if settled is not None:
-        (report / THRESHOLDS).write_text(settled.model_dump_json(indent=1), "utf-8")
-
-
-def read_thresholds(report: Path) -> Settled | None:
-    """What `write_thresholds` wrote; None where it wrote nothing.
-
-    Raises:
-        OSError, ValueError: It cannot be read.
-    """
-    path = report / THRESHOLDS
-    return Settled.model_validate(json.loads(path.read_text("utf-8"))) if path.exists() else None
 
 
 def _search(rows: TrainingRows, out_of_fold: OutOfFold, config: RunConfig, decision: Decision) -> _Search:

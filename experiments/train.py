@@ -19,6 +19,7 @@ from experiments.example import example_patient
 from experiments.home import Home
 from experiments.leaks import LEAKS, named, suspects_in, write_suspects
 from experiments.log_items import File, LogItem, Metrics, Model, Table, Tags, headline_metrics, run_description
+from experiments.optional_findings import write_finding
 from experiments.out_of_fold import OutOfFold
 from experiments.pipeline_test import pipeline_test
 from experiments.reproduction.definition import write_definition
@@ -27,10 +28,10 @@ from experiments.risk_groups import risk_groups
 from experiments.run_page import RunFacts, analyse, read_record, write_card
 from experiments.run_report import Findings, write_report
 from experiments.scoring import score, scores_table
-from experiments.served_alerts import fit_alerts, horizon_of_alerts, write_alerts
+from experiments.served_alerts import ALERTS, fit_alerts, horizon_of_alerts
 from experiments.served_states import fit_states, histories_of_run, states_block
 from experiments.temporal import follow_up_sentence
-from experiments.thresholds import Settled, settle_thresholds, with_decision, write_thresholds
+from experiments.thresholds import THRESHOLDS, Settled, settle_thresholds, with_decision
 from experiments.tracking import RunFolder, Tracker, environment_tags, git_state
 from experiments.ui_views import horizon_table, score_tags
 from features.drift import Reference
@@ -135,8 +136,8 @@ def train(
         told = tracker.run_id, folder / ARTIFACT, progress
         _fit_final(rows, config, home, out_of_fold, found.scores, *told, settled, alerts)
         write_report(rows, out_of_fold, found, config, folder / "report")
-        write_thresholds(settled, folder / "report")
-        write_alerts(alerts, folder / "report")
+        write_finding(settled, folder / "report" / THRESHOLDS)
+        write_finding(alerts, folder / "report" / ALERTS)
         write_suspects(suspects, folder / "report" / "leak_suspects.json")
         made = RunFacts(tracker.run_id, tracker.started, environment_tags())
         write_card(analyse(read_record(folder / "report", config, rows, made)), folder / "report")

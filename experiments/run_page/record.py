@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from experiments.config import RunConfig
 from experiments.data import TrainingRows
+from experiments.optional_findings import read_finding
 from experiments.out_of_fold import even_grid
-from experiments.served_alerts import read_alerts
-from experiments.thresholds import Settled, read_thresholds, with_decision
+from experiments.served_alerts import ALERTS
+from experiments.thresholds import THRESHOLDS, Settled, with_decision
 from experiments.written_predictions import incidence_over_rows
 from features.errors import SequelaError
 from features.outcomes import Outcomes
@@ -135,7 +136,8 @@ def read_record(report: Path, config: RunConfig, rows: TrainingRows, facts: RunF
         tables = {name: pd.read_csv(path) for name, path in optional.items() if path.exists()}
         test = report / "permutation_test.json"
         permutation = json.loads(test.read_text("utf-8")) if test.exists() else None
-        alerts, settled = read_alerts(report), read_thresholds(report)
+        alerts = read_finding(AlertsBlock, report / ALERTS)
+        settled = read_finding(Settled, report / THRESHOLDS)
     except (OSError, ValueError) as error:
         msg = f"{report}: the report of the run cannot be read ({type(error).__name__}); train the run again"
         raise SequelaError(msg) from error

@@ -13,9 +13,10 @@ import pytest
 from experiments.config import RunConfig, load_run
 from experiments.data import TrainingRows, load_rows
 from experiments.home import CONFIGS
+from experiments.optional_findings import read_finding, write_finding
 from experiments.out_of_fold import OutOfFold, evaluation_times
 from experiments.scoring import scored_rows
-from experiments.thresholds import read_thresholds, settle_thresholds, with_decision, write_thresholds
+from experiments.thresholds import THRESHOLDS, Settled, settle_thresholds, with_decision
 from experiments.usefulness import net_benefit_table
 from features.check import read_endpoint
 from features.config import FeatureConfig
@@ -140,8 +141,8 @@ def test_what_was_settled_is_read_again(
     rows: TrainingRows, knowing: OutOfFold, config: RunConfig, tmp_path: Path
 ) -> None:
     settled = settle_thresholds(rows, knowing, config)
-    write_thresholds(settled, tmp_path)
-    assert read_thresholds(tmp_path) == settled
+    write_finding(settled, tmp_path / THRESHOLDS)
+    assert read_finding(Settled, tmp_path / THRESHOLDS) == settled
     assert settled is not None
     assert with_decision(rows.endpoint, settled).decision == settled.decision
 
@@ -152,7 +153,7 @@ def test_without_tiers_nothing_is_settled(
     without = replace(rows, endpoint=rows.endpoint.model_copy(update={"decision": None}))
     settled = settle_thresholds(without, knowing, config)
     assert settled is None
-    write_thresholds(settled, tmp_path)
+    write_finding(settled, tmp_path / THRESHOLDS)
     assert list(tmp_path.iterdir()) == []
-    assert read_thresholds(tmp_path) is None
+    assert read_finding(Settled, tmp_path / THRESHOLDS) is None
     assert with_decision(without.endpoint, settled) == without.endpoint
