@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from features.patients import FloatArray, Patients, TextArray
+from features.patients import FloatArray, Measurements, Patients, TextArray
 from features.schema import Variable
 
 Flags = tuple[tuple[str, ...], ...]
@@ -123,25 +123,43 @@ def impossible(patients: Patients, variables: Mapping[str, Variable]) -> tuple[P
     Returns:
         The patients without those values, and for each row the variables concerned (up to its landmark).
     """
-    masks: dict[str, NDArray[np.bool_]] = {}
-    baseline = dict(patients.baseline)
-    measured = patients.measurements
-    value = measured.value
+    baseline, masks = dict(patients.baseline), {}
     for name, variable in variables.items():
-        low, high = variable.range or (-np.inf, np.inf)
         if variable.kind == "numeric" and name in baseline:
             numbers = baseline[name].astype(float)
-            bad = np.isinf(numbers) | (numbers < low) | (numbers > high)
+            bad = _beyond(numbers, *_limits(variable))
             if bad.any():
                 baseline[name] = np.where(bad, np.nan, numbers)
                 masks[name] = bad
-        if name in measured.names:
-            of_variable = measured.variable == measured.names.index(name)
-            bad = of_variable & (np.isinf(value) | (value < low) | (value > high))
-            if bad.any():
-                value = np.where(bad, np.nan, value)
-                known = bad & (measured.day <= patients.landmark_day[measured.row])
-                rows = np.bincount(measured.row[known], minlength=len(patients)) > 0
-                masks[name] = masks.get(name, np.zeros(len(patients), dtype=bool)) | rows
-    clean = replace(patients, baseline=baseline, measurements=replace(measured, value=value))
-    return clean, flags(masks, len(patients))
+    measured, of_measured = _possible(patients, variables)
+    for name, rows in of_measured.items():
+        masks[name] = masks[name] | rows if name in masks else rows
+    in_order = {name: masks[name] for name in variables if name in masks}
+    return replace(patients, baseline=baseline, measurements=measured), flags(in_order, len(patients))
+
+
+def _possible(
+    patients: Patients, variables: Mapping[str, Variable]
+) -> tuple[Measurements, dict[str, NDArray[np.bool_]]]:
+    """Measurements without impossible values; by variable, which rows (rows,) had one up to their landmark."""
+    measured = patients.measurements
+    limits = [_limits(variables[name]) if name in variables else (np.nan, np.nan) for name in measured.names]
+    low, high = np.array(limits).reshape(-1, 2)[measured.variable].T
+    bad = _beyond(measured.value, low, high) & ~np.isnan(low)
+    if not bad.any():
+        return measured, {}
+    row = measured.row
+    known = bad & (measured.day <= patients.landmark_day[row])
+    rows = {
+        measured.names[number]: np.bincount(row[known & (measured.variable == number)], minlength=len(patients)) > 0
+        for number in np.unique(measured.variable[known]).tolist()
+    }
+    return replace(measured, value=np.where(bad, np.nan, measured.value)), rows
+
+
+def _limits(variable: Variable) -> tuple[float, float]:
+    return variable.range or (-np.inf, np.inf)
+
+
+def _beyond(values: FloatArray, low: FloatArray | float, high: FloatArray | float) -> NDArray[np.bool_]:
+    return np.isinf(values) | (values < low) | (values > high)

@@ -78,7 +78,7 @@ class DerivedFeatures:
 
     def columns(self, patients: Patients, variables: Mapping[str, Variable]) -> dict[str, FloatArray]:
         """Columns (rows,) by name, NaN where missing; nothing after the landmark enters."""
-        columns = landmark_columns(patients, (), (), self.thresholds)
+        columns = landmark_columns(patients, (), (), self.thresholds) if self.thresholds else {}
         columns |= score_columns(patients, variables, self.scores)
         for grade, name in self.grades.items():
             of_grade = icaht_columns if grade == "icaht" else t_icaht_columns

@@ -138,7 +138,10 @@ class PatientEncoder:
 
     def columns(self, patients: Patients) -> dict[str, FloatArray]:
         """Unscaled columns (rows,) by name, NaN where missing; nothing after the landmark enters."""
-        patients = impossible(patients, self.variables)[0]
+        return self._columns(impossible(patients, self.variables)[0])
+
+    def _columns(self, patients: Patients) -> dict[str, FloatArray]:
+        """`columns` of patients without impossible values."""
         columns = {"landmark_day": patients.landmark_day}
         columns |= self.baseline.columns(patients)
         columns |= landmark_columns(patients, self.measured, self.statistics)
@@ -159,7 +162,8 @@ class PatientEncoder:
 
     def encode(self, patients: Patients) -> Encoded:
         """The matrix with a report for each row."""
-        values = self.scaler.values(self.columns(patients))
+        patients, could_not_be = impossible(patients, self.variables)
+        values = self.scaler.values(self._columns(patients))
         missing, outside = self.scaler.report(values)
         condensed = {names: self._condensed(names) for names in set(missing)}  # many rows lack the same
         return Encoded(
@@ -167,7 +171,7 @@ class PatientEncoder:
             values,
             tuple(condensed[names] for names in missing),
             tuple(tuple(dict.fromkeys(self._placed[name] for name in names)) for names in outside),
-            impossible(patients, self.variables)[1],
+            could_not_be,
             self.baseline.unseen(patients),
         )
 

@@ -146,7 +146,7 @@ def logits_of(network: HazardNetwork, x: torch.Tensor) -> torch.Tensor:
     module, sizes = network.module, network.module.sizes
     level, trend = (
         one.double().view(len(x), sizes.n_causes, sizes.n_members).permute(2, 0, 1)[..., None]
-        for one in PackedIncidence(module, network.edges_days).level_and_trend(module.with_pieces(x))
+        for one in PackedIncidence(module, network.edges_days).level_and_trend(x)
     )
     return module.base.double()[:, None] + level + trend * torch.linspace(-1, 1, sizes.n_bins, dtype=torch.float64)
 

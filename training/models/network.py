@@ -103,9 +103,15 @@ class PackedHazards(nn.Module):
         """Features (rows, features + pieces)."""
         if not self.sizes.n_pieces:
             return x_np
-        start, end = self.piece_start.to(x_np.dtype), self.piece_end.to(x_np.dtype)
-        gone = (x_np[:, self.piece_feature] - start) / (end - start)
-        return torch.cat([x_np, gone.clamp(0.0, 1.0) - 0.5], dim=1)
+        return torch.cat([x_np, self.pieces(x_np, slice(None))], dim=1)
+
+    def pieces(self, x_np: Tensor, which: Tensor | slice) -> Tensor:
+        """How far features (rows, features) are through some of the pieces (n,): (rows, n), from −½ to ½."""
+        if not self.sizes.n_pieces:
+            return x_np[:, :0]
+        start, end = self.piece_start[which].to(x_np.dtype), self.piece_end[which].to(x_np.dtype)
+        gone = (x_np[:, self.piece_feature[which]] - start) / (end - start)
+        return gone.clamp(0.0, 1.0) - 0.5
 
 
 def _unknown_pieces(number: int) -> Pieces:

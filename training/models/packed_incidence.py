@@ -3,13 +3,13 @@
 Two things make it several times faster than logits, softmax and sums bin by bin of each row. What takes features is one
 matrix product, in which a column that is alike in all rows (cells, where nobody sent any) is multiplied once. And since
 a logit is linear in the bin's place (see `network`), the odds of the next bin are those of this one times a factor: two
-exponentials a row, member and cause, whatever the number of bins.
+exponentials a row, member and cause, whatever the number of bins. For a few rows neither pays.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -23,9 +23,23 @@ if TYPE_CHECKING:
 
 ROWS_AT_ONCE = 512
 """Much more is not faster: memory that large is asked of the system each time."""
+FEW_TO_MULTIPLY, FEW_TO_FOLLOW = 64, 8
+"""Rows up to which it takes longer to take the weights of some columns apart, and to go from bin to bin."""
 LARGEST = 300.0
 """Of a logit; exponentials of twice that are finite. Where one is larger, which sound features never give, logarithms
 are taken instead, at leisure."""
+
+
+class _Columns(NamedTuple):
+    """Which columns are multiplied row by row, and with what; all others have been."""
+
+    features: Tensor
+    pieces: Tensor
+    """(n,) each: their numbers."""
+    weights: Tensor
+    """(columns, outputs)."""
+    others: Tensor
+    """(outputs,): the bias, and what the other columns give."""
 
 
 class PackedIncidence:
@@ -37,17 +51,23 @@ class PackedIncidence:
     """
 
     def __init__(self, module: PackedHazards, edges_days: NDArray[np.float64]) -> None:
-        self._with_pieces, self._edges_days = module.with_pieces, edges_days
-        self._members, self._causes, features = module.linear.shape
+        self._pieces, self._edges_days = module.pieces, edges_days
+        self._members, self._causes, columns = module.linear.shape
         self._width = module.hidden.shape[3]
         self._n_outputs = self._causes * self._members
         shape = (self._members, self._causes)  # causes may share their hidden layer
-        hidden = module.hidden.detach().expand(*shape, features, self._width).permute(2, 3, 1, 0)
+        hidden = module.hidden.detach().expand(*shape, columns, self._width).permute(2, 3, 1, 0)
         linear = [layer.detach().permute(2, 1, 0) for layer in (module.linear, module.linear_by_time)]
-        flat = [hidden.reshape(features, self._width * self._n_outputs)]
-        flat += [layer.reshape(features, self._n_outputs) for layer in linear]  # no feature at all will do
-        self._first = torch.cat(flat, dim=1).contiguous()
-        self._bias = module.hidden_bias.detach().expand(*shape, self._width).permute(2, 1, 0).flatten()
+        flat = [hidden.reshape(columns, self._width * self._n_outputs)]
+        flat += [layer.reshape(columns, self._n_outputs) for layer in linear]  # no feature at all will do
+        bias = module.hidden_bias.detach().expand(*shape, self._width).permute(2, 1, 0).flatten()
+        self._all = _Columns(
+            torch.arange(module.sizes.n_features),
+            torch.arange(module.sizes.n_pieces),
+            torch.cat(flat, dim=1).contiguous(),
+            torch.cat([bias, bias.new_zeros(2 * self._n_outputs)]),
+        )
+        self._piece_feature = module.piece_feature if module.sizes.n_pieces else self._all.pieces
         self._out, self._out_by_time = (
             layer.detach().permute(2, 1, 0).reshape(self._width, self._n_outputs)
             for layer in (module.out, module.out_by_time)
@@ -70,14 +90,12 @@ class PackedIncidence:
 
     def _parts(self, x: NDArray[np.float64], times_days: NDArray[np.float64]) -> Iterator[Tensor]:
         """(causes, rows, members, times) of some rows at a time."""
+        features = torch.as_tensor(x, dtype=torch.float32)
+        columns = self._all if len(x) <= FEW_TO_MULTIPLY else self._varying(features)
         for start in range(0, max(1, len(x)), ROWS_AT_ONCE):
-            yield self._part(x[start : start + ROWS_AT_ONCE], times_days)
-
-    def _part(self, x: NDArray[np.float64], times_days: NDArray[np.float64]) -> Tensor:
-        level, trend = self.level_and_trend(self._with_pieces(torch.as_tensor(x, dtype=torch.float32)))
-        level, trend = self._by_cause(level), self._by_cause(trend)
-        moderate = (level.abs() + trend.abs()).amax() <= LARGEST if len(x) else True
-        return (self._incidence if moderate else self._carefully)(level, trend, times_days)
+            level, trend = map(self._by_cause, self._logits(features[start : start + ROWS_AT_ONCE], columns))
+            moderate = len(level[0]) > FEW_TO_FOLLOW and (level.abs() + trend.abs()).amax() <= LARGEST
+            yield (self._incidence if moderate else self._carefully)(level, trend, times_days)
 
     def _by_cause(self, of_logits: Tensor) -> Tensor:
         """(causes, rows, members), in double precision."""
@@ -85,18 +103,29 @@ class PackedIncidence:
         return apart.contiguous().double()
 
     def level_and_trend(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """(rows, causes · members) each, of the logits, for features with their pieces."""
-        own = self._product(features)
+        """(rows, causes · members) each, of the logits, for features (rows, features)."""
+        return self._logits(features, self._all)
+
+    def _varying(self, features: Tensor) -> _Columns:
+        """Columns that are not alike in all rows."""
+        of_all, one = self._all, features[:1]
+        varies = (features != one).any(dim=0)
+        kept = torch.cat([varies, varies[self._piece_feature]])
+        alike = torch.cat([one, self._pieces(one, of_all.pieces)], dim=1).masked_fill(kept, 0.0)
+        return _Columns(
+            torch.nonzero(varies)[:, 0],
+            torch.nonzero(kept[len(varies) :])[:, 0],
+            of_all.weights[kept],
+            torch.addmv(of_all.others, of_all.weights.T, alike[0]),
+        )
+
+    def _logits(self, features: Tensor, columns: _Columns) -> tuple[Tensor, Tensor]:
+        given = torch.cat([features[:, columns.features], self._pieces(features, columns.pieces)], dim=1)
+        own = torch.addmm(columns.others, given, columns.weights)
         wide = self._width * self._n_outputs
-        active = nn.functional.silu(own[:, :wide] + self._bias).view(len(own), self._width, self._n_outputs)
+        active = nn.functional.silu(own[:, :wide], inplace=True).view(len(own), self._width, self._n_outputs)
         level, trend = torch.split(own[:, wide:], self._n_outputs, dim=1)
         return level + (active * self._out).sum(dim=1), trend + (active * self._out_by_time).sum(dim=1)
-
-    def _product(self, features: Tensor) -> Tensor:
-        """Of features and first layers: what all rows share once, and how each differs from the first."""
-        first = features[:1]
-        varies = (features != first).any(dim=0)
-        return torch.addmm(first @ self._first, (features - first)[:, varies], self._first[varies])
 
     def _incidence(self, level: Tensor, trend: Tensor, times_days: NDArray[np.float64]) -> Tensor:
         """Incidences (causes, rows, members, times): as `bins.interpolate`, bin by bin until the last that is asked.
@@ -110,17 +139,18 @@ class PackedIncidence:
         change = (trend * (2 / max(len(self._odds) - 1, 1))).exp_()  # places run from −1 to 1
         own = (level - trend).exp_()
         free, before = torch.ones_like(level[0]), torch.zeros_like(level)
-        found = torch.empty(*level.shape, len(times_days), dtype=torch.float64)
+        odds, of_any = torch.empty_like(level), torch.empty_like(free)  # memory that stays at hand
+        found = torch.empty(len(times_days), *level.shape, dtype=torch.float64)
         for number in range(int(bin_of.max(initial=0)) + 1):
-            odds = own * self._odds[number]
-            of_any = odds.sum(dim=0)
+            torch.mul(own, self._odds[number], out=odds)
+            torch.sum(odds, dim=0, out=of_any)
             for at in np.flatnonzero(bin_of == number):
                 lost = free * (1 - (1 + of_any) ** -gone[at])
-                found[..., at] = before + odds * (lost / of_any.clamp(min=1e-300))
+                torch.addcmul(before, odds, lost.div_(of_any.clamp(min=1e-300)), out=found[at])
             free.div_(of_any.add_(1))
             before.addcmul_(odds, free)
             own.mul_(change)
-        return found
+        return found.movedim(0, -1)
 
     def _carefully(self, level: Tensor, trend: Tensor, times_days: NDArray[np.float64]) -> Tensor:
         """The same, of any logits."""
