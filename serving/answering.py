@@ -36,6 +36,11 @@ UNKEPT = Fault(field=None, rule="the ledger cannot be written; the server's log 
 UNAUDITED = Fault(field=None, rule="the audit log cannot be written; the server's log says why")
 
 
+def as_json(given: BaseModel | Response) -> Response:
+    """An answer as it is sent; what is none already is."""
+    return given if isinstance(given, Response) else Response(given.model_dump_json(), media_type=JSON)
+
+
 def refused(error: InputError) -> Response:
     """What is said of a request that cannot be answered."""
     return refusal(413 if isinstance(error, TooLargeError) else 400, fault_of(error))
@@ -108,10 +113,7 @@ class Answering:
         try:
             request = parse_as(message, body)
             patients = [one.patient_id for one in request.patients]
-            answered = answer_of(request)
-            given = (
-                answered if isinstance(answered, Response) else Response(answered.model_dump_json(), media_type=JSON)
-            )
+            given = as_json(answer_of(request))
         except InputError as error:
             given = refused(error)
         except Exception as error:  # noqa: BLE001  (as in `_answer`)

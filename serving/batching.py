@@ -1,7 +1,9 @@
 """Requests that wait at the same time are answered together: a model takes little longer for sixteen than for one.
 
-Whoever comes first leads: answers all who wait, while the next gather behind, and hands over to them. Each still gets
-its own answer, of the model that served when it came; where one of them is at fault, each is answered by itself.
+Whoever comes first leads: answers all who wait, while the next gather behind, and hands over to them. As many as were
+answered last time are given a moment to come: callers who ask again once they are answered then stay together, instead
+of missing one another by a hair. Who is alone waits for nobody. Each still gets its own answer, of the model that
+served when it came; where one of them is at fault, each is answered by itself.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ Asked = TypeVar("Asked")
 Given = TypeVar("Given")
 MOST = 64
 """Requests that are answered at a time."""
+MOMENT_SECONDS = 0.004
+"""For which as many as last time are waited for."""
 
 
 @dataclass(slots=True, eq=False)
@@ -47,9 +51,10 @@ class Together(Generic[Asked, Given]):
     ) -> None:
         self._answer_all, self._kind_of = answer_all, kind_of
         self._waiting: deque[_Waiting[Asked, Given]] = deque()
-        self._led = False
+        self._led, self._expected = False, 1
         self._lock = threading.Lock()
-        """Of the two above."""
+        """Of the three above."""
+        self._all_here = threading.Event()
 
     def ask(self, asked: Asked) -> Given:
         """The answer to one request.
@@ -60,6 +65,8 @@ class Together(Generic[Asked, Given]):
         own: _Waiting[Asked, Given] = _Waiting(asked, self._kind_of(asked))
         with self._lock:
             self._waiting.append(own)
+            if len(self._waiting) >= self._expected:
+                self._all_here.set()
             leads, self._led = not self._led, True
         if not leads:
             own.woken.wait()  # there is an answer, or it is our turn to lead
@@ -82,10 +89,14 @@ class Together(Generic[Asked, Given]):
 
     def _answer_next(self) -> None:
         """Answer the first in the queue, and those after it that are of its kind."""
+        self._all_here.wait(MOMENT_SECONDS)
         with self._lock:
             kind = self._waiting[0].kind
             batch = [one for one in self._waiting if one.kind == kind][:MOST]
             self._waiting = deque(one for one in self._waiting if one not in batch)
+            self._expected = len(batch)
+            if len(self._waiting) < self._expected:
+                self._all_here.clear()
         try:
             self._answer(batch)
         except BaseException as error:

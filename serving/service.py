@@ -44,7 +44,7 @@ from starlette.routing import Route
 
 from features.errors import InputError
 from serving.access import Access
-from serving.answering import UNREADY, Answer, Answering, Question, failed, refused
+from serving.answering import UNREADY, Answer, Answering, Question, as_json, failed, refused
 from serving.asking import Identified
 from serving.audit import AuditLog
 from serving.cds.clients import Clients
@@ -68,7 +68,7 @@ from serving.messages import ExplainAnswer, Fault, OutcomesRequest, PredictAnswe
 from serving.monitor_messages import MonitorRequest
 from serving.monitoring import monitor_request
 from serving.openapi import document
-from serving.packed import JSON, PACKED, parse_packed
+from serving.packed import PACKED, parse_packed
 from serving.page_files import page_routes
 from serving.predicting import Predicting
 from serving.refusals import parse, parse_as
@@ -139,7 +139,7 @@ async def _card_page(request: Request) -> Response:
     card = CHAMPION.card
     if card is None:
         return refusal(503, UNREADY)
-    return Response(card.model_dump_json(), media_type=JSON)
+    return as_json(card)
 
 
 async def _schema_page(request: Request) -> Response:
@@ -167,7 +167,7 @@ async def _scores_page(request: Request) -> Response:
     if request.method == "POST":
         body = await request.body()
         return await run_in_threadpool(ANSWERING.without_model, "score", ScoreRequest, body, score_answer)
-    return Response(score_list().model_dump_json(), media_type=JSON)
+    return as_json(score_list())
 
 
 async def _outcomes_page(request: Request) -> Response:
@@ -198,8 +198,7 @@ def _answered(
         asked = refused(error)
     except Exception as error:  # noqa: BLE001  (as in `serving.answering`)
         asked = failed(error, "read")
-    given = ANSWERING.by_model(asked, answer_of, action)
-    return given if isinstance(given, Response) else Response(given.model_dump_json(), media_type=JSON)
+    return as_json(ANSWERING.by_model(asked, answer_of, action))
 
 
 PAGES = Starlette(
@@ -261,12 +260,12 @@ class RiskService:
     @bentoml.api(route="/v1/predict", output_spec=PredictAnswer)
     def predict(self, request: PredictInput, /) -> PredictAnswer | Response:
         """Cumulative incidence of each cause for each patient, and what was missing or unusual about the patient."""
-        return ANSWERING.by_model(request, PREDICT, "predict")
+        return as_json(ANSWERING.by_model(request, PREDICT, "predict"))  # BentoML would take longer, in its one loop
 
     @bentoml.api(route="/v1/explain", output_spec=ExplainAnswer)
     def explain(self, request: PredictInput, /) -> ExplainAnswer | Response:
         """What each part of a patient's record adds to the risk of the average patient."""
-        return ANSWERING.by_model(request, explain_request, "explain")
+        return as_json(ANSWERING.by_model(request, explain_request, "explain"))
 
     def _stored(self) -> bentoml.Model:
         """The model of the Bento we run in, unless SEQUELA_MODEL names another."""

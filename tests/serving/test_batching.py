@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from serving import batching
 from serving.batching import MOST, Together
 
 
@@ -118,3 +119,36 @@ def test_more_than_are_taken_at_a_time_wait_for_the_next() -> None:
         assert [one.result(10) for one in asked] == list(range(MOST + 20))
     assert max(sizes) <= MOST
     assert len(sizes) in (2, 3)
+
+
+def test_as_many_as_last_time_are_waited_for_and_who_is_alone_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching, "MOMENT_SECONDS", 60.0)  # whoever waits for who never comes does not end in time
+    sizes: list[int] = []
+    gate = threading.Event()
+
+    def answer(numbers: Sequence[int]) -> list[int]:
+        gate.wait(10)
+        sizes.append(len(numbers))
+        return list(numbers)
+
+    together = Together(answer, lambda number: 0)
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(together.ask, 0)
+        time.sleep(0.2)
+        behind = [pool.submit(together.ask, number) for number in (1, 2, 3)]
+        time.sleep(0.2)
+        gate.set()
+        assert [one.result(10) for one in (first, *behind)] == [0, 1, 2, 3]
+        assert sizes == [1, 3], "the first was alone"
+        again = []
+        for number in (4, 5, 6):
+            again.append(pool.submit(together.ask, number))
+            time.sleep(0.2)
+        assert [one.result(10) for one in again] == [4, 5, 6]
+    assert sizes == [1, 3, 3], "they came one after the other"
+    monkeypatch.setattr(batching, "MOMENT_SECONDS", 0.01)
+    assert together.ask(7) == 7
+    monkeypatch.setattr(batching, "MOMENT_SECONDS", 60.0)
+    began = time.monotonic()
+    assert [together.ask(number) for number in range(3)] == [0, 1, 2]
+    assert time.monotonic() - began < 30.0
