@@ -30,9 +30,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+import anyio
 import bentoml
 import torch
 from bentoml.models import BentoModel
@@ -64,7 +66,7 @@ from serving.json_log import log_as_json
 from serving.keys import KeyRing
 from serving.layers import leave_layers_out
 from serving.ledger import Ledger
-from serving.messages import ExplainAnswer, Fault, OutcomesRequest, PredictAnswer, PredictRequest
+from serving.messages import Fault, OutcomesRequest, PredictRequest
 from serving.monitor_messages import MonitorRequest
 from serving.monitoring import monitor_request
 from serving.openapi import document
@@ -84,8 +86,8 @@ from serving.use import Use
 from serving.workers import look_after_workers
 from training.artifact import Artifact
 
-THREADS = 16
-"""Requests in work at a time in one worker, most of them waiting for the one that works for all; torch uses one."""
+AT_A_TIME = anyio.CapacityLimiter(16)
+"""Requests in work in one worker, most of them waiting for the one that works for all; torch uses one thread."""
 MAX_BODY_BYTES = whole("SEQUELA_MAX_BODY_MIB", 64) * 2**20
 MAX_REQUESTS = whole("SEQUELA_MAX_REQUESTS", 64)
 MAX_SECONDS = number("SEQUELA_MAX_SECONDS", 120)
@@ -114,24 +116,6 @@ HOOKS = Hooks(CHAMPION, ANSWERING, PREDICT, Feedback(TOLD, TOLD_DAYS) if TOLD el
 if os.environ.get("SEQUELA_LOG") == "json":
     log_as_json()
 leave_layers_out()
-
-
-class PredictInput(PredictRequest, bentoml.IODescriptor):  # type: ignore[misc]
-    """`PredictRequest` as it comes over HTTP, as JSON or packed."""
-
-    @classmethod
-    async def from_http_request(cls, request: Request, serde: object) -> PredictRequest | Response:
-        """Parse the body. A refusal is handed on, not raised: BentoML would log it with a traceback."""
-        del serde  # the guard lets nothing else through
-        body = await request.body()
-        try:
-            if media_type_of(request.headers) == PACKED:
-                return await run_in_threadpool(parse_packed, body)
-            return parse(body)
-        except InputError as error:
-            return refused(error)
-        except Exception as error:  # noqa: BLE001  (as in `serving.answering`)
-            return failed(error, "read")
 
 
 async def _card_page(request: Request) -> Response:
@@ -178,22 +162,42 @@ async def _outcomes_page(request: Request) -> Response:
     return await run_in_threadpool(ANSWERING.without_model, "outcomes", OutcomesRequest, body, ANSWERING.outcomes)
 
 
+async def _predict_page(request: Request) -> Response:
+    return await _by_model(request, _reader(request), PREDICT, "predict")
+
+
+async def _explain_page(request: Request) -> Response:
+    return await _by_model(request, _reader(request), explain_request, "explain")
+
+
 async def _monitor_page(request: Request) -> Response:
-    body = await request.body()
-    return await run_in_threadpool(_answered, MonitorRequest, body, monitor_request, "monitor")
+    return await _by_model(request, partial(parse_as, MonitorRequest), monitor_request, "monitor")
 
 
 async def _states_page(request: Request) -> Response:
+    return await _by_model(request, partial(parse_as, StatesRequest), states_request, "states")
+
+
+def _reader(request: Request) -> Callable[[bytes], PredictRequest]:
+    return parse_packed if media_type_of(request.headers) == PACKED else parse
+
+
+async def _by_model(
+    request: Request,
+    read: Callable[[bytes], Question],
+    answer_of: Callable[[Artifact, str, Question], Answer],
+    action: str,
+) -> Response:
+    """What the model that serves says to a request."""
     body = await request.body()
-    return await run_in_threadpool(_answered, StatesRequest, body, states_request, "states")
+    return await anyio.to_thread.run_sync(_answered, read, body, answer_of, action, limiter=AT_A_TIME)
 
 
 def _answered(
-    message: type[Question], body: bytes, answer_of: Callable[[Artifact, str, Question], Answer], action: str
+    read: Callable[[bytes], Question], body: bytes, answer_of: Callable[[Artifact, str, Question], Answer], action: str
 ) -> Response:
-    """What the model that serves says to a request in JSON alone."""
     try:
-        asked: Question | Response = parse_as(message, body)
+        asked: Question | Response = read(body)
     except InputError as error:
         asked = refused(error)
     except Exception as error:  # noqa: BLE001  (as in `serving.answering`)
@@ -205,6 +209,8 @@ PAGES = Starlette(
     routes=[
         Route("/v1/model", _card_page),
         Route("/v1/schema", _schema_page),
+        Route("/v1/predict", _predict_page, methods=["POST"]),
+        Route("/v1/explain", _explain_page, methods=["POST"]),
         Route("/v1/monitor", _monitor_page, methods=["POST"]),
         Route("/v1/states", _states_page, methods=["POST"]),
         Route("/metrics", _metrics_page),
@@ -221,14 +227,16 @@ PAGES = Starlette(
 @bentoml.asgi_app(PAGES, path="/")
 @bentoml.service(
     name=MODEL_NAME,
-    threads=THREADS,
     workers=WORKERS,
     metrics={"enabled": False},  # BentoML's make a label of any path that is asked for; see `serving.counts`
     logging={"access": {"enabled": False}},  # proxies write those; here they cost a tenth of the throughput
     envs=[{"name": "OTEL_SDK_DISABLED", "value": "true"}],  # spans that nobody collects; see `serving.layers`
 )
 class RiskService:
-    """Cumulative incidences of late complications, from many patients in one request."""
+    """Cumulative incidences of late complications, from many patients in one request.
+
+    All that it answers is in `PAGES`: what BentoML puts around a method of its own takes as long as our model.
+    """
 
     model = BentoModel(os.environ.get("SEQUELA_MODEL", f"{MODEL_NAME}:latest"))
 
@@ -256,16 +264,6 @@ class RiskService:
     def __is_ready__(self) -> bool:
         """Whether a model serves: one that reproduced its own example."""
         return CHAMPION.served is not None
-
-    @bentoml.api(route="/v1/predict", output_spec=PredictAnswer)
-    def predict(self, request: PredictInput, /) -> PredictAnswer | Response:
-        """Cumulative incidence of each cause for each patient, and what was missing or unusual about the patient."""
-        return as_json(ANSWERING.by_model(request, PREDICT, "predict"))  # BentoML would take longer, in its one loop
-
-    @bentoml.api(route="/v1/explain", output_spec=ExplainAnswer)
-    def explain(self, request: PredictInput, /) -> ExplainAnswer | Response:
-        """What each part of a patient's record adds to the risk of the average patient."""
-        return as_json(ANSWERING.by_model(request, explain_request, "explain"))
 
     def _stored(self) -> bentoml.Model:
         """The model of the Bento we run in, unless SEQUELA_MODEL names another."""

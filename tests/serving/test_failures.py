@@ -73,14 +73,13 @@ class _Failing:
 def test_a_failing_answer_is_logged_without_its_message(
     artifact: Artifact, service_module: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    service = object.__new__(service_module.RiskService.inner)  # as BentoML makes it, less reading the store
     failing = Artifact(artifact.manifest, replace(artifact.model, predictor=_Failing()))
     served = Served(failing, "sequela:v", model_card(artifact, "sequela:v"))
     monkeypatch.setattr(service_module.CHAMPION, "served", served)
     request = PredictRequest.model_validate({"patients": [{"patient_id": SENTINEL}]})
     logging.getLogger("bentoml.sequela").propagate = True
     with caplog.at_level(logging.ERROR):
-        response = service.predict(request)
+        response = service_module.ANSWERING.by_model(request, service_module.PREDICT, "predict")
     assert response.status_code == 500
     assert SENTINEL.encode() not in response.body
     assert "ValueError in request none (predict)" in caplog.text
