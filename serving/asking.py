@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import secrets
 import time
 from contextvars import ContextVar
 from dataclasses import dataclass
+from random import Random
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -16,6 +16,9 @@ from serving.guard import with_headers
 
 GIVEN = re.compile(r"[A-Za-z0-9._-]{1,64}")
 """What is taken as a request's id from whoever asks; else one is made here."""
+
+
+_CHANCE = Random()  # noqa: S311  an id is no secret; the system's own chance is asked for once and not by each request
 
 
 @dataclass(slots=True)
@@ -49,22 +52,25 @@ class Identified:
             await self.app(scope, receive, send)
             return
         given = Headers(scope=scope).get("x-request-id", "")
-        now = Asking(given if GIVEN.fullmatch(given) else secrets.token_hex(8))
+        now = Asking(given if GIVEN.fullmatch(given) else f"{_CHANCE.getrandbits(64):016x}")
         ASKING.set(now)
-        began, answered = time.perf_counter(), False
+        began, status, seconds, counted = time.perf_counter(), 500, 0.0, False
 
-        def count(status: int) -> None:
-            nonlocal answered
-            answered = True
-            counts().ended(scope["path"], status, time.perf_counter() - began)
+        def count() -> None:
+            nonlocal counted
+            if not counted:
+                counted = True
+                counts().ended(scope["path"], status, seconds or time.perf_counter() - began)
 
         async def sent(message: Message) -> None:
-            if message["type"] == "http.response.start":  # here: what was answered 504 is worked on for longer
-                count(message["status"])
+            nonlocal status, seconds
+            if message["type"] == "http.response.start":
+                status, seconds = message["status"], time.perf_counter() - began
             await send(message)
+            if message["type"] == "http.response.body" and not message.get("more_body", False):
+                count()  # now nobody waits for it; and what was answered 504 is worked on for longer
 
         try:
             await self.app(scope, receive, with_headers(sent, [(b"x-request-id", now.request_id.encode())]))
         finally:
-            if not answered:
-                count(500)
+            count()

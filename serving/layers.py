@@ -14,9 +14,11 @@ def leave_layers_out() -> None:
 
     Its time limit never cancels its timers: each keeps its request until it would have struck, so that a busy service
     holds those of two minutes, and the garbage collector walks through them, for a third of a second. `TimeLimit` takes
-    its place. Tracing works on every request even where it is off, as it is unless OTEL_SDK_DISABLED says ``false``.
+    its place. Its context of a request is for methods that BentoML answers by, of which we have none. Tracing works on
+    every request even where it is off, as it is unless OTEL_SDK_DISABLED says ``false``.
     """
     _leave_out("bentoml._internal.server.http.traffic", "TimeoutMiddleware")
+    _leave_out("_bentoml_impl.server.app", "ContextMiddleware")
     if os.environ.get("OTEL_SDK_DISABLED", "true").lower() == "true":
         _leave_out("opentelemetry.instrumentation.asgi", "OpenTelemetryMiddleware")
 

@@ -38,11 +38,10 @@ import anyio
 import bentoml
 import torch
 from bentoml.models import BentoModel
-from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, Router
 
 from features.errors import InputError
 from serving.access import Access
@@ -205,7 +204,7 @@ def _answered(
     return as_json(ANSWERING.by_model(asked, answer_of, action))
 
 
-PAGES = Starlette(
+PAGES = Router(
     routes=[
         Route("/v1/model", _card_page),
         Route("/v1/schema", _schema_page),
