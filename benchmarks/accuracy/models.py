@@ -48,6 +48,7 @@ OURS: Mapping[str, ModelConfig] = {
         "network": {"kind": "network"},
         "deephit": {"kind": "deephit"},
         "in_context": {"kind": "in_context"},
+        "in_context, fine-tuned": {"kind": "in_context", "tuning_steps": 20},
         "mixture": {
             "kind": "mixture",
             "members": [{"kind": kind} for kind in FOUR],
