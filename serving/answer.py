@@ -168,6 +168,7 @@ def _predict(
     event_free = incidence.event_free
     materials = materials_of(artifact.model.predictor)
     intervals = _intervals(artifact, encoded, patients, times)
+    unlike = None if artifact.novelty is None else floats(artifact.novelty.share(encoded.x, patients.landmark_day))
     return [
         Prediction(
             patient_id=record.patient_id,
@@ -181,6 +182,7 @@ def _predict(
             outside_training_range=encoded.outside[i],
             unseen_levels=encoded.unseen[i],
             ignored=ignored(record, artifact.model.encoder.samples, materials),
+            unlike_training=None if unlike is None else unlike[i],
             happened=happened(record, artifact.manifest.endpoint),
         )
         for i, record in enumerate(records)
