@@ -1,8 +1,7 @@
 """The artifact: the folder that holds one fitted risk model and all that is needed to use it. Read and written here.
 
     manifest.json         what the model is, what it was trained on, how good it was, and one worked example
-    weights.safetensors   every array of the encoder, the predictor and the novelty of patients, and of models of
-                          transitions if there are some
+    weights.safetensors   every array of encoder, predictor and novelty, and of models of transitions if there are some
 
 There is no pickle anywhere. Reading refuses a changed byte, an unknown format, a file that does not belong, and a model
 that cannot reproduce its own example.
