@@ -91,8 +91,6 @@ def rows_of(learnt: Learnt, fresh: Patients) -> Iterator[Told]:
         exchanged = replace(patients, measurements=patients.take(other).measurements)
         after, usual_after = learnt.told(exchanged)
         yield f"measurements of another patient, day {day:g}", after[usual & usual_after]
-    for day in (10.0, 20.0):
-        yield f"between the landmarks, day {day:g}", learnt.told(at[0.0].at_landmark(np.full(len(at[0.0]), day)))[0]
 
 
 def contradicting(learnt: Learnt, patients: Patients) -> Iterator[Told]:

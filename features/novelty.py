@@ -97,23 +97,18 @@ class Novelty:
         2023;51:149–178; an outlier by it: Laxhammar & Falkman, 2010), within the category of the landmark (Vovk,
         Gammerman & Shafer, Algorithmic Learning in a Random World, 2005, ch. 4). Of a patient like those of training
         it is ≤ a with a probability of at most about a: not exactly, for d_i are to all others but i itself, d is to
-        all. Between two landmarks it is the larger of theirs: an approximation, that flags rather too few.
+        all. NaN on any other day: ages of values are then others than of any training patient, who seem all strange.
 
         Args:
             x: (rows, features), the encoder's matrix.
             landmark_day: (rows,).
         """
         distance = self.distance(x)
-        share = np.empty((len(self.left_out), len(distance)))
-        for row, left_out in zip(share, self.left_out, strict=True):
-            n = len(left_out)
-            row[:] = (1 + n - np.searchsorted(left_out, distance)) / (1 + n)
-        last = len(self.landmark_days) - 1
-        before = np.maximum(np.searchsorted(self.landmark_days, landmark_day, side="right") - 1, 0)
-        after = np.minimum(np.searchsorted(self.landmark_days, landmark_day), last)
-        rows = np.arange(len(distance))
-        larger: FloatArray = np.maximum(share[before, rows], share[after, rows])
-        return larger
+        share = np.full(len(distance), np.nan)
+        for day, left_out in zip(self.landmark_days, self.left_out, strict=True):
+            rows, n = landmark_day == day, len(left_out)
+            share[rows] = (1 + n - np.searchsorted(left_out, distance[rows])) / (1 + n)
+        return share
 
     def state(self) -> dict[str, FloatArray]:
         """Named arrays; with `floor`, `landmark_days` and the lengths of `left_out`, `from_state` rebuilds it."""

@@ -79,24 +79,22 @@ def test_distances_are_those_to_the_other_patients(p: int, rows_each: int) -> No
 
 
 @settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 10_000), n=st.integers(4, 40), p=st.integers(1, 30), day=st.floats(-5, 50))
+@given(seed=st.integers(0, 10_000), n=st.integers(4, 40), p=st.integers(1, 30), day=st.sampled_from([0.0, 30.0]))
 def test_a_share_counts_the_patients_of_the_landmark(seed: int, n: int, p: int, day: float) -> None:
-    """One by one, from the distances; between two landmarks the larger; never 0, and no larger farther away."""
+    """One by one, from the distances; never 0, and no larger farther away; of no landmark, no share."""
     rng = np.random.default_rng(seed)
     days = np.where(np.arange(n) < 2, 0.0, rng.choice([0.0, 30.0], n))
     x = rng.normal(size=(n, p))
     found = Novelty.fit(x, ids(n), days)
     new = found.mean + np.outer([0.0, 1.0, 3.0, 100.0], rng.normal(size=p))
     given_shares = found.share(new, np.full(4, day))
-    by_landmark = {
-        landmark: [(1 + sum(one >= d for one in kept)) / (1 + len(kept)) for d in found.distance(new)]
-        for landmark, kept in zip(found.landmark_days, found.left_out, strict=True)
-    }
-    near = [
-        max((k for k in by_landmark if k <= day), default=0.0),
-        min((k for k in by_landmark if k >= day), default=max(by_landmark)),
-    ]
-    np.testing.assert_allclose(given_shares, np.max([by_landmark[one] for one in near], axis=0))
+    if day not in found.landmark_days:
+        assert np.isnan(given_shares).all()
+        return
+    kept = found.left_out[found.landmark_days.index(day)]
+    expected = [(1 + sum(one >= d for one in kept)) / (1 + len(kept)) for d in found.distance(new)]
+    np.testing.assert_allclose(given_shares, expected)
+    assert np.isnan(found.share(new, np.full(4, 15.0))).all()
     assert (np.diff(given_shares) <= 0).all()
     assert given_shares[-1] > 0
 
