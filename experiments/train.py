@@ -37,9 +37,10 @@ from experiments.ui_views import horizon_table, score_tags
 from features.drift import Reference
 from features.encoder import PatientEncoder
 from features.errors import SequelaError
+from features.novelty import Novelty
 from features.outcomes import Outcomes
 from features.persistence import Persistence
-from training.artifact import answer_example, model_block, state_arrays, write_artifact
+from training.artifact import answer_example, model_block, novelty_block, state_arrays, write_artifact
 from training.config import custom_requirements
 from training.evaluation.scores import Scores
 from training.fit import fit_risk_model
@@ -220,6 +221,8 @@ def _fit_final(
     model = fit_on_everyone(rows, config, folder.parent / "folds", progress)
     followed = fit_states(rows, config, home, model.encoder)
     block, arrays = model_block(model)
+    encoded = model.encoder.transform(rows.patients)
+    novelty, of_novelty = novelty_block(Novelty.fit(encoded, rows.patients.patient_id, rows.patients.landmark_day))
     landmark = rows.endpoint.landmark_days[0]
     patient = example_patient(model.encoder, landmark)
     times = rows.endpoint.horizons_days
@@ -249,9 +252,11 @@ def _fit_final(
         calibration=risk_groups(rows, out_of_fold),
         states=None if followed is None else states_block(*followed, landmark, model, patient, times),
         alerts=alerts,
+        novelty=novelty,
         files={},
     )
-    write_artifact(folder, manifest, arrays | state_arrays(None if followed is None else followed[0]))
+    of_states = state_arrays(None if followed is None else followed[0])
+    write_artifact(folder, manifest, arrays | of_states | of_novelty)
 
 
 def _reference(model: FittedRiskModel, rows: TrainingRows, out_of_fold: OutOfFold) -> Reference:

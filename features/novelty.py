@@ -2,33 +2,31 @@
 
 The squared Mahalanobis distance d²(x) = (x − m)ᵀ Σ⁻¹ (x − m) from the training mean m, with the covariance shrunk
 towards a multiple of the identity, Σ = (1 − δ) S + δ μ I, δ and μ = tr(S)/p after Ledoit & Wolf (J Multivar Anal
-2004;88:365–411) so that there may be more columns than patients. The limit comes from the distances of
-training patients to the mean and covariance of the others: distances within the sample would be too small, most of
-all with many columns.
+2004;88:365–411) so that there may be more columns than patients. What a distance says is told by those of training
+patients to the mean and covariance of the others: distances within the sample would be too small, most of all with
+many columns. Patients are compared with those of the same landmark: later ones have more values and other spreads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.patients import FloatArray
 
-SHARE_FLAGGED = 0.01
-"""Share of patients like those of training that are flagged."""
-Z_SHARE = 2.3263478740408408
-"""Upper 1 % point of the standard normal distribution."""
 LEAST_SHRINKAGE = 1e-6
 """Keeps Σ invertible where columns are linearly dependent."""
+DIGITS = 3
+"""Of the distances that are kept, rounded up: no number is that of one patient."""
 
 
 @dataclass(frozen=True, slots=True)
 class Novelty:
-    """Distance from the training cohort, and the one beyond which patients are flagged; learnt from training rows."""
+    """Distance from the training cohort, and what those of training patients were; learnt from training rows."""
 
     mean: FloatArray
     """(features,)"""
@@ -38,22 +36,26 @@ class Novelty:
     """(axes,): shrunk variance along each."""
     floor: float
     """Shrunk variance in every other direction."""
-    limit: float
-    """Distance above which a patient is flagged; infinite without columns."""
+    landmark_days: tuple[float, ...]
+    """Of training, ascending."""
+    left_out: tuple[FloatArray, ...]
+    """For each landmark, distances of its training patients to all others, ascending; infinite without columns."""
+
+    def __post_init__(self) -> None:
+        n_axes, n_features = len(self.variance), len(self.mean)
+        fits = self.axes.shape == (n_axes, n_features) and len(self.left_out) == len(self.landmark_days) > 0
+        if not fits or not self.floor > 0:
+            msg = f"novelty: axes {self.axes.shape} of {n_features} features, {n_axes} variances, floor {self.floor:g}"
+            raise ValueError(msg)
 
     @classmethod
-    def fit(cls, x: FloatArray, patient_id: NDArray[np.object_]) -> Self:
-        """Learn mean, covariance and limit from the matrix of training patients.
-
-        The limit is the 99 % quantile of leave-one-patient-out distances, the order statistic ⌈0.99 (n + 1)⌉ of n rows,
-        which a new row of the same distribution exceeds with a probability of at most 1 % (Vovk, Gammerman & Shafer,
-        Algorithmic Learning in a Random World, 2005; exact for one row a patient). Below 99 rows there is none: the
-        upper 99 % prediction limit for the cube root of d², which is nearly normal for normal x (Wilson & Hilferty,
-        PNAS 1931;17:684–688), stands in, and the largest distance where that is larger.
+    def fit(cls, x: FloatArray, patient_id: NDArray[np.object_], landmark_day: FloatArray) -> Self:
+        """Learn mean, covariance and distances from the matrix of training patients.
 
         Args:
             x: (rows, features), the encoder's matrix.
             patient_id: (rows,): all rows of a patient are left out together.
+            landmark_day: (rows,): each patient at most once at each.
 
         Raises:
             ValueError: Fewer than 3 patients, or a value that is not finite.
@@ -65,46 +67,77 @@ class Novelty:
                 f"novelty: {len(x)} rows of {len(patient)} patient ids; finite values of at least 3 patients are needed"
             )
             raise ValueError(msg)
+        days = np.unique(landmark_day)
         mean = x.mean(axis=0)
         centred = x - mean
         axes, scatter = principal_axes(centred)
         delta, target = shrinkage(centred)
         if target <= 0:
-            return cls(mean, np.zeros((0, x.shape[1])), np.zeros(0), 1.0, float("inf"))
+            nothing = tuple(np.full(int((landmark_day == day).sum()), np.inf) for day in days)
+            return cls(mean, np.zeros((0, x.shape[1])), np.zeros(0), 1.0, tuple(map(float, days)), nothing)
         delta = max(delta, LEAST_SHRINKAGE)
-        floor = delta * target
-        left_out = _left_out(centred @ axes.T, scatter, patient, delta, floor)
+        floor = float(delta * target)
+        distance = _rounded_up(np.sqrt(_left_out(centred @ axes.T, scatter, patient, delta, floor)))
+        left_out = tuple(np.sort(distance[landmark_day == day]) for day in days)
         variance = (1 - delta) * scatter / len(x) + floor
-        return cls(mean, axes, variance, float(floor), float(np.sqrt(_upper(left_out))))
+        return cls(mean, axes, variance, floor, tuple(map(float, days)), left_out)
 
     def distance(self, x: FloatArray) -> FloatArray:
         """(rows,): Mahalanobis distances of encoded patients x (rows, features)."""
-        distance: FloatArray = np.sqrt(np.maximum(self.parts(x).sum(axis=1), 0.0))
-        return distance
-
-    def outside(self, x: FloatArray) -> NDArray[np.bool_]:
-        """(rows,): whether patients are farther from the training cohort than 99 % of its like."""
-        flagged: NDArray[np.bool_] = self.distance(x) > self.limit
-        return flagged
-
-    def parts(self, x: FloatArray) -> FloatArray:
-        """(rows, features): (x − m)_j [Σ⁻¹ (x − m)]_j, which sum to the squared distance: where it comes from."""
         centred = np.asarray(x, dtype=np.float64) - self.mean
         along = centred @ self.axes.T
-        weighed = (along * (1 / self.variance - 1 / self.floor)) @ self.axes + centred / self.floor
-        parts: FloatArray = centred * weighed
-        return parts
+        rest = centred - along @ self.axes
+        distance: FloatArray = np.sqrt((along**2 / self.variance).sum(axis=1) + (rest**2).sum(axis=1) / self.floor)
+        return distance
 
-    def state(self) -> tuple[dict[str, Any], dict[str, FloatArray]]:
-        """Plain JSON (a limit that is infinite as None) and named arrays that `from_state` rebuilds it from."""
-        sizes = {"floor": self.floor, "limit": self.limit if np.isfinite(self.limit) else None}
-        return sizes, {"mean": self.mean, "axes": self.axes, "variance": self.variance}
+    def share(self, x: FloatArray, landmark_day: FloatArray) -> FloatArray:
+        """(rows,): share of training patients of the same landmark at least as unlike the others, from 1/(n + 1) to 1.
+
+        The conformal p-value (1 + #{d_i ≥ d}) / (n + 1) of n distances (Bates, Candès, Lei, Romano & Sesia, Ann Stat
+        2023;51:149–178; an outlier by it: Laxhammar & Falkman, 2010), within the category of the landmark (Vovk,
+        Gammerman & Shafer, Algorithmic Learning in a Random World, 2005, ch. 4). Of a patient like those of training
+        it is ≤ a with a probability of at most about a: not exactly, for d_i are to all others but i itself, d is to
+        all. NaN on any other day: ages of values are then others than of any training patient, who seem all strange.
+
+        Args:
+            x: (rows, features), the encoder's matrix.
+            landmark_day: (rows,).
+        """
+        distance = self.distance(x)
+        share = np.full(len(distance), np.nan)
+        for day, left_out in zip(self.landmark_days, self.left_out, strict=True):
+            rows, n = landmark_day == day, len(left_out)
+            share[rows] = (1 + n - np.searchsorted(left_out, distance[rows])) / (1 + n)
+        return share
+
+    def state(self) -> dict[str, FloatArray]:
+        """Named arrays; with `floor`, `landmark_days` and the lengths of `left_out`, `from_state` rebuilds it."""
+        return {
+            "mean": self.mean,
+            "axes": self.axes,
+            "variance": self.variance,
+            "left_out": np.concatenate(self.left_out),
+        }
 
     @classmethod
-    def from_state(cls, sizes: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> Self:
-        """Rebuild what `state` described."""
-        limit = float("inf") if sizes["limit"] is None else float(sizes["limit"])
-        return cls(arrays["mean"], arrays["axes"], arrays["variance"], float(sizes["floor"]), limit)
+    def from_state(
+        cls,
+        floor: float,
+        landmark_days: Sequence[float],
+        n_patients: Sequence[int],
+        arrays: Mapping[str, FloatArray],
+    ) -> Self:
+        """Rebuild what `state` described.
+
+        Raises:
+            ValueError: The parts do not fit together.
+        """
+        left_out = arrays["left_out"]
+        if left_out.shape != (sum(n_patients),):
+            msg = f"novelty: {len(left_out)} distances of {sum(n_patients)} patients"
+            raise ValueError(msg)
+        by_landmark = tuple(np.split(left_out, np.cumsum(n_patients)[:-1]))
+        return cls(arrays["mean"], arrays["axes"], arrays["variance"], floor, tuple(landmark_days), by_landmark)
 
 
 def shrinkage(centred: FloatArray) -> tuple[float, float]:
@@ -163,13 +196,8 @@ def _left_out(
     return squared
 
 
-def _upper(squared: FloatArray) -> float:
-    """Squared distance that a new row exceeds with a probability of about 1 %."""
-    n = len(squared)
-    place = int(np.ceil((1 - SHARE_FLAGGED) * (n + 1)))
-    if place <= n:
-        return float(np.partition(squared, place - 1)[place - 1])
-    root = np.cbrt(np.maximum(squared, 0.0))
-    student = Z_SHARE + (Z_SHARE**3 + Z_SHARE) / (4 * (n - 1))  # Cornish–Fisher, of Student's t with n − 1 degrees
-    bound = root.mean() + student * root.std(ddof=1) * np.sqrt(1 + 1 / n)
-    return float(max(bound**3, squared.max()))
+def _rounded_up(distance: FloatArray) -> FloatArray:
+    """To `DIGITS` significant digits, upwards, so that no share comes out too small."""
+    step = 10.0 ** (np.floor(np.log10(np.maximum(distance, 1e-9))) - DIGITS + 1)
+    rounded: FloatArray = np.ceil(distance / step) * step
+    return rounded

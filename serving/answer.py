@@ -168,6 +168,7 @@ def _predict(
     event_free = incidence.event_free
     materials = materials_of(artifact.model.predictor)
     intervals = _intervals(artifact, encoded, patients, times)
+    unlike = _unlike(artifact, encoded, patients)
     return [
         Prediction(
             patient_id=record.patient_id,
@@ -181,6 +182,7 @@ def _predict(
             outside_training_range=encoded.outside[i],
             unseen_levels=encoded.unseen[i],
             ignored=ignored(record, artifact.model.encoder.samples, materials),
+            unlike_training=unlike[i],
             happened=happened(record, artifact.manifest.endpoint),
         )
         for i, record in enumerate(records)
@@ -202,6 +204,14 @@ def _intervals(
         }
         for of_patient in both
     ]
+
+
+def _unlike(artifact: Artifact, encoded: Encoded, patients: Patients) -> list[float | None]:
+    """For each patient, the share of training patients at least as unlike the others; None where it is not known."""
+    if artifact.novelty is None:
+        return [None] * len(patients)
+    share = artifact.novelty.share(encoded.x, patients.landmark_day)
+    return [None if np.isnan(one) else float(one) for one in share]
 
 
 def _absent_genes(record: PatientRecord, artifact: Artifact) -> Iterator[str]:

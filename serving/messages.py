@@ -69,6 +69,10 @@ class Prediction(Frozen):
     ignored: tuple[str, ...]
     """What did not enter, by its place: measurements, events and samples after the landmark, samples that a later one
     of the same material replaces, and ``clones`` or ``values`` of a sample of which only the other entered."""
+    unlike_training: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Share of training patients at the same landmark who are at least as unlike the others, in all that the model sees
+    together; small: the model has seen few such patients. Null between two landmarks of training, and where the
+    artifact does not know."""
     happened: tuple[str, ...] = ()
     """Events of the endpoint, of interest or competing, that the record has by the landmark. Where there is one the
     prediction is not of this patient: it is of a first event, learnt from patients who had none by then."""

@@ -1,13 +1,14 @@
 """The artifact: the folder that holds one fitted risk model and all that is needed to use it. Read and written here.
 
     manifest.json         what the model is, what it was trained on, how good it was, and one worked example
-    weights.safetensors   every array of the encoder and the predictor, and of models of transitions if there are some
+    weights.safetensors   every array of encoder, predictor and novelty, and of models of transitions if there are some
 
 There is no pickle anywhere. Reading refuses a changed byte, an unknown format, a file that does not belong, and a model
 that cannot reproduce its own example.
 
-Names of arrays begin with ``encoder/``, ``predictor/`` or ``states/``. Models of transitions between states hold about
-(1 + refits) · moves · (times + features) numbers of 8 bytes: 30 refits of 5 moves on 300 days by 40 features 0.4 MB.
+Names of arrays begin with ``encoder/``, ``predictor/``, ``novelty/`` or ``states/``. Models of transitions between
+states hold about (1 + refits) · moves · (times + features) numbers of 8 bytes: 30 refits of 5 moves on 300 days by 40
+features 0.4 MB. Novelty holds features · min(features, rows) and a distance a row: 80 features 0.05 MB.
 """
 
 from __future__ import annotations
@@ -26,9 +27,20 @@ from safetensors.numpy import load_file, save_file
 
 from features.encoder import PatientEncoder
 from features.errors import SequelaError
+from features.novelty import Novelty
 from features.records import PatientRecord
 from features.request import to_patients
-from training.manifest import MANIFEST, WEIGHTS, Example, Manifest, ModelBlock, read_manifest, sealed, sha256_of
+from training.manifest import (
+    MANIFEST,
+    WEIGHTS,
+    Example,
+    Manifest,
+    ModelBlock,
+    NoveltyBlock,
+    read_manifest,
+    sealed,
+    sha256_of,
+)
 from training.models.custom import UnknownKindError
 from training.models.mixture import PREDICTORS, predictor_of, rebuild
 from training.models.risk_model import FittedRiskModel
@@ -37,6 +49,8 @@ from training.models.states import StateModel
 EXAMPLE_TOLERANCE = 1e-6
 STATES = "states/"
 """Before the names of arrays of models of transitions."""
+NOVELTY = "novelty/"
+"""Before the names of arrays of the novelty of patients."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +61,14 @@ class Artifact:
     model: FittedRiskModel
     states: StateModel | None = None
     """Models of transitions between states, where the artifact has some."""
+    novelty: Novelty | None = None
+    """What tells how unlike the training patients someone is; None in artifacts of before."""
 
     @property
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All of them, by the name under which the weights hold them."""
-        return model_block(self.model)[1] | state_arrays(self.states)
+        of_novelty = {} if self.novelty is None else novelty_block(self.novelty)[1]
+        return model_block(self.model)[1] | state_arrays(self.states) | of_novelty
 
 
 def model_block(model: FittedRiskModel) -> tuple[ModelBlock, dict[str, NDArray[Any]]]:
@@ -68,13 +85,20 @@ def state_arrays(states: StateModel | None) -> dict[str, NDArray[Any]]:
     return {} if states is None else {f"{STATES}{name}": array for name, array in states.state().items()}
 
 
+def novelty_block(novelty: Novelty) -> tuple[NoveltyBlock, dict[str, NDArray[Any]]]:
+    """The two halves of a novelty: plain JSON, and arrays by the name under which the weights hold them."""
+    n_patients = tuple(map(len, novelty.left_out))
+    block = NoveltyBlock(floor=novelty.floor, landmark_days=novelty.landmark_days, n_patients=n_patients)
+    return block, {f"{NOVELTY}{name}": array for name, array in novelty.state().items()}
+
+
 def write_artifact(folder: Path, manifest: Manifest, arrays: Mapping[str, NDArray[Any]]) -> Manifest:
     """Write the folder, whole or not at all; an artifact already there is replaced.
 
     Args:
         folder: Where.
         manifest: Its `files` are filled in here.
-        arrays: From `model_block`, and `state_arrays`.
+        arrays: From `model_block`, `state_arrays` and `novelty_block`.
 
     Returns:
         The manifest as written.
@@ -129,6 +153,7 @@ def read_artifact(folder: Path) -> Artifact:
         arrays = load_file(folder / WEIGHTS)
         model = _rebuild(manifest, arrays)
         states = _rebuild_states(manifest, arrays)
+        novelty = _rebuild_novelty(manifest, arrays, model)
         worst = max(example_error(model, manifest.example), _states_error(model, states, manifest))
     except UnknownKindError as error:  # of a member
         msg = f"{folder}: {error}"
@@ -142,7 +167,7 @@ def read_artifact(folder: Path) -> Artifact:
             f"{EXAMPLE_TOLERANCE:g}. It was written by an incompatible version; export it again"
         )
         raise SequelaError(msg)
-    return Artifact(manifest, model, states)
+    return Artifact(manifest, model, states, novelty)
 
 
 def answer_example(
@@ -194,6 +219,17 @@ def _rebuild(manifest: Manifest, arrays: Mapping[str, NDArray[Any]]) -> FittedRi
 def _rebuild_states(manifest: Manifest, arrays: Mapping[str, NDArray[Any]]) -> StateModel | None:
     block = manifest.states
     return None if block is None else StateModel.from_state(block.names, block.moves, _part(arrays, STATES))
+
+
+def _rebuild_novelty(manifest: Manifest, arrays: Mapping[str, NDArray[Any]], model: FittedRiskModel) -> Novelty | None:
+    block = manifest.novelty
+    if block is None:
+        return None
+    novelty = Novelty.from_state(block.floor, block.landmark_days, block.n_patients, _part(arrays, NOVELTY))
+    if len(novelty.mean) != len(model.encoder.feature_names):
+        msg = f"novelty is of {len(novelty.mean)} features, the encoder of {len(model.encoder.feature_names)}"
+        raise ValueError(msg)
+    return novelty
 
 
 def _part(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:

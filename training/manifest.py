@@ -132,6 +132,21 @@ class StatesBlock(Frozen):
     """(times, states): probability of being in each, of the patient of `Example` at its times."""
 
 
+class NoveltyBlock(Frozen):
+    """Of what tells how unlike the training patients someone is, whose arrays are in the weights below ``novelty/``.
+
+    ``mean`` (features,), ``axes`` (axes, features), ``variance`` (axes,) and ``left_out`` (distances,), landmark by
+    landmark, as `features.novelty.Novelty` has them, features being those of the encoder.
+    """
+
+    floor: Annotated[float, Field(gt=0)]
+    """Shrunk variance across the axes."""
+    landmark_days: Annotated[tuple[float, ...], Field(min_length=1)]
+    """Of training, ascending."""
+    n_patients: tuple[int, ...]
+    """At each of them: so many distances there are."""
+
+
 class Measured(Frozen):
     """An estimate with its 95 % interval over patients; ends are None where there is none."""
 
@@ -207,6 +222,8 @@ class Manifest(Frozen):
     """Where the run asked for `states`; None in artifacts of before."""
     alerts: AlertsBlock | None = None
     """Where the run asked for `alerts`; None in artifacts of before."""
+    novelty: NoveltyBlock | None = None
+    """None in artifacts of before."""
     files: dict[str, str]
     """sha256 of every other file of the folder."""
     digest: str = NO_DIGEST

@@ -24,12 +24,13 @@ from features.cells.bag import Bags, CellBag
 from features.cells.summary import CellSummary, summarise
 from features.config import FeatureConfig
 from features.landmark import Thresholds
+from features.novelty import Novelty
 from features.outcomes import Outcomes
 from features.patients import Clones, Events, Measurements, Patients, Samples
 from features.records import PatientRecord
 from features.schema import CellsCard, CohortCard, Endpoint, EventRule, Variable
 from serving.store import publish
-from training.artifact import Artifact, answer_example, model_block, read_artifact, write_artifact
+from training.artifact import Artifact, answer_example, model_block, novelty_block, read_artifact, write_artifact
 from training.config import CoxConfig, MixtureConfig, NetworkConfig, TrainerConfig
 from training.fit import fit_risk_model
 from training.manifest import Example, Manifest, TrainingCohort
@@ -244,9 +245,15 @@ def fitted(cohort: Cohort) -> FittedRiskModel:
         )
 
 
-def make_artifact(fitted: FittedRiskModel, folder: Path, name: str, **more: Any) -> None:
-    """Write the artifact of a model; ``more`` goes into its manifest."""
+def make_artifact(
+    fitted: FittedRiskModel, folder: Path, name: str, patients: Patients | None = None, **more: Any
+) -> None:
+    """Write the artifact of a model; novelty is learnt from patients, and ``more`` goes into the manifest."""
     block, arrays = model_block(fitted)
+    if patients is not None:
+        novelty = Novelty.fit(fitted.encoder.transform(patients), patients.patient_id, patients.landmark_day)
+        more["novelty"], of_novelty = novelty_block(novelty)
+        arrays |= of_novelty
     patient = PatientRecord(
         patient_id="example", landmark_day=30.0, baseline={"age": 55.0, "ecog": "1", "product": "axi-cel"}
     )
@@ -274,9 +281,9 @@ def make_artifact(fitted: FittedRiskModel, folder: Path, name: str, **more: Any)
 
 
 @pytest.fixture(scope="session")
-def artifact_dir(fitted: FittedRiskModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def artifact_dir(fitted: FittedRiskModel, cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("artifact") / "artifact"
-    make_artifact(fitted, folder, "mixture-for-tests")
+    make_artifact(fitted, folder, "mixture-for-tests", cohort.patients)
     return folder
 
 

@@ -11,6 +11,7 @@ import serving.answer
 from features.cells.summary import CellSummary
 from features.config import FeatureConfig
 from features.errors import InputError
+from features.novelty import Novelty
 from features.records import PatientRecord
 from features.schema import CohortCard
 from serving.answer import answer, blocks, ignored
@@ -109,6 +110,22 @@ def test_what_is_not_as_usual_is_said(artifact: Artifact) -> None:
     assert given.outside_training_range == ("baseline.age",)
     assert given.unseen_levels == ("product",)
     assert given.ignored == ()
+
+
+def test_how_unlike_training_a_patient_is_told_as_training_learnt_it(
+    cohort: Any, fitted: FittedRiskModel, artifact: Artifact
+) -> None:
+    """Records through the service's door, against the matrix and the distances of training."""
+    given = answer(artifact, "v", request_of(cohort.records))
+    found = np.array([prediction.unlike_training for prediction in given.predictions])
+    learnt = Novelty.fit(
+        fitted.encoder.transform(cohort.patients), cohort.patients.patient_id, cohort.patients.landmark_day
+    )
+    expected = learnt.share(fitted.encoder.transform(cohort.patients), cohort.patients.landmark_day)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+    assert 0 < found.min() < found.max() <= 1
+    before = answer(replace(artifact, novelty=None), "v", request_of(cohort.records[:2]))
+    assert [prediction.unlike_training for prediction in before.predictions] == [None, None]
 
 
 def test_nothing_after_the_landmark_enters(cohort: Any, artifact: Artifact) -> None:

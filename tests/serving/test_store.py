@@ -8,7 +8,7 @@ import pytest
 
 from features.errors import SequelaError
 from serving.store import artifact_folder, publish, remove
-from training.artifact import model_block, read_artifact, write_artifact
+from training.artifact import read_artifact, write_artifact
 from training.manifest import WEIGHTS
 
 
@@ -67,7 +67,7 @@ def test_a_damaged_stored_model_is_replaced(home: Path, artifact_dir: Path, dama
 def test_another_artifact_of_the_same_run_gets_another_tag(home: Path, artifact_dir: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     artifact = read_artifact(artifact_dir)
-    write_artifact(other, artifact.manifest.model_copy(update={"name": "renamed"}), model_block(artifact.model)[1])
+    write_artifact(other, artifact.manifest.model_copy(update={"name": "renamed"}), artifact.arrays)
     assert publish(other, {}) != publish(artifact_dir, {})
 
 
