@@ -108,7 +108,9 @@ def test_another_source_is_refused(tmp_path: Path) -> None:
         main([str(tmp_path / "other.sqlite")])
 
 
-@pytest.mark.parametrize("damage", [None, b"no gzip", gzip.compress(b"AAA\tchr1\n")])
+@pytest.mark.parametrize(
+    "damage", [None, b"no gzip", gzip.compress(b"AAA\tchr1\n")], ids=["absent", "no gzip", "no table"]
+)
 def test_a_damaged_table_is_one_line(damage: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PLACES_FILE", tmp_path / "places.tsv.gz")
     if damage is not None:
