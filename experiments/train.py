@@ -39,6 +39,7 @@ from features.encoder import PatientEncoder
 from features.errors import SequelaError
 from features.novelty import Novelty
 from features.outcomes import Outcomes
+from features.patients import FloatArray
 from features.persistence import Persistence
 from training.artifact import answer_example, model_block, novelty_block, state_arrays, write_artifact
 from training.config import custom_requirements
@@ -221,8 +222,8 @@ def _fit_final(
     model = fit_on_everyone(rows, config, folder.parent / "folds", progress)
     followed = fit_states(rows, config, home, model.encoder)
     block, arrays = model_block(model)
-    encoded = model.encoder.transform(rows.patients)
-    novelty, of_novelty = novelty_block(Novelty.fit(encoded, rows.patients.patient_id, rows.patients.landmark_day))
+    encoded = model.encoder.encode(rows.patients)
+    novelty, of_novelty = novelty_block(Novelty.fit(encoded.x, rows.patients.patient_id, rows.patients.landmark_day))
     landmark = rows.endpoint.landmark_days[0]
     patient = example_patient(model.encoder, landmark)
     times = rows.endpoint.horizons_days
@@ -245,7 +246,7 @@ def _fit_final(
         run_id=run_id,
         git_commit=git_state()[0],
         example=Example(patient=patient, times_days=times, incidence=answer_example(model, patient, times)),
-        reference=_reference(model, rows, out_of_fold),
+        reference=_reference(model, encoded.values, rows, out_of_fold),
         persistence=_persistence(model, rows),
         decision=() if settled is None else settled.benefits,
         thresholds=() if settled is None else settled.thresholds,
@@ -259,9 +260,8 @@ def _fit_final(
     write_artifact(folder, manifest, arrays | of_states | of_novelty)
 
 
-def _reference(model: FittedRiskModel, rows: TrainingRows, out_of_fold: OutOfFold) -> Reference:
-    """How inputs, and risks of patients not trained on, are spread: what later ones are compared with."""
-    values = model.encoder.encode(rows.patients).values
+def _reference(model: FittedRiskModel, values: FloatArray, rows: TrainingRows, out_of_fold: OutOfFold) -> Reference:
+    """How inputs (rows, inputs), and risks of patients not trained on, are spread: later ones are compared with it."""
     last = np.searchsorted(out_of_fold.times_days, rows.endpoint.horizons_days[-1])
     risks = out_of_fold.incidence[:, :, :, last].mean(axis=0)
     return Reference.of(

@@ -17,6 +17,19 @@ class OddError(Exception):
     """Of requests that are odd."""
 
 
+def behind_a_gate() -> tuple[Together[int, int], threading.Event, list[int]]:
+    """Whoever answers waits for the gate; and how many were answered at a time."""
+    sizes: list[int] = []
+    gate = threading.Event()
+
+    def answer(numbers: Sequence[int]) -> list[int]:
+        gate.wait(10)
+        sizes.append(len(numbers))
+        return list(numbers)
+
+    return Together(answer, lambda number: 0), gate, sizes
+
+
 def test_everyone_gets_their_own_and_few_calls_serve_many() -> None:
     sizes: list[int] = []
 
@@ -103,15 +116,7 @@ def test_a_failure_of_ours_reaches_all_of_the_batch_and_nobody_waits_for_ever() 
 
 
 def test_more_than_are_taken_at_a_time_wait_for_the_next() -> None:
-    sizes: list[int] = []
-    gate = threading.Event()
-
-    def answer(numbers: Sequence[int]) -> list[int]:
-        gate.wait(10)
-        sizes.append(len(numbers))
-        return list(numbers)
-
-    together = Together(answer, lambda number: 0)
+    together, gate, sizes = behind_a_gate()
     with ThreadPoolExecutor(MOST + 20) as pool:
         asked = [pool.submit(together.ask, number) for number in range(MOST + 20)]
         time.sleep(0.3)
@@ -123,15 +128,7 @@ def test_more_than_are_taken_at_a_time_wait_for_the_next() -> None:
 
 def test_as_many_as_last_time_are_waited_for_and_who_is_alone_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batching, "MOMENT_SECONDS", 60.0)  # whoever waits for who never comes does not end in time
-    sizes: list[int] = []
-    gate = threading.Event()
-
-    def answer(numbers: Sequence[int]) -> list[int]:
-        gate.wait(10)
-        sizes.append(len(numbers))
-        return list(numbers)
-
-    together = Together(answer, lambda number: 0)
+    together, gate, sizes = behind_a_gate()
     with ThreadPoolExecutor(4) as pool:
         first = pool.submit(together.ask, 0)
         time.sleep(0.2)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
+from sealed_artifacts import spoil
 
 from features.errors import SequelaError
 from training.artifact import read_artifact, state_arrays, states_of_example, write_artifact
-from training.manifest import MANIFEST, WEIGHTS, StatesBlock
+from training.manifest import WEIGHTS, StatesBlock
 from training.models.risk_model import FittedRiskModel
 from training.models.states import StateModel
 
@@ -77,18 +76,6 @@ def test_without_them_there_are_none(
     artifact = read_artifact(tmp_path / "model")
     assert artifact.states is None
     assert artifact.manifest.states is None
-
-
-def spoil(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    """Change the arrays, and seal the artifact again."""
-    arrays = load_file(folder / WEIGHTS)
-    change(arrays)
-    save_file(arrays, folder / WEIGHTS)
-    content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    content["files"][WEIGHTS] = sha256((folder / WEIGHTS).read_bytes()).hexdigest()
-    text = json.dumps(content | {"digest": "0" * 64})
-    digest = sha256(text.encode()).hexdigest()
-    (folder / MANIFEST).write_text(text.replace(f'"digest": "{"0" * 64}"', f'"digest": "{digest}"'), encoding="utf-8")
 
 
 @pytest.mark.parametrize(

@@ -91,9 +91,10 @@ class PackedIncidence:
     def _parts(self, x: NDArray[np.float64], times_days: NDArray[np.float64]) -> Iterator[Tensor]:
         """(causes, rows, members, times) of some rows at a time."""
         features = torch.as_tensor(x, dtype=torch.float32)
-        columns = self._all if len(x) <= FEW_TO_MULTIPLY else self._varying(features)
+        columns = None if len(x) <= FEW_TO_MULTIPLY else self._varying(features)
         for start in range(0, max(1, len(x)), ROWS_AT_ONCE):
-            level, trend = map(self._by_cause, self._logits(features[start : start + ROWS_AT_ONCE], columns))
+            some = features[start : start + ROWS_AT_ONCE]
+            level, trend = map(self._by_cause, self.level_and_trend(some, columns))
             moderate = len(level[0]) > FEW_TO_FOLLOW and (level.abs() + trend.abs()).amax() <= LARGEST
             yield (self._incidence if moderate else self._carefully)(level, trend, times_days)
 
@@ -101,10 +102,6 @@ class PackedIncidence:
         """(causes, rows, members), in double precision."""
         apart = of_logits.view(-1, self._causes, self._members).transpose(0, 1)
         return apart.contiguous().double()
-
-    def level_and_trend(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """(rows, causes · members) each, of the logits, for features (rows, features)."""
-        return self._logits(features, self._all)
 
     def _varying(self, features: Tensor) -> _Columns:
         """Columns that are not alike in all rows."""
@@ -119,7 +116,9 @@ class PackedIncidence:
             torch.addmv(of_all.others, of_all.weights.T, alike[0]),
         )
 
-    def _logits(self, features: Tensor, columns: _Columns) -> tuple[Tensor, Tensor]:
+    def level_and_trend(self, features: Tensor, columns: _Columns | None = None) -> tuple[Tensor, Tensor]:
+        """(rows, causes · members) each, of the logits, for features (rows, features)."""
+        columns = columns or self._all
         given = torch.cat([features[:, columns.features], self._pieces(features, columns.pieces)], dim=1)
         own = torch.addmm(columns.others, given, columns.weights)
         wide = self._width * self._n_outputs
