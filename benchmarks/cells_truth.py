@@ -45,6 +45,7 @@ N_TEST, HORIZON_DAYS = 500, 180.0
 CPU = TrainerConfig(accelerator="cpu")
 CLINIC = FeatureConfig(cells=())
 TYPES = FeatureConfig(cells=("composition", "pseudobulk"), pseudobulk_components=30)
+SPREAD = FeatureConfig(cells=("composition", "pseudobulk", "dispersion"))
 SCORE = FeatureConfig(baseline=(), cells=(), scores=("car_hematotox",))
 RIDGE, HEMATOTOX = "composition + pseudobulk, ridge Cox", "CAR-HEMATOTOX, Cox"
 ARMS: dict[str, tuple[FeatureConfig, ModelConfig]] = {

@@ -40,8 +40,9 @@ class FeatureConfig(Frozen):
     processing: CellProcessing = CellProcessing()
     """How cells become samples: quality control, cell types, CAR-positive cells."""
     variable_genes: Annotated[int, Field(ge=1)] = 2000
-    """Highly variable genes whose pseudobulks enter the components, chosen in each fold."""
+    """Highly variable genes whose pseudobulks and dispersions enter the components, chosen in each fold."""
     pseudobulk_components: Annotated[int, Field(ge=1)] = 8
-    """Principal components kept of the cell-type pseudobulks, at most a tenth of the training patients."""
+    """Principal components kept of the cell-type pseudobulks, and of the dispersions, at most a tenth of the training
+    patients each."""
     minimum_observed: Annotated[float, Field(ge=0, le=1)] = 0.1
     """A column observed in a smaller share of the training rows is left out."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from features.baseline import BaselineEncoder, impossible
 from features.cells.processing import CellProcessor
-from features.cells.samples import PSEUDOBULK, SampleFeatures
+from features.cells.samples import JOINT, SampleFeatures
 from features.config import FeatureConfig
 from features.derived import DerivedFeatures, matching
 from features.errors import SequelaError
@@ -185,7 +185,7 @@ class PatientEncoder:
         source, _, _ = column.partition(":")
         if source in self.measured_inputs and ":" in column:
             return f"measurements.{column}"
-        if self.samples is not None and source in (*self.samples.materials, PSEUDOBULK):
+        if self.samples is not None and source in (*self.samples.materials, *JOINT):
             return f"samples.{column}"
         return f"baseline.{column.partition('=')[0]}"
 
@@ -199,7 +199,7 @@ class PatientEncoder:
     def _condensed(self, missing: Sequence[str]) -> tuple[str, ...]:
         """Sources of which nothing is known by their own name, else the columns.
 
-        Pseudobulks go without saying, and what has not happened is not missing.
+        Components of all materials together go without saying, and what has not happened is not missing.
         """
         sources = [self._placed[name].partition(":")[0] for name in missing]
         gone = Counter(sources)
@@ -207,7 +207,7 @@ class PatientEncoder:
             source if gone[source] == self._of_source[source] else self._placed[name]
             for name, source in zip(missing, sources, strict=True)
         ]
-        unsaid = (f"samples.{PSEUDOBULK}", "events.")
+        unsaid = (*(f"samples.{name}" for name in JOINT), "events.")
         return tuple(name for name in dict.fromkeys(named) if not name.startswith(unsaid))
 
     def state(self) -> tuple[dict[str, Any], dict[str, FloatArray]]:

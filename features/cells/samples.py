@@ -1,7 +1,7 @@
 """Sample features: what the latest sample of each material says, up to the landmark.
 
-Composition, program scores, pseudobulks and the share of CAR-positive cells follow from the `CellSummary`, clonality
-from the clones; vocabulary, variable genes and components are fitted, inside the fold.
+Composition, program scores, pseudobulks, dispersion and the share of CAR-positive cells follow from the `CellSummary`,
+clonality from the clones; vocabulary, variable genes and components are fitted, inside the fold.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from features.cells.bag import UNLABELLED, Bags
 from features.cells.density import DensityEmbedding, Means
+from features.cells.dispersion import log_dispersion
 from features.cells.programs import MINIMUM_GENES, PROGRAMS
 from features.cells.pseudobulk import PseudobulkComponents, columns_named, log_pseudobulk
 from features.cells.summary import AlignedSums
@@ -23,12 +24,12 @@ from features.clonality import clonality_columns
 from features.errors import SequelaError
 from features.patients import Clones, FloatArray, IntArray, Patients, Samples
 
-SampleFeature = Literal["composition", "pseudobulk", "programs", "car_positive", "clonality", "density"]
+SampleFeature = Literal["composition", "pseudobulk", "programs", "dispersion", "car_positive", "clonality", "density"]
 PSEUDOCOUNT = 0.5
 """Cells added to each type before the log ratio, so that an absent type stays finite."""
-_DENSITY = "density."
-PSEUDOBULK = "pseudobulk"
-"""First part of the names of pseudobulk components, which come from all materials together."""
+_DENSITY, _DISPERSION = "density.", "dispersion."
+JOINT = ("pseudobulk", "dispersion")
+"""First parts of the names of components that come from all materials together."""
 
 
 def latest_samples(patients: Patients, material: str, usable: NDArray[np.bool_] | None = None) -> IntArray:
@@ -62,11 +63,12 @@ class SampleFeatures:
     """Whether sums are of raw counts (else of intensities)."""
     programs: Mapping[str, tuple[str, ...]]
     variable_genes: tuple[str, ...]
-    """The genes whose pseudobulks enter the components."""
+    """The genes whose pseudobulks and dispersions enter the components."""
     pseudobulk: PseudobulkComponents | None = field(default=None)
     human_genes: bool = False
     """Whether names of genes are canonical (`features.cells.genes.resolve`), or used as they are."""
     density: DensityEmbedding | None = field(default=None)
+    dispersion: PseudobulkComponents | None = field(default=None)
 
     @classmethod
     def fit(
@@ -99,15 +101,17 @@ class SampleFeatures:
         unfitted = cls(
             tuple(features), materials, cell_types, summary.genes, counts, usable, variable, human_genes=human_genes
         )
-        density = components = None
+        density = dispersion = components = None
         if "pseudobulk" in features and len(used):
             components = PseudobulkComponents.fit(unfitted.pseudobulks(patients), n_components)
+        if "dispersion" in features and len(used):
+            dispersion = PseudobulkComponents.fit(unfitted.dispersions(patients), n_components)
         if "density" in features and len(used):
             cells = _bags(samples).take(used)
             density = DensityEmbedding.fit(
                 cells, genes=variable, counts=counts, n_components=n_components, means=_means()
             )
-        return replace(unfitted, pseudobulk=components, density=density)
+        return replace(unfitted, pseudobulk=components, density=density, dispersion=dispersion)
 
     def columns(self, patients: Patients) -> dict[str, FloatArray]:
         """Columns of shape (rows,) by name; NaN where a row has no sample of the material by its landmark."""
@@ -128,8 +132,9 @@ class SampleFeatures:
             if "clonality" in self.features:
                 columns |= _clonality(patients, material)
         if self.pseudobulk is not None:
-            components = self.pseudobulk.transform(self.pseudobulks(patients))
-            columns |= columns_named(f"{PSEUDOBULK}:pc", components)
+            columns |= columns_named("pseudobulk:pc", self.pseudobulk.transform(self.pseudobulks(patients)))
+        if self.dispersion is not None:
+            columns |= columns_named("dispersion:pc", self.dispersion.transform(self.dispersions(patients)))
         return columns
 
     @property
@@ -184,6 +189,19 @@ class SampleFeatures:
             blocks.append(block)
         return np.concatenate(blocks, axis=1)
 
+    def dispersions(self, patients: Patients) -> FloatArray:
+        """(rows, materials · variable genes): see `log_dispersion`; NaN where there is no sample."""
+        samples, blocks = patients.samples, []
+        for material in self.materials:
+            block = np.full((len(patients), len(self.variable_genes)), np.nan)
+            if samples is not None:
+                latest = latest_samples(patients, material, _has_cells(samples))
+                rows = np.flatnonzero(latest >= 0)
+                summary = samples.summary.take(latest[rows])
+                block[rows] = log_dispersion(summary, self.variable_genes, counts=self.counts)
+            blocks.append(block)
+        return np.concatenate(blocks, axis=1)
+
     def state(self) -> tuple[dict[str, Any], dict[str, FloatArray]]:
         """Plain JSON and named arrays that `from_state` rebuilds the features from."""
         sizes = {
@@ -200,12 +218,17 @@ class SampleFeatures:
         if self.density is not None:
             sizes["density"], of_density = self.density.state()
             arrays |= {f"{_DENSITY}{name}": array for name, array in of_density.items()}
+        if self.dispersion is not None:
+            arrays |= {f"{_DISPERSION}{name}": array for name, array in self.dispersion.state().items()}
         return sizes, arrays
 
     @classmethod
     def from_state(cls, sizes: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> SampleFeatures:
         """Rebuild what `state` described; artifacts of the first format name no variable genes and use all."""
-        of_density = {n.removeprefix(_DENSITY): a for n, a in arrays.items() if n.startswith(_DENSITY)}
+        of_density, of_dispersion = (
+            {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
+            for prefix in (_DENSITY, _DISPERSION)
+        )
         return cls(
             tuple(sizes["features"]),
             tuple(sizes["materials"]),
@@ -217,6 +240,7 @@ class SampleFeatures:
             PseudobulkComponents.from_state(arrays) if "components" in arrays else None,
             sizes.get("human_genes", False),
             DensityEmbedding.from_state(sizes["density"], of_density) if "density" in sizes else None,
+            PseudobulkComponents.from_state(of_dispersion) if of_dispersion else None,
         )
 
 

@@ -150,6 +150,23 @@ class CellSummary:
                 over_panel[which][at] = rows[:, on_panel].sum(axis=1)
         return AlignedSums(tuple(cell_types), tuple(genes), n_cells, sums[0], sums[1], over_panel[0], over_panel[1])
 
+    def moments(self, genes: Sequence[str]) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Cells (samples,), and mean and variance (samples, genes) over them of normalised counts, or of intensities.
+
+        Genes that are not here have zeros; a variance of fewer than two cells is 0.
+        """
+        n_cells = self.cells_by_type.sum(axis=1)
+        have, want = _matches(self.genes, genes)
+        sums = np.zeros((2, len(self), len(genes)))
+        there = np.flatnonzero(self.sample >= 0)
+        for start in range(0, len(there), _ROWS_AT_ONCE):
+            rows = there[start : start + _ROWS_AT_ONCE]
+            for which, stored in enumerate((self.normalised, self.squared)):
+                sums[which][rows[:, None], want] = np.asarray(stored[self.sample[rows]])[:, have]
+        mean = sums[0] / np.maximum(n_cells, 1.0)[:, None]
+        variance = (sums[1] - sums[0] * mean) / np.maximum(n_cells - 1.0, 1.0)[:, None]
+        return n_cells, mean, np.maximum(variance, 0.0)
+
     @staticmethod
     def concatenate(summaries: Sequence[CellSummary]) -> CellSummary:
         """Samples one after the other, over the union of their cell types and genes."""

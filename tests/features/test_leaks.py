@@ -98,7 +98,7 @@ def test_the_futures_of_this_test_would_be_seen_if_they_entered() -> None:
     assert {"crp:auc", "transgene_copies:cmax", "anc:days_below_0.5", "prior infection:count_30d"} <= moved
     assert {"anc:early_icaht", "platelets:late_t_icaht", "car_hematotox", "easix:log2"} <= moved
     of_cells = ("clr(NK)", "exhaustion", "car_positive", "tcr:shannon", "integration:uc50", "density:pc1")
-    assert {f"blood:{name}" for name in of_cells} | {"pseudobulk:pc1"} <= moved
+    assert {f"blood:{name}" for name in of_cells} | {"pseudobulk:pc1", "dispersion:pc1"} <= moved
     assert exactly(PatientEncoder.fit(changed, CARD, CONFIG)) != exactly(ENCODER)
 
 

@@ -53,7 +53,7 @@ CONFIG = FeatureConfig(
     scores=("car_hematotox", "easix", "easix:log2", "m_easix"),
     grades=("icaht", "t_icaht"),
     inflamix=True,
-    cells=("composition", "pseudobulk", "programs", "car_positive", "clonality", "density"),
+    cells=("composition", "pseudobulk", "programs", "dispersion", "car_positive", "clonality", "density"),
     processing=CellProcessing(min_counts=3, transgene=(CONSTRUCT,)),
     variable_genes=9,
     pseudobulk_components=3,
