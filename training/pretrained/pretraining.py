@@ -43,7 +43,7 @@ class PretrainingConfig(Frozen):
     rows: int = 3000
     """Patients of a step, of all its tables together."""
     fewest_rows: int = 30
-    most_rows: int = 2000
+    most_rows: int = 3000
     """Patients whose outcomes are read, of one table."""
     most_columns: int = 100
     most_causes: int = 6

@@ -25,18 +25,20 @@ class Course:
     """(tables, rows): start of observation; 0 unless it began late."""
     incidence: Tensor
     """(tables, rows, causes, steps): the true cumulative incidence at the end of each step."""
+    seen: Tensor
+    """(tables, rows): whether a row lived free of events to its late entry; who did not is not in a cohort."""
 
 
 def follow(draws: Draws, log_ratio: Tensor, x: Tensor) -> Course:
     """Draw courses from log hazard ratios (tables, rows, causes); x (tables, rows, columns) may censor."""
     expected = _expected(draws, log_ratio)
-    time, cause = events(draws, expected)
-    entry = _entry(draws, time)
+    entry = _entry(draws, *log_ratio.shape[:2])
+    time, cause, seen = events(draws, expected, entry)
     end = torch.maximum(_censoring(draws, x), entry + 1e-3)
     cause = torch.where(time <= end, cause, 0)
     time = torch.minimum(time, end)
     time, entry = _rounded(draws, time, entry)
-    return Course(time, cause, entry, true_incidence(expected))
+    return Course(time, cause, entry, true_incidence(expected), seen)
 
 
 def _expected(draws: Draws, log_ratio: Tensor) -> Tensor:
@@ -66,27 +68,34 @@ def _over_time(draws: Draws, b: int, k: int, step: Tensor) -> Tensor:
     return torch.where((kind > 0.2) & (kind < 0.26), crossing, shape)
 
 
-def events(draws: Draws, expected: Tensor) -> tuple[Tensor, Tensor]:
-    """Times (tables, rows) by inverting the cumulative hazard, and causes; after the last step, time 2 and cause 0."""
+def events(draws: Draws, expected: Tensor, entry: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Times (tables, rows) by inverting the cumulative hazard, and causes; after the last step, time 2 and cause 0.
+
+    Third, who has no event by his `entry` (tables, rows). Of the others the times are of a second life, beyond it.
+    """
     total = expected.sum(dim=2)
     cumulative = total.cumsum(dim=-1)
+    passed = (entry[..., None] * N_STEPS - torch.arange(N_STEPS, device=entry.device)).clamp(0.0, 1.0)
+    by_entry = (total * passed).sum(dim=-1, keepdim=True)
     level = draws.exponential(*total.shape[:2], 1)
+    seen = level > by_entry
+    level = torch.where(seen, level, by_entry + draws.exponential(*total.shape[:2], 1))
     at = torch.searchsorted(cumulative, level).squeeze(-1)
     inside = at.clamp(max=N_STEPS - 1)[..., None]
     before = (cumulative - total).gather(2, inside)
     share = ((level - before) / total.gather(2, inside)).squeeze(-1).clamp(0.0, 1.0)
-    time = (inside.squeeze(-1) + share) / N_STEPS
+    time = torch.maximum((inside.squeeze(-1) + share) / N_STEPS, entry + 1e-6)
     of_cause = expected.gather(3, inside[:, :, None].expand(-1, -1, expected.shape[2], -1)).squeeze(-1)
     cause = 1 + torch.multinomial(of_cause.flatten(0, 1) + 1e-12, 1, generator=draws.generator).view(time.shape)
     ended = at < N_STEPS
-    return torch.where(ended, time, torch.full_like(time, 2.0)), torch.where(ended, cause, 0)
+    time, cause = torch.where(ended, time, torch.full_like(time, 2.0)), torch.where(ended, cause, 0)
+    return time, cause, seen.squeeze(-1) | (entry == 0)
 
 
-def _entry(draws: Draws, time: Tensor) -> Tensor:
-    """In some tables observation begins late, and before the event."""
-    b, n = time.shape
-    late = draws.uniform(b, n) * draws.uniform(b, 1, high=0.5) * draws.chance(0.1, b, 1)
-    return torch.where(late < time * 0.95, late, torch.zeros_like(late))
+def _entry(draws: Draws, b: int, n: int) -> Tensor:
+    """(tables, rows): in some tables observation begins late, for some of the rows or for all."""
+    late = draws.uniform(b, n) * draws.uniform(b, 1, high=0.5) * (draws.uniform(b, n) < draws.uniform(b, 1, high=2.0))
+    return late * draws.chance(0.15, b, 1)
 
 
 def _censoring(draws: Draws, x: Tensor) -> Tensor:

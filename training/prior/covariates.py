@@ -15,6 +15,8 @@ N_KINDS = 8
 NORMAL, SKEWED, HEAVY, BINARY, GRADED, COUNTED, ROUNDED, SHARED = range(N_KINDS)
 WEIGHTS = (0.28, 0.12, 0.06, 0.22, 0.10, 0.08, 0.07, 0.07)
 """How often a column is each of them; a shared one is the logarithm of a share of a whole."""
+MOST_LEVELS = 20
+"""Of a categorical variable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ def _levels(draws: Draws, values: Tensor, latent: Tensor) -> Tensor:
     b, _, p = values.shape
     if p < 3:
         return values
-    n_levels = int(draws.whole(3, min(p, 8), 1))
+    n_levels = int(draws.whole(3, min(p, MOST_LEVELS), 1))
     first = int(draws.whole(0, p - n_levels, 1))
     block = latent[:, :, first : first + n_levels] + draws.normal(b, 1, n_levels) * 0.8
     chosen = torch.nn.functional.one_hot(block.argmax(dim=-1), n_levels).to(values.dtype)

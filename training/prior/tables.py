@@ -12,8 +12,10 @@ from training.prior.covariates import covariates
 from training.prior.draws import Draws
 from training.prior.effects import effects
 
-VERSION = 1
+VERSION = 2
 """Of the prior; weights say which one they were trained on."""
+SURPLUS = 3
+"""One row in so many is simulated beyond those wanted, for late entry to hide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,13 @@ def simulate_tables(
         n_causes: Causes, which compete.
     """
     draws = Draws(generator)
-    x = covariates(draws, n_tables, n_rows, n_columns)
+    x = covariates(draws, n_tables, n_rows + n_rows // SURPLUS, n_columns)
     course = follow(draws, effects(draws, x, n_causes), x.true)
-    return TableBatch(x.known, x.there, course.time, course.cause, course.entry, course.incidence)
+    # Those whom late entry hides make room for others; where too many are hidden, some stay with a second life.
+    rows = course.seen.logical_not().byte().argsort(dim=1, stable=True)[:, :n_rows]
+    time, cause, entry = (one.gather(1, rows) for one in (course.time, course.cause, course.entry))
+    known, incidence = (
+        one.gather(1, rows.view(n_tables, n_rows, *[1] * (one.ndim - 2)).expand(-1, -1, *one.shape[2:]))
+        for one in (x.known, course.incidence)
+    )
+    return TableBatch(known, x.there, time, cause, entry, incidence)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
+from features.outcomes import Outcomes
+from training.models.nonparametric import aalen_johansen
 from training.prior import TableBatch, simulate_tables
 from training.prior.course import N_STEPS, events, true_incidence
 from training.prior.covariates import covariates
@@ -49,7 +52,8 @@ def test_events_happen_as_often_as_the_hazards_say() -> None:
     """Martingales: events minus what was expected of those under observation have mean 0 (Aalen 1978)."""
     draws = Draws(torch.Generator().manual_seed(4))
     expected = torch.exp(draws.normal(200, 1, 3, N_STEPS) + draws.normal(200, 150, 3, 1)) * 0.01
-    time, cause = events(draws, expected)
+    time, cause, seen = events(draws, expected, torch.zeros(200, 150))
+    assert seen.all()
     passed = (time[..., None] * N_STEPS - torch.arange(N_STEPS)).clamp(0, 1)
     for k in range(3):
         residual = (cause == k + 1).float() - (expected[:, :, k] * passed).sum(dim=-1)
@@ -72,3 +76,40 @@ def test_true_incidence_of_constant_hazards_is_the_closed_form() -> None:
     time = torch.arange(1, N_STEPS + 1) / N_STEPS
     closed = rate[:, None] / rate.sum() * (1 - torch.exp(-rate.sum() * time))
     torch.testing.assert_close(true_incidence(expected)[0, 0], closed, rtol=1e-5, atol=1e-6)
+
+
+def test_late_entry_hides_who_had_the_event_before_and_nobody_else() -> None:
+    """Occurrences over exposure from entry on are the hazards (Andersen et al. 1993, III.3), of those who are seen."""
+    draws = Draws(torch.Generator().manual_seed(6))
+    frailty = torch.exp(draws.normal(1, 400_000, 1, 1))
+    expected = (1.5 / N_STEPS) * frailty.expand(1, -1, 2, N_STEPS).contiguous()
+    entry = draws.uniform(1, 400_000, high=0.6) * draws.chance(0.8, 1, 400_000)
+    time, cause, seen = events(draws, expected, entry)
+    assert 0.2 < float(seen.float().mean()) < 0.8
+    assert (time > entry).all()
+    step = torch.arange(N_STEPS + 1) / N_STEPS
+    hazard = []
+    for who, begin in ((seen, entry), (torch.ones_like(seen), torch.zeros_like(entry))):
+        own = time if begin is entry else events(draws, expected, begin)[0]
+        at_risk = torch.stack([((begin <= at) & (own > at) & who).sum() for at in step[:-1]])
+        ended = torch.stack([((begin <= at) & (own > at) & (own <= at + 1 / N_STEPS) & who).sum() for at in step[:-1]])
+        hazard.append(ended / at_risk)
+    torch.testing.assert_close(hazard[0][:40], hazard[1][:40], rtol=0.06, atol=0.0)
+    assert set(cause.unique().tolist()) == {0, 1, 2}
+
+
+def test_tables_hold_nobody_whom_late_entry_hides() -> None:
+    """Aalen–Johansen on the simulated tables with late entry, in the mean, is the truth."""
+    off = []
+    for seed in range(30):
+        batch = tables(seed, n_tables=20, n_rows=400, n_columns=4, n_causes=2)
+        for i in torch.flatten(((batch.entry > 0).float().mean(dim=1) > 0.5).nonzero()).tolist():
+            entry, time = batch.entry[i].double().numpy(), batch.time[i].double().numpy()
+            outcomes = Outcomes(time, batch.cause[i].numpy(), ("a", "b"), entry)
+            at = np.quantile(time[batch.cause[i].numpy() > 0], 0.5) if (batch.cause[i] > 0).sum() > 100 else None
+            if at is None or at <= np.quantile(entry, 0.2) or at > 1:
+                continue
+            true = float(batch.incidence[i].sum(dim=1).mean(dim=0)[int(at * N_STEPS) - 1])
+            off.append(float(aalen_johansen(outcomes).at(np.array([at])).sum()) - true)
+    assert len(off) > 15
+    assert abs(float(np.mean(off))) < 0.05
