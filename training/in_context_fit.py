@@ -41,6 +41,7 @@ def fit_in_context(
     """
     require_events(outcomes, "in_context")
     rows = _drawn(patient_id, config.context_rows, np.random.default_rng(seed))
+    rows = rows[_by_content(x[rows], outcomes.take(rows))]
     module, cohort = _network(config.weights or SHIPPED), Cohort.of(x[rows], outcomes.take(rows))
     if config.tuning_steps:
         module = fine_tune(module, cohort, patient_id[rows], config, trainer, seed=seed)
@@ -53,6 +54,11 @@ def _drawn(patient_id: NDArray[np.object_], most: int, rng: np.random.Generator)
     order = rng.permutation(number.max() + 1)
     taken = np.cumsum(np.bincount(number)[order]) <= most
     return np.flatnonzero(np.isin(number, order[taken]))
+
+
+def _by_content(x: NDArray[np.float64], outcomes: Outcomes) -> NDArray[np.int64]:
+    """(rows,): an order that tells nothing of the cohort's own, by which a row could be found in a list of patients."""
+    return np.lexsort((*x.T[::-1], outcomes.cause, outcomes.duration_days))
 
 
 @cache

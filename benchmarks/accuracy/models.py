@@ -84,8 +84,8 @@ def predict(model: ModelConfig, rows: TrainingRows, fold: Fold, times_days: NDAr
 def fingerprint(model: ModelConfig) -> str:
     """Changes with the configuration and with the code that fits it: predictions kept under another are not used."""
     digest = hashlib.sha256(model.model_dump_json().encode())
-    read: set[Path] = {ROOT / "features" / "encoder.py"}
-    for name in _fitted_by(model):
+    read: set[Path] = {ROOT / "training" / "fit.py"}
+    for name in ("features.encoder", *_fitted_by(model)):
         _with_imports(name, read)
     if any(isinstance(one, InContextConfig) for one in single_models(model)):
         read.add(SHIPPED)
@@ -102,12 +102,12 @@ def _fitted_by(model: ModelConfig) -> set[str]:
 
 
 def _with_imports(name: str, read: set[Path]) -> None:
-    """Add a module of `training`, and all of `training` that it imports, but the configuration's own."""
+    """Add a module, and all of `features` and `training` that it imports, but the configuration's own."""
     path = ROOT.joinpath(*name.split(".")).with_suffix(".py")
     if path in read or not path.exists():
         return
     read.add(path)
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         module = node.module or "" if isinstance(node, ast.ImportFrom) else ""
-        if module.startswith("training.") and module != "training.config":
+        if module.startswith(("features.", "training.")) and module != "training.config":
             _with_imports(module, read)

@@ -16,6 +16,7 @@ from training.models.cohort_context import CohortContext, event_edges, expected_
 from training.models.in_context import InContextModule, InContextSizes
 from training.models.in_context_predictor import Cohort, InContext
 from training.models.nonparametric import aalen_johansen
+from training.pretrained import SHIPPED, read_weights
 from training.pretrained.pretraining import Length, PretrainingConfig, Progress, pretrain, true_course
 from training.prior import simulate_tables
 
@@ -66,6 +67,20 @@ def test_neither_who_else_is_asked_about_nor_empty_columns_nor_other_tables_matt
     first = CohortContext(context.exposure[:1], context.event[:1], context.other[:1])
     single = module(x[:1, :N_KNOWN], there[:1], first, x[:1, N_KNOWN:])
     torch.testing.assert_close(single, answer[:1], rtol=0, atol=1e-5)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@torch.no_grad()
+def test_the_shipped_weights_answer_alike_on_processor_and_gpu() -> None:
+    module = read_weights(SHIPPED)[0].eval()
+    batch = simulate_tables(torch.Generator().manual_seed(4), n_tables=2, n_rows=200, n_columns=12, n_causes=3)
+    edges = event_edges(batch.time, batch.cause, module.sizes.bins)
+    context = CohortContext.of(edges, batch.time, batch.cause, batch.entry, 1)
+    answer = module(batch.x, batch.there, context, batch.x)
+    moved = CohortContext(*(one.cuda() for one in (context.exposure, context.event, context.other)))
+    on_gpu = module.cuda()(batch.x.cuda(), batch.there.cuda(), moved, batch.x.cuda())
+    torch.testing.assert_close(on_gpu.cpu(), answer, rtol=0, atol=1e-3)
 
 
 def cohort(seed: int = 3, n: int = 80) -> tuple[np.ndarray, Outcomes]:
