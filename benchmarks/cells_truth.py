@@ -1,6 +1,6 @@
 """A rare population that carries the risk: who finds it, from how many patients on; and what is found of nothing.
 
-    python -m benchmarks.cells_truth --sizes 100 300 1000 --cohorts 4
+    python -m benchmarks.cells_truth --sizes 100 300 1000 --cohorts 6
 
 Each arm is fitted on simulated patients (`benchmarks.planted`) and predicts 500 others. Where nothing is planted, the
 permutation test of a whole pipeline of cells is to reject as often as its level says.
@@ -30,7 +30,15 @@ from benchmarks.planted import CARD, LOG_HAZARD_RATIO, N_CELLS, N_MARKERS, SHARE
 from features.config import FeatureConfig
 from features.outcomes import Outcomes
 from features.patients import Patients
-from training.config import AttentionConfig, CoxConfig, ModelConfig, NetworkConfig, SetTransformerConfig, TrainerConfig
+from training.config import (
+    AttentionConfig,
+    BoostingConfig,
+    CoxConfig,
+    ModelConfig,
+    NetworkConfig,
+    SetTransformerConfig,
+    TrainerConfig,
+)
 from training.evaluation.brier import brier_score, integrate
 from training.evaluation.comparison import holm
 from training.evaluation.discrimination import auc
@@ -48,11 +56,14 @@ TYPES = FeatureConfig(cells=("composition", "pseudobulk"), pseudobulk_components
 SPREAD = FeatureConfig(cells=("composition", "pseudobulk", "dispersion"))
 SCORE = FeatureConfig(baseline=(), cells=(), scores=("car_hematotox",))
 RIDGE, HEMATOTOX = "composition + pseudobulk, ridge Cox", "CAR-HEMATOTOX, Cox"
+DISPERSION = "composition + pseudobulk + dispersion"
 ARMS: dict[str, tuple[FeatureConfig, ModelConfig]] = {
     HEMATOTOX: (SCORE, CoxConfig()),
     "clinic, ridge Cox": (CLINIC, CoxConfig()),
     RIDGE: (TYPES, CoxConfig()),
-    "composition + pseudobulk, network": (TYPES, NetworkConfig()),
+    f"{DISPERSION}, ridge Cox": (SPREAD, CoxConfig()),
+    f"{DISPERSION}, network": (SPREAD, NetworkConfig()),
+    f"{DISPERSION}, boosting": (SPREAD, BoostingConfig()),
     "attention": (CLINIC, AttentionConfig()),
     "set transformer": (CLINIC, SetTransformerConfig()),
 }
@@ -139,7 +150,7 @@ def main() -> int:
     """Run all trials, write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", nargs="+", type=int, default=[100, 300, 1000])
-    parser.add_argument("--cohorts", type=int, default=4, help="simulated cohorts of each size")
+    parser.add_argument("--cohorts", type=int, default=6, help="simulated cohorts of each size")
     parser.add_argument("--null", type=int, default=200, help="cohorts where nothing is planted")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--results", type=Path, default=RESULTS)
