@@ -11,7 +11,7 @@ from torch import Tensor
 
 from features.errors import SequelaError
 from features.outcomes import Outcomes
-from training.event_intervals import EventIntervals, event_intervals
+from training.event_intervals import EventIntervals, event_intervals, settled
 
 SPREAD = 8
 """Days among which an event known to lie between two counts evenly where bins are cut."""
@@ -30,14 +30,11 @@ class BinnedOutcomes:
     intervals: EventIntervals | None = None
     """Of events known to lie between two days; None: there are none."""
 
-    def evenly(self) -> BinnedOutcomes:
-        """The same as if events fell evenly in their intervals, each counting in parts."""
+    def expected(self) -> BinnedOutcomes:
+        """The same with events in intervals counting in parts, where they are likely."""
         if self.intervals is None:
             return self
-        rows = self.intervals.cause.nonzero()[:, 0]
-        event = self.event.clone()
-        event[rows, self.intervals.cause[rows] - 1] = self.intervals.evenly[rows]
-        return BinnedOutcomes(self.at_risk + self.intervals.at_risk, event)
+        return BinnedOutcomes(self.at_risk + self.intervals.at_risk, self.intervals.expected(self.event))
 
 
 def require_events(outcomes: Outcomes, kind: str) -> None:
@@ -94,21 +91,22 @@ def to_bins(outcomes: Outcomes, edges_days: NDArray[np.float64]) -> BinnedOutcom
         )
     event = np.zeros((len(outcomes), len(outcomes.causes), n_bins))
     event[rows, outcomes.cause[rows] - 1, bin_of] = 1.0
-    numbers = (torch.as_tensor(values, dtype=torch.float32) for values in (observed, event))
-    return BinnedOutcomes(*numbers, event_intervals(outcomes, edges_days))
+    at_risk, events = (torch.as_tensor(values, dtype=torch.float32) for values in (observed, event))
+    intervals = event_intervals(outcomes, edges_days)
+    return BinnedOutcomes(at_risk, events, None if intervals is None else settled(intervals, at_risk, events))
 
 
 def base_logits(binned: BinnedOutcomes, relative: Tensor | None = None) -> Tensor:
     """(causes, bins): log odds of each cause against none in each bin, of a patient with hazard ratios of 1.
 
     Events over exposure, each row's weighed by its hazard ratios, as in Breslow's estimate (1974); events between two
-    days as if they fell evenly in between: training moves them.
+    days in parts, where they are likely.
 
     Args:
         binned: Outcomes of the rows.
         relative: Hazard ratios (rows, causes); absent: all 1.
     """
-    binned = binned.evenly()
+    binned = binned.expected()
     events, at_risk = binned.event.sum(dim=0), binned.at_risk.sum(dim=0)
     marginal = (events / at_risk.clamp(min=1.0)).clamp(min=SMALLEST_HAZARD)
     none = (1.0 - marginal.sum(dim=0)).clamp(min=0.02)

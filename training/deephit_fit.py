@@ -51,7 +51,7 @@ class Places:
     def to(self, device: torch.device) -> Places:
         """The same on a device."""
         own = (self.cause, self.bin, self.gone, self.entry_bin, self.entry_gone)
-        intervals = self.intervals and EventIntervals(*(value.to(device) for value in self.intervals))
+        intervals = None if self.intervals is None else EventIntervals(*(value.to(device) for value in self.intervals))
         return Places(*(value.to(device) for value in own), intervals)
 
 
