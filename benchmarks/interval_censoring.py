@@ -56,12 +56,6 @@ class Visited:
         """With the day it was seen for the day it happened."""
         return replace(self.between, after_days=None)
 
-    @property
-    def middle(self) -> Outcomes:
-        """With the middle of the two for the day it happened."""
-        day, after = self.between.duration_days, self.between.after_days
-        return replace(self.seen, duration_days=np.where(self.between.in_interval, (day + after) / 2, day))
-
 
 def visited(rng: np.random.Generator, n: int, *, last_look: bool = True) -> Visited:
     """A cohort; without a last look, what happens after the last visit is never seen."""
@@ -95,7 +89,9 @@ def true_incidence(x: FloatArray, times_days: FloatArray) -> FloatArray:
     return found
 
 
-def predictions(cohort: Visited, new: FloatArray, times_days: FloatArray, seed: int) -> Iterator[tuple[str, FloatArray]]:
+def predictions(
+    cohort: Visited, new: FloatArray, times_days: FloatArray, seed: int
+) -> Iterator[tuple[str, FloatArray]]:
     """What each model tells of new patients."""
     ids = np.arange(len(cohort.x)).astype(str).astype(object)
     landmark, cpu = np.zeros(len(new)), TrainerConfig(accelerator="cpu")
@@ -107,7 +103,10 @@ def predictions(cohort: Visited, new: FloatArray, times_days: FloatArray, seed: 
     for name, outcomes in taught.items():
         network = fit_network(cohort.x, outcomes, ids, NetworkConfig(), cpu, seed=seed)
         yield name, network.incidence(new, landmark, times_days)
-    for name, outcomes in {"day of the visit": cohort.seen, "middle between the visits": cohort.middle}.items():
+    for name, outcomes in {
+        "day of the visit": cohort.seen,
+        "middle between the visits": cohort.between.in_the_middle(),
+    }.items():
         cox = CauseSpecificCox.fit(cohort.x, outcomes, penalty=None, patient_id=ids, seed=seed)
         yield f"Cox, {name}", cox.incidence(new, landmark, times_days)
 

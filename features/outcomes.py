@@ -38,6 +38,13 @@ class Outcomes:
         """(rows,): whether a row's event is only known to lie between two days."""
         return np.zeros(len(self), dtype=bool) if self.after_days is None else ~np.isnan(self.after_days)
 
+    def in_the_middle(self) -> Outcomes:
+        """The same with events between two days in the middle of them, as if known to the day."""
+        if self.after_days is None:
+            return self
+        middle = np.where(self.in_interval, (self.duration_days + self.after_days) / 2, self.duration_days)
+        return Outcomes(middle, self.cause, self.causes, self.entry_days)
+
     def take(self, rows: NDArray[np.int64]) -> Outcomes:
         """The given rows, in that order."""
         entry, after = (None if days is None else days[rows] for days in (self.entry_days, self.after_days))

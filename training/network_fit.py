@@ -179,10 +179,10 @@ def fit_network(
 
 def ridge_penalties(x: NDArray[np.float64], outcomes: Outcomes, patient_id: NDArray[np.object_]) -> tuple[float, ...]:
     """For each cause, the most likely penalty of a ridge cause-specific Cox model."""
-    penalties = []
+    penalties, by_day = [], outcomes.in_the_middle()
     for k in range(len(outcomes.causes)):
         independent = independent_share(patient_id, outcomes.cause == k + 1)
-        penalties.append(most_likely_penalty(PartialLikelihood.of(x, outcomes, k + 1), independent))
+        penalties.append(most_likely_penalty(PartialLikelihood.of(x, by_day, k + 1), independent))
     return tuple(penalties)
 
 
@@ -198,7 +198,7 @@ def begin_linear(
     """Set linear weights to a ridge cause-specific Cox model of each member's bag, and base hazards to fit them.
 
     Gradient steps with few events move all weights alike; a penalised fit moves those that matter, and leaves to
-    training what is not linear. An event between two days counts on the day it was seen. In short bins a log hazard ratio is also one of discrete hazards (Thompson, Biometrics
+    training what is not linear. An event between two days counts in the middle. In short bins a log hazard ratio is also one of discrete hazards (Thompson, Biometrics
     1977;33:463). Only the bag is fitted, so that who is out of it can still tell when to stop; base hazards are all
     patients'.
 
@@ -212,7 +212,7 @@ def begin_linear(
     """
     for member, times in enumerate(drawn):
         bag = np.repeat(np.arange(len(x)), times)
-        of_bag = outcomes.take(bag)
+        of_bag = outcomes.take(bag).in_the_middle()
         for k, penalty in enumerate(penalties):
             likelihood = PartialLikelihood.of(x[bag], of_bag, k + 1)
             if not len(likelihood.event_row):
