@@ -152,9 +152,10 @@ def main() -> int:
     text = [
         "# Events seen at visits",
         "",
-        "Simulated patients, visited about every 90 days; infections are seen at the first visit after them, deaths on their",
-        "day. Root mean squared error against the true incidence, of 1,000 other patients, in percentage points, with 95 %",
-        f"t intervals over cohorts: between visits (days {_listed(BETWEEN)}) and at visits (days {_listed(AT_VISITS)}).",
+        "Simulated patients, visited about every 90 days; infections are seen at the first visit after them, deaths on",
+        f"their day. Root mean squared error against the true incidence, of {N_TEST:,} other patients, in percentage",
+        f"points, with 95 % t intervals over cohorts: between visits (days {_listed(BETWEEN)}) and about the days of",
+        f"visits ({_listed(AT_VISITS)}).",
         made_by("benchmarks.interval_censoring"),
         "",
     ]

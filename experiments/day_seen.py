@@ -11,8 +11,8 @@ def day_seen_sentence(outcomes: Outcomes, model: ModelConfig) -> str:
     kinds, between = kinds_by_day_seen(model), int(outcomes.in_interval.sum())
     if not kinds or not between:
         return ""
-    take = "takes" if len(kinds) == 1 else "take"
+    take, n_events = "takes" if len(kinds) == 1 else "take", int((outcomes.cause > 0).sum())
     return (
-        f"in {between} of {int((outcomes.cause > 0).sum())} rows with an event it is only known to lie between two days "
-        f"(after_day); {', '.join(kinds)} {take} the day it was seen, as do all scores"
+        f"in {between} of {n_events} rows with an event it is only known to lie between two days (after_day); "
+        f"{', '.join(kinds)} {take} the day it was seen, as do all scores"
     )

@@ -162,8 +162,8 @@ def outcomes_at(cohort: Cohort, endpoint: Endpoint, landmark_day: float) -> tupl
     first event, or the end of follow-up, comes no later than their entry.
 
     Of an event known to lie between two days (`after_day`), the later one, on which it was seen, says which event is
-    first and who is at risk. A patient whose interval holds the landmark, or his entry, is at risk and counts as free of
-    the event by then: nobody has seen it before. His interval begins there.
+    first and who is at risk. A patient whose interval holds the landmark, or his entry, is at risk and counts as free
+    of the event by then: nobody has seen it before. His interval begins there.
 
     Returns:
         Positions of the patients at risk in ``cohort.patients``, and their outcomes.

@@ -131,8 +131,9 @@ def begin_linear(
 ) -> None:
     """Set the linear weights of clinic and counts to a ridge cause-specific Cox model of each member's bag.
 
-    Gradient steps with few events would move all weights alike; a penalised fit moves those that matter. An event between
-    two days counts in the middle. In short bins a log hazard ratio is also one of discrete hazards (Thompson, Biometrics 1977;33:463).
+    Gradient steps with few events would move all weights alike; a penalised fit moves those that matter. An event
+    between two days counts in the middle. In short bins a log hazard ratio is also one of discrete hazards (Thompson,
+    Biometrics 1977;33:463).
 
     Args:
         module: Changed in place.

@@ -1,8 +1,8 @@
 """Events known to lie between two days, in the likelihood of discrete hazards.
 
-Who was free of the event of cause k on day L and was found to have had it on day R adds F_k(R | x) − F_k(L | x) to the
-likelihood, with F_k the cumulative incidence (Hudgens, Li & Fine, Biometrics 2014;70:1–9), over the probability of being
-event-free at entry. F_k is that of `training.models.bins.interpolate`: the hazard is constant within a bin.
+Who was free of the event of cause k on day L and was found to have had it on day R contributes F_k(R | x) − F_k(L | x) to
+the likelihood, with F_k the cumulative incidence (Hudgens, Li & Fine, Biometrics 2014;70:1–9), over the probability of
+being event-free at entry. F_k is that of `training.models.bins.interpolate`: the hazard is constant within a bin.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ def event_intervals(outcomes: Outcomes, edges_days: NDArray[np.float64]) -> Even
 def settled(intervals: EventIntervals, at_risk: Tensor, event: Tensor) -> EventIntervals:
     """The same, each event being as likely in a bin of its interval as hazards say that are the same for everyone.
 
-    Expected events over expected exposure give hazards, and these say where in their intervals events are to be expected
-    (Turnbull, J R Stat Soc B 1976;38:290): `ROUNDS` times, since what comes of it in the end is a few steep steps.
+    Expected events over expected exposure give hazards, and these say where in their intervals events are to be
+    expected (Turnbull, J R Stat Soc B 1976;38:290): only `ROUNDS` times, since in the end a few steep steps come of it.
 
     Args:
         intervals: Of all rows.
@@ -114,8 +114,8 @@ def log_within(log_cause: Tensor, log_none: Tensor, intervals: EventIntervals) -
 def _log_by_bin(log_cause: Tensor, log_none: Tensor, intervals: EventIntervals, rows: Tensor) -> Tensor:
     """(members, rows in an interval, bins): log probability of the event in each bin of its interval.
 
-    log [S(start of bin | free at L) · h_k · (1 − P(none)^share) / (1 − P(none))]: the last factor is 1 where a whole bin
-    is inside, so that an interval of one bin is the event in that bin.
+    log [S(start of bin | free at L) · h_k · (1 − P(none)^share) / (1 − P(none))]: the last factor is 1 where a whole
+    bin is inside, so that an interval of one bin is the event in that bin.
     """
     share, own = intervals.share[rows], log_cause[:, rows, intervals.cause[rows] - 1]
     none = log_none[:, rows].clamp(max=-LEAST_HAZARD)
@@ -129,11 +129,11 @@ def _log_by_bin(log_cause: Tensor, log_none: Tensor, intervals: EventIntervals, 
 def log_within_by_cause(log_stays: Tensor, intervals: EventIntervals) -> Tensor:
     """(members, rows, causes): what each cause's hazards say of the intervals, given free where they begin.
 
-    The likelihood of an interval does not fall into one factor a cause, as that of a day does: all causes say where in it
-    the event may lie. A cause is to be stopped by its own hazards alone, or the score of one would move with another's.
-    So the cause of the event is scored by log[1 − Π_j (1 − h_k)^share], its own hazard somewhere in the interval, and the
-    others by being at risk for as long as `likely` expects, whatever the network says. An interval of one bin is, for
-    every cause, the event in that bin.
+    The likelihood of an interval does not fall into one factor a cause, as that of a day does: all causes say where in
+    it the event may lie. A cause is to be stopped by its own hazards alone, or the score of one would move with
+    another's. So the cause of the event is scored by log[1 − Π_j (1 − h_k)^share], its own hazard somewhere in the
+    interval, and the others by being at risk for as long as `likely` expects, whatever the network says. An interval of
+    one bin is, for every cause, the event in that bin.
 
     Args:
         log_stays: (members, rows, causes, bins): log(1 − h_k).
