@@ -210,7 +210,7 @@ def _last_free_day(
     found = np.full(len(patient_ids), np.nan)
     for number, rule in enumerate((endpoint.event, *endpoint.competing), start=1):
         own = qualifying(events, rule)
-        place = patient_ids.get_indexer(own["patient_id"])
+        place = patient_ids.get_indexer(pd.Index(own["patient_id"]))
         is_first = (place >= 0) & (day[place] == own["day"].to_numpy(dtype=float)) & (cause[place] == number)
         latest = own["after_day"].fillna(np.inf)[is_first].groupby(place[is_first]).max()
         found[latest.index] = latest

@@ -22,8 +22,8 @@ class Outcomes:
     entry_days: NDArray[np.float64] | None = None
     """(rows,): days from the landmark at which observation began (left truncation); None: all observed from 0."""
     after_days: NDArray[np.float64] | None = None
-    """(rows,): days from the landmark after which the event happened: somewhere in (after_days, duration_days]. At least
-    0 and `entry_days`, below `duration_days`; NaN of rows that are censored or known to the day; None: all rows are."""
+    """(rows,): days from the landmark after which the event happened: somewhere in (after_days, duration_days]. At
+    least 0 and `entry_days`, below `duration_days`; NaN of rows censored or known to the day; None: all rows are."""
 
     def __len__(self) -> int:
         return len(self.duration_days)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,14 +45,16 @@ class Places:
 
     def take(self, rows: Tensor) -> Places:
         """Some of the rows."""
-        own = (self.cause[rows], self.bin[rows], self.gone[rows], self.entry_bin[rows], self.entry_gone[rows])
-        return Places(*own, None if self.intervals is None else self.intervals.take(rows))
+        return self._each(lambda values: values[rows])
 
     def to(self, device: torch.device) -> Places:
         """The same on a device."""
-        own = (self.cause, self.bin, self.gone, self.entry_bin, self.entry_gone)
-        intervals = None if self.intervals is None else EventIntervals(*(value.to(device) for value in self.intervals))
-        return Places(*(value.to(device) for value in own), intervals)
+        return self._each(lambda values: values.to(device))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Places:
+        intervals = None if self.intervals is None else EventIntervals(*map(change, self.intervals))
+        cause, gone, entry_gone = change(self.cause), change(self.gone), change(self.entry_gone)
+        return Places(cause, change(self.bin), gone, change(self.entry_bin), entry_gone, intervals)
 
 
 def survival(log_pmf: Tensor, bins: Tensor, gone: Tensor, n_causes: int) -> Tensor:

@@ -198,8 +198,8 @@ def begin_linear(
     """Set linear weights to a ridge cause-specific Cox model of each member's bag, and base hazards to fit them.
 
     Gradient steps with few events move all weights alike; a penalised fit moves those that matter, and leaves to
-    training what is not linear. An event between two days counts in the middle. In short bins a log hazard ratio is also
-    one of discrete hazards (Thompson, Biometrics 1977;33:463). Only the bag is fitted, so that who is out of it can
+    training what is not linear. An event between two days counts in the middle. In short bins a log hazard ratio is
+    also one of discrete hazards (Thompson, Biometrics 1977;33:463). Only the bag is fitted, so that who is out of it can
     still tell when to stop; base hazards are all patients'.
 
     Args:
