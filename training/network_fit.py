@@ -199,8 +199,8 @@ def begin_linear(
 
     Gradient steps with few events move all weights alike; a penalised fit moves those that matter, and leaves to
     training what is not linear. An event between two days counts in the middle. In short bins a log hazard ratio is
-    also one of discrete hazards (Thompson, Biometrics 1977;33:463). Only the bag is fitted, so that who is out of it can
-    still tell when to stop; base hazards are all patients'.
+    also one of discrete hazards (Thompson, Biometrics 1977;33:463). Only the bag is fitted, so that who is out of it
+    can still tell when to stop; base hazards are all patients'.
 
     Args:
         module: Changed in place.
