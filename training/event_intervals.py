@@ -1,8 +1,8 @@
 """Events known to lie between two days, in the likelihood of discrete hazards.
 
 Who was free of the event of cause k on day L, and was found to have had it on day R, contributes F_k(R) − F_k(L) to the
-likelihood, with F_k his cumulative incidence (Hudgens, Li & Fine, Biometrics 2014;70:1–9), over the probability of being
-event-free at entry. F_k is that of `training.models.bins.interpolate`: the hazard is constant within a bin.
+likelihood, with F_k his cumulative incidence (Hudgens, Li & Fine, Biometrics 2014;70:1–9), over the probability of
+being event-free at entry. F_k is that of `training.models.bins.interpolate`: the hazard is constant within a bin.
 """
 
 from __future__ import annotations
