@@ -35,7 +35,8 @@ def score_targets(outcomes: Outcomes, edges_days: NDArray[np.float64]) -> ScoreT
     """Targets and censoring weights (Graf et al., Stat Med 1999;18:2529) at the ends of bins.
 
     G is the reverse Kaplan–Meier curve of these rows, at least `LEAST_UNCENSORED`. Within the interval of an event
-    known to lie between two days nothing is known of the row, and it weighs nothing.
+    known to lie between two days nothing is known of the row, and it weighs nothing. Those who stay free keep their
+    weight there, so that the score, by itself, holds such days for a little safer than they are.
     """
     ends, days = edges_days[1:], outcomes.duration_days
     done = (outcomes.cause > 0)[:, None] & (days[:, None] <= ends)
