@@ -75,7 +75,10 @@ def before_test(rows: TrainingRows, config: RunConfig, fold: Fold) -> tuple[Trai
     train, outcomes = fold.train[kept], rows.outcomes
     duration, cause = outcomes.duration_days.copy(), outcomes.cause.copy()
     duration[train], cause[train] = known.duration_days, known.cause
-    then = replace(outcomes, duration_days=duration, cause=cause)
+    after = None if outcomes.after_days is None else outcomes.after_days.copy()
+    if after is not None:
+        after[train] = known.after_days
+    then = replace(outcomes, duration_days=duration, cause=cause, after_days=after)
     return replace(rows, outcomes=then, companions=companions), replace(fold, train=train)
 
 

@@ -15,6 +15,7 @@ from experiments.config import RunConfig
 from experiments.courier import Courier, courier_here
 from experiments.crossval import asks_models_again, cross_validate, epochs_told, folds_of, held_out_models, tuned_model
 from experiments.data import TrainingRows, rows_of_run
+from experiments.day_seen import day_seen_sentence
 from experiments.example import example_patient
 from experiments.home import Home
 from experiments.leaks import LEAKS, named, suspects_in, write_suspects
@@ -119,6 +120,8 @@ def train(
         stderr.print(f"leak suspect: {suspect}", highlight=False, markup=False, soft_wrap=True)
     if said := follow_up_sentence(rows, config):
         stderr.print(f"validation: {said}", highlight=False, markup=False, soft_wrap=True)
+    if said := day_seen_sentence(rows.outcomes, config.model):
+        stderr.print(f"events: {said}", highlight=False, markup=False, soft_wrap=True)
     tracker = _resumed(home, config, rows, courier) if resume else _started(home, config, rows, courier)
     folder = tracker.folder
     with tracker.ends_truthfully():

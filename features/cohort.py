@@ -32,7 +32,7 @@ TABLES: Mapping[str, tuple[str, ...]] = {
 """Required columns of each table of a cohort folder."""
 OPTIONAL_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "patients": ("entry_day", "site"),
-    "events": ("grade", "detail"),
+    "events": ("grade", "detail", "after_day"),
     "measurements": ("unit",),
     "samples": ("assay",),
     "clones": ("near_oncogene",),
@@ -48,7 +48,7 @@ class Cohort:
     patients: pd.DataFrame
     """patient_id, follow_up_days, [entry_day], [site], and the declared baseline variables; one row a patient."""
     events: pd.DataFrame
-    """patient_id, day, event, grade (float, NaN where not graded)."""
+    """patient_id, day, event, grade (float, NaN where not graded), [after_day] (float, NaN where known to the day)."""
     measurements: pd.DataFrame
     """patient_id, day, variable, value in the declared unit."""
     samples: pd.DataFrame
@@ -161,6 +161,10 @@ def outcomes_at(cohort: Cohort, endpoint: Endpoint, landmark_day: float) -> tupl
     Patients who enter observation after the landmark (`entry_day`) are left-truncated; they are left out when their
     first event, or the end of follow-up, comes no later than their entry.
 
+    Of an event known to lie between two days (`after_day`), the later one, on which it was seen, says which event is
+    first and who is at risk. A patient whose interval holds the landmark, or his entry, is at risk and counts as free
+    of the event by then: nobody has seen it before. His interval begins there.
+
     Returns:
         Positions of the patients at risk in ``cohort.patients``, and their outcomes.
 
@@ -185,9 +189,32 @@ def outcomes_at(cohort: Cohort, endpoint: Endpoint, landmark_day: float) -> tupl
             "choose an earlier landmark_days"
         )
         raise SequelaError(msg)
+    after = None
+    if "after_day" in cohort.events:
+        begins = landmark_day if entry is None else landmark_day + entry
+        last_free = _last_free_day(cohort.events, endpoint, ids, first_day, cause)
+        after = (np.maximum(last_free, begins) - landmark_day)[at_risk]
+        after = None if np.isnan(after).all() else after
     if entry is not None:
         entry = entry[at_risk] if entry[at_risk].any() else None
-    return at_risk, Outcomes(duration[at_risk], cause[at_risk], endpoint.causes, entry)
+    return at_risk, Outcomes(duration[at_risk], cause[at_risk], endpoint.causes, entry, after)
+
+
+def _last_free_day(
+    events: pd.DataFrame, endpoint: Endpoint, patient_ids: pd.Index, day: FloatArray, cause: IntArray
+) -> FloatArray:
+    """(patients,): `after_day` of first events of these days and causes; NaN where known to the day, or without one.
+
+    Of several rows that tell of one event, that which is known best counts.
+    """
+    found = np.full(len(patient_ids), np.nan)
+    for number, rule in enumerate((endpoint.event, *endpoint.competing), start=1):
+        own = qualifying(events, rule)
+        place = patient_ids.get_indexer(pd.Index(own["patient_id"]))
+        is_first = (place >= 0) & (day[place] == own["day"].to_numpy(dtype=float)) & (cause[place] == number)
+        latest = own["after_day"].fillna(np.inf)[is_first].groupby(place[is_first]).max()
+        found[latest.index] = latest
+    return np.where(np.isinf(found), np.nan, found)
 
 
 def first_event(events: pd.DataFrame, endpoint: Endpoint, patient_ids: pd.Index) -> tuple[FloatArray, IntArray]:

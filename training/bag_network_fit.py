@@ -21,6 +21,7 @@ from training.bag_cells import BagConfig, CellSource, Epochs, Step
 from training.bag_network_start import bag_sizes, begin_linear, fit_input, initial_module, standardised_counts
 from training.binning import BinnedOutcomes, bin_edges, to_bins
 from training.config import AttentionConfig, TrainerConfig
+from training.event_intervals import EventIntervals, log_within
 from training.lightning_run import identified, run_lightning
 from training.models.bag_network import AttentionNetwork, BagHazards, BagNetwork, SetTransformer
 from training.models.bins import log_hazards
@@ -62,7 +63,7 @@ class BagTraining(StoppedTraining):
     ) -> None:
         """`weights` is (members, rows): how often each member drew each row's patient."""
         super().__init__(module, torch.full((module.hazards.n_members,), torch.inf), config.patience, listener)
-        self.config, self.epochs = config, epochs
+        self.config, self.epochs, self.intervals = config, epochs, binned.intervals
         self.register_buffer("x", x, persistent=False)
         self.register_buffer("at_risk", binned.at_risk, persistent=False)
         self.register_buffer("event", binned.event, persistent=False)
@@ -72,7 +73,14 @@ class BagTraining(StoppedTraining):
         """Multinomial negative log-likelihood (members, rows), as in `training.network_fit`."""
         cause, none = log_hazards(logits.float())
         event, at_risk = self.event[rows], self.at_risk[rows]
-        return -(event * cause).sum(dim=(-1, -2)) - ((at_risk - event.sum(dim=1)) * none).sum(dim=-1)
+        losses = -(event * cause).sum(dim=(-1, -2)) - ((at_risk - event.sum(dim=1)) * none).sum(dim=-1)
+        return losses if self.intervals is None else losses - log_within(cause, none, self.intervals.take(rows))
+
+    def setup(self, stage: str) -> None:
+        """Intervals go where the network goes."""
+        del stage
+        if self.intervals is not None:
+            self.intervals = EventIntervals(*(value.to(self.device) for value in self.intervals))
 
     def training_step(self, step: Step, _: int) -> Tensor:
         """Loss of some rows, averaged over the bag of each member."""

@@ -131,8 +131,9 @@ def begin_linear(
 ) -> None:
     """Set the linear weights of clinic and counts to a ridge cause-specific Cox model of each member's bag.
 
-    Gradient steps with few events would move all weights alike; a penalised fit moves those that matter. In short bins
-    a log hazard ratio is also one of discrete hazards (Thompson, Biometrics 1977;33:463).
+    Gradient steps with few events would move all weights alike; a penalised fit moves those that matter. An event
+    between two days counts in the middle. In short bins a log hazard ratio is also one of discrete hazards (Thompson,
+    Biometrics 1977;33:463).
 
     Args:
         module: Changed in place.
@@ -151,7 +152,7 @@ def begin_linear(
     for member, times in enumerate(drawn):
         bag = np.repeat(np.arange(len(x)), times)
         both = np.concatenate([x, by_row[member]], axis=1)
-        of_bag = outcomes.take(bag)
+        of_bag = outcomes.take(bag).in_the_middle()
         cox = CauseSpecificCox.fit(both[bag], of_bag, penalty=None, patient_id=patient_id[bag], seed=seed + member)
         beta = torch.as_tensor(cox.beta, dtype=torch.float32)
         module.clinic.linear[member] = beta[:, : x.shape[1]]

@@ -11,7 +11,10 @@ from torch import Tensor
 
 from features.errors import SequelaError
 from features.outcomes import Outcomes
+from training.event_intervals import EventIntervals, event_intervals, settled
 
+SPREAD = 8
+"""Days among which an event known to lie between two counts evenly where bins are cut."""
 SMALLEST_HAZARD = 1e-4
 """From which base logits start: keeps causes that are rare in a bin finite."""
 
@@ -21,9 +24,17 @@ class BinnedOutcomes:
     """Outcomes on the bins of a discrete-hazard model."""
 
     at_risk: Tensor
-    """(rows, bins): share of the bin spent under observation and event-free; an event's bin counts as 1."""
+    """(rows, bins): share of the bin spent under observation and known to be event-free; an event's bin counts as 1."""
     event: Tensor
-    """(rows, causes, bins): 1 in the bin of the event, for its cause."""
+    """(rows, causes, bins): 1 in the bin of the event, for its cause, if it is known to the day."""
+    intervals: EventIntervals | None = None
+    """Of events known to lie between two days; None: there are none."""
+
+    def expected(self) -> BinnedOutcomes:
+        """The same with events in intervals counting in parts, where they are likely."""
+        if self.intervals is None:
+            return self
+        return BinnedOutcomes(self.at_risk + self.intervals.at_risk, self.intervals.expected(self.event))
 
 
 def require_events(outcomes: Outcomes, kind: str) -> None:
@@ -40,11 +51,16 @@ def require_events(outcomes: Outcomes, kind: str) -> None:
 def bin_edges(outcomes: Outcomes, n_bins: int) -> NDArray[np.float64]:
     """(bins + 1,): 0, quantiles of the times of events of any cause, and the last of them.
 
+    An event known to lie between two days counts evenly in between.
+
     Raises:
         SequelaError: There is no event.
     """
     require_events(outcomes, "network")
     times = outcomes.duration_days[outcomes.cause > 0]
+    if outcomes.after_days is not None and outcomes.in_interval.any():
+        after = np.where(outcomes.in_interval, outcomes.after_days, outcomes.duration_days)[outcomes.cause > 0]
+        times = (times[:, None] - np.outer(times - after, np.arange(SPREAD) / SPREAD)).ravel()
     edges = np.unique(np.quantile(times, np.linspace(0, 1, n_bins + 1)[1:], method="higher"))
     return np.concatenate([[0.0], edges[edges > 0]])
 
@@ -54,13 +70,16 @@ def to_bins(outcomes: Outcomes, edges_days: NDArray[np.float64]) -> BinnedOutcom
 
     A bin (start, end] holds the events up to and including its end. Who is censored, or enters, within a bin is at
     risk for the share of it that was observed: with a hazard constant in the bin, log P(no event) is that share of the
-    bin's.
+    bin's. Who has an event known to lie between two days is at risk until the first of them, as if censored there; what
+    comes after is in `intervals`.
     """
     n_bins = len(edges_days) - 1
-    end = outcomes.duration_days[:, None]
+    last = outcomes.duration_days
+    if outcomes.after_days is not None:
+        last = np.where(outcomes.in_interval, outcomes.after_days, last)
     width = np.diff(edges_days)
-    observed = np.clip((end - edges_days[:-1]) / width, 0.0, 1.0)
-    has_event = (outcomes.cause > 0) & (outcomes.duration_days <= edges_days[-1])
+    observed = np.clip((last[:, None] - edges_days[:-1]) / width, 0.0, 1.0)
+    has_event = (outcomes.cause > 0) & ~outcomes.in_interval & (outcomes.duration_days <= edges_days[-1])
     rows = np.flatnonzero(has_event)
     bin_of = np.searchsorted(edges_days, outcomes.duration_days[rows], side="left") - 1
     bin_of = np.maximum(bin_of, 0)
@@ -72,18 +91,22 @@ def to_bins(outcomes: Outcomes, edges_days: NDArray[np.float64]) -> BinnedOutcom
         )
     event = np.zeros((len(outcomes), len(outcomes.causes), n_bins))
     event[rows, outcomes.cause[rows] - 1, bin_of] = 1.0
-    return BinnedOutcomes(torch.as_tensor(observed, dtype=torch.float32), torch.as_tensor(event, dtype=torch.float32))
+    at_risk, events = (torch.as_tensor(values, dtype=torch.float32) for values in (observed, event))
+    intervals = event_intervals(outcomes, edges_days)
+    return BinnedOutcomes(at_risk, events, None if intervals is None else settled(intervals, at_risk, events))
 
 
 def base_logits(binned: BinnedOutcomes, relative: Tensor | None = None) -> Tensor:
     """(causes, bins): log odds of each cause against none in each bin, of a patient with hazard ratios of 1.
 
-    Events over exposure, each row's weighed by its hazard ratios, as in Breslow's estimate (1974).
+    Events over exposure, each row's weighed by its hazard ratios, as in Breslow's estimate (1974); events between two
+    days in parts, where they are likely.
 
     Args:
         binned: Outcomes of the rows.
         relative: Hazard ratios (rows, causes); absent: all 1.
     """
+    binned = binned.expected()
     events, at_risk = binned.event.sum(dim=0), binned.at_risk.sum(dim=0)
     marginal = (events / at_risk.clamp(min=1.0)).clamp(min=SMALLEST_HAZARD)
     none = (1.0 - marginal.sum(dim=0)).clamp(min=0.02)

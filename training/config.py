@@ -305,6 +305,15 @@ def has_network(model: ModelConfig) -> bool:
     return any(isinstance(one, NetworkConfig) for one in single_models(model))
 
 
+def kinds_by_day_seen(model: ModelConfig) -> list[str]:
+    """What a model is made of that takes an event known to lie between two days for one of the later day.
+
+    Networks do not; models of other packages do as they will.
+    """
+    between = NetworkConfig | CellNetworkConfig | DeepHitConfig | CustomConfig
+    return sorted({one.kind for one in single_models(model) if not isinstance(one, between)})
+
+
 def single_models(model: ModelConfig, *, stored: bool = False) -> tuple[SingleConfig, ...]:
     """What a model is made of, in the end; or what of it is stored, which teachers are not."""
     match model:

@@ -154,7 +154,8 @@ def simulate_outcomes(
 
     Times fall between those of the grid by linear interpolation. Censoring times are drawn from the reverse
     Kaplan–Meier curve, given that a row was not censored before its entry; who is not censored by its end is censored
-    there. All rows of a patient share their random numbers: their fates are as much alike as they can be.
+    there. All rows of a patient share their random numbers: their fates are as much alike as they can be. All are known
+    to the day, also where those of the rows lie between two.
     """
     ids, patient = np.unique(patients.patient_id.astype(str), return_inverse=True)
     fate, which, lost = rng.random((3, len(ids)))[:, patient]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from features.outcomes import Outcomes
 from training.batches import RowBatch, RowBatches
 from training.binning import bin_edges
 from training.config import DeepHitConfig, TrainerConfig
+from training.event_intervals import EventIntervals, event_intervals
 from training.lightning_run import identified, run_lightning
 from training.models.deephit import DeepHit, DeepHitModule, DeepHitSizes, Dropout
 from training.processes import n_processes
@@ -39,10 +40,21 @@ class Places:
     """(rows,): bin of entry."""
     entry_gone: Tensor
     """(rows,)."""
+    intervals: EventIntervals | None = None
+    """Of events known to lie between two days, whose `bin` is that of the later one; None: there are none."""
 
     def take(self, rows: Tensor) -> Places:
         """Some of the rows."""
-        return Places(self.cause[rows], self.bin[rows], self.gone[rows], self.entry_bin[rows], self.entry_gone[rows])
+        return self._each(lambda values: values[rows])
+
+    def to(self, device: torch.device) -> Places:
+        """The same on a device."""
+        return self._each(lambda values: values.to(device))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Places:
+        intervals = None if self.intervals is None else EventIntervals(*map(change, self.intervals))
+        cause, gone, entry_gone = change(self.cause), change(self.gone), change(self.entry_gone)
+        return Places(cause, change(self.bin), gone, change(self.entry_bin), entry_gone, intervals)
 
 
 def survival(log_pmf: Tensor, bins: Tensor, gone: Tensor, n_causes: int) -> Tensor:
@@ -54,10 +66,18 @@ def survival(log_pmf: Tensor, bins: Tensor, gone: Tensor, n_causes: int) -> Tens
 
 
 def likelihood_loss(log_pmf: Tensor, places: Places, n_causes: int) -> Tensor:
-    """(rows,): L1 of Lee et al. 2018, equation 3: −log P(cause, bin), or −log S where censored; over S at entry."""
+    """(rows,): L1 of Lee et al. 2018, equation 3: −log P(cause, bin), or −log S where censored; over S at entry.
+
+    Of an event between two days, −log of the mass of its cause in between, that of a bin lying evenly in it.
+    """
     n_bins = (log_pmf.shape[1] - 1) // n_causes
     rows = torch.arange(len(log_pmf), device=log_pmf.device)
     of_event = log_pmf[rows, (places.cause - 1).clamp(min=0) * n_bins + places.bin]
+    if places.intervals is not None:
+        own = places.intervals.cause.nonzero()[:, 0]
+        by_bin = log_pmf[:, :-1].reshape(len(log_pmf), n_causes, -1)[own, places.cause[own] - 1]
+        within = torch.logsumexp(by_bin + places.intervals.share[own].log(), dim=1)
+        of_event = of_event.index_put((own,), within)
     stayed = survival(log_pmf, places.bin, places.gone, n_causes).log()
     entered = survival(log_pmf, places.entry_bin, places.entry_gone, n_causes).log()
     return entered - torch.where(places.cause > 0, of_event, stayed)
@@ -67,7 +87,7 @@ def ranking_loss(log_pmf: Tensor, places: Places, n_causes: int, sigma: float) -
     """(): L2 of Lee et al. 2018, section 3: Σ_k mean over pairs of exp(−(F_k(s_i|x_i) − F_k(s_i|x_j)) / σ).
 
     Pairs (i, j): i has the event of cause k in bin s_i, j is still at risk after it. The mean is over all pairs of the
-    batch, those that do not count as 0.
+    batch, those that do not count as 0. Events between two days are ranked by the day they were seen.
     """
     incidence = log_pmf[:, :-1].exp().reshape(len(log_pmf), n_causes, -1).cumsum(dim=2)
     later = (places.bin[None, :] > places.bin[:, None]) | (
@@ -89,12 +109,12 @@ def places(outcomes: Outcomes, edges_days: NDArray[np.float64]) -> Places:
     end_bin, end_gone = _bin_and_share(outcomes.duration_days, edges_days)
     entry_bin, entry_gone = _bin_and_share(entry, edges_days)
     cause = np.where(outcomes.duration_days <= edges_days[-1], outcomes.cause, 0)
-    own = (cause > 0) & (entry_bin == end_bin)
+    own = (cause > 0) & (entry_bin == end_bin) & ~outcomes.in_interval
     entry_gone = np.where(own, 0.0, entry_gone)  # as at the bin's start, or P(event | entry) could exceed 1
     numbers = (torch.as_tensor(a, dtype=torch.long) for a in (cause, end_bin, entry_bin))
     shares = (torch.as_tensor(a, dtype=torch.float32) for a in (end_gone, entry_gone))
     (cause_t, end_t, entry_t), (gone_t, entry_gone_t) = numbers, shares
-    return Places(cause_t, end_t, gone_t, entry_t, entry_gone_t)
+    return Places(cause_t, end_t, gone_t, entry_t, entry_gone_t, event_intervals(outcomes, edges_days))
 
 
 def _bin_and_share(
@@ -130,7 +150,7 @@ class DeepHitTraining(StoppedTraining):
         """Data go where the network goes."""
         del stage
         self.x = self.x.to(self.device)
-        self.at = Places(*(getattr(self.at, name).to(self.device) for name in Places.__slots__))
+        self.at = self.at.to(self.device)
 
     def loss(self, rows: Tensor) -> Tensor:
         """(): likelihood and ranking loss of some rows, each a mean."""

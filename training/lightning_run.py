@@ -149,4 +149,6 @@ def identified(
     for values in (x, outcomes.duration_days, outcomes.cause, outcomes.entry_days, patient_id.astype(str)):
         if values is not None:
             digest.update(np.ascontiguousarray(values).tobytes())
+    if outcomes.after_days is not None:
+        digest.update(b"after" + np.ascontiguousarray(outcomes.after_days).tobytes())
     return Checkpoint(path, digest.hexdigest(), trainer.checkpoint_seconds)

@@ -14,6 +14,7 @@ from features.outcomes import Outcomes
 from training.batches import RowBatch, RowBatches
 from training.binning import BinnedOutcomes, base_logits, bin_edges, to_bins
 from training.config import NetworkConfig, TrainerConfig
+from training.event_intervals import EventIntervals, log_within, log_within_by_cause
 from training.lightning_run import identified, run_lightning
 from training.models.bins import log_hazards
 from training.models.network import HazardNetwork, NetworkSizes, PackedHazards
@@ -54,7 +55,7 @@ class HazardTraining(StoppedTraining):
         """`weights` is (members, rows): how often each member drew each row's patient; `targets` are of all rows."""
         best = torch.full((module.sizes.n_members, module.sizes.n_causes), torch.inf)
         super().__init__(module, best, config.patience, listener)
-        self.config, self.targets = config, targets
+        self.config, self.targets, self.intervals = config, targets, binned.intervals
         self.register_buffer("x", x, persistent=False)
         self.register_buffer("at_risk", binned.at_risk, persistent=False)
         self.register_buffer("event", binned.event, persistent=False)
@@ -64,26 +65,35 @@ class HazardTraining(StoppedTraining):
         """Negative log-likelihood by cause (members, rows, causes) of the rows under every member.
 
         A cause's share is −Σ_j [event_k log h_k + (at risk, no event of k) log(1 − h_k)]: the likelihood of a discrete
-        cause-specific hazard (Allison 1982, eq. 15), of which the multinomial one is the sum up to O(h²).
+        cause-specific hazard (Allison 1982, eq. 15), of which the multinomial one is the sum up to O(h²). Of an event
+        between two days, see `log_within_by_cause`.
         """
         cause, _ = log_hazards(self.module(self.x[rows]).float())
         none = torch.log1p(-cause.exp().clamp(max=1 - 1e-6))
         event, at_risk = self.event[rows], self.at_risk[rows][:, None]
-        return -(event * cause + (at_risk - event) * none).sum(dim=-1)
+        losses = -(event * cause + (at_risk - event) * none).sum(dim=-1)
+        return losses if self.intervals is None else losses - log_within_by_cause(none, self.intervals.take(rows))
 
     def setup(self, stage: str) -> None:
-        """Targets go where the network goes."""
+        """Targets and intervals go where the network goes."""
         del stage
         if self.targets is not None:
             self.targets = ScoreTargets(*(value.to(self.device) for value in self.targets))
+        if self.intervals is not None:
+            self.intervals = EventIntervals(*(value.to(self.device) for value in self.intervals))
 
     def training_step(self, batch: RowBatch, _: int) -> Tensor:
-        """Multinomial negative log-likelihood, and a proper score, of a mini-batch, averaged over each member's bag."""
+        """Multinomial negative log-likelihood, and a proper score, of a mini-batch, averaged over each member's bag.
+
+        Of an event between two days, the likelihood is that of `training.event_intervals`.
+        """
         rows = batch.rows
         cause, none = log_hazards(self.module(self.x[rows]).float())
         event, at_risk = self.event[rows], self.at_risk[rows]
         stays = at_risk - event.sum(dim=1)
         loss = -(event * cause).sum(dim=(-1, -2)) - (stays * none).sum(dim=-1)
+        if self.intervals is not None:
+            loss = loss - log_within(cause, none, self.intervals.take(rows))
         if self.targets is not None:
             loss = loss + self.config.score_weight * integrated_brier(cause, none, self.targets.take(rows))
         weighted = (loss * self.weights[:, rows]).sum()
@@ -169,10 +179,10 @@ def fit_network(
 
 def ridge_penalties(x: NDArray[np.float64], outcomes: Outcomes, patient_id: NDArray[np.object_]) -> tuple[float, ...]:
     """For each cause, the most likely penalty of a ridge cause-specific Cox model."""
-    penalties = []
+    penalties, by_day = [], outcomes.in_the_middle()
     for k in range(len(outcomes.causes)):
         independent = independent_share(patient_id, outcomes.cause == k + 1)
-        penalties.append(most_likely_penalty(PartialLikelihood.of(x, outcomes, k + 1), independent))
+        penalties.append(most_likely_penalty(PartialLikelihood.of(x, by_day, k + 1), independent))
     return tuple(penalties)
 
 
@@ -188,9 +198,9 @@ def begin_linear(
     """Set linear weights to a ridge cause-specific Cox model of each member's bag, and base hazards to fit them.
 
     Gradient steps with few events move all weights alike; a penalised fit moves those that matter, and leaves to
-    training what is not linear. In short bins a log hazard ratio is also one of discrete hazards (Thompson, Biometrics
-    1977;33:463). Only the bag is fitted, so that who is out of it can still tell when to stop; base hazards are all
-    patients'.
+    training what is not linear. An event between two days counts in the middle. In short bins a log hazard ratio is
+    also one of discrete hazards (Thompson, Biometrics 1977;33:463). Only the bag is fitted, so that who is out of it
+    can still tell when to stop; base hazards are all patients'.
 
     Args:
         module: Changed in place.
@@ -202,7 +212,7 @@ def begin_linear(
     """
     for member, times in enumerate(drawn):
         bag = np.repeat(np.arange(len(x)), times)
-        of_bag = outcomes.take(bag)
+        of_bag = outcomes.take(bag).in_the_middle()
         for k, penalty in enumerate(penalties):
             likelihood = PartialLikelihood.of(x[bag], of_bag, k + 1)
             if not len(likelihood.event_row):

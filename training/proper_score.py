@@ -20,7 +20,7 @@ class ScoreTargets(NamedTuple):
     """What happened by the end of each bin, and how much it weighs."""
 
     happened: Tensor
-    """(rows, causes, bins): 1 where the event of a cause has happened by the bin's end."""
+    """(rows, causes, bins): 1 where the event of a cause is known to have happened by the bin's end."""
     weight: Tensor
     """(rows, bins): inverse probability of being uncensored times the bin's share of follow-up; 0 where unknown."""
     entered: Tensor
@@ -34,11 +34,15 @@ class ScoreTargets(NamedTuple):
 def score_targets(outcomes: Outcomes, edges_days: NDArray[np.float64]) -> ScoreTargets:
     """Targets and censoring weights (Graf et al., Stat Med 1999;18:2529) at the ends of bins.
 
-    G is the reverse Kaplan–Meier curve of these rows, at least `LEAST_UNCENSORED`.
+    G is the reverse Kaplan–Meier curve of these rows, at least `LEAST_UNCENSORED`. Within the interval of an event
+    known to lie between two days nothing is known of the row, and it weighs nothing. Those who stay free keep their
+    weight there, so that the score, by itself, holds such days for a little safer than they are.
     """
     ends, days = edges_days[1:], outcomes.duration_days
     done = (outcomes.cause > 0)[:, None] & (days[:, None] <= ends)
     free = days[:, None] > ends
+    if outcomes.after_days is not None:
+        free &= ~(outcomes.after_days[:, None] < ends)  # false of NaN: known to the day
     censoring = censoring_survival(outcomes)
     at_event = np.maximum(censoring.before(days), LEAST_UNCENSORED)[:, None]
     weight = np.where(done, 1.0 / at_event, 0.0) + np.where(

@@ -147,11 +147,15 @@ def days_until(when: NDArray[np.float64], start: float) -> NDArray[np.float64]:
 def known_by(outcomes: Outcomes, days: NDArray[np.float64]) -> tuple[NDArray[np.int64], Outcomes]:
     """Outcomes as they were known so many days (rows,) after each row's landmark: what came later is censored.
 
+    Of an event between two days, the later one, on which it was seen, says whether it was known.
+
     Returns:
         The rows under observation by then, and outcomes of these.
     """
     entry = np.zeros(len(outcomes)) if outcomes.entry_days is None else outcomes.entry_days
     rows = np.flatnonzero(days > entry)
     own, until = outcomes.take(rows), days[rows]
-    cause = np.where(own.duration_days <= until, own.cause, 0)
-    return rows, Outcomes(np.minimum(own.duration_days, until), cause, own.causes, own.entry_days)
+    known = own.duration_days <= until
+    after = None if own.after_days is None else np.where(known, own.after_days, np.nan)
+    duration, cause = np.minimum(own.duration_days, until), np.where(known, own.cause, 0)
+    return rows, Outcomes(duration, cause, own.causes, own.entry_days, after)

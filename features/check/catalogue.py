@@ -94,6 +94,11 @@ RULES: Mapping[str, Rule] = {
     "follow-up-after-death": Rule(
         "warning", "The patient is followed up beyond this death.", "End follow_up_days on the day of death."
     ),
+    "free-after-event": Rule(
+        "error",
+        "The last day known to be free of the event lies before the day on which it was seen.",
+        "Correct after_day or day; leave after_day empty when the day itself is known.",
+    ),
     # measurements
     "undeclared-variable": Rule(
         "error", "The variable is not declared in cohort.yaml.", "{near}Declare it, with its kind and unit."

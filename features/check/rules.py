@@ -80,7 +80,11 @@ def events_table(table: Table, follow_up: Mapping[str, float] | None, findings: 
     _report("event-after-follow-up", table, day > last + _TOLERANCE_DAYS, day, findings, field="day")
     death = event.rows_of(event.levels == "death") & (day < last - _TOLERANCE_DAYS)
     _report("follow-up-after-death", table, death, day, findings, field="day")
-    return pd.DataFrame({"patient_id": ids.each, "day": day, "event": event.each, "grade": grade})
+    columns: dict[str, object] = {"patient_id": ids.each, "day": day, "event": event.each, "grade": grade}
+    if "after_day" in table:
+        after = columns["after_day"] = table.numbers("after_day", findings)
+        _report("free-after-event", table, after >= day, after, findings, field="after_day")
+    return pd.DataFrame(columns)
 
 
 def samples_table(table: Table, follow_up: Mapping[str, float] | None, findings: Findings) -> pd.DataFrame:

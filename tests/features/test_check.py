@@ -365,3 +365,10 @@ def test_progress_is_reported_to_the_end(tiny_cohort: Path) -> None:
     steps: list[tuple[int, int]] = []
     examine(tiny_cohort, progress=lambda done, total: steps.append((done, total)))
     assert steps[-1] == (20, 20)
+
+
+def test_the_last_day_free_of_an_event_is_read(edit: Edit) -> None:
+    folder = edit("events", lambda table: table.__setitem__("after_day", ["", "1.5", "NA", "-10"]))
+    events = read_cohort(folder).events
+    np.testing.assert_array_equal(events["after_day"], [np.nan, 1.5, np.nan, -10.0])
+    assert events["after_day"].dtype == float

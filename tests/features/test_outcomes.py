@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -180,3 +181,88 @@ def test_parts_are_joined() -> None:
     assert both.entry_days is not None
     assert both.entry_days.tolist() == [0.0, 3.0]
     assert Outcomes.concatenate([early, early]).entry_days is None
+
+
+def between(rows: list[tuple[str, float, str, float, float]], follow_up: dict[str, float], **words: object) -> Cohort:
+    """A cohort whose events have, last, the day on which the patient was known to be free of them."""
+    study = cohort(follow_up, [row[:4] for row in rows], **words)  # type: ignore[arg-type]
+    return replace(study, events=study.events.assign(after_day=[float(row[4]) for row in rows]))
+
+
+def after_of(study: Cohort, landmark: float) -> list[float] | None:
+    after = outcomes_at(study, INFECTION, landmark)[1].after_days
+    return None if after is None else after.tolist()
+
+
+def test_an_event_between_two_days_is_counted_from_the_landmark() -> None:
+    rows = [("A", 180, "infection", 3, 90), ("B", 60, "death", NO_GRADE, NO_GRADE), ("C", 200, "relapse", 1, 20)]
+    study = between(rows, dict.fromkeys("ABCD", 500.0))
+    at_risk, outcomes = outcomes_at(study, INFECTION, 30.0)
+    assert at_risk.tolist() == [0, 1, 2, 3]
+    assert outcomes.duration_days.tolist() == [150.0, 30.0, 170.0, 470.0], "by the day it was seen"
+    assert outcomes.cause.tolist() == [1, 2, 3, 0]
+    np.testing.assert_array_equal(outcomes.after_days, [60.0, math.nan, 0.0, math.nan])
+    assert outcomes.in_interval.tolist() == [True, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("rows", "landmark", "expected"),
+    [
+        pytest.param([("A", 180, "infection", 3, -20)], 0, [0, NO_GRADE], id="free before the infusion"),
+        pytest.param([("A", 180, "infection", 3, 90)], 120, [0, NO_GRADE], id="across the landmark: begins there"),
+        pytest.param([("A", 180, "infection", 2, 90)], 0, None, id="an event that does not count"),
+        pytest.param([("A", 180, "icans", 3, 90)], 0, None, id="an event of no rule"),
+        pytest.param([("A", 501, "infection", 3, 90)], 0, None, id="seen after follow-up: not observed"),
+        pytest.param([("A", 180, "infection", 3, 90), ("A", 170, "death", 5, NO_GRADE)], 0, None, id="seen too late"),
+        pytest.param(
+            [("A", 90, "infection", 3, 80), ("A", 180, "infection", 4, 90)], 0, [80, NO_GRADE], id="the first counts"
+        ),
+        pytest.param(
+            [("A", 90, "infection", 3, 10), ("A", 90, "infection", 4, 30)], 0, [30, NO_GRADE], id="what is known best"
+        ),
+        pytest.param(
+            [("A", 90, "infection", 3, 10), ("A", 90, "infection", 4, NO_GRADE)], 0, None, id="one knows the day"
+        ),
+    ],
+)
+def test_intervals_of_one_patient(
+    rows: list[tuple[str, float, str, float, float]], landmark: float, expected: list[float] | None
+) -> None:
+    found = after_of(between(rows, {"A": 500.0, "B": 999.0}), landmark)
+    assert (found is None) == (expected is None)
+    if found is not None and expected is not None:
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_an_interval_across_entry_begins_there() -> None:
+    rows = [("A", 180, "infection", 3, 20), ("B", 180, "infection", 3, 70)]
+    study = between(rows, dict.fromkeys("AB", 500.0), entry={"A": 60.0, "B": 60.0})
+    assert after_of(study, 30.0) == [30.0, 40.0]
+
+
+@given(st.data())
+def test_intervals_are_taken_and_joined_with_their_rows(data: st.DataObject) -> None:
+    def part() -> Outcomes:
+        n = data.draw(st.integers(1, 5))
+        duration = np.array(data.draw(st.lists(st.integers(1, 90), min_size=n, max_size=n)), dtype=float)
+        share = data.draw(st.none() | st.lists(st.sampled_from([math.nan, 0.0, 0.5]), min_size=n, max_size=n))
+        return Outcomes(
+            duration, np.ones(n, dtype=np.int64), ("infection",), None, None if share is None else share * duration
+        )
+
+    parts = [part(), part()]
+    both = Outcomes.concatenate(parts)
+    each = [np.full(len(one), math.nan) if one.after_days is None else one.after_days for one in parts]
+    expected = np.concatenate(each)
+    assert (both.after_days is None) == np.isnan(expected).all()
+    assert both.in_interval.tolist() == (~np.isnan(expected)).tolist()
+    rows = np.array(data.draw(st.lists(st.integers(0, len(both) - 1), max_size=6)), dtype=np.int64)
+    taken = both.take(rows)
+    if both.after_days is not None:
+        np.testing.assert_array_equal(taken.after_days, expected[rows])
+    middle = both.in_the_middle()
+    assert middle.after_days is None
+    np.testing.assert_array_equal(
+        middle.duration_days,
+        np.where(np.isnan(expected), both.duration_days, (both.duration_days + np.nan_to_num(expected)) / 2),
+    )

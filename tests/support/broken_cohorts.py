@@ -44,6 +44,16 @@ def append(file: str, line: str) -> Callable[[Path], object]:
     return apply
 
 
+def with_after_day(line: str) -> Callable[[Path], object]:
+    """The column after_day of events, empty but in one more line."""
+
+    def apply(folder: Path) -> None:
+        header, *lines = (folder / "events.csv").read_text().splitlines()
+        (folder / "events.csv").write_text("\n".join([header + ",after_day", *(f"{own}," for own in lines), line, ""]))
+
+    return apply
+
+
 def write(file: str, content: bytes) -> Callable[[Path], object]:
     return lambda folder: (folder / file).write_bytes(content)
 
@@ -228,6 +238,11 @@ BROKEN: dict[str, Broken] = {
     "grade-six": Broken("bad-grade", E, 6, append(E, "P1,40,infection,6,"), "grade"),
     "grade-half": Broken("bad-grade", E, 6, append(E, "P1,40,infection,2.5,"), "grade"),
     "grade-zero": Broken("bad-grade", E, 6, append(E, "P1,40,infection,0,"), "grade"),
+    "free-after-event": Broken(
+        "free-after-event", E, 6, with_after_day("P1,40,infection,3,,60"), "after_day", says="after_day = 60"
+    ),
+    "free-on-the-day": Broken("free-after-event", E, 6, with_after_day("P1,40,infection,3,,40"), "after_day"),
+    "after-day-in-words": Broken("not-a-number", E, 6, with_after_day("P1,40,infection,3,,visit 2"), "after_day"),
     "death-before-last-contact": Broken("follow-up-after-death", E, 6, append(E, "P1,40,death,,"), "day", "warning"),
     # measurements
     "measured-nobody": Broken("unknown-patient", M, 6, append(M, "P9,1,ferritin,3,"), "patient_id"),

@@ -274,6 +274,30 @@ def _never_enough(self: BagTraining, given: Step, number: int) -> torch.Tensor:
     raise torch.OutOfMemoryError("CUDA out of memory")
 
 
+@every_kind
+def test_events_between_two_days_are_learnt_as_such(kind: str) -> None:
+    """Nobody is censored, few were seen by day 30: less than half as far from what the days themselves teach."""
+    cohort = planted(200, 0, n_cells=20)
+    rows = np.flatnonzero(cohort.outcomes.cause > 0)
+    patients, exact = cohort.patients.take(rows), cohort.outcomes.take(rows)
+    visits = 90.0 * np.arange(60) + np.random.default_rng(0).uniform(0, 90, (len(rows), 1))
+    looks = np.column_stack([np.zeros(len(rows)), visits])
+    later = looks >= exact.duration_days[:, None]
+    free, seen = np.where(later, 0.0, looks).max(axis=1), np.where(later, looks, np.inf).min(axis=1)
+    between = replace(exact, duration_days=seen, after_days=free)
+    config = AttentionConfig if kind == "attention" else SetTransformerConfig
+    small = config(members=2, bins=12, prototypes=4, width=8, cells_per_sample=20, max_epochs=2)
+    found = [
+        fit_risk_model(patients, outcomes, CARD, FeatureConfig(cells=()), small, CPU, seed=0)
+        .predict_incidence(patients, np.array([30.0, 60.0]))
+        .values[:, 0]
+        .mean(axis=0)
+        for outcomes in (exact, between, replace(between, after_days=None))
+    ]
+    far, far_by_day = (np.abs(other - found[0]).max() for other in found[1:])
+    assert far < far_by_day / 2, found
+
+
 def test_heads_divide_the_width() -> None:
     with pytest.raises(ValidationError, match="no multiple of heads"):
         AttentionConfig(width=10, heads=4)
