@@ -19,7 +19,7 @@ from experiments.page.privacy import Disclosure
 from features.schema import Endpoint
 from training.evaluation.intervals import Interval
 from training.importance import HeldOutModel
-from training.manifest import AlertsBlock, Measured
+from training.manifest_blocks import AlertsBlock, Measured
 
 ALERTS = "alerts.json"
 """In the report folder of a run that asked for `alerts`."""

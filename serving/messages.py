@@ -10,7 +10,8 @@ from features.cells.samples import SampleFeature
 from features.config import Grade
 from features.records import EventRecord, PatientRecord
 from features.schema import Endpoint, Frozen
-from training.manifest import AlertsBlock, RiskGroups, ThresholdBenefit, TierThreshold, TrainingCohort
+from training.manifest import RiskGroups, ThresholdBenefit, TierThreshold, TrainingCohort
+from training.manifest_blocks import AlertsBlock
 
 MAX_PATIENTS = 10_000
 MAX_HORIZONS = 1_000

@@ -8,7 +8,7 @@ import numpy as np
 
 from features.schema import Endpoint, Frozen
 from training.evaluation.intervals import Interval
-from training.manifest import AlertsBlock
+from training.manifest_blocks import AlertsBlock
 
 BY_A_PERSON = "To be filled by a person."
 

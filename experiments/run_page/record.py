@@ -24,7 +24,7 @@ from features.errors import SequelaError
 from features.outcomes import Outcomes
 from features.patients import FloatArray, IntArray
 from training.evaluation.intervals import Interval
-from training.manifest import AlertsBlock
+from training.manifest_blocks import AlertsBlock
 
 ONLY_THERE_IF_ASKED = ("counts", "importance", "tuning")
 

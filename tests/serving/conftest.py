@@ -30,7 +30,8 @@ from features.patients import Clones, Events, Measurements, Patients, Samples
 from features.records import PatientRecord
 from features.schema import CellsCard, CohortCard, Endpoint, EventRule, Variable
 from serving.store import publish
-from training.artifact import Artifact, answer_example, model_block, novelty_block, read_artifact, write_artifact
+from training.artifact import Artifact, answer_example, model_block, read_artifact, write_artifact
+from training.artifact_parts import novelty_block
 from training.config import CoxConfig, MixtureConfig, NetworkConfig, TrainerConfig
 from training.fit import fit_risk_model
 from training.manifest import Example, Manifest, TrainingCohort
