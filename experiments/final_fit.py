@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from experiments.log_items import headline_metrics
 from experiments.out_of_fold import OutOfFold
 from experiments.progress import Progress
 from experiments.risk_groups import risk_groups
+from experiments.served_counts import Counts, fit_served_counts
 from experiments.served_states import fit_states, states_block
 from experiments.thresholds import Settled
 from experiments.tracking import git_state
@@ -25,7 +27,7 @@ from features.outcomes import Outcomes
 from features.patients import FloatArray
 from features.persistence import Persistence
 from training.artifact import answer_example, model_block, write_artifact
-from training.artifact_parts import novelty_block, state_arrays
+from training.artifact_parts import count_arrays, novelty_block, state_arrays
 from training.evaluation.scores import Scores
 from training.fit import fit_risk_model
 from training.manifest import Example, Manifest, TrainingCohort
@@ -37,6 +39,16 @@ ARTIFACT = "artifact"
 """Its folder in that of a run."""
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What cross-validation found beside the scores; each is None where a run asks for none."""
+
+    settled: Settled | None = None
+    """Thresholds of tiers."""
+    alerts: AlertsBlock | None = None
+    counts: Counts | None = None
+
+
 def fit_final(
     rows: TrainingRows,
     config: RunConfig,
@@ -46,8 +58,7 @@ def fit_final(
     run_id: str,
     folder: Path,
     progress: Progress,
-    settled: Settled | None,
-    alerts: AlertsBlock | None,
+    beside: Beside,
 ) -> None:
     """Fit on all rows and write the artifact."""
     model = fit_on_everyone(rows, config, folder.parent / "folds", progress)
@@ -58,6 +69,7 @@ def fit_final(
     landmark = rows.endpoint.landmark_days[0]
     patient = example_patient(model.encoder, landmark)
     times = rows.endpoint.horizons_days
+    counts, of_counts = fit_served_counts(beside.counts, config, model, patient, times)
     card = rows.cohort.card
     metrics = headline_metrics(scores)
     manifest = Manifest(
@@ -79,16 +91,17 @@ def fit_final(
         example=Example(patient=patient, times_days=times, incidence=answer_example(model, patient, times)),
         reference=_reference(model, encoded.values, rows, out_of_fold),
         persistence=_persistence(model, rows),
-        decision=() if settled is None else settled.benefits,
-        thresholds=() if settled is None else settled.thresholds,
+        decision=() if beside.settled is None else beside.settled.benefits,
+        thresholds=() if beside.settled is None else beside.settled.thresholds,
         calibration=risk_groups(rows, out_of_fold),
         states=None if followed is None else states_block(*followed, landmark, model, patient, times),
-        alerts=alerts,
+        alerts=beside.alerts,
+        counts=of_counts,
         novelty=novelty,
         files={},
     )
     of_states = state_arrays(None if followed is None else followed[0])
-    write_artifact(folder, manifest, arrays | of_states | of_novelty)
+    write_artifact(folder, manifest, arrays | of_states | of_novelty | count_arrays(counts))
 
 
 def _reference(model: FittedRiskModel, values: FloatArray, rows: TrainingRows, out_of_fold: OutOfFold) -> Reference:

@@ -12,13 +12,25 @@ import numpy as np
 
 from experiments.cli.output import stderr
 from experiments.config import RunConfig
+from experiments.count_records import COUNTS, CountFindings
+from experiments.counted_rows import events_of_run
 from experiments.courier import Courier, courier_here
 from experiments.crossval import asks_models_again, cross_validate, folds_of, held_out_models
 from experiments.data import TrainingRows, rows_of_run
-from experiments.final_fit import ARTIFACT, fit_final
+from experiments.final_fit import ARTIFACT, Beside, fit_final
 from experiments.home import Home
 from experiments.leaks import LEAKS, named, suspects_in, write_suspects
-from experiments.log_items import File, LogItem, Metrics, Model, Table, Tags, headline_metrics, run_description
+from experiments.log_items import (
+    File,
+    LogItem,
+    Metrics,
+    Model,
+    Table,
+    Tags,
+    count_metrics,
+    headline_metrics,
+    run_description,
+)
 from experiments.optional_findings import write_finding
 from experiments.out_of_fold import OutOfFold
 from experiments.pipeline_test import pipeline_test
@@ -29,6 +41,7 @@ from experiments.run_page import RunFacts, analyse, read_record, write_card
 from experiments.run_report import Findings, write_report
 from experiments.scoring import score, scores_table
 from experiments.served_alerts import ALERTS, fit_alerts, horizon_of_alerts
+from experiments.served_counts import find_counts
 from experiments.served_states import histories_of_run
 from experiments.temporal import follow_up_sentence
 from experiments.thresholds import THRESHOLDS, settle_thresholds, with_decision
@@ -87,6 +100,8 @@ def train(
     if config.states is not None:
         histories_of_run(rows.cohort, rows.endpoint)  # as early
     horizon_of_alerts(config, rows.endpoint)
+    if config.counts is not None:
+        events_of_run(rows.cohort, rows.endpoint)
     clinic_alone = config.features.model_copy(update={"cells": (), "inflamix": False})
     PatientEncoder.fit(rows.patients, rows.cohort.card, clinic_alone)
     suspects = suspects_in(rows.patients, rows.outcomes, rows.endpoint, rows.cohort.card, config.features)
@@ -109,17 +124,19 @@ def train(
         settled = settle_thresholds(rows, out_of_fold, config)
         rows = replace(rows, endpoint=with_decision(rows.endpoint, settled))
         found = _findings(rows, out_of_fold, config, folder / "folds", models, progress)
-        alerts = fit_alerts(rows, config, home, models)
+        beside = Beside(settled, fit_alerts(rows, config, home, models), find_counts(rows, config, home))
         told = tracker.run_id, folder / ARTIFACT, progress
-        fit_final(rows, config, home, out_of_fold, found.scores, *told, settled, alerts)
+        fit_final(rows, config, home, out_of_fold, found.scores, *told, beside)
         write_report(rows, out_of_fold, found, config, folder / "report")
         write_finding(settled, folder / "report" / THRESHOLDS)
-        write_finding(alerts, folder / "report" / ALERTS)
+        write_finding(beside.alerts, folder / "report" / ALERTS)
+        counts = None if beside.counts is None else beside.counts.found
+        write_finding(counts, folder / "report" / COUNTS)
         write_suspects(suspects, folder / "report" / "leak_suspects.json")
         made = RunFacts(tracker.run_id, tracker.started, environment_tags())
         write_card(analyse(read_record(folder / "report", config, rows, made)), folder / "report")
         tracker.log([Tags({LEAKS: named(suspects)})])
-        tracker.log(_result(rows, found, config))
+        tracker.log(_result(rows, found, counts, config))
     return RunResult(tracker.run_id, tracker.folder, found, tracker.waiting)
 
 
@@ -181,11 +198,13 @@ def folders_of(home: Home, config: RunConfig, fingerprint: str) -> list[RunFolde
     return sorted(found, key=lambda one: float(one.record.get("started", 0)), reverse=True)
 
 
-def _result(rows: TrainingRows, found: Findings, config: RunConfig) -> Iterator[LogItem]:
+def _result(rows: TrainingRows, found: Findings, counts: CountFindings | None, config: RunConfig) -> Iterator[LogItem]:
     """What is known of a run once it is scored; figures stand at the root, where the compare page shows them."""
     yield Metrics(headline_metrics(found.scores))
     if found.pipeline is not None:
         yield Metrics({f"permutation_p/{rows.endpoint.causes[0]}": found.pipeline.p})
+    if counts is not None:
+        yield Metrics(count_metrics(counts))
     yield Tags(score_tags(found.scores))
     yield Table("by_horizon.json", horizon_table(found.scores))
     yield Table("scores.json", {str(name): list(column) for name, column in scores_table(found.scores).items()})

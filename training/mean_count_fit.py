@@ -150,7 +150,7 @@ def fit_by_landmark(strata: Mapping[float, Stratum], *, penalty: float) -> Expec
 def _mean(x: FloatArray, recurrences: Recurrences, beta: FloatArray, penalty: float) -> ProportionalMeans:
     """With the mean of one stratum after Breslow; without its events it stays at 0."""
     if not len(recurrences.day):
-        return ProportionalMeans(beta, np.zeros(0), np.zeros(0), penalty)
+        return ProportionalMeans(beta, np.zeros(1), np.zeros(1), penalty)
     weighted = _Weighted.of(x, recurrences)
     return ProportionalMeans(beta, weighted.times, weighted.n_events / weighted.sums(weighted.relative(beta)), penalty)
 
