@@ -54,14 +54,15 @@ def said_of_score(score: CountScore) -> str:
         else "covariates add nothing that can be shown"
     )
     return (
-        f"{begin}, {_text(explained, percent=True)} % of the squared error of the same mean for everyone is explained "
-        f"on patients not trained on: {verdict}. Observed over expected: "
+        f"{begin}, {_text(explained, percent=True)} of the squared error of the same mean for everyone is explained on "
+        f"patients not trained on: {verdict}. Observed over expected: "
         f"{'–' if calibrated is None else _text(calibrated)}."
     )
 
 
 def _text(one: Measured, *, percent: bool = False) -> str:
     """Point and 95 % interval."""
-    scale, digits = (100, 1) if percent else (1, 2)
-    point, *ends = (f"{scale * value:z.{digits}f}" for value in (one.point, one.low, one.high) if value is not None)
+    scale, digits, unit = (100, 1, " %") if percent else (1, 2, "")
+    known = (value for value in (one.point, one.low, one.high) if value is not None)
+    point, *ends = (f"{scale * value:z.{digits}f}{unit}".replace("-", "−") for value in known)
     return point if len(ends) < 2 else f"{point} (95 % interval {ends[0]} to {ends[1]})"
