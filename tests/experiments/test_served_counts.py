@@ -20,6 +20,7 @@ from experiments.log_items import count_metrics
 from experiments.predict import predict_cohort
 from experiments.requesting import wanted_by
 from experiments.store import find_run, open_store
+from features.cells.bag import CellBag
 from features.check import read_cohort
 from features.cohort_records import patient_records
 from serving.answer import answer
@@ -80,9 +81,11 @@ def check_card(artifact: Artifact, report: Path) -> None:
 
 
 def check_answers(artifact: Artifact, cohort: Path, home: Home) -> None:
-    """The service and `sequela predict` expect the same of the clinic alone; numbers grow; nothing after an end."""
+    """The service and `sequela predict` expect the same, cells and all; numbers grow; none once counting has ended."""
     read = read_cohort(cohort)
     records = list(patient_records(read, wanted_by(model_card(artifact, "v")), 30.0))
+    for sample in (sample for record in records for sample in record["samples"] if "cells" in sample):
+        sample |= as_lists(sample.pop("cells"))
     given = answer(artifact, "v", PredictRequest.model_validate({"patients": records})).predictions
     table = predict_cohort(artifact, cohort, home.features, landmark_day=30.0)
     own = table[table["cause"] == "infection"]
@@ -101,3 +104,10 @@ def check_answers(artifact: Artifact, cohort: Path, home: Home) -> None:
     assert compared == len(given) - ended["patient_id"].nunique() < len(given)
     between = answer(artifact, "v", PredictRequest.model_validate({"patients": [{"landmark_day": 12.0}]}))
     assert between.predictions[0].expected_events is None
+
+
+def as_lists(bag: CellBag) -> dict[str, Any]:
+    """Cells as JSON has them."""
+    arrays = {name: getattr(bag, name).tolist() for name in ("indptr", "indices", "values")}
+    labels = {} if bag.cell_type is None else {"cell_types": list(bag.cell_type)}
+    return {"genes": list(bag.genes), **arrays, **labels}
