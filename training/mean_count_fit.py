@@ -103,8 +103,8 @@ class Likelihood:
         """Pseudo log-likelihood without penalty."""
         return sum(part.value(beta) for part in self.parts)
 
-    def maximise(self, penalty: float, start: FloatArray) -> FloatArray:
-        """The β (features,) that is best under a ridge penalty, by Newton's method."""
+    def maximise(self, penalty: float, start: FloatArray, tolerance: float = 1e-11) -> FloatArray:
+        """The β (features,) that is best under a ridge penalty, by Newton's method, to a relative gain `tolerance`."""
         beta = start
         value = self.value(beta) - penalty / 2 * float(beta @ beta)
         for _ in range(50):
@@ -120,7 +120,7 @@ class Likelihood:
                     break
                 size /= 2
             beta = trial
-            if value - former < 1e-11 * max(1.0, abs(former)):
+            if value - former < tolerance * max(1.0, abs(former)):
                 break
         return beta
 
