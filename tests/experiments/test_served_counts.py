@@ -40,11 +40,13 @@ def run_sequela(*words: object) -> str:
 
 def test_expected_numbers_go_the_whole_way(cohort: Path, home: Home, tmp_path: Path) -> None:
     small = [f"cohort={cohort}", "model={kind: cox, penalty: 50}", "validation={folds: 3, bootstrap: 20}"]
+    small += ["counts.penalty=100"]  # how it is chosen is tested beside the fit
     run_sequela("train", RUN, *(word for one in small for word in ("--set", one)))
     (folder,) = home.runs.iterdir()
     artifact = read_artifact(folder / "artifact")
     block = artifact.manifest.counts
     assert block is not None
+    assert block.penalty == 100
     assert (block.event, block.terminal_events, block.landmark_days) == ("infection", ("death", "relapse"), (0.0, 30.0))
 
     config = load_run(RUN, small)  # with cells: as the run's own encoder sees patients
