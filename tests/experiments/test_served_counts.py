@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from preloaded import SEQUELA
 
 from experiments.config import load_run
@@ -18,13 +19,14 @@ from experiments.data import rows_of_run
 from experiments.home import CONFIGS, Home
 from experiments.log_items import count_metrics
 from experiments.predict import predict_cohort
-from experiments.requesting import wanted_by
+from experiments.requesting import rows_of, wanted_by
 from experiments.store import find_run, open_store
 from features.cells.bag import CellBag
 from features.check import read_cohort
 from features.cohort_records import patient_records
 from serving.answer import answer
 from serving.card import model_card
+from serving.client import Answered
 from serving.count_messages import said_of_score
 from serving.messages import PredictRequest
 from training.artifact import Artifact, read_artifact
@@ -88,7 +90,8 @@ def check_answers(artifact: Artifact, cohort: Path, home: Home) -> None:
     records = list(patient_records(read, wanted_by(model_card(artifact, "v")), 30.0))
     for sample in (sample for record in records for sample in record["samples"] if "cells" in sample):
         sample |= as_lists(sample.pop("cells"))
-    given = answer(artifact, "v", PredictRequest.model_validate({"patients": records})).predictions
+    answered = answer(artifact, "v", PredictRequest.model_validate({"patients": records}))
+    given = answered.predictions
     table = predict_cohort(artifact, cohort, home.features, landmark_day=30.0)
     own = table[table["cause"] == "infection"]
     assert table.loc[table["cause"] != "infection", "expected_events"].isna().all()
@@ -104,6 +107,8 @@ def check_answers(artifact: Artifact, cohort: Path, home: Home) -> None:
         compared += 1
     ended = read.events[read.events["event"].isin(["death", "relapse"]) & (read.events["day"] <= 30)]
     assert compared == len(given) - ended["patient_id"].nunique() < len(given)
+    requested = pd.DataFrame([row for one in given for row in rows_of(Answered(one, answered.model))])
+    np.testing.assert_allclose(requested["expected_events"], table["expected_events"], rtol=0, atol=1e-6)
     between = answer(artifact, "v", PredictRequest.model_validate({"patients": [{"landmark_day": 12.0}]}))
     assert between.predictions[0].expected_events is None
 
