@@ -9,9 +9,11 @@ from tempfile import TemporaryDirectory
 from experiments.config import RunConfig
 from experiments.crossval import Unheard, asks_models_again, cross_validate, held_out_models
 from experiments.data import rows_of_run
+from experiments.final_fit import fit_on_everyone
 from experiments.home import Home
 from experiments.pipeline_test import pipeline_test
-from experiments.train import PERMUTED, Progress, fit_on_everyone
+from experiments.progress import Progress
+from experiments.train import PERMUTED
 from training.models.risk_model import FittedRiskModel
 from training.processes import from_leader, wait
 

@@ -18,6 +18,7 @@ from features.errors import SequelaError
 from features.schema import Frozen
 from training.config import (
     AlertsConfig,
+    CountsConfig,
     ModelConfig,
     StatesConfig,
     TrainerConfig,
@@ -66,6 +67,9 @@ class RunConfig(Frozen):
     alerts: AlertsConfig | None = None
     """An alert rule for patients who are watched, fixed and tried out of fold and served with the model
     (docs/how-to/monitoring.md); absent: none."""
+    counts: CountsConfig | None = None
+    """A model of how many events to expect, those that come back included, validated out of fold and served beside the
+    risk of the first (docs/how-to/counts.md); ``{}``: with defaults; absent: none."""
     seed: int = Field(default=0, ge=0)
     """Of folds, initial weights, bags, batches and bootstraps."""
 
@@ -93,8 +97,8 @@ class RunConfig(Frozen):
         return self
 
     def digest(self) -> str:
-        """sha256 of the resolved configuration; without `states` and `alerts` where there are none, as before."""
-        absent = {name for name in ("states", "alerts") if getattr(self, name) is None}
+        """sha256 of the resolved configuration; without optional blocks where there are none, as before."""
+        absent = {name for name in ("states", "alerts", "counts") if getattr(self, name) is None}
         resolved = self.model_dump(mode="json", exclude=absent)
         return hashlib.sha256(json.dumps(resolved, sort_keys=True).encode()).hexdigest()
 

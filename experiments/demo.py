@@ -15,13 +15,14 @@ from experiments.comparing.leaderboard import Leaderboard, leaderboards, write_c
 from experiments.comparing.leaderboard_shown import print_leaderboard
 from experiments.config import load_run
 from experiments.home import CONFIGS, Home
+from experiments.progress import Progress
 from experiments.promotion import registry
 from experiments.promotion.candidate import Candidate
 from experiments.promotion.gate import load_gate
 from experiments.promotion.promote import promote
 from experiments.services import address_of, free_port, running, serve_command
 from experiments.store import find_run, open_store
-from experiments.train import Progress, train
+from experiments.train import train
 from experiments.ui_links import experiment_links
 from features.check import examine
 from features.errors import CohortError

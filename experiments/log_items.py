@@ -16,6 +16,7 @@ from experiments.ui_views import saved_view
 
 if TYPE_CHECKING:  # whoever delivers items needs nothing of what trains
     from experiments.config import RunConfig
+    from experiments.count_records import CountFindings
     from experiments.data import TrainingRows
     from features.schema import Endpoint
     from training.evaluation.scores import Scores
@@ -195,4 +196,20 @@ def headline_metrics(scores: Mapping[float, Scores]) -> dict[str, float]:
                 for part, value in (("", row["point"]), ("_lo", row["low"]), ("_hi", row["high"]))
                 if isfinite(value) and (overall or part == "")
             }
+    return named
+
+
+def count_metrics(found: CountFindings) -> dict[str, float]:
+    """What expected numbers of events are worth, named as `headline_metrics` are: ``counts_explained_365d/infection``.
+
+    Without those that are not known, or withheld.
+    """
+    first, named = found.scores[0].landmark_day, dict[str, float]()
+    for one in found.scores:
+        suffix = "" if one.landmark_day == first else f"_from{one.landmark_day:g}"
+        measures = (("counts_explained", one.explained), ("counts_o_e", one.observed_over_expected))
+        for metric, value in measures:
+            parts = () if value is None else (("", value.point), ("_lo", value.low), ("_hi", value.high))
+            of = f"{one.horizon_days:g}d"
+            named |= {f"{metric}_{of}{part}{suffix}/{found.event}": end for part, end in parts if end is not None}
     return named

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from math import isfinite
 from pathlib import Path
 from typing import TypeVar
 
 from features.schema import Frozen
+from training.evaluation.intervals import Interval
+from training.manifest_blocks import Measured
 
 Finding = TypeVar("Finding", bound=Frozen)
 
@@ -24,3 +27,11 @@ def read_finding(kind: type[Finding], path: Path) -> Finding | None:
         OSError, ValueError: It cannot be read.
     """
     return kind.model_validate(json.loads(path.read_text("utf-8"))) if path.exists() else None
+
+
+def measured(interval: Interval) -> Measured | None:
+    """An interval as JSON knows it: NaN becomes None."""
+    if not isfinite(interval.point):
+        return None
+    low, high = (end if isfinite(end) else None for end in (interval.low, interval.high))
+    return Measured(point=interval.point, low=low, high=high)

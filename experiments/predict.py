@@ -16,7 +16,7 @@ from experiments.home import Home
 from features.analytes import analyte_of, convert_analyte
 from features.cells.processing import CellProcessing
 from features.check import read_cohort
-from features.cohort import Cohort, outcomes_at
+from features.cohort import Cohort, outcomes_at, qualifying
 from features.encoder import PatientEncoder
 from features.errors import SequelaError
 from features.files import written_beside
@@ -52,7 +52,8 @@ def predict_cohort(
     Returns:
         patient_id, landmark_day, cause, horizon_days, incidence, at_risk (whether the patient was followed beyond the
         landmark without an event of the endpoint), n_missing (sources imputed), n_outside_range (features outside the
-        training range); one row a patient, cause and horizon.
+        training range); one row a patient, cause and horizon. Of a model with counts also expected_events (number of
+        events of interest by the horizon; empty in rows of other causes, and where a competing event came before).
 
     Raises:
         SequelaError: The cohort has findings or does not fit the model, or the model does not answer from the landmark
@@ -73,7 +74,7 @@ def predict_cohort(
     incidence, encoded = artifact.model.explain_input(patients, times)
     n_patients, n_causes, n_times = incidence.values.shape
     per_patient = n_causes * n_times
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "patient_id": np.repeat(patients.patient_id, per_patient),
             "landmark_day": day,
@@ -85,6 +86,22 @@ def predict_cohort(
             "n_outside_range": np.repeat([len(names) for names in encoded.outside], per_patient),
         }
     )
+    if artifact.counts is not None:
+        expected = artifact.counts.expected(encoded.x, patients.landmark_day, times)
+        expected[counting_ended(cohort, endpoint, day)] = np.nan
+        of_event = (table["cause"] == endpoint.event.name).to_numpy()
+        table["expected_events"] = np.nan
+        table.loc[of_event, "expected_events"] = expected.reshape(-1)
+    return table
+
+
+def counting_ended(cohort: Cohort, endpoint: Endpoint, landmark_day: float) -> NDArray[np.bool_]:
+    """(patients,): whose counting of events a competing one ended by the landmark."""
+    ended = np.zeros(len(cohort.patients), dtype=bool)
+    for rule in endpoint.competing:
+        events = qualifying(cohort.events, rule)
+        ended |= cohort.patients["patient_id"].isin(events.loc[events["day"] <= landmark_day, "patient_id"]).to_numpy()
+    return ended
 
 
 def at_risk(cohort: Cohort, endpoint: Endpoint, landmark_day: float) -> NDArray[np.bool_]:

@@ -34,7 +34,7 @@ def request_cohort(
 
     Returns:
         patient_id, landmark_day, cause, horizon_days, incidence, n_missing, n_outside_range, model (its version); one
-        row a patient, cause and horizon.
+        row a patient, cause and horizon. Of a model with counts also expected_events, as `sequela predict` has it.
 
     Raises:
         SequelaError: The cohort has findings, or the service refuses a patient or does not answer.
@@ -92,7 +92,7 @@ def _answers(
 ) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for done, answered in enumerate(client.predict(records, horizons_days=horizons_days), start=1):
-        rows.extend(_rows(answered))
+        rows.extend(rows_of(answered))
         if progress is not None:
             progress(done, n_records)
     return pd.DataFrame(rows)
@@ -113,10 +113,13 @@ def wanted_by(card: ModelCard) -> Wanted:
 PLACES = ("baseline", "measurements")
 
 
-def _rows(answered: Answered) -> Iterator[dict[str, Any]]:
+def rows_of(answered: Answered) -> Iterator[dict[str, Any]]:
+    """The rows of one patient; see `request_cohort`."""
     found = answered.prediction
+    event = next(iter(found.incidence))  # the causes in their order: that of interest first
     for cause, incidence in found.incidence.items():
-        for horizon, value in zip(found.horizons_days, incidence, strict=True):
+        numbers = found.expected_events if cause == event else None
+        for i, (horizon, value) in enumerate(zip(found.horizons_days, incidence, strict=True)):
             yield {
                 "patient_id": found.patient_id,
                 "landmark_day": found.landmark_day,
@@ -126,4 +129,5 @@ def _rows(answered: Answered) -> Iterator[dict[str, Any]]:
                 "n_missing": len(found.missing),
                 "n_outside_range": len(found.outside_training_range),
                 "model": answered.model.version,
+                **({} if numbers is None else {"expected_events": numbers[i]}),
             }

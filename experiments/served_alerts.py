@@ -15,11 +15,11 @@ from experiments.monitoring.markers import MODEL, Marker
 from experiments.monitoring.rules import Rule, cross_fitted_rule
 from experiments.monitoring.visits import visits_of, watched_risks
 from experiments.monitoring.withheld import guarded
+from experiments.optional_findings import measured
 from experiments.page.privacy import Disclosure
 from features.schema import Endpoint
-from training.evaluation.intervals import Interval
 from training.importance import HeldOutModel
-from training.manifest import AlertsBlock, Measured
+from training.manifest_blocks import AlertsBlock
 
 ALERTS = "alerts.json"
 """In the report folder of a run that asked for `alerts`."""
@@ -74,19 +74,11 @@ def _block(rule: Rule, rows: TrainingRows, horizon_days: float) -> AlertsBlock:
         horizon_days=horizon_days,
         threshold=found.threshold if isfinite(found.threshold) else None,
         borne=found.borne,
-        per_patient_month=_measured(told.per_patient_month),
-        caught=_measured(told.caught),
-        lead_days=_measured(told.lead_days),
-        after_first_alert=_measured(found.after_first_alert),
+        per_patient_month=measured(told.per_patient_month),
+        caught=measured(told.caught),
+        lead_days=measured(told.lead_days),
+        after_first_alert=measured(found.after_first_alert),
         n_patients=n_patients,
         n_events=n_events,
         withheld=found.withheld,
     )
-
-
-def _measured(interval: Interval) -> Measured | None:
-    """NaN becomes None, which JSON knows."""
-    if not isfinite(interval.point):
-        return None
-    low, high = (end if isfinite(end) else None for end in (interval.low, interval.high))
-    return Measured(point=interval.point, low=low, high=high)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -12,65 +12,53 @@ import numpy as np
 
 from experiments.cli.output import stderr
 from experiments.config import RunConfig
+from experiments.count_records import COUNTS, CountFindings
+from experiments.counted_rows import events_of_run
 from experiments.courier import Courier, courier_here
-from experiments.crossval import asks_models_again, cross_validate, epochs_told, folds_of, held_out_models, tuned_model
+from experiments.crossval import asks_models_again, cross_validate, folds_of, held_out_models
 from experiments.data import TrainingRows, rows_of_run
 from experiments.day_seen import day_seen_sentence
-from experiments.example import example_patient
+from experiments.final_fit import ARTIFACT, Beside, fit_final
 from experiments.home import Home
 from experiments.leaks import LEAKS, named, suspects_in, write_suspects
-from experiments.log_items import File, LogItem, Metrics, Model, Table, Tags, headline_metrics, run_description
+from experiments.log_items import (
+    File,
+    LogItem,
+    Metrics,
+    Model,
+    Table,
+    Tags,
+    count_metrics,
+    headline_metrics,
+    run_description,
+)
 from experiments.optional_findings import write_finding
 from experiments.out_of_fold import OutOfFold
 from experiments.pipeline_test import pipeline_test
+from experiments.progress import Progress
 from experiments.reproduction.definition import write_definition
 from experiments.reproduction.machine import machine_tags
-from experiments.risk_groups import risk_groups
 from experiments.run_page import RunFacts, analyse, read_record, write_card
 from experiments.run_report import Findings, write_report
 from experiments.scoring import score, scores_table
 from experiments.served_alerts import ALERTS, fit_alerts, horizon_of_alerts
-from experiments.served_states import fit_states, histories_of_run, states_block
+from experiments.served_counts import find_counts
+from experiments.served_states import histories_of_run
 from experiments.temporal import follow_up_sentence
-from experiments.thresholds import THRESHOLDS, Settled, settle_thresholds, with_decision
-from experiments.tracking import RunFolder, Tracker, environment_tags, git_state
+from experiments.thresholds import THRESHOLDS, settle_thresholds, with_decision
+from experiments.tracking import RunFolder, Tracker, environment_tags
 from experiments.ui_views import horizon_table, score_tags
-from features.drift import Reference
 from features.encoder import PatientEncoder
 from features.errors import SequelaError
-from features.novelty import Novelty
-from features.outcomes import Outcomes
-from features.patients import FloatArray
-from features.persistence import Persistence
-from training.artifact import answer_example, model_block, novelty_block, state_arrays, write_artifact
 from training.config import custom_requirements
-from training.evaluation.scores import Scores
-from training.fit import fit_risk_model
 from training.importance import HeldOutModel, SourceImportance, permutation_importance
-from training.manifest import AlertsBlock, Example, Manifest, TrainingCohort
 from training.models.risk_model import FittedRiskModel
-from training.persistence_fit import persistences
 from training.processes import from_leader, wait
 
-ARTIFACT = "artifact"
 PERMUTED = "permuted"
 """Beside the folds: those of the permutation test."""
 SETTLING_SECONDS = 5.0
 """How long the courier of a killed run may still be at its folder."""
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How a run tells what it is doing; each is called with (done, of)."""
-
-    cells: Callable[[int, int], None]
-    folds: Callable[[int, int], None]
-    trials: Callable[[int, int], None] | None = None
-    """Where settings are tuned."""
-    epochs: Callable[[int, int], None] | None = None
-    """Of each fit of a network; how many there are at most."""
-    permutations: Callable[[int, int], None] | None = None
-    """Cross-validations of the permutation test."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +101,8 @@ def train(
     if config.states is not None:
         histories_of_run(rows.cohort, rows.endpoint)  # as early
     horizon_of_alerts(config, rows.endpoint)
+    if config.counts is not None:
+        events_of_run(rows.cohort, rows.endpoint)
     clinic_alone = config.features.model_copy(update={"cells": (), "inflamix": False})
     PatientEncoder.fit(rows.patients, rows.cohort.card, clinic_alone)
     suspects = suspects_in(rows.patients, rows.outcomes, rows.endpoint, rows.cohort.card, config.features)
@@ -137,17 +127,19 @@ def train(
         settled = settle_thresholds(rows, out_of_fold, config)
         rows = replace(rows, endpoint=with_decision(rows.endpoint, settled))
         found = _findings(rows, out_of_fold, config, folder / "folds", models, progress)
-        alerts = fit_alerts(rows, config, home, models)
+        beside = Beside(settled, fit_alerts(rows, config, home, models), find_counts(rows, config, home))
         told = tracker.run_id, folder / ARTIFACT, progress
-        _fit_final(rows, config, home, out_of_fold, found.scores, *told, settled, alerts)
+        fit_final(rows, config, home, out_of_fold, found.scores, *told, beside)
         write_report(rows, out_of_fold, found, config, folder / "report")
         write_finding(settled, folder / "report" / THRESHOLDS)
-        write_finding(alerts, folder / "report" / ALERTS)
+        write_finding(beside.alerts, folder / "report" / ALERTS)
+        counts = None if beside.counts is None else beside.counts.found
+        write_finding(counts, folder / "report" / COUNTS)
         write_suspects(suspects, folder / "report" / "leak_suspects.json")
         made = RunFacts(tracker.run_id, tracker.started, environment_tags())
         write_card(analyse(read_record(folder / "report", config, rows, made)), folder / "report")
         tracker.log([Tags({LEAKS: named(suspects)})])
-        tracker.log(_result(rows, found, config))
+        tracker.log(_result(rows, found, counts, config))
     return RunResult(tracker.run_id, tracker.folder, found, tracker.waiting)
 
 
@@ -209,104 +201,13 @@ def folders_of(home: Home, config: RunConfig, fingerprint: str) -> list[RunFolde
     return sorted(found, key=lambda one: float(one.record.get("started", 0)), reverse=True)
 
 
-def _fit_final(
-    rows: TrainingRows,
-    config: RunConfig,
-    home: Home,
-    out_of_fold: OutOfFold,
-    scores: Mapping[float, Scores],
-    run_id: str,
-    folder: Path,
-    progress: Progress,
-    settled: Settled | None,
-    alerts: AlertsBlock | None,
-) -> None:
-    """Fit on all rows and write the artifact."""
-    model = fit_on_everyone(rows, config, folder.parent / "folds", progress)
-    followed = fit_states(rows, config, home, model.encoder)
-    block, arrays = model_block(model)
-    encoded = model.encoder.encode(rows.patients)
-    novelty, of_novelty = novelty_block(Novelty.fit(encoded.x, rows.patients.patient_id, rows.patients.landmark_day))
-    landmark = rows.endpoint.landmark_days[0]
-    patient = example_patient(model.encoder, landmark)
-    times = rows.endpoint.horizons_days
-    card = rows.cohort.card
-    metrics = headline_metrics(scores)
-    manifest = Manifest(
-        name=config.name,
-        endpoint=rows.endpoint,
-        model=block,
-        features=model.encoder.feature_names,
-        training_cohort=TrainingCohort(
-            title=card.title,
-            citation=card.citation,
-            provenance=card.provenance,
-            fingerprint=rows.cohort.fingerprint,
-            n_patients=len(set(rows.patients.patient_id)),
-            events={f"{day:g}": outcomes.counts() for day, outcomes in _by_landmark(rows)},
-        ),
-        metrics=dict(metrics),
-        run_id=run_id,
-        git_commit=git_state()[0],
-        example=Example(patient=patient, times_days=times, incidence=answer_example(model, patient, times)),
-        reference=_reference(model, encoded.values, rows, out_of_fold),
-        persistence=_persistence(model, rows),
-        decision=() if settled is None else settled.benefits,
-        thresholds=() if settled is None else settled.thresholds,
-        calibration=risk_groups(rows, out_of_fold),
-        states=None if followed is None else states_block(*followed, landmark, model, patient, times),
-        alerts=alerts,
-        novelty=novelty,
-        files={},
-    )
-    of_states = state_arrays(None if followed is None else followed[0])
-    write_artifact(folder, manifest, arrays | of_states | of_novelty)
-
-
-def _reference(model: FittedRiskModel, values: FloatArray, rows: TrainingRows, out_of_fold: OutOfFold) -> Reference:
-    """How inputs (rows, inputs), and risks of patients not trained on, are spread: later ones are compared with it."""
-    last = np.searchsorted(out_of_fold.times_days, rows.endpoint.horizons_days[-1])
-    risks = out_of_fold.incidence[:, :, :, last].mean(axis=0)
-    return Reference.of(
-        dict(zip(model.encoder.input_names, values.T, strict=True)), dict(zip(model.causes, risks.T, strict=True))
-    )
-
-
-def _persistence(model: FittedRiskModel, rows: TrainingRows) -> dict[str, Persistence]:
-    """Of the variables that the model sees."""
-    _, first = np.unique(rows.patients.patient_id.astype(str), return_index=True)
-    found = persistences(rows.patients.take(first).measurements, rows.endpoint.landmark_days)
-    return {name: one for name, one in found.items() if name in model.encoder.measured_inputs}
-
-
-def fit_on_everyone(rows: TrainingRows, config: RunConfig, folds: Path, progress: Progress) -> FittedRiskModel:
-    """Choose the settings and fit on all rows; how far it is, is kept beside the folds."""
-    everyone = np.arange(len(rows.patients))
-    chosen = tuned_model(rows, everyone, config, config.seed, folds / "final.csv", progress.trials)
-    return fit_risk_model(
-        rows.patients,
-        rows.outcomes,
-        rows.cohort.card,
-        config.features,
-        chosen,
-        config.trainer,
-        seed=config.seed,
-        listener=epochs_told(chosen, progress.epochs),
-        checkpoint=folds / "final.ckpt",
-        companions=rows.companions,
-    )
-
-
-def _by_landmark(rows: TrainingRows) -> Iterator[tuple[float, Outcomes]]:
-    for day in rows.endpoint.landmark_days:
-        yield day, rows.outcomes.take(np.flatnonzero(rows.patients.landmark_day == day))
-
-
-def _result(rows: TrainingRows, found: Findings, config: RunConfig) -> Iterator[LogItem]:
+def _result(rows: TrainingRows, found: Findings, counts: CountFindings | None, config: RunConfig) -> Iterator[LogItem]:
     """What is known of a run once it is scored; figures stand at the root, where the compare page shows them."""
     yield Metrics(headline_metrics(found.scores))
     if found.pipeline is not None:
         yield Metrics({f"permutation_p/{rows.endpoint.causes[0]}": found.pipeline.p})
+    if counts is not None:
+        yield Metrics(count_metrics(counts))
     yield Tags(score_tags(found.scores))
     yield Table("by_horizon.json", horizon_table(found.scores))
     yield Table("scores.json", {str(name): list(column) for name, column in scores_table(found.scores).items()})

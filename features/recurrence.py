@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,3 +45,21 @@ class Recurrences:
         picked = order[np.repeat(starts[rows], lengths) + within]
         row = np.repeat(np.arange(len(rows)), lengths)
         return Recurrences(self.end_days[rows], self.terminal[rows], row, self.day[picked], self.name, self.terminals)
+
+    def known_by(self, days: NDArray[np.float64]) -> Recurrences:
+        """What was known so many days (rows,), above 0, after each row's landmark: what came later is censored."""
+        early = self.day <= days[self.row]
+        terminal = np.where(self.end_days <= days, self.terminal, 0)
+        end = np.minimum(self.end_days, days)
+        return replace(self, end_days=end, terminal=terminal, row=self.row[early], day=self.day[early])
+
+    @staticmethod
+    def concatenate(parts: Sequence[Recurrences]) -> Recurrences:
+        """The rows of several, one after the other; of the same events."""
+        starts = np.cumsum([0, *map(len, parts[:-1])])
+        end, terminal, day = (np.concatenate([getattr(one, name) for one in parts]) for name in _OF_ROWS)
+        row = np.concatenate([one.row + start for one, start in zip(parts, starts, strict=True)])
+        return replace(parts[0], end_days=end, terminal=terminal, row=row, day=day)
+
+
+_OF_ROWS = ("end_days", "terminal", "day")

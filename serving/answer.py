@@ -16,6 +16,7 @@ from features.patients import Patients
 from features.records import PatientRecord, SampleRecord
 from features.request import requested_horizons, to_patients
 from features.schema import Endpoint
+from serving.counting import expected_events
 from serving.event_free import happened
 from serving.messages import PredictAnswer, Prediction, PredictRequest, ServedModel
 from serving.refusals import TooLargeError
@@ -169,6 +170,7 @@ def _predict(
     materials = materials_of(artifact.model.predictor)
     intervals = _intervals(artifact, encoded, patients, times)
     unlike = _unlike(artifact, encoded, patients)
+    expected = expected_events(artifact, encoded, patients, records, times)
     return [
         Prediction(
             patient_id=record.patient_id,
@@ -177,6 +179,7 @@ def _predict(
             incidence=dict(zip(incidence.causes, map(floats, incidence.values[i]), strict=True)),
             event_free=floats(event_free[i]),
             interval=None if intervals is None else intervals[i],
+            expected_events=expected[i],
             missing=(*encoded.missing[i], *_absent_genes(record, artifact)),
             impossible=encoded.impossible[i],
             outside_training_range=encoded.outside[i],

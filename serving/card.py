@@ -9,6 +9,7 @@ from features.encoder import PatientEncoder
 from features.guidance import OPTIONS
 from features.schema import Endpoint
 from serving.answer import CLONALITY, answer
+from serving.counting import counts_card
 from serving.decision import came_of, thresholds_of, worth_of
 from serving.messages import (
     BenefitCard,
@@ -56,6 +57,7 @@ def model_card(artifact: Artifact, version: str) -> ModelCard:
         guidance=_guidance(endpoint),
         states=_states(artifact),
         alerts=manifest.alerts,
+        counts=counts_card(artifact),
         calibration=manifest.calibration,
         run_id=manifest.run_id,
         git_commit=manifest.git_commit,

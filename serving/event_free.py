@@ -36,6 +36,13 @@ def happened(record: PatientRecord, endpoint: Endpoint) -> tuple[str, ...]:
     return tuple(dict.fromkeys(record.events[i].event for i in _counted_events(record, endpoint)))
 
 
+def counting_ended(record: PatientRecord, endpoint: Endpoint) -> bool:
+    """Whether a competing event by the landmark ended the counting of those of interest."""
+    rules = endpoint.competing
+    by_then = (event for event in record.events if event.day <= record.landmark_day)
+    return any(rule.counts(event.event, event.grade) for event in by_then for rule in rules)
+
+
 def _counted_events(record: PatientRecord, endpoint: Endpoint) -> Iterator[int]:
     """By the rules of training: patients with one of these were not at risk there."""
     rules = (endpoint.event, *endpoint.competing)

@@ -10,7 +10,9 @@ from features.cells.samples import SampleFeature
 from features.config import Grade
 from features.records import EventRecord, PatientRecord
 from features.schema import Endpoint, Frozen
-from training.manifest import AlertsBlock, RiskGroups, ThresholdBenefit, TierThreshold, TrainingCohort
+from serving.count_messages import CountsCard
+from training.manifest import RiskGroups, ThresholdBenefit, TierThreshold, TrainingCohort
+from training.manifest_blocks import AlertsBlock
 
 MAX_PATIENTS = 10_000
 MAX_HORIZONS = 1_000
@@ -58,6 +60,10 @@ class Prediction(Frozen):
     interval: dict[str, tuple[tuple[float, float], ...]] | None = None
     """For each cause, low and high ends of the 90 % interval of its incidence at each horizon: how well the risk itself
     is known, on average over patients. Null where the model was not fitted with intervals."""
+    expected_events: tuple[float, ...] | None = None
+    """Expected number of events of interest by each horizon, the first and those that come back, earlier ones not
+    counted; a competing event ends the counting. Null where the model was not fitted with counts, between two landmarks
+    of training, and where the record has a competing event by the landmark."""
     missing: tuple[str, ...]
     """What was missing and was imputed, e.g. ``baseline.ferritin``, ``measurements.crp``, ``samples.blood``."""
     impossible: tuple[str, ...]
@@ -295,6 +301,8 @@ class ModelCard(Frozen):
     """Models of transitions between states, from which `/v1/states` answers; None: it answers by first events."""
     alerts: AlertsBlock | None = None
     """The rule by which `/v1/monitor` raises alerts, and what it did for patients not trained on; None: by tiers."""
+    counts: CountsCard | None = None
+    """What `expected_events` of predictions counts, and how well; None: the model was not fitted with counts."""
     calibration: tuple[RiskGroups, ...] = ()
     """Cross-validated: what became of patients of similar predicted risk; empty where the artifact does not say."""
     run_id: str

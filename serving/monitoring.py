@@ -28,7 +28,8 @@ from serving.monitor_messages import (
 )
 from serving.refusals import TooLargeError
 from training.artifact import Artifact
-from training.manifest import AlertsBlock, Manifest
+from training.manifest import Manifest
+from training.manifest_blocks import AlertsBlock
 from training.models.explanation import ROUNDING
 
 MOST_VALUES = 100_000

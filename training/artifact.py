@@ -1,14 +1,12 @@
 """The artifact: the folder that holds one fitted risk model and all that is needed to use it. Read and written here.
 
     manifest.json         what the model is, what it was trained on, how good it was, and one worked example
-    weights.safetensors   every array of encoder, predictor and novelty, and of models of transitions if there are some
+    weights.safetensors   every array of encoder, predictor and novelty, and of what else there is
 
 There is no pickle anywhere. Reading refuses a changed byte, an unknown format, a file that does not belong, and a model
 that cannot reproduce its own example.
 
-Names of arrays begin with ``encoder/``, ``predictor/``, ``novelty/`` or ``states/``. Models of transitions between
-states hold about (1 + refits) · moves · (times + features) numbers of 8 bytes: 30 refits of 5 moves on 300 days by 40
-features 0.4 MB. Novelty holds features · min(features, rows) and a distance a row: 80 features 0.05 MB.
+Names of arrays begin with ``encoder/``, ``predictor/``, or as `training.artifact_parts` says.
 """
 
 from __future__ import annotations
@@ -30,27 +28,25 @@ from features.errors import SequelaError
 from features.novelty import Novelty
 from features.records import PatientRecord
 from features.request import to_patients
-from training.manifest import (
-    MANIFEST,
-    WEIGHTS,
-    Example,
-    Manifest,
-    ModelBlock,
-    NoveltyBlock,
-    read_manifest,
-    sealed,
-    sha256_of,
+from training.artifact_parts import (
+    count_arrays,
+    counts_error,
+    novelty_block,
+    part,
+    rebuild_counts,
+    rebuild_novelty,
+    rebuild_states,
+    state_arrays,
+    states_error,
 )
+from training.manifest import MANIFEST, WEIGHTS, Example, Manifest, ModelBlock, read_manifest, sealed, sha256_of
 from training.models.custom import UnknownKindError
+from training.models.expected_counts import ExpectedCounts
 from training.models.mixture import PREDICTORS, predictor_of, rebuild
 from training.models.risk_model import FittedRiskModel
 from training.models.states import StateModel
 
 EXAMPLE_TOLERANCE = 1e-6
-STATES = "states/"
-"""Before the names of arrays of models of transitions."""
-NOVELTY = "novelty/"
-"""Before the names of arrays of the novelty of patients."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +59,14 @@ class Artifact:
     """Models of transitions between states, where the artifact has some."""
     novelty: Novelty | None = None
     """What tells how unlike the training patients someone is; None in artifacts of before."""
+    counts: ExpectedCounts | None = None
+    """What tells how many events to expect, where the artifact has it."""
 
     @property
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All of them, by the name under which the weights hold them."""
         of_novelty = {} if self.novelty is None else novelty_block(self.novelty)[1]
-        return model_block(self.model)[1] | state_arrays(self.states) | of_novelty
+        return model_block(self.model)[1] | state_arrays(self.states) | of_novelty | count_arrays(self.counts)
 
 
 def model_block(model: FittedRiskModel) -> tuple[ModelBlock, dict[str, NDArray[Any]]]:
@@ -80,25 +78,13 @@ def model_block(model: FittedRiskModel) -> tuple[ModelBlock, dict[str, NDArray[A
     return ModelBlock(kind=model.predictor.kind, sizes=sizes, encoder=encoder_sizes), named
 
 
-def state_arrays(states: StateModel | None) -> dict[str, NDArray[Any]]:
-    """Those of models of transitions, by the name under which the weights hold them; none without."""
-    return {} if states is None else {f"{STATES}{name}": array for name, array in states.state().items()}
-
-
-def novelty_block(novelty: Novelty) -> tuple[NoveltyBlock, dict[str, NDArray[Any]]]:
-    """The two halves of a novelty: plain JSON, and arrays by the name under which the weights hold them."""
-    n_patients = tuple(map(len, novelty.left_out))
-    block = NoveltyBlock(floor=novelty.floor, landmark_days=novelty.landmark_days, n_patients=n_patients)
-    return block, {f"{NOVELTY}{name}": array for name, array in novelty.state().items()}
-
-
 def write_artifact(folder: Path, manifest: Manifest, arrays: Mapping[str, NDArray[Any]]) -> Manifest:
     """Write the folder, whole or not at all; an artifact already there is replaced.
 
     Args:
         folder: Where.
         manifest: Its `files` are filled in here.
-        arrays: From `model_block`, `state_arrays` and `novelty_block`.
+        arrays: From `model_block`, and from `training.artifact_parts` those of what else there is.
 
     Returns:
         The manifest as written.
@@ -152,9 +138,11 @@ def read_artifact(folder: Path) -> Artifact:
     try:
         arrays = load_file(folder / WEIGHTS)
         model = _rebuild(manifest, arrays)
-        states = _rebuild_states(manifest, arrays)
-        novelty = _rebuild_novelty(manifest, arrays, model)
-        worst = max(example_error(model, manifest.example), _states_error(model, states, manifest))
+        states = rebuild_states(manifest, arrays)
+        novelty = rebuild_novelty(manifest, arrays, model)
+        counts = rebuild_counts(manifest, arrays, model)
+        beside = states_error(model, states, manifest), counts_error(model, counts, manifest)
+        worst = max(example_error(model, manifest.example), *beside)
     except UnknownKindError as error:  # of a member
         msg = f"{folder}: {error}"
         raise SequelaError(msg) from error
@@ -167,7 +155,7 @@ def read_artifact(folder: Path) -> Artifact:
             f"{EXAMPLE_TOLERANCE:g}. It was written by an incompatible version; export it again"
         )
         raise SequelaError(msg)
-    return Artifact(manifest, model, states, novelty)
+    return Artifact(manifest, model, states, novelty, counts)
 
 
 def answer_example(
@@ -189,51 +177,11 @@ def example_error(model: FittedRiskModel, example: Example) -> float:
     return float(np.abs(answer - expected).max())
 
 
-def states_of_example(
-    model: FittedRiskModel, states: StateModel, patient: PatientRecord, times_days: tuple[float, ...]
-) -> tuple[tuple[float, ...], ...]:
-    """Probabilities (times, states) of one patient record."""
-    x = model.encoder.transform(to_patients([patient], model.encoder))[0]
-    return tuple(tuple(map(float, row)) for row in states.course(x, np.array(times_days)).point[0])
-
-
-def _states_error(model: FittedRiskModel, states: StateModel | None, manifest: Manifest) -> float:
-    """Largest deviation of the states of the example's patient; 0 without models of transitions."""
-    if states is None or manifest.states is None:
-        return 0.0
-    found = np.array(states_of_example(model, states, manifest.example.patient, manifest.example.times_days))
-    expected = np.array(manifest.states.example)
-    if not found.size or found.shape != expected.shape:
-        msg = "an example answers for every state, at one time or more"
-        raise ValueError(msg)
-    return float(np.abs(found - expected).max())
-
-
 def _rebuild(manifest: Manifest, arrays: Mapping[str, NDArray[Any]]) -> FittedRiskModel:
     block = manifest.model
-    encoder = PatientEncoder.from_state(block.encoder, _part(arrays, "encoder/"))
-    predictor = rebuild(block.kind, block.sizes, _part(arrays, "predictor/"))
+    encoder = PatientEncoder.from_state(block.encoder, part(arrays, "encoder/"))
+    predictor = rebuild(block.kind, block.sizes, part(arrays, "predictor/"))
     return FittedRiskModel(encoder, predictor, manifest.endpoint.causes)
-
-
-def _rebuild_states(manifest: Manifest, arrays: Mapping[str, NDArray[Any]]) -> StateModel | None:
-    block = manifest.states
-    return None if block is None else StateModel.from_state(block.names, block.moves, _part(arrays, STATES))
-
-
-def _rebuild_novelty(manifest: Manifest, arrays: Mapping[str, NDArray[Any]], model: FittedRiskModel) -> Novelty | None:
-    block = manifest.novelty
-    if block is None:
-        return None
-    novelty = Novelty.from_state(block.floor, block.landmark_days, block.n_patients, _part(arrays, NOVELTY))
-    if len(novelty.mean) != len(model.encoder.feature_names):
-        msg = f"novelty is of {len(novelty.mean)} features, the encoder of {len(model.encoder.feature_names)}"
-        raise ValueError(msg)
-    return novelty
-
-
-def _part(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 def _require_known(path: Path, kind: str) -> None:

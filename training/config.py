@@ -430,6 +430,13 @@ class AlertsConfig(Frozen):
     """For how long an alert is good; absent: the horizon of the endpoint's decision, else its first."""
 
 
+class CountsConfig(Frozen):
+    """A model of numbers of events, those that come back included, which the artifact holds beside the risk model."""
+
+    penalty: Annotated[float, Field(gt=0)] | None = None
+    """Ridge penalty on the pseudo log-likelihood; absent: chosen inside the training fold by cross-validation."""
+
+
 class TuningConfig(Frozen):
     """Settings of the model that are chosen in each training fold, by inner cross-validation."""
 

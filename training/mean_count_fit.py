@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +13,13 @@ from features.errors import SequelaError
 from features.outcomes import Outcomes
 from features.recurrence import Recurrences
 from training.models.cox import MAX_LINEAR_PREDICTOR
+from training.models.expected_counts import ExpectedCounts
 from training.models.mean_count import ProportionalMeans
 from training.models.nonparametric import censoring_survival
 
 FloatArray = NDArray[np.float64]
+Stratum: TypeAlias = tuple[FloatArray, Recurrences]
+"""Standardised features (rows, features), and events of the rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +89,74 @@ class _Weighted:
         return self.event_x - self.n_events @ mean, hessian
 
 
-def fit_proportional_means(x: FloatArray, recurrences: Recurrences, *, penalty: float) -> ProportionalMeans:
-    """Fit E N(t | x) = μ₀(t) exp(x·β) by Newton's method.
+class Likelihood:
+    """The pseudo log-likelihood of β, summed over strata that have risk sets, means and censoring of their own.
 
-    Ties count as in Breslow's likelihood. Censoring is assumed independent of events, deaths and features.
+    Strata without events say nothing of β, and are left out.
+    """
+
+    def __init__(self, strata: Sequence[Stratum]) -> None:
+        """Standardised features (rows, features) and events of each stratum."""
+        self.parts = [_Weighted.of(x, recurrences) for x, recurrences in strata if len(recurrences.day)]
+
+    def value(self, beta: FloatArray) -> float:
+        """Pseudo log-likelihood without penalty."""
+        return sum(part.value(beta) for part in self.parts)
+
+    def maximise(self, penalty: float, start: FloatArray, tolerance: float = 1e-11) -> FloatArray:
+        """The β (features,) that is best under a ridge penalty, by Newton's method, to a relative gain `tolerance`."""
+        beta = start
+        value = self.value(beta) - penalty / 2 * float(beta @ beta)
+        for _ in range(50):
+            derivatives = [part.derivatives(beta) for part in self.parts]
+            gradient = sum((one[0] for one in derivatives), -penalty * beta)
+            hessian = sum((one[1] for one in derivatives), penalty * np.eye(len(beta)))
+            step = np.linalg.lstsq(hessian, gradient, rcond=None)[0]
+            size, former = 1.0, value
+            while size > 1e-4:
+                trial = beta + size * step
+                value = self.value(trial) - penalty / 2 * float(trial @ trial)
+                if value >= former - 1e-10:
+                    break
+                size /= 2
+            beta = trial
+            if value - former < tolerance * max(1.0, abs(former)):
+                break
+        return beta
+
+
+def fit_by_landmark(strata: Mapping[float, Stratum], *, penalty: float) -> ExpectedCounts:
+    """Fit E N(t | x) = μ_l(t) exp(x·β), with a mean μ_l for each landmark l, by Newton's method.
+
+    Ties count as in Breslow's likelihood. Censoring is assumed independent of events, deaths and features, and is
+    estimated by landmark.
+
+    Args:
+        strata: For each landmark day, standardised features (rows, features) and events of the rows.
+        penalty: Ridge penalty on β, in units of the pseudo log-likelihood; 0: none.
+
+    Raises:
+        SequelaError: There is no event.
+    """
+    x, recurrences = next(iter(strata.values()))
+    if not any(len(of.day) for _, of in strata.values()):
+        msg = f"counts of {recurrences.name}: nobody had one; choose an event that happens, or more patients"
+        raise SequelaError(msg)
+    beta = Likelihood(list(strata.values())).maximise(penalty, np.zeros(x.shape[1]))
+    means = tuple(_mean(*stratum, beta, penalty) for stratum in strata.values())
+    return ExpectedCounts(tuple(map(float, strata)), means)
+
+
+def _mean(x: FloatArray, recurrences: Recurrences, beta: FloatArray, penalty: float) -> ProportionalMeans:
+    """With the mean of one stratum after Breslow; without its events it stays at 0."""
+    if not len(recurrences.day):
+        return ProportionalMeans(beta, np.zeros(1), np.zeros(1), penalty)
+    weighted = _Weighted.of(x, recurrences)
+    return ProportionalMeans(beta, weighted.times, weighted.n_events / weighted.sums(weighted.relative(beta)), penalty)
+
+
+def fit_proportional_means(x: FloatArray, recurrences: Recurrences, *, penalty: float) -> ProportionalMeans:
+    """The same of one stratum: E N(t | x) = μ₀(t) exp(x·β).
 
     Args:
         x: Standardised features (rows, features).
@@ -97,24 +166,4 @@ def fit_proportional_means(x: FloatArray, recurrences: Recurrences, *, penalty: 
     Raises:
         SequelaError: There is no event.
     """
-    if not len(recurrences.day):
-        msg = f"counts of {recurrences.name}: nobody had one; choose an event that happens, or more patients"
-        raise SequelaError(msg)
-    weighted = _Weighted.of(x, recurrences)
-    beta = np.zeros(x.shape[1])
-    value = weighted.value(beta)
-    for _ in range(50):
-        gradient, hessian = weighted.derivatives(beta)
-        step = np.linalg.lstsq(hessian + penalty * np.eye(len(beta)), gradient - penalty * beta, rcond=None)[0]
-        size, former = 1.0, value
-        while size > 1e-4:
-            trial = beta + size * step
-            value = weighted.value(trial) - penalty / 2 * float(trial @ trial)
-            if value >= former - 1e-10:
-                break
-            size /= 2
-        beta = trial
-        if value - former < 1e-11 * max(1.0, abs(former)):
-            break
-    increments = weighted.n_events / weighted.sums(weighted.relative(beta))
-    return ProportionalMeans(beta, weighted.times, increments, penalty)
+    return fit_by_landmark({0.0: (x, recurrences)}, penalty=penalty).means[0]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from experiments.config import RunConfig
     from experiments.courier import Courier
     from experiments.home import Home
-    from experiments.train import Progress
+    from experiments.progress import Progress
 
 
 def train(
@@ -75,7 +75,7 @@ def _train(config: RunConfig, home: Home, progress: Progress, courier: Courier |
 
 def run_progress(bar: Callable[[str], Advance], name: str) -> Progress:
     """The progress bars of one run."""
-    from experiments.train import Progress
+    from experiments.progress import Progress
 
     return Progress(*(bar(f"{name}: {step}") for step in ("cells", "folds", "trials", "epochs", "permutations")))
 

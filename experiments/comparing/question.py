@@ -14,8 +14,9 @@ from experiments.comparing.record import log_answer
 from experiments.config import RunConfig, load_run
 from experiments.data import rows_of_run
 from experiments.home import Home
+from experiments.progress import Progress
 from experiments.store import open_store
-from experiments.train import Progress, folders_of, train
+from experiments.train import folders_of, train
 from features.check import read_cohort
 from features.errors import SequelaError
 

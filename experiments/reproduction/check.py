@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from experiments.promotion.registry import run_artifact
 from features.errors import SequelaError
-from training.artifact import Artifact, answer_example, model_block, read_artifact, state_arrays
+from training.artifact import Artifact, answer_example, model_block, read_artifact
+from training.artifact_parts import count_arrays, state_arrays
 
 PREDICTIONS, SPLITS = "oof_predictions.parquet", "splits.json"
 OF_TIME = ("seconds", "system/")
@@ -82,7 +83,8 @@ def compare(then: RunFiles, now: RunFiles) -> Iterator[Compared]:
     yield Compared("splits", len(then.splits), 0.0 if same_splits else inf, "" if same_splits else "test patients")
     yield _predictions(then.predictions, now.predictions)
     yield _named("metrics", then.metrics, now.metrics)
-    weights = [model_block(one.artifact.model)[1] | state_arrays(one.artifact.states) for one in (then, now)]
+    held = (then.artifact, now.artifact)
+    weights = [model_block(one.model)[1] | state_arrays(one.states) | count_arrays(one.counts) for one in held]
     yield _named("the model's weights", *weights)  # without novelty, whose axes have no sign
     example = then.artifact.manifest.example
     answers = [answer_example(one.artifact.model, example.patient, example.times_days) for one in (then, now)]

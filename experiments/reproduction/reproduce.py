@@ -12,11 +12,12 @@ from mlflow.entities import Run
 
 from experiments.config import RunConfig
 from experiments.home import Home
+from experiments.progress import Progress
 from experiments.reproduction.check import Compared, compare, download, run_files
 from experiments.reproduction.definition import ENDPOINTS, RUN_YAML, read_definition
 from experiments.reproduction.machine import CUSTOM_MODELS, HARDWARE, machine_tags
 from experiments.tracking import environment_tags
-from experiments.train import Progress, train
+from experiments.train import train
 from features.check import fingerprint
 from features.errors import SequelaError
 

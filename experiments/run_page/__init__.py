@@ -7,7 +7,8 @@ record, stored   what a run left behind, read again
 analysis         every number, from over_time, subgroups, selection and who
 facts, said_of_selection, said_of_alerts   what is said of a run in more than one place
 card, card_of, card_of_selection, checklist, document   the model card: what it holds, how it is filled and rendered
-sections_patients, sections_scores, sections_selection, sections_people, figures, figures_selection   the page
+sections_patients, sections_scores, sections_selection, sections_counts, sections_people   the page, section by section
+figures, figures_selection   its pictures
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from experiments.run_page.card_of import card_of
 from experiments.run_page.document import Part, document, to_markdown, to_sections
 from experiments.run_page.facts import estimate
 from experiments.run_page.record import RunFacts, RunRecord, read_record
+from experiments.run_page.sections_counts import expected_section
 from experiments.run_page.sections_patients import events_section, flow_section, incidence_section, table_one_section
 from experiments.run_page.sections_people import failures_section, fairness_section, importance_section
 from experiments.run_page.sections_scores import (
@@ -52,6 +54,7 @@ MAKERS: tuple[Callable[[Analysis], Section | None], ...] = (
     fairness_section,
     importance_section,
     counts_section,
+    expected_section,
     failures_section,
 )
 

@@ -6,9 +6,10 @@ from typing import Literal
 
 import numpy as np
 
+from experiments.count_records import CountFindings
 from features.schema import Endpoint, Frozen
 from training.evaluation.intervals import Interval
-from training.manifest import AlertsBlock
+from training.manifest_blocks import AlertsBlock
 
 BY_A_PERSON = "To be filled by a person."
 
@@ -149,6 +150,8 @@ class RunCard(Frozen):
     selection: tuple[SelectionScore, ...] = ()
     alerts: AlertsBlock | None = None
     """Where the run asked for `alerts`."""
+    counts: CountFindings | None = None
+    """Where the run asked for `counts`."""
     tripod_ai: tuple[Item, ...]
     chai: tuple[Block, ...]
     reproduce: tuple[Statement, ...]

@@ -21,6 +21,7 @@ from experiments.run_page.card import (
 from experiments.run_page.card_of_selection import selection_of, tiers_of
 from experiments.run_page.checklist import checklist
 from experiments.run_page.said_of_alerts import said_of_alerts
+from experiments.run_page.sections_counts import said_of_findings
 from experiments.run_page.subgroups import SubgroupScores
 from training.evaluation.intervals import Interval
 
@@ -52,6 +53,7 @@ def card_of(a: Analysis) -> RunCard:
         tiers=tiers_of(a),
         selection=selection_of(a),
         alerts=a.record.alerts,
+        counts=a.record.counts,
         tripod_ai=checklist(a),
         chai=_chai(a),
         reproduce=reproduce(a),
@@ -77,6 +79,7 @@ def intended_use(a: Analysis) -> tuple[Statement, ...]:
         _said("Central 80 % of values, and levels, of the cohort", facts.trained_range(a)),
         _said("Rows of the cohort in the model", facts.rows_held(a)),
         *alert_rule(a),
+        *expected_numbers(a),
         _said("Limits", f"{facts.warning(a)} {facts.beats_null(a)}"),
         _left("Intended users, and the decision it is meant for"),
         _left("Uses it is not meant for"),
@@ -87,6 +90,12 @@ def alert_rule(a: Analysis) -> tuple[Statement, ...]:
     """By which rule patients who are watched are alerted, where the run asked for one."""
     rule = a.record.alerts
     return () if rule is None else (_said("Alerts", said_of_alerts(rule, a.cause)),)
+
+
+def expected_numbers(a: Analysis) -> tuple[Statement, ...]:
+    """How well numbers of events are foretold, where the run asked for them."""
+    found = a.record.counts
+    return () if found is None else (_said("Expected numbers of events", said_of_findings(found)),)
 
 
 def reproduce(a: Analysis) -> tuple[Statement, ...]:

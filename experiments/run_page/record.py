@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from experiments.config import RunConfig
+from experiments.count_records import COUNTS, CountFindings
 from experiments.data import TrainingRows
 from experiments.optional_findings import read_finding
 from experiments.out_of_fold import even_grid
@@ -24,7 +25,7 @@ from features.errors import SequelaError
 from features.outcomes import Outcomes
 from features.patients import FloatArray, IntArray
 from training.evaluation.intervals import Interval
-from training.manifest import AlertsBlock
+from training.manifest_blocks import AlertsBlock
 
 ONLY_THERE_IF_ASKED = ("counts", "importance", "tuning")
 
@@ -73,6 +74,8 @@ class RunRecord:
     """Content of permutation_test.json."""
     alerts: AlertsBlock | None
     """Where the run asked for `alerts`."""
+    counts: CountFindings | None = None
+    """Where the run asked for `counts`."""
     settled: Settled | None = None
     """How the thresholds of tiers came, with which `rows.endpoint` stands; None without tiers, and of earlier runs."""
 
@@ -137,6 +140,7 @@ def read_record(report: Path, config: RunConfig, rows: TrainingRows, facts: RunF
         test = report / "permutation_test.json"
         permutation = json.loads(test.read_text("utf-8")) if test.exists() else None
         alerts = read_finding(AlertsBlock, report / ALERTS)
+        counts = read_finding(CountFindings, report / COUNTS)
         settled = read_finding(Settled, report / THRESHOLDS)
     except (OSError, ValueError) as error:
         msg = f"{report}: the report of the run cannot be read ({type(error).__name__}); train the run again"
@@ -144,4 +148,5 @@ def read_record(report: Path, config: RunConfig, rows: TrainingRows, facts: RunF
     rows = replace(rows, endpoint=with_decision(rows.endpoint, settled))
     incidence = incidence_over_rows(predictions, splits, rows, config.name)
     grid = even_grid(rows.endpoint)
-    return RunRecord(facts, config, rows, incidence, grid, scores, net_benefit, tables, permutation, alerts, settled)
+    found = tables, permutation, alerts, counts, settled
+    return RunRecord(facts, config, rows, incidence, grid, scores, net_benefit, *found)

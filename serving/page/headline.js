@@ -33,8 +33,13 @@ function sentenceOf({ card, prediction, horizon }, at) {
   const competing = others.length ? `; ${listed(others)}` : "";
   return (
     `${title(ruleText(card.endpoint.event))} within ${days(horizon)} after day ${plainNumber(prediction.landmark_day)} since infusion` +
-    `${competing}; ${percent(prediction.event_free[at])} stay free of all.`
+    `${competing}; ${percent(prediction.event_free[at])} stay free of all.${expectedOf(card, prediction, at)}`
   );
+}
+
+/** How many events are expected, those that come back included, where the model counts them. */
+function expectedOf(card, { expected_events: expected }, at) {
+  return expected ? ` Expected number of ${words(card.causes[0])} events by then, later ones counted: ${expected[at].toFixed(2)}.` : "";
 }
 
 /** What the answer says at the horizons of the endpoint. */

@@ -18,7 +18,8 @@ from preloaded import SEQUELA
 from experiments.config import RunConfig
 from experiments.drift import Window, judge, latest, windows_in, write_drift_page
 from experiments.home import Home
-from experiments.train import Progress, train
+from experiments.progress import Progress
+from experiments.train import train
 from experiments.windows import n_looks
 from features.drift import Reference, Spread
 from features.errors import SequelaError

@@ -32,8 +32,9 @@ from experiments.follow_up import (
 from experiments.follow_up.judged import FEWEST_EVENTS, effective_patients, fewest_of
 from experiments.gauges import follow_up_gauges, write_gauges
 from experiments.home import Home
+from experiments.progress import Progress
 from experiments.requesting import wanted_by
-from experiments.train import Progress, train
+from experiments.train import train
 from features.check import read_cohort
 from features.cohort_records import patient_records
 from features.errors import SequelaError

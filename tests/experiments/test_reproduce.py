@@ -22,10 +22,11 @@ from experiments.cli.reproduce import sentence
 from experiments.comparing.leaderboard import leaderboards
 from experiments.config import load_run
 from experiments.home import CONFIGS, Home
+from experiments.progress import Progress
 from experiments.reproduction.check import Compared, RunFiles, compare, run_files
 from experiments.reproduction.reproduce import REPRODUCES, Difference, Reproduction, recall, reproduce
 from experiments.store import find_run, open_store
-from experiments.train import Progress, train
+from experiments.train import train
 from features.errors import SequelaError
 from training.artifact import read_artifact
 

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from experiments.config import RunConfig
 from experiments.home import Home
 from experiments.page.privacy import SMALLEST, Disclosure
+from experiments.progress import Progress
 from experiments.risk_groups import FEWEST_PATIENTS, MOST_GROUPS, groups_of
-from experiments.train import Progress, train
+from experiments.train import train
 from features.outcomes import Outcomes
 from training.manifest import read_manifest
 

@@ -25,6 +25,7 @@ from experiments.data import load_rows
 from experiments.home import CONFIGS, Home
 from experiments.page.privacy import Disclosure
 from experiments.page.shell import ONE_PATIENT
+from experiments.progress import Progress
 from experiments.run_page import RunFacts, RunRecord, analyse, read_record, write_run_page
 from experiments.run_page.analysis import Analysis
 from experiments.run_page.card import BY_A_PERSON, RunCard
@@ -37,7 +38,7 @@ from experiments.run_page.who import FLOW, flow_counts, table_one
 from experiments.run_report import Findings, write_report
 from experiments.scoring import score
 from experiments.store import find_run, open_store
-from experiments.train import Progress, RunResult, train
+from experiments.train import RunResult, train
 from features.check import read_cohort, read_endpoint
 from features.cohort import outcomes_at
 from features.errors import SequelaError

@@ -19,7 +19,7 @@ from serving.card import model_card
 from serving.monitor_messages import MonitorRequest
 from serving.monitoring import monitor_request
 from training.artifact import Artifact, read_artifact
-from training.manifest import AlertsBlock
+from training.manifest_blocks import AlertsBlock
 
 SETTINGS = ("features={cells: []}", "model.penalty=50", "validation={folds: 3, repeats: 1, bootstrap: 40}")
 ALERTS = CONFIGS / "run" / "alerts.yaml"

@@ -13,8 +13,9 @@ from experiments.config import RunConfig
 from experiments.crossval import Unheard, fit_fold, folds_of
 from experiments.data import TrainingRows, load_rows
 from experiments.home import CONFIGS, Home
+from experiments.progress import Progress
 from experiments.temporal import before_test, follow_up_sentence
-from experiments.train import Progress, train
+from experiments.train import train
 from features.check import read_endpoint
 from features.config import FeatureConfig
 from features.errors import SequelaError

@@ -19,6 +19,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from counted import block_of, counts_for
 
 from features.cells.bag import Bags, CellBag
 from features.cells.summary import CellSummary, summarise
@@ -30,7 +31,8 @@ from features.patients import Clones, Events, Measurements, Patients, Samples
 from features.records import PatientRecord
 from features.schema import CellsCard, CohortCard, Endpoint, EventRule, Variable
 from serving.store import publish
-from training.artifact import Artifact, answer_example, model_block, novelty_block, read_artifact, write_artifact
+from training.artifact import Artifact, answer_example, model_block, read_artifact, write_artifact
+from training.artifact_parts import count_arrays, novelty_block
 from training.config import CoxConfig, MixtureConfig, NetworkConfig, TrainerConfig
 from training.fit import fit_risk_model
 from training.manifest import Example, Manifest, TrainingCohort
@@ -248,16 +250,21 @@ def fitted(cohort: Cohort) -> FittedRiskModel:
 def make_artifact(
     fitted: FittedRiskModel, folder: Path, name: str, patients: Patients | None = None, **more: Any
 ) -> None:
-    """Write the artifact of a model; novelty is learnt from patients, and ``more`` goes into the manifest."""
+    """Write the artifact of a model; with patients also novelty, learnt from them, and expected numbers of nobody.
+
+    ``more`` goes into the manifest.
+    """
     block, arrays = model_block(fitted)
     if patients is not None:
         novelty = Novelty.fit(fitted.encoder.transform(patients), patients.patient_id, patients.landmark_day)
         more["novelty"], of_novelty = novelty_block(novelty)
-        arrays |= of_novelty
+        arrays |= of_novelty | count_arrays(counts_for(len(fitted.encoder.feature_names)))
     patient = PatientRecord(
         patient_id="example", landmark_day=30.0, baseline={"age": 55.0, "ecog": "1", "product": "axi-cel"}
     )
     times = ENDPOINT.horizons_days
+    if patients is not None:
+        more["counts"] = block_of(fitted, counts_for(len(fitted.encoder.feature_names)), patient, times)
     manifest = Manifest(
         name=name,
         endpoint=ENDPOINT,

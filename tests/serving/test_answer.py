@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from counted import counts_for
 
 import serving.answer
 from features.cells.summary import CellSummary
@@ -13,7 +14,7 @@ from features.config import FeatureConfig
 from features.errors import InputError
 from features.novelty import Novelty
 from features.records import PatientRecord
-from features.schema import CohortCard
+from features.schema import CohortCard, EventRule
 from serving.answer import answer, blocks, ignored
 from serving.card import model_card, worked_example
 from serving.messages import PredictAnswer, PredictRequest
@@ -48,9 +49,8 @@ def test_blocks_change_nothing(cohort: Any, artifact: Artifact, monkeypatch: pyt
     whole = answer(artifact, "v", request)
     monkeypatch.setattr(serving.answer, "BLOCK_SUMS", 200)
     assert len(list(blocks(request.patients))) > len(cohort.records) / 4
-    assert answer(artifact, "v", request).model_dump(
-        exclude={"predictions": {"__all__": {"incidence", "event_free"}}}
-    ) == (whole.model_dump(exclude={"predictions": {"__all__": {"incidence", "event_free"}}}))
+    numbers = {"predictions": {"__all__": {"incidence", "event_free", "expected_events"}}}
+    assert answer(artifact, "v", request).model_dump(exclude=numbers) == whole.model_dump(exclude=numbers)
     np.testing.assert_allclose(incidences(answer(artifact, "v", request)), incidences(whole), rtol=0, atol=1e-6)
 
 
@@ -126,6 +126,30 @@ def test_how_unlike_training_a_patient_is_told_as_training_learnt_it(
     assert 0 < found.min() < found.max() <= 1
     before = answer(replace(artifact, novelty=None), "v", request_of(cohort.records[:2]))
     assert [prediction.unlike_training for prediction in before.predictions] == [None, None]
+
+
+def test_expected_numbers_are_those_of_the_model_that_was_fitted(
+    cohort: Any, fitted: FittedRiskModel, artifact: Artifact
+) -> None:
+    """Records through the service's door, against the matrix of training; null where nothing can be expected."""
+    times = [10.0, 90.0, 364.5]
+    given = answer(artifact, "v", request_of(cohort.records, horizons_days=times)).predictions
+    x, day = fitted.encoder.transform(cohort.patients), cohort.patients.landmark_day
+    expected = counts_for(x.shape[1]).expected(x, day, np.array(times))
+    np.testing.assert_allclose([one.expected_events for one in given], expected, rtol=0, atol=1e-6)
+    shuffled = answer(artifact, "v", request_of(cohort.records[::-1], horizons_days=times)).predictions
+    np.testing.assert_allclose([one.expected_events for one in shuffled], expected[::-1], rtol=0, atol=1e-6)
+    record = {**cohort.records[0], "landmark_day": 30.0}
+    before = [{"event": "infection", "day": 3.0, "grade": 3}], [{"event": "icans", "day": 30.0}]
+    odd = [record | {"landmark_day": 12.5}, *(record | {"events": events} for events in before)]
+    ending = artifact.manifest.endpoint.model_copy(update={"competing": (EventRule(name="icans"),)})
+    ended = replace(artifact, manifest=artifact.manifest.model_copy(update={"endpoint": ending}))
+    between, infected, over = answer(ended, "v", request_of(odd)).predictions
+    assert (between.expected_events, over.expected_events) == (None, None)
+    assert infected.expected_events is not None
+    assert infected.happened == ("infection",)
+    without = answer(replace(artifact, counts=None), "v", request_of(cohort.records[:2])).predictions
+    assert [one.expected_events for one in without] == [None, None]
 
 
 def test_nothing_after_the_landmark_enters(cohort: Any, artifact: Artifact) -> None:

@@ -23,7 +23,7 @@ from serving.messages import PredictRequest
 from serving.monitor_messages import MAX_WATCHED, MOST_VISITS, MonitorAnswer, MonitorRequest, Trajectory
 from serving.monitoring import monitor_request
 from training.artifact import Artifact
-from training.manifest import AlertsBlock
+from training.manifest_blocks import AlertsBlock
 from training.models.risk_model import FittedRiskModel
 
 

@@ -12,6 +12,7 @@ import httpx
 import numpy as np
 import psutil
 import pytest
+from counted import counts_for
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -48,6 +49,10 @@ def test_the_served_answer_is_that_of_the_process_that_trained(
     assert response.status_code == 200
     expected = fitted.predict_incidence(cohort.patients, np.array(times)).values
     np.testing.assert_allclose(incidences(response.json()), expected, rtol=0, atol=1e-6)
+    x, day = fitted.encoder.transform(cohort.patients), cohort.patients.landmark_day
+    numbers = [one["expected_events"] for one in response.json()["predictions"]]
+    counted = counts_for(x.shape[1]).expected(x, day, np.array(times))
+    np.testing.assert_allclose(numbers, counted, rtol=0, atol=1e-6)
 
 
 def test_the_example_of_the_card_answers_as_it_says(client: httpx.Client, artifact: Artifact, tag: str) -> None:
@@ -94,7 +99,10 @@ def test_a_thousand_patients_keep_their_order(client: httpx.Client, cohort: Any)
 
 def without_numbers(body: Json) -> Json:
     """What does not depend on who else is answered at the time, to the last digit."""
-    rest = [{k: v for k, v in one.items() if k not in ("incidence", "event_free")} for one in body["predictions"]]
+    rest = [
+        {k: v for k, v in one.items() if k not in ("incidence", "event_free", "expected_events")}
+        for one in body["predictions"]
+    ]
     return body | {"predictions": rest}
 
 

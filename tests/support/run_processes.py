@@ -47,7 +47,8 @@ def _train(config: RunConfig, home: Path, environment: dict[str, str], resume: b
     import torch
 
     from experiments.courier import CourierProcess, courier_here
-    from experiments.train import Progress, train
+    from experiments.progress import Progress
+    from experiments.train import train
 
     torch.set_num_threads(1)
     with CourierProcess(Home(home)) if beside else courier_here(Home(home)) as courier:

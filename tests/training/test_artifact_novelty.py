@@ -14,7 +14,8 @@ from sealed_artifacts import seal, spoil
 
 from features.errors import SequelaError
 from features.novelty import Novelty
-from training.artifact import novelty_block, read_artifact, write_artifact
+from training.artifact import read_artifact, write_artifact
+from training.artifact_parts import novelty_block
 from training.manifest import MANIFEST, WEIGHTS
 from training.models.risk_model import FittedRiskModel
 

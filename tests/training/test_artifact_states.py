@@ -12,8 +12,10 @@ from safetensors.numpy import load_file
 from sealed_artifacts import spoil
 
 from features.errors import SequelaError
-from training.artifact import read_artifact, state_arrays, states_of_example, write_artifact
-from training.manifest import WEIGHTS, StatesBlock
+from training.artifact import read_artifact, write_artifact
+from training.artifact_parts import state_arrays, states_of_example
+from training.manifest import WEIGHTS
+from training.manifest_blocks import StatesBlock
 from training.models.risk_model import FittedRiskModel
 from training.models.states import StateModel
 

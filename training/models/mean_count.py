@@ -95,7 +95,8 @@ class ProportionalMeans:
         base = steps_at(
             self.times_days, np.cumsum(self.increments), np.asarray(times_days), before_first=0.0, side="right"
         )
-        relative = np.exp(np.clip(x @ self.beta, -MAX_LINEAR_PREDICTOR, MAX_LINEAR_PREDICTOR))
+        linear = (x * self.beta).sum(axis=1)  # not x @ β, whose last digit depends on the other rows
+        relative = np.exp(np.clip(linear, -MAX_LINEAR_PREDICTOR, MAX_LINEAR_PREDICTOR))
         return np.asarray(relative[:, None] * base)
 
     def state(self) -> tuple[Sizes, dict[str, NDArray[Any]]]:
