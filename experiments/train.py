@@ -20,7 +20,7 @@ from experiments.data import TrainingRows, rows_of_run
 from experiments.day_seen import day_seen_sentence
 from experiments.final_fit import ARTIFACT, Beside, fit_final
 from experiments.home import Home
-from experiments.leaks import LEAKS, named, suspects_in, write_suspects
+from experiments.leaks import LEAKS, SourceSuspect, named, suspects_in, write_suspects
 from experiments.log_items import (
     File,
     LogItem,
@@ -97,21 +97,9 @@ def train(
     """
     courier = courier or courier_here(home)
     rows = rows_of_run(config, home, progress.cells)
-    folds_of(rows, config)  # too few patients for the folds, or a misspelt feature, is said before anything is written
-    if config.states is not None:
-        histories_of_run(rows.cohort, rows.endpoint)  # as early
-    horizon_of_alerts(config, rows.endpoint)
-    if config.counts is not None:
-        events_of_run(rows.cohort, rows.endpoint)
-    clinic_alone = config.features.model_copy(update={"cells": (), "inflamix": False})
-    PatientEncoder.fit(rows.patients, rows.cohort.card, clinic_alone)
+    _refuse_early(rows, config)
     suspects = suspects_in(rows.patients, rows.outcomes, rows.endpoint, rows.cohort.card, config.features)
-    for suspect in suspects:
-        stderr.print(f"leak suspect: {suspect}", highlight=False, markup=False, soft_wrap=True)
-    if said := follow_up_sentence(rows, config):
-        stderr.print(f"validation: {said}", highlight=False, markup=False, soft_wrap=True)
-    if said := day_seen_sentence(rows.outcomes, config.model):
-        stderr.print(f"events: {said}", highlight=False, markup=False, soft_wrap=True)
+    _tell(suspects, rows, config)
     tracker = _resumed(home, config, rows, courier) if resume else _started(home, config, rows, courier)
     folder = tracker.folder
     with tracker.ends_truthfully():
@@ -141,6 +129,30 @@ def train(
         tracker.log([Tags({LEAKS: named(suspects)})])
         tracker.log(_result(rows, found, counts, config))
     return RunResult(tracker.run_id, tracker.folder, found, tracker.waiting)
+
+
+def _refuse_early(rows: TrainingRows, config: RunConfig) -> None:
+    """Say before anything is written what cannot be done: too few patients for folds, a misspelt feature, no states."""
+    folds_of(rows, config)
+    if config.states is not None:
+        histories_of_run(rows.cohort, rows.endpoint)
+    horizon_of_alerts(config, rows.endpoint)
+    if config.counts is not None:
+        events_of_run(rows.cohort, rows.endpoint)
+    clinic_alone = config.features.model_copy(update={"cells": (), "inflamix": False})
+    PatientEncoder.fit(rows.patients, rows.cohort.card, clinic_alone)
+
+
+def _tell(suspects: Sequence[SourceSuspect], rows: TrainingRows, config: RunConfig) -> None:
+    """What a researcher should know before he waits."""
+    notes = [("leak suspect", str(suspect)) for suspect in suspects]
+    notes += [
+        ("validation", follow_up_sentence(rows, config)),
+        ("events", day_seen_sentence(rows.outcomes, config.model)),
+    ]
+    for about, said in notes:
+        if said:
+            stderr.print(f"{about}: {said}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _findings(

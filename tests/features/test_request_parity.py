@@ -236,7 +236,15 @@ def test_a_request_alone_gives_what_it_gives_among_others(cohort: Patients, enco
 def test_the_configuration_gives_every_kind_of_column(encoder: PatientEncoder) -> None:
     """So that the parity above is not one of a few columns."""
     names = encoder.feature_names
-    for part in ("car_hematotox", "easix", "inflamix", "prior infection:any", "blood:car_positive", "pseudobulk:pc1", "dispersion:pc1"):
+    for part in (
+        "car_hematotox",
+        "easix",
+        "inflamix",
+        "prior infection:any",
+        "blood:car_positive",
+        "pseudobulk:pc1",
+        "dispersion:pc1",
+    ):
         assert part in names
     for part in ("tcr:", "integration:", "density:", "clr(", "icaht", "auc_0_28", "days_below"):
         assert any(part in name for name in names), part

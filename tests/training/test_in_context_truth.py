@@ -108,3 +108,27 @@ def test_where_nothing_is_predictive_little_is_lost() -> None:
         lost.append(np.square(found - truth).mean(axis=(0, 2)) - np.square(same - truth).mean(axis=(0, 2)))
     assert np.mean(lost) <= LARGEST_LOSS
     assert np.max(lost) <= 2 * LARGEST_LOSS
+
+
+def test_who_had_the_event_before_a_late_entry_is_not_forgotten() -> None:
+    """In a cohort of those who were free of events when observation began, risks are from day 0 on all the same."""
+    off, ours, for_everyone = [], [], []
+    for seed in range(6):
+        rng = np.random.default_rng([78, seed])
+        x = rng.normal(size=(3000, 2))
+        ratio = np.exp(0.7 * x[:, 0])
+        time, cause = rng.exponential(600 / (1 + ratio)), np.where(rng.random(3000) < ratio / (1 + ratio), 1, 2)
+        entry = rng.uniform(0, 400, 3000)
+        end = entry + rng.uniform(50, 600, 3000)
+        read, asked = np.flatnonzero(time[:2000] > entry[:2000])[:400], np.arange(2000, 3000)
+        known = Outcomes(np.minimum(time, end), np.where(time <= end, cause, 0), ("a", "b"), entry).take(read)
+        days = np.array([100.0, 300.0])
+        gone = -np.expm1(-(1 + ratio[asked, None]) * days / 600)
+        truth = np.stack([gone * (ratio / (1 + ratio))[asked, None], gone / (1 + ratio)[asked, None]], axis=1)
+        model = fit_in_context(x[read], known, nobodys_names(len(read)), InContextConfig(), CPU, seed=0)
+        found, same = model.incidence(x[asked], np.zeros(1000), days), aalen_johansen(known).at(days)
+        off.append((found - truth).sum(axis=1).mean(axis=0))
+        ours.append(np.square(found - truth).mean())
+        for_everyone.append(np.square(same - truth).mean())
+    assert np.abs(np.mean(off, axis=0)).max() < 0.07
+    assert np.mean(ours) < 0.7 * np.mean(for_everyone)
