@@ -37,13 +37,13 @@ def require_events(outcomes: Outcomes, kind: str) -> None:
         raise SequelaError(f"{found}; choose kind: aalen_johansen, or more patients")
 
 
-def bin_edges(outcomes: Outcomes, n_bins: int) -> NDArray[np.float64]:
-    """(bins + 1,): 0, quantiles of the times of events of any cause, and the last of them.
+def bin_edges(outcomes: Outcomes, n_bins: int, kind: str = "network") -> NDArray[np.float64]:
+    """(bins + 1,): 0, quantiles of the times of events of any cause, and the last of them; `kind` of model.
 
     Raises:
         SequelaError: There is no event.
     """
-    require_events(outcomes, "network")
+    require_events(outcomes, kind)
     times = outcomes.duration_days[outcomes.cause > 0]
     edges = np.unique(np.quantile(times, np.linspace(0, 1, n_bins + 1)[1:], method="higher"))
     return np.concatenate([[0.0], edges[edges > 0]])
