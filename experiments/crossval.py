@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -70,6 +71,17 @@ def sites_of(rows: TrainingRows, validation: ValidationConfig) -> NDArray[np.obj
     """(rows,): the centre of each row's patient, None where it is not known."""
     values = column_of_patients(rows.cohort, validation.column or "site", rows.patients.patient_id)
     return np.array([None if pd.isna(value) else str(value) for value in values], dtype=object)
+
+
+def without_site(rows: TrainingRows, config: RunConfig, fold: Fold) -> TrainingRows:
+    """Rows with companions that hold nobody of the centre held out, though never at risk of the endpoint itself."""
+    if config.validation.scheme != "site":
+        return rows
+    companions = []
+    for one in rows.companions:
+        site = sites_of(replace(rows, patients=one.patients), config.validation)
+        companions.append(one.without(one.patients.patient_id[site == fold.held_out]))
+    return replace(rows, companions=tuple(companions))
 
 
 def cross_validate(
@@ -142,7 +154,7 @@ def fit_fold(
     epochs: Callable[[int, int], None] | None = None,
 ) -> FittedRiskModel:
     """The model of a fold: everything is chosen and fitted on its training rows, of a temporal split as known then."""
-    rows, fold = before_test(rows, config, fold)
+    rows, fold = before_test(without_site(rows, config, fold), config, fold)
     seed = config.seed * 1000 + fold.number
     told = epochs_told(config.model, epochs)
 

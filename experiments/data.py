@@ -101,7 +101,10 @@ def at_landmarks(cohort: Cohort, endpoint: Endpoint, patients: Patients) -> tupl
     for day in endpoint.landmark_days:
         at_risk, from_day = outcomes_at(cohort, endpoint, day)
         if not (from_day.cause == 1).any():
-            msg = f"endpoint {endpoint.name}: nobody has the event {endpoint.event.name} after landmark day {day:g}"
+            msg = (
+                f"endpoint {endpoint.name}: nobody has the event {endpoint.event.name} after landmark day {day:g}; "
+                "choose an earlier one in landmark_days, or count milder events too (event.min_grade)"
+            )
             raise SequelaError(msg)
         rows.append(at_risk)
         days.append(np.full(len(at_risk), day))

@@ -23,7 +23,7 @@ EVERY_STEPS = 20
 class PretrainConfig(PretrainingConfig):
     """How the network is pre-trained, and where."""
 
-    trainer: TrainerConfig = TrainerConfig(gradient_clip_norm=1.0, checkpoint_seconds=300.0)
+    trainer: TrainerConfig = TrainerConfig(gradient_clip_norm=1.0, checkpoint_seconds=300.0, deterministic=False)
 
 
 @dataclass(frozen=True, slots=True)

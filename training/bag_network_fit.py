@@ -175,7 +175,7 @@ def fit_bag_network(
     rng = np.random.default_rng(seed)
     cells, pca = fit_input(patients, samples, layout, panel, config, int(rng.integers(2**31)))
     source = CellSource(cells, samples, layout)
-    edges = bin_edges(outcomes, config.bins)
+    edges = bin_edges(outcomes, config.bins, config.kind)
     binned = to_bins(outcomes, edges)
     hazards = NetworkSizes(config.members, x.shape[1], len(outcomes.causes), len(edges) - 1, config.hidden)
     _, patient = np.unique(patients.patient_id.astype(str), return_inverse=True)

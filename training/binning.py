@@ -48,15 +48,15 @@ def require_events(outcomes: Outcomes, kind: str) -> None:
         raise SequelaError(f"{found}; choose kind: aalen_johansen, or more patients")
 
 
-def bin_edges(outcomes: Outcomes, n_bins: int) -> NDArray[np.float64]:
-    """(bins + 1,): 0, quantiles of the times of events of any cause, and the last of them.
+def bin_edges(outcomes: Outcomes, n_bins: int, kind: str = "network") -> NDArray[np.float64]:
+    """(bins + 1,): 0, quantiles of the times of events of any cause, and the last of them; `kind` of model.
 
     An event known to lie between two days counts evenly in between.
 
     Raises:
         SequelaError: There is no event.
     """
-    require_events(outcomes, "network")
+    require_events(outcomes, kind)
     times = outcomes.duration_days[outcomes.cause > 0]
     if outcomes.after_days is not None and outcomes.in_interval.any():
         after = np.where(outcomes.in_interval, outcomes.after_days, outcomes.duration_days)[outcomes.cause > 0]

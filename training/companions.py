@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
 from features.outcomes import Outcomes
 from features.patients import IntArray, Patients
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +33,18 @@ def of_fold(companions: Sequence[Companion], patients: Patients, train: IntArray
     """Companions without the patients that are not in a fold's training rows."""
     held_out = set(map(str, patients.patient_id)) - set(map(str, patients.patient_id[train]))
     return tuple(companion.without(held_out) for companion in companions)
+
+
+def with_events(companions: Sequence[Companion]) -> tuple[Companion, ...]:
+    """Companions from which there is something to learn; of one that is left out without any event, a word is said."""
+    taught = tuple(one for one in companions if (one.outcomes.cause > 0).any())
+    for one in companions:
+        if not (one.outcomes.cause > 0).any():
+            _say_left_out(one.outcomes.causes[0])
+    return taught
+
+
+@cache
+def _say_left_out(event: str) -> None:
+    """Once for each event, in however many folds it is missing."""
+    _log.warning("also: no event of the endpoint of %s among the patients of a fit; it takes no part there", event)

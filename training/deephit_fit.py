@@ -220,7 +220,7 @@ def fit_deephit(
         SequelaError: There is no event.
     """
     rng = np.random.default_rng(seed)
-    edges = bin_edges(outcomes, config.bins)
+    edges = bin_edges(outcomes, config.bins, config.kind)
     sizes = DeepHitSizes(x.shape[1], len(outcomes.causes), len(edges) - 1, config.shared, config.own)
     module = DeepHitModule(sizes, config.dropout)
     module.initialise(torch.Generator().manual_seed(int(rng.integers(2**31))))

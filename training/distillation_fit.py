@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from features.errors import SequelaError
 from features.outcomes import Outcomes
 from features.patients import Patients
+from training.binning import require_events
 from training.conformal_fit import outcome_grid, simulate_outcomes
 from training.models.predictor import Predictor
 
@@ -45,8 +46,9 @@ def distil(
         seed: Of the draws.
 
     Raises:
-        SequelaError: No event was drawn.
+        SequelaError: No event of any cause, or none was drawn.
     """
+    require_events(outcomes, "distilled")
     times = outcome_grid(outcomes)
     incidence = teacher.incidence(x, patients.landmark_day, times)
     nobody = np.zeros(len(outcomes), dtype=np.int64)

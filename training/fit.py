@@ -20,7 +20,7 @@ from features.patients import IntArray, Patients
 from features.schema import CellsCard, CohortCard
 from training.bag_network_fit import fit_bag_network
 from training.boosting_fit import fit_boosting
-from training.companions import Companion, of_fold
+from training.companions import Companion, of_fold, with_events
 from training.config import (
     AalenJohansenConfig,
     AttentionConfig,
@@ -92,6 +92,7 @@ def fit_risk_model(
         checkpoint: File in which the unfinished fit of a network keeps how far it is; the same fit goes on there. Of a
             mixture, the beginning of its members' names.
         companions: Other endpoints, whose events teach networks too; they hold no patient that is held out of this fit.
+            One without any event takes no part.
 
     Raises:
         SequelaError: A network without any event to learn from, or a mixture with a wrong number of weights.
@@ -99,7 +100,7 @@ def fit_risk_model(
     encoder = PatientEncoder.fit(patients, card, features)
     if sees_cells(model) and encoder.samples is None:
         encoder = with_panel(encoder, patients, card, features)
-    x = encoder.transform(patients)
+    x, companions = encoder.transform(patients), with_events(companions)
 
     def refit(rows: IntArray, inner: ModelConfig) -> FittedRiskModel:
         part = patients.take(rows), outcomes.take(rows)

@@ -42,15 +42,24 @@ def fine_tune(
         cohort: The rows.
         patient_id: (rows,): the rows of a patient are read together, or asked about together.
         config: How many steps, and how large.
-        trainer: Accelerator, devices, precision.
+        trainer: Accelerator, precision, clipping, parts whose gradients make one step; steps so few are not compiled.
         seed: Of who is asked about.
     """
     patient = np.unique(patient_id.astype(str), return_inverse=True)[1]
     if patient.max() < 1:
         return module  # nobody would be left to read
     tuned, parts = copy.deepcopy(module).train(), Parts(patient, seed)
-    limits = {"gradient_clip_val": trainer.gradient_clip_norm, "max_epochs": 1, "max_steps": config.tuning_steps}
-    fit_quietly(FineTuning(tuned, cohort, config), parts, trainer, devices=1, **limits)
+    fit_quietly(
+        FineTuning(tuned, cohort, config),
+        parts,
+        trainer,
+        devices=1,
+        max_epochs=1,
+        max_steps=config.tuning_steps,
+        gradient_clip_val=trainer.gradient_clip_norm,
+        accumulate_grad_batches=trainer.accumulate_batches,
+        deterministic=trainer.deterministic,
+    )
     return tuned.cpu().float().eval()
 
 

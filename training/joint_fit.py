@@ -27,6 +27,7 @@ from training.models.network import HazardNetwork, NetworkSizes, PackedHazards, 
 from training.models.repeated_rows import event_patients
 from training.network_fit import HazardTraining, begin_linear, ridge_penalties
 from training.pieces import fit_pieces
+from training.processes import n_processes
 from training.proper_score import score_targets
 from training.stopped_training import EpochListener, StoppedTraining
 
@@ -63,7 +64,7 @@ class JointTraining(StoppedTraining):
         total = torch.zeros((), device=self.device)
         for part, first, end in zip(self.parts, self.first_row[:-1], self.first_row[1:], strict=True):
             rows = batch.rows[(batch.rows >= first) & (batch.rows < end)] - int(first)
-            if len(rows):
+            if len(rows) or n_processes() > 1:  # which wait for one another's gradients of every parameter
                 total = total + part.training_step(RowBatch(rows, batch.per_row), number)
         return total
 

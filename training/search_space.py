@@ -12,11 +12,15 @@ from training.config import ModelConfig, SearchRange, TuningConfig
 Setting = bool | int | float | str | None
 
 
+class SettingsError(ValueError):
+    """Settings that the model does not have, or does not allow, or not together."""
+
+
 def with_settings(model: ModelConfig, settings: Mapping[str, Setting]) -> ModelConfig:
     """The model with other values at dotted keys; ``members.1.hidden`` is the second member's.
 
     Raises:
-        ValueError: There is no such key, or its value is not allowed.
+        SettingsError: There is no such key, or its value is not allowed.
     """
     content = model.model_dump(mode="json")
     for key, value in settings.items():
@@ -26,7 +30,7 @@ def with_settings(model: ModelConfig, settings: Mapping[str, Setting]) -> ModelC
             block = _inside(block, name)
         if _inside(block, last) is _MISSING:
             msg = f"tuning.space.{key}: model {model.kind} has no such setting"
-            raise ValueError(msg)
+            raise SettingsError(msg)
         block[int(last) if isinstance(block, list) else last] = value
     try:
         changed: ModelConfig = TypeAdapter(ModelConfig).validate_python(content)
@@ -34,7 +38,7 @@ def with_settings(model: ModelConfig, settings: Mapping[str, Setting]) -> ModelC
         found = error.errors(include_url=False, include_context=False)[0]
         shown = ", ".join(f"{key}={value}" for key, value in settings.items())
         msg = f"tuning.space: {shown} is not allowed: {found['msg']}; narrow the space"
-        raise ValueError(msg) from error
+        raise SettingsError(msg) from error
     return changed
 
 
@@ -54,7 +58,7 @@ def check_space(model: ModelConfig, tuning: TuningConfig) -> None:
     """Both ends of every range, and every choice, must be settings that the model knows and allows.
 
     Raises:
-        ValueError: One is not.
+        SettingsError: One is not.
     """
     for key, where in tuning.space.items():
         for value in (where.low, where.high) if isinstance(where, SearchRange) else where:

@@ -9,13 +9,14 @@ import numpy as np
 import optuna
 
 from features.config import FeatureConfig
+from features.errors import SequelaError
 from features.outcomes import Outcomes
 from features.patients import Patients
 from features.schema import CohortCard
 from training.companions import Companion, of_fold
 from training.config import ModelConfig, SearchRange, TrainerConfig, TuningConfig
 from training.fit import fit_risk_model
-from training.search_space import Setting, with_settings
+from training.search_space import Setting, SettingsError, with_settings
 from training.splits import patient_folds
 from training.stack_weights import stack_evidence
 from training.stacking import enough_events, scoring_grid
@@ -30,7 +31,8 @@ class Trial:
     settings: Mapping[str, Setting]
     """By dotted key; none for the model as configured."""
     score: float
-    """IPCW-integrated Brier score over that of Aalen–Johansen, mean over causes, out of the inner folds."""
+    """IPCW-integrated Brier score over that of Aalen–Johansen, mean over causes, out of the inner folds; infinite where
+    the settings could not be fitted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,8 @@ def tune(
     """Try settings on inner folds of these patients, and on nobody else.
 
     The model as configured is the first trial, so that tuning keeps it unless something was better. Others are proposed
-    by the tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011). All trials share the folds.
+    by the tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011). All trials share the folds. Settings that
+    the model does not allow together, or cannot be fitted with, are worse than all others.
 
     Args:
         patients: Training rows of one outer fold; rows of one patient are held out together.
@@ -78,7 +81,7 @@ def tune(
         companions: Other endpoints, as in `fit_risk_model`.
 
     Raises:
-        SequelaError: There are fewer patients than inner folds.
+        SequelaError: There are fewer patients than inner folds, or no settings could be fitted.
     """
     if not enough_events(outcomes, patients.patient_id):
         return Tuned(model, ())
@@ -86,7 +89,17 @@ def tune(
     folds = patient_folds(ids, cause, n_folds=tuning.folds, n_repeats=1, seed=seed)
     times = scoring_grid(outcomes)
 
-    def score(candidate: ModelConfig) -> float:
+    failure: Exception | None = None
+
+    def score(settings: Mapping[str, Setting]) -> float:
+        nonlocal failure
+        try:
+            return inner_score(with_settings(model, settings))
+        except (SettingsError, SequelaError) as error:
+            failure = error
+            return float("inf")
+
+    def inner_score(candidate: ModelConfig) -> float:
         incidence = np.empty((1, len(outcomes), len(outcomes.causes), len(times)))
         for fold in folds:
             part = patients.take(fold.train), outcomes.take(fold.train)
@@ -97,17 +110,20 @@ def tune(
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed))
-    trials = [Trial(0, {}, score(model))]
+    trials = [Trial(0, {}, score({}))]
     for number in range(1, tuning.trials + 1):
         if progress is not None:
             progress(number, tuning.trials + 1)
         asked = study.ask()
         settings = {key: _propose(asked, key, where) for key, where in tuning.space.items()}
-        trials.append(Trial(number, settings, score(with_settings(model, settings))))
+        trials.append(Trial(number, settings, score(settings)))
         study.tell(asked, trials[-1].score)
     if progress is not None:
         progress(tuning.trials + 1, tuning.trials + 1)
     tuned = Tuned(model, tuple(trials))
+    if failure is not None and trials[tuned.best].score == float("inf"):
+        msg = f"tuning.space: not one of {len(trials)} trials could be fitted; the last of them: {failure}"
+        raise SequelaError(msg) from failure
     return Tuned(with_settings(model, trials[tuned.best].settings), tuned.trials)
 
 

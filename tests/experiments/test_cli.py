@@ -54,12 +54,20 @@ def test_check_says_how_large_a_model_the_cohort_carries(cohort: Path) -> None:
     assert done.returncode == 0, done.stderr
     said = [line for line in done.stderr.splitlines() if line.startswith("sample size")]
     endpoint = read_endpoint(path)
-    assert len(said) == len(endpoint.landmark_days) * len(endpoint.causes)
+    assert len(said) == 2 * len(endpoint.landmark_days) * len(endpoint.causes)
     _, outcomes = outcomes_at(read_cohort(cohort), endpoint, 0.0)
     infection = advise(outcomes, endpoint.horizons_days[-1], 1)[0]
     assert f"{infection.n_events} events of infection in {infection.n_patients} patients" in said[0]
     carried = "not one parameter" if infection.n_parameters == 0 else f"carry {infection.n_parameters} parameter"
     assert carried in said[0]
+    n_parameters = max(1, infection.n_parameters)
+    asked = advise(outcomes, endpoint.horizons_days[-1], n_parameters)[0]
+    assert asked.needed is not None
+    for needed in (asked.needed.by_shrinkage, asked.needed.by_optimism, asked.needed.by_overall_risk):
+        assert f" {needed} " in said[1]
+    enough = asked.n_patients >= max(asked.needed.by_shrinkage, asked.needed.by_optimism, asked.needed.by_overall_risk)
+    assert f"{asked.n_patients} are {'enough' if enough else 'not enough'}" in said[1]
+    assert said[1].endswith(f"know it to {asked.overall_risk_error:.1%}")
 
 
 @pytest.mark.parametrize(

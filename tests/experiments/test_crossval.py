@@ -10,14 +10,15 @@ import pytest
 from numpy.typing import NDArray
 
 from experiments.config import RunConfig
-from experiments.crossval import cross_validate, folds_of, tuned_model, tuning_table
+from experiments.crossval import Unheard, cross_validate, fit_fold, folds_of, tuned_model, tuning_table
 from experiments.data import TrainingRows, load_rows
 from experiments.out_of_fold import even_grid, predictions_table, splits_record
 from experiments.scoring import score
 from features.check import read_endpoint
 from features.config import FeatureConfig
 from features.errors import SequelaError
-from training.config import TuningConfig
+from training.companions import Companion
+from training.config import NetworkConfig, TuningConfig
 from training.splits import Fold
 
 
@@ -111,6 +112,33 @@ def test_centres_are_held_out_and_named(rows: TrainingRows, run_config: RunConfi
         assert written["held_out"] not in set(site[list(rows.patients.patient_id[fold.train])])
     assert out_of_fold.tested.all()
     assert set(score(rows, out_of_fold, config)) == set(rows.endpoint.landmark_days)
+
+
+def test_other_endpoints_teach_nothing_of_a_centre_held_out(
+    rows: TrainingRows, run_config: RunConfig, tmp_path: Path
+) -> None:
+    """Also of its patients who are at risk of the other endpoint alone: their outcomes change no prediction."""
+    network = NetworkConfig(members=3, max_epochs=15)
+    config = with_validation(run_config, scheme="site").model_copy(update={"model": network})
+    site = rows.cohort.patients.set_index("patient_id")["site"][list(rows.patients.patient_id)].to_numpy()
+    kept = np.flatnonzero(np.arange(len(site)) % 3 > 0)
+    few = replace(rows, patients=rows.patients.take(kept), outcomes=rows.outcomes.take(kept))
+    fold = folds_of(few, config)[0]
+    alone = ~np.isin(rows.patients.patient_id, few.patients.patient_id)
+    assert (alone & (site == fold.held_out)).any()
+    assert (alone & (site != fold.held_out)).any()
+    times = np.array([365.0])
+
+    def risks(changed: NDArray[np.bool_]) -> NDArray[np.float64]:
+        days = np.where(changed, rows.outcomes.duration_days / 9, rows.outcomes.duration_days)
+        other = replace(rows.outcomes, duration_days=days)
+        also = replace(few, companions=(Companion(rows.patients, other),))
+        model = fit_fold(also, config, fold, tmp_path, Unheard())
+        return model.predict_incidence(few.patients.take(fold.test), times).values
+
+    same = risks(np.zeros(len(site), dtype=bool))
+    np.testing.assert_array_equal(risks(site == fold.held_out), same)
+    assert np.abs(risks(alone & (site != fold.held_out)) - same).max() > 0
 
 
 def test_later_patients_are_predicted_from_earlier_ones(

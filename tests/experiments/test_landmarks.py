@@ -11,6 +11,7 @@ from experiments.data import TrainingRows, load_rows
 from experiments.home import CONFIGS
 from features.check import read_endpoint
 from features.config import FeatureConfig
+from features.errors import SequelaError
 from features.outcomes import Outcomes
 from features.schema import Endpoint
 from features.simulator import simulate
@@ -104,3 +105,13 @@ def test_an_endpoint_says_from_when_it_is_predicted(
     own = endpoint.model_copy(update={"landmark_days": days})
     assert own.predicts_from(asked) is answers
     assert own.landmark_range == said
+
+
+def test_a_landmark_after_which_nobody_has_the_event_is_refused_with_what_to_do(
+    folder: Path, endpoint: Endpoint
+) -> None:
+    outcomes = rows_at(folder, endpoint, 0.0).outcomes
+    last = float(outcomes.duration_days[outcomes.cause == 1].max())
+    said = rf"nobody has the event infection after landmark day {last:g}; choose an earlier one in landmark_days, or "
+    with pytest.raises(SequelaError, match=said):
+        rows_at(folder, endpoint, 0.0, last)

@@ -96,6 +96,24 @@ def test_padding_and_the_order_of_cells_and_samples_do_not_matter(trained: bool)
     assert (answer[:, :2] - module.clinic(x)[:, :2]).abs().max() > 1e-3
 
 
+@pytest.mark.parametrize("n_rows", [0, 2])
+@pytest.mark.parametrize("n_slots", [0, 1])
+def test_cells_take_part_in_training_steps_without_any(n_rows: int, n_slots: int) -> None:
+    """They add exactly 0, with gradients of 0 for all their parameters: other processes wait for these."""
+    module = module_with_weights(trained=True)
+    x = torch.randn(n_rows, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    batch = CellBatch(torch.zeros(1, 1, 5).double(), torch.zeros(1, 1, dtype=torch.bool), torch.zeros(1).long())
+    places = torch.zeros(n_rows, n_slots)
+    grid = SampleGrid(places.long(), torch.zeros(n_rows, n_slots, 3).double(), places.bool())
+    logits = module(x, batch, grid)
+    torch.testing.assert_close(logits, module.clinic(x), rtol=0, atol=0)
+    torch.testing.assert_close(logits, module.eval()(x, batch, grid), rtol=0, atol=0)
+    module.train()(x, batch, grid).sum().backward()
+    for name, parameter in module.named_parameters():
+        assert parameter.grad is not None, name
+        assert name.startswith("clinic") or not parameter.grad.any(), name
+
+
 def test_a_cell_in_a_set_attention_block_learns_of_the_others() -> None:
     generator = torch.Generator().manual_seed(0)
     block = InducedAttention(1, 4, 2, 3, generator)

@@ -18,6 +18,8 @@ from training.config import (
     AalenJohansenConfig,
     BoostingConfig,
     CoxConfig,
+    DeepHitConfig,
+    DistilledConfig,
     FineGrayConfig,
     ForestConfig,
     MixtureConfig,
@@ -121,11 +123,22 @@ def test_no_event_is_no_risk(config: ModelConfig, study: tuple[Any, Outcomes]) -
     assert (model.predict_incidence(patients, AT).values == 0).all()
 
 
-@pytest.mark.parametrize("config", OF_NETWORKS, ids=["network", "mixture"])
-def test_a_network_without_events_is_refused(config: ModelConfig, study: tuple[Any, Outcomes]) -> None:
+@pytest.mark.parametrize(
+    ("config", "kind"),
+    [
+        (TINY, "network"),
+        (MixtureConfig(members=(CoxConfig(), TINY)), "network"),
+        (DeepHitConfig(), "deephit"),
+        (DistilledConfig(model=CoxConfig(), student=CoxConfig()), "distilled"),
+    ],
+    ids=["network", "mixture", "deephit", "distilled"],
+)
+def test_a_model_that_learns_from_events_alone_is_refused_without_any(
+    config: ModelConfig, kind: str, study: tuple[Any, Outcomes]
+) -> None:
     patients, outcomes = study
     nothing = replace(outcomes, cause=np.zeros(len(outcomes), dtype=np.int64))
-    with pytest.raises(SequelaError, match="no event of any cause"):
+    with pytest.raises(SequelaError, match=f"^{kind}: no event of any cause .*; choose kind: aalen_johansen"):
         fit_risk_model(patients, nothing, CARD, CLINIC, config, CPU, seed=0)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from training.models.in_context import InContextModule, InContextSizes
 from training.models.in_context_predictor import Cohort, InContext
 from training.models.nonparametric import aalen_johansen
 from training.pretrained import SHIPPED, read_weights
-from training.pretrained.pretraining import Length, PretrainingConfig, Progress, pretrain, true_course
+from training.pretrained.pretraining import Length, PretrainingConfig, Progress, Told, pretrain, true_course
 from training.prior import simulate_tables
 
 TINY = InContextSizes(width=16, blocks=2, heads=2, messages=4, functions=4, bins=8, shapes=4)
@@ -168,5 +169,35 @@ def test_what_pretraining_cannot_go_on_from_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SequelaError, match="state: is no state of this network and optimizer"):
         pretrain(state, Length(steps=4), CPU, config=config)
     assert state.read_bytes() == kept
-    with pytest.raises(SequelaError, match=r"trainer\.precision: 16-mixed scales its loss"):
-        pretrain(state, Length(steps=4), CPU.model_copy(update={"precision": "16-mixed"}), sizes=TINY, config=config)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"precision": "16-mixed"}, r"trainer\.precision: 16-mixed scales its loss"),
+        ({"compile": True}, r"trainer\.compile: pre-training is not compiled"),
+        ({"accumulate_batches": 4}, r"trainer\.accumulate_batches: 4, but .*; leave it at 1, and set rows"),
+    ],
+    ids=["precision", "compile", "accumulate_batches"],
+)
+def test_what_pretraining_does_not_do_is_refused(asked: dict[str, Any], said: str, tmp_path: Path) -> None:
+    config = PretrainingConfig(rows=100, most_rows=40, most_columns=4)
+    with pytest.raises(SequelaError, match=said):
+        pretrain(tmp_path / "state", Length(steps=4), CPU.model_copy(update=asked), sizes=TINY, config=config)
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_pretraining_is_deterministic_where_that_is_asked(deterministic: bool, tmp_path: Path) -> None:
+    config = PretrainingConfig(rows=100, most_rows=40, most_columns=4)
+    trainer, seen = CPU.model_copy(update={"deterministic": deterministic}), list[bool]()
+
+    def listener(_: Told) -> None:
+        seen.append(torch.are_deterministic_algorithms_enabled())
+
+    before = torch.are_deterministic_algorithms_enabled()
+    try:
+        torch.use_deterministic_algorithms(not deterministic)
+        pretrain(tmp_path / "state", Length(steps=2), trainer, sizes=TINY, config=config, listener=listener)
+    finally:
+        torch.use_deterministic_algorithms(before)
+    assert set(seen) == {deterministic}

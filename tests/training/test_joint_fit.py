@@ -134,3 +134,23 @@ def test_who_is_held_out_of_a_fold_is_in_no_companion(study: tuple[Patients, Out
     only = patients.take(train)
     (kept,) = of_fold([companion], only, np.arange(len(only)))
     assert set(map(str, kept.patients.patient_id)) == set(everyone)
+
+
+@pytest.mark.parametrize("n_rows", [80, 0], ids=["no event", "no row"])
+def test_a_companion_without_events_takes_no_part_and_that_is_said_once(
+    n_rows: int, study: tuple[Patients, Outcomes, Companion], caplog: pytest.LogCaptureFixture
+) -> None:
+    patients, outcomes, companion = study
+    nothing = Outcomes(np.ones(80), np.zeros(80, dtype=np.int64), (f"rare event {n_rows}",))
+    rows = np.arange(n_rows)
+    empty = Companion(patients.take(rows), nothing.take(rows))
+
+    def risks(*companions: Companion) -> NDArray[np.float64]:
+        model = fit_risk_model(patients, outcomes, CARD, FeatureConfig(), TINY, CPU, seed=0, companions=companions)
+        return model.predict_incidence(patients, TIMES).values
+
+    np.testing.assert_array_equal(risks(empty), risks())
+    np.testing.assert_array_equal(risks(empty, companion), risks(companion))
+    assert [record.getMessage() for record in caplog.records] == [
+        f"also: no event of the endpoint of rare event {n_rows} among the patients of a fit; it takes no part there"
+    ]

@@ -72,7 +72,8 @@ def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         assert "Warning" not in done.stderr
     with np.load(tmp_path / "one.npz") as one, np.load(tmp_path / "two.npz") as two:
-        assert set(one) == {*NETWORKS, *(f"{kind} losses" for kind in NETWORKS)}
+        names = {*NETWORKS, "few cells", "few rows"}
+        assert set(one) == {*names, *(f"{name} losses" for name in names)}
         for name in one:
             np.testing.assert_allclose(two[name], one[name], rtol=0, atol=1e-5, err_msg=name)
 

@@ -8,10 +8,19 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from features.config import FeatureConfig
+from features.errors import SequelaError
 from features.outcomes import Outcomes
 from features.patients import Measurements, Patients
 from features.schema import CohortCard, Variable
-from training.config import CoxConfig, MixtureConfig, NetworkConfig, SearchRange, TrainerConfig, TuningConfig
+from training.config import (
+    AttentionConfig,
+    CoxConfig,
+    MixtureConfig,
+    NetworkConfig,
+    SearchRange,
+    TrainerConfig,
+    TuningConfig,
+)
 from training.search_space import check_space, with_settings
 from training.tuning import Tuned, tune
 
@@ -71,6 +80,30 @@ def test_too_few_events_leave_the_model_as_it_is() -> None:
     patients, outcomes = study(2, 12, 1.0)
     few = Outcomes(outcomes.duration_days, np.where(np.arange(12) < 5, outcomes.cause, 0), outcomes.causes)
     assert tuned(patients, few) == Tuned(CoxConfig(penalty=3e4), ())
+
+
+def test_settings_that_do_not_go_together_are_the_worst_of_all_trials() -> None:
+    """Each choice by itself is allowed: the combination is found out in its trial, and tuning goes on."""
+    space = {"penalty_rule": ("marginal_likelihood", "minimum"), "l1_ratio": (0.0, 0.5)}
+    tuning = TuningConfig(space=space, trials=8, folds=2)
+    model = CoxConfig(penalty_rule="minimum")
+    check_space(model, tuning)
+    found = tune(*study(0, 80, 1.2), CARD, FEATURES, model, CPU, tuning, seed=1)
+    refused = [t.settings == {"penalty_rule": "marginal_likelihood", "l1_ratio": 0.5} for t in found.trials]
+    assert any(refused)
+    assert [np.isinf(trial.score) for trial in found.trials] == refused
+    assert not refused[found.best]
+
+
+def test_a_fit_that_fails_is_a_failed_trial_and_all_failed_trials_end_the_run() -> None:
+    """Networks of cells need cells, which these patients have not."""
+    patients, outcomes = study(0, 60, 1.0)
+    cells = AttentionConfig()
+    tuning = TuningConfig(space={"width": (8, 16)}, trials=2, folds=2)
+    with pytest.raises(
+        SequelaError, match=r"tuning.space: not one of 3 trials could be fitted; .*kind: attention looks at"
+    ):
+        tune(patients, outcomes, CARD, FEATURES, cells, CPU, tuning, seed=1)
 
 
 def test_settings_reach_the_members_of_a_mixture() -> None:

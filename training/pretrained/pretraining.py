@@ -282,14 +282,13 @@ def pretrain(
         listener: Told of every step.
 
     Raises:
-        SequelaError: The state is another network's or version's; or the precision is one that scales its loss.
+        SequelaError: The state is another network's or version's; or the trainer is asked for what these steps do not
+            do.
 
     Returns:
         The network at the end of this run's fall, and what all runs together have done.
     """
-    if trainer.precision == "16-mixed":
-        msg = "trainer.precision: 16-mixed scales its loss, which steps by hand do not; choose bf16-mixed"
-        raise SequelaError(msg)
+    _check(trainer)
     config = config or PretrainingConfig()
     module, begun = _begin(weights, sizes or InContextSizes(), config.seed)
     kept = Checkpoint(state, f"prior {VERSION}, {asdict(module.sizes)}, Muon", trainer.checkpoint_seconds)
@@ -301,8 +300,26 @@ def pretrain(
     elif state.exists():
         msg = f"{state}: is no state of this network and optimizer; name another file, or remove it to begin anew"
         raise SequelaError(msg)
-    fit_quietly(training, _Steps(), trainer, devices=trainer.devices, max_epochs=1)
+    fit_quietly(training, _Steps(), trainer, devices=trainer.devices, max_epochs=1, deterministic=trainer.deterministic)
     return module, training.progress
+
+
+def _check(trainer: TrainerConfig) -> None:
+    """Refuse what steps by hand, on tables of another size each, do not do."""
+    msg = None
+    if trainer.precision == "16-mixed":
+        msg = "trainer.precision: 16-mixed scales its loss, which steps by hand do not; choose bf16-mixed"
+    elif trainer.compile:
+        msg = (
+            "trainer.compile: pre-training is not compiled, for its tables are of another size each; leave it at false"
+        )
+    elif trainer.accumulate_batches > 1:
+        n = trainer.accumulate_batches
+        msg = (
+            f"trainer.accumulate_batches: {n}, but each step of pre-training is one batch; leave it at 1, and set rows"
+        )
+    if msg is not None:
+        raise SequelaError(msg)
 
 
 def _begin(weights: Path | None, sizes: InContextSizes, seed: int) -> tuple[InContextModule, Progress]:
