@@ -29,6 +29,11 @@ class Outcomes:
         return len(self.duration_days)
 
     @property
+    def entered(self) -> NDArray[np.float64]:
+        """(rows,): `entry_days`, 0 for all rows where there are none."""
+        return np.zeros(len(self)) if self.entry_days is None else self.entry_days
+
+    @property
     def from_landmark(self) -> NDArray[np.bool_]:
         """(rows,): whether a row was under observation from its landmark on."""
         return np.ones(len(self), dtype=bool) if self.entry_days is None else self.entry_days <= 0
@@ -53,7 +58,7 @@ class Outcomes:
     @staticmethod
     def concatenate(parts: Sequence[Outcomes]) -> Outcomes:
         """Rows one after the other, of parts with the same causes."""
-        entry = np.concatenate([np.zeros(len(p)) if p.entry_days is None else p.entry_days for p in parts])
+        entry = np.concatenate([part.entered for part in parts])
         after = np.concatenate([np.full(len(p), np.nan) if p.after_days is None else p.after_days for p in parts])
         return Outcomes(
             np.concatenate([part.duration_days for part in parts]),

@@ -111,8 +111,7 @@ def learn_uncertainty(
         patient_id: (rows,).
         landmark_day: (rows,).
     """
-    entry = np.zeros(len(outcomes)) if outcomes.entry_days is None else outcomes.entry_days
-    rows = np.flatnonzero(entry <= 0)
+    rows = np.flatnonzero(outcomes.from_landmark)
     ids, days = patient_id[rows], landmark_day[rows]
     if not enough_events(outcomes.take(rows), ids):
         return nothing_learnt(len(outcomes.causes))
@@ -159,11 +158,10 @@ def simulate_outcomes(
     """
     ids, patient = np.unique(patients.patient_id.astype(str), return_inverse=True)
     fate, which, lost = rng.random((3, len(ids)))[:, patient]
-    entry = np.zeros(len(outcomes)) if outcomes.entry_days is None else outcomes.entry_days
     grid = np.concatenate([[0.0], times_days])
     by = np.concatenate([np.zeros((*incidence.shape[:2], 1)), incidence], axis=2)
     total = np.maximum.accumulate(by.sum(axis=1), axis=1)
-    gone = np.array([np.interp(day, grid, row) for day, row in zip(entry, total, strict=True)])
+    gone = np.array([np.interp(day, grid, row) for day, row in zip(outcomes.entered, total, strict=True)])
     level = gone + (1 - gone) * fate
     step = (total <= level[:, None]).sum(axis=1)
     happens = step < len(grid)
@@ -173,9 +171,9 @@ def simulate_outcomes(
     event_time = np.where(happens, grid[step - 1] + share * (grid[step] - grid[step - 1]), np.inf)
     gained = np.cumsum(np.maximum(by[row, :, step] - by[row, :, step - 1], 0.0), axis=1)
     cause = 1 + (gained[:, :-1] <= (which * gained[:, -1])[:, None]).sum(axis=1)
-    censored = _censoring_times(outcomes, patients.landmark_day, entry, lost)
+    censored = _censoring_times(outcomes, patients.landmark_day, outcomes.entered, lost)
     first = np.minimum(event_time, censored)
-    duration = np.maximum(first, entry + 1e-3)
+    duration = np.maximum(first, outcomes.entered + 1e-3)
     return Outcomes(duration, np.where(event_time <= censored, cause, 0), outcomes.causes, outcomes.entry_days)
 
 

@@ -105,7 +105,7 @@ def ranking_loss(log_pmf: Tensor, places: Places, n_causes: int, sigma: float) -
 
 def places(outcomes: Outcomes, edges_days: NDArray[np.float64]) -> Places:
     """Where rows lie in the bins; a bin (start, end] holds the events up to and including its end."""
-    entry = np.zeros(len(outcomes)) if outcomes.entry_days is None else np.maximum(outcomes.entry_days, 0.0)
+    entry = np.maximum(outcomes.entered, 0.0)
     end_bin, end_gone = _bin_and_share(outcomes.duration_days, edges_days)
     entry_bin, entry_gone = _bin_and_share(entry, edges_days)
     cause = np.where(outcomes.duration_days <= edges_days[-1], outcomes.cause, 0)

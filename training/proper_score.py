@@ -48,8 +48,7 @@ def score_targets(outcomes: Outcomes, edges_days: NDArray[np.float64]) -> ScoreT
     weight = np.where(done, 1.0 / at_event, 0.0) + np.where(
         free, 1.0 / np.maximum(censoring.at(ends), LEAST_UNCENSORED), 0.0
     )
-    entry = np.zeros(len(outcomes)) if outcomes.entry_days is None else outcomes.entry_days
-    entered = entry[:, None] < ends
+    entered = outcomes.entered[:, None] < ends
     weight *= entered * np.diff(edges_days) / edges_days[-1]
     causes = np.arange(1, len(outcomes.causes) + 1)
     happened = done[:, None] & (outcomes.cause[:, None] == causes)[:, :, None]

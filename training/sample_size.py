@@ -137,8 +137,7 @@ def advise(
     if len(outcomes) == 0 or not 0 < r2_share < 1:
         msg = f"{len(outcomes)} rows with a share of R² of {r2_share:g}; at least one row, a share between 0 and 1"
         raise ValueError(msg)
-    entry = 0.0 if outcomes.entry_days is None else outcomes.entry_days
-    days = float(np.sum(outcomes.duration_days - entry))
+    days = float(np.sum(outcomes.duration_days - outcomes.entered))
     counts = np.bincount(outcomes.cause, minlength=len(outcomes.causes) + 1)[1:]
     return tuple(
         _advise_cause(name, int(n), len(outcomes), days, horizon_days, n_parameters, r2_share)

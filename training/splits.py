@@ -152,8 +152,7 @@ def known_by(outcomes: Outcomes, days: NDArray[np.float64]) -> tuple[NDArray[np.
     Returns:
         The rows under observation by then, and outcomes of these.
     """
-    entry = np.zeros(len(outcomes)) if outcomes.entry_days is None else outcomes.entry_days
-    rows = np.flatnonzero(days > entry)
+    rows = np.flatnonzero(days > outcomes.entered)
     own, until = outcomes.take(rows), days[rows]
     known = own.duration_days <= until
     after = None if own.after_days is None else np.where(known, own.after_days, np.nan)

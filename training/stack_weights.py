@@ -126,9 +126,8 @@ def stack_evidence(
     n_members, n_rows, n_causes, _ = incidence.shape
     products = np.zeros((n_rows, n_causes, n_members, n_members))
     null, event = np.zeros(n_causes), np.zeros((n_rows, n_causes), dtype=bool)
-    entry = np.zeros(n_rows) if outcomes.entry_days is None else outcomes.entry_days
     for day in np.unique(landmark_day):
-        rows = np.flatnonzero((landmark_day == day) & (entry <= 0))
+        rows = np.flatnonzero((landmark_day == day) & outcomes.from_landmark)
         own = outcomes.take(rows) if len(rows) else outcomes
         if not len(rows) or not (own.duration_days >= times_days[0]).any():
             continue

@@ -38,9 +38,8 @@ class Cohort:
     @classmethod
     def of(cls, x: NDArray[np.float64], outcomes: Outcomes) -> Cohort:
         """The rows of a training fold."""
-        entry = np.zeros(len(x)) if outcomes.entry_days is None else outcomes.entry_days
         cause = outcomes.cause.astype(np.int64)
-        return cls(x.astype(np.float32), outcomes.duration_days, cause, entry, len(outcomes.causes))
+        return cls(x.astype(np.float32), outcomes.duration_days, cause, outcomes.entered, len(outcomes.causes))
 
     @property
     def longest_days(self) -> float:
