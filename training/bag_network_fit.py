@@ -206,7 +206,9 @@ def _within_memory(attempt: Callable[[int], BagHazards], n_cells: int) -> BagHaz
     while True:
         try:
             return attempt(n_cells)
-        except torch.OutOfMemoryError as error:
+        except (RuntimeError, MemoryError) as error:
+            if not _lacks_memory(error):
+                raise
             if n_cells // 2 < FEWEST_CELLS or n_processes() > 1:  # several cannot begin again together
                 msg = f"model.batch_rows: memory does not suffice for {n_cells} cells a sample; choose fewer of either"
                 raise SequelaError(msg) from error
@@ -215,3 +217,9 @@ def _within_memory(attempt: Callable[[int], BagHazards], n_cells: int) -> BagHaz
             warned = True
         n_cells //= 2
         torch.cuda.empty_cache()
+
+
+def _lacks_memory(error: Exception) -> bool:
+    """Whether an error says that memory does not suffice: PyTorch has no kind of its own for that of processors."""
+    said = ("DefaultCPUAllocator", "not enough memory")
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(words in str(error) for words in said)

@@ -18,12 +18,16 @@ from training.config import DeepHitConfig, TrainerConfig
 from training.event_intervals import EventIntervals, event_intervals
 from training.lightning_run import identified, run_lightning
 from training.models.deephit import DeepHit, DeepHitModule, DeepHitSizes, Dropout
+from training.models.layers import Dense
+from training.models.nonparametric import aalen_johansen
 from training.processes import n_processes
 from training.stopped_training import EpochListener, StoppedTraining
 
 HELD_OUT = 0.2
 """Share of the patients on whom training is stopped."""
 SMALLEST_SURVIVAL = 1e-7
+SMALLEST_MASS = 1e-3
+"""From which a bin's logit starts, where patients enter late: a cause not seen in a bin is not impossible there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +90,15 @@ def likelihood_loss(log_pmf: Tensor, places: Places, n_causes: int) -> Tensor:
 def ranking_loss(log_pmf: Tensor, places: Places, n_causes: int, sigma: float) -> Tensor:
     """(): L2 of Lee et al. 2018, section 3: Σ_k mean over pairs of exp(−(F_k(s_i|x_i) − F_k(s_i|x_j)) / σ).
 
-    Pairs (i, j): i has the event of cause k in bin s_i, j is still at risk after it. The mean is over all pairs of the
-    batch, those that do not count as 0. Events between two days are ranked by the day they were seen.
+    Pairs (i, j): i has the event of cause k in bin s_i, j is still at risk after it, and was under observation at it:
+    had j had the event before entry, nobody would have seen it. The mean is over all pairs of the batch, those that do
+    not count as 0. Events between two days are ranked by the day they were seen.
     """
     incidence = log_pmf[:, :-1].exp().reshape(len(log_pmf), n_causes, -1).cumsum(dim=2)
     later = (places.bin[None, :] > places.bin[:, None]) | (
         (places.bin[None, :] == places.bin[:, None]) & (places.cause[None, :] == 0)
     )
+    later &= (places.entry_bin + places.entry_gone)[None, :] < (places.bin + places.gone)[:, None]
     at_event = incidence[:, :, places.bin]  # (row j, cause, row i): F_k(s_i | x_j)
     total = log_pmf.new_zeros(())
     for k in range(n_causes):
@@ -193,6 +199,27 @@ class DeepHitTraining(StoppedTraining):
         return torch.optim.AdamW(self.module.parameters(), lr=rate, weight_decay=decay)
 
 
+@torch.no_grad()
+def begin_marginal(module: DeepHitModule, outcomes: Outcomes, edges_days: NDArray[np.float64]) -> None:
+    """Set the last biases so that training begins at the Aalen–Johansen incidences of these rows.
+
+    Bins hold equal shares of the events seen, and a network that begins even over bins begins near the truth; where
+    patients enter late, early events are seen less often than they happen, and training stops before it has found out.
+
+    Args:
+        module: Changed in place.
+        outcomes: Of the rows, left-truncated.
+        edges_days: (bins + 1,).
+    """
+    at_edges = aalen_johansen(outcomes).at(edges_days)
+    none = max(1.0 - float(at_edges[:, -1].sum()), SMALLEST_MASS)
+    logits = np.log(np.maximum(np.diff(at_edges, axis=1), SMALLEST_MASS) / none)
+    for branch, own in zip(module.own, logits, strict=True):
+        last = branch[-1]
+        assert isinstance(last, Dense)  # noqa: S101 - for the type checker
+        last.bias.copy_(torch.as_tensor(own, dtype=torch.float32))
+
+
 def fit_deephit(
     x: NDArray[np.float64],
     outcomes: Outcomes,
@@ -224,6 +251,8 @@ def fit_deephit(
     sizes = DeepHitSizes(x.shape[1], len(outcomes.causes), len(edges) - 1, config.shared, config.own)
     module = DeepHitModule(sizes, config.dropout)
     module.initialise(torch.Generator().manual_seed(int(rng.integers(2**31))))
+    if outcomes.entry_days is not None:
+        begin_marginal(module, outcomes, edges)
     _, patient = np.unique(patient_id.astype(str), return_inverse=True)
     order = rng.permutation(patient.max() + 1)
     out = np.isin(patient, order[: round(HELD_OUT * len(order))])

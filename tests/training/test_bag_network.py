@@ -261,8 +261,25 @@ def test_cells_are_drawn_afresh_and_dropped_out_in_proportion(ward: Wards) -> No
     assert 0.58 < float(np.mean(lost)) < 0.70, "1 − 0.6²"
 
 
+def _of_a_gpu() -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+def _of_a_processor() -> None:
+    torch.empty(10**16)
+
+
+def _of_an_array() -> None:
+    np.empty(10**16)
+
+
+def _something_else() -> None:
+    torch.empty(2) @ torch.empty(3)
+
+
+@pytest.mark.parametrize("lack", [_of_a_gpu, _of_a_processor, _of_an_array])
 def test_too_little_memory_halves_the_cells_with_one_warning(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, ward: Wards, outcomes_for: Callable[..., Any]
+    lack: Callable[[], None], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     cohort = planted(40, 0, n_cells=80)
     patients, outcomes = cohort.patients, cohort.outcomes
@@ -272,7 +289,7 @@ def test_too_little_memory_halves_the_cells_with_one_warning(
     def step(self: BagTraining, given: Step, number: int) -> torch.Tensor:
         sizes.append(given.batch.cells.shape[1])
         if sizes[-1] > 20:
-            raise torch.OutOfMemoryError("CUDA out of memory")
+            lack()
         return true_step(self, given, number)
 
     monkeypatch.setattr(BagTraining, "training_step", step)
@@ -283,13 +300,12 @@ def test_too_little_memory_halves_the_cells_with_one_warning(
     fewer = small.model_copy(update={"cells_per_sample": 20})
     straight = fit_risk_model(patients, outcomes, CARD, FeatureConfig(cells=()), fewer, CPU, seed=0)
     np.testing.assert_array_equal(risk(halved, patients), risk(straight, patients))
-    monkeypatch.setattr(BagTraining, "training_step", _never_enough)
+    monkeypatch.setattr(BagTraining, "training_step", lambda *_: lack())
     with pytest.raises(SequelaError, match="memory does not suffice"):
         fit_risk_model(patients, outcomes, CARD, FeatureConfig(cells=()), small, CPU, seed=0)
-
-
-def _never_enough(self: BagTraining, given: Step, number: int) -> torch.Tensor:
-    raise torch.OutOfMemoryError("CUDA out of memory")
+    monkeypatch.setattr(BagTraining, "training_step", lambda *_: _something_else())
+    with pytest.raises(RuntimeError, match="size"):
+        fit_risk_model(patients, outcomes, CARD, FeatureConfig(cells=()), small, CPU, seed=0)
 
 
 @every_kind

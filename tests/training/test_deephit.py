@@ -15,6 +15,7 @@ from features.outcomes import Outcomes
 from training.config import DeepHitConfig, TrainerConfig
 from training.deephit_fit import fit_deephit, likelihood_loss, places, ranking_loss
 from training.models.deephit import DeepHit, DeepHitModule, DeepHitSizes
+from training.models.nonparametric import aalen_johansen
 
 CPU = TrainerConfig(accelerator="cpu")
 EDGES = np.array([0.0, 10.0, 30.0, 60.0, 100.0])
@@ -70,14 +71,15 @@ def test_likelihood_is_the_papers(seed: int) -> None:
 @given(seed=st.integers(0, 2**31))
 def test_ranking_loss_is_the_papers(seed: int) -> None:
     outcomes, log_pmf = some_outcomes(seed, 7), some_pmf(seed, 7)
-    at = places(outcomes, EDGES)
+    at, entry = places(outcomes, EDGES), outcomes.entry_days
+    assert entry is not None
     incidence = log_pmf[:, :-1].exp().numpy().reshape(7, 2, -1).cumsum(axis=2)
     expected = 0.0
     for i in range(7):
         k, own = int(at.cause[i]) - 1, int(at.bin[i])
         for j in range(7):
             later = int(at.bin[j]) > own or (int(at.bin[j]) == own and int(at.cause[j]) == 0)
-            if k >= 0 and later:
+            if k >= 0 and later and entry[j] < outcomes.duration_days[i]:
                 expected += math.exp(-(incidence[i, k, own] - incidence[j, k, own]) / 0.1) / 49
     assert float(ranking_loss(log_pmf, at, 2, 0.1)) == pytest.approx(expected, rel=1e-6)
 
@@ -110,6 +112,26 @@ def test_it_learns_what_is_not_linear() -> None:
     truth = [h / (h + 0.003) * -math.expm1(-100 * (h + 0.003)) for h in (0.004, 0.004 * math.exp(1.8**2))]
     assert low == pytest.approx(truth[0], abs=0.12)
     assert high == pytest.approx(truth[1], abs=0.2)
+
+
+def test_who_enters_late_does_not_lower_the_risk_of_all() -> None:
+    """Two causes of one constant hazard; most patients enter late, and early events are seen less often."""
+    differences = []
+    for seed in range(2):
+        rng = np.random.default_rng(seed)
+        days, entry = (
+            rng.exponential(300.0, 3000),
+            np.where(rng.random(3000) < 0.15, 0.0, rng.uniform(0.0, 400.0, 3000)),
+        )
+        censored, cause = entry + rng.uniform(50.0, 600.0, 3000), rng.integers(1, 3, 3000)
+        seen = np.flatnonzero(days > entry)[:400]
+        cause = np.where(days <= censored, cause, 0)[seen]
+        outcomes = Outcomes(np.minimum(days, censored)[seen], cause, ("infection", "death"), entry[seen])
+        x = rng.normal(size=(400, 2))
+        network = fit_deephit(x, outcomes, ids(400), DeepHitConfig(), CPU, seed=seed)
+        risk = network.incidence(x, np.zeros(400), np.array([100.0]))[:, :, 0].sum(axis=1).mean()
+        differences.append(risk - float(aalen_johansen(outcomes).at(np.array([100.0])).sum()))
+    assert np.abs(np.mean(differences)) < 0.035
 
 
 def test_training_leaves_the_global_generator_alone() -> None:
