@@ -215,7 +215,7 @@ def begin_marginal(module: DeepHitModule, outcomes: Outcomes, edges_days: NDArra
     none = max(1.0 - float(at_edges[:, -1].sum()), SMALLEST_MASS)
     logits = np.log(np.maximum(np.diff(at_edges, axis=1), SMALLEST_MASS) / none)
     for branch, own in zip(module.own, logits, strict=True):
-        last = branch[-1]
+        last = list(branch.children())[-1]
         assert isinstance(last, Dense)  # noqa: S101 - for the type checker
         last.bias.copy_(torch.as_tensor(own, dtype=torch.float32))
 
