@@ -57,7 +57,7 @@ def other(cohort: Any, artifact_dir: Path, store: Path, tmp_path_factory: pytest
     patient, times = manifest.example.patient, manifest.example.times_days
     example = manifest.example.model_copy(update={"incidence": answer_example(fitted, patient, times)})
     changed = {"name": "successor", "model": block, "features": fitted.encoder.feature_names, "example": example}
-    changed["novelty"] = None  # as in artifacts of before
+    changed |= {"novelty": None, "counts": None}  # as in artifacts of before
     folder = tmp_path_factory.mktemp("successor") / "artifact"
     write_artifact(folder, manifest.model_copy(update=changed), arrays)
     with pytest.MonkeyPatch.context() as patch:
