@@ -31,6 +31,7 @@ from features.request import to_patients
 from training.artifact_parts import (
     count_arrays,
     counts_error,
+    named,
     novelty_block,
     part,
     rebuild_counts,
@@ -73,9 +74,8 @@ def model_block(model: FittedRiskModel) -> tuple[ModelBlock, dict[str, NDArray[A
     """The two halves of a fitted model: plain JSON, and arrays by name."""
     encoder_sizes, encoder_arrays = model.encoder.state()
     sizes, arrays = model.predictor.state()
-    named = {f"encoder/{name}": array for name, array in encoder_arrays.items()}
-    named |= {f"predictor/{name}": array for name, array in arrays.items()}
-    return ModelBlock(kind=model.predictor.kind, sizes=sizes, encoder=encoder_sizes), named
+    both = named("encoder/", encoder_arrays) | named("predictor/", arrays)
+    return ModelBlock(kind=model.predictor.kind, sizes=sizes, encoder=encoder_sizes), both
 
 
 def write_artifact(folder: Path, manifest: Manifest, arrays: Mapping[str, NDArray[Any]]) -> Manifest:

@@ -36,11 +36,31 @@ def part(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[A
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
+def named(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Arrays by the name under which the weights hold them; `part` takes them out again."""
+    return {f"{prefix}{name}": array for name, array in arrays.items()}
+
+
+def _require_width(what: str, width: int, model: FittedRiskModel) -> None:
+    """Refuse arrays of other features than the encoder's."""
+    if width != len(model.encoder.feature_names):
+        msg = f"{what} of {width} features, the encoder of {len(model.encoder.feature_names)}"
+        raise ValueError(msg)
+
+
+def _largest_error(found: object, expected: object, rule: str) -> float:
+    """Largest deviation of an example's answer from the one in the manifest; there has to be one of the same shape."""
+    answer, kept = np.array(found), np.array(expected)
+    if not answer.size or answer.shape != kept.shape:
+        raise ValueError(rule)
+    return float(np.abs(answer - kept).max())
+
+
 def novelty_block(novelty: Novelty) -> tuple[NoveltyBlock, dict[str, NDArray[Any]]]:
     """The two halves of a novelty: plain JSON, and arrays by the name under which the weights hold them."""
     n_patients = tuple(map(len, novelty.left_out))
     block = NoveltyBlock(floor=novelty.floor, landmark_days=novelty.landmark_days, n_patients=n_patients)
-    return block, {f"{NOVELTY}{name}": array for name, array in novelty.state().items()}
+    return block, named(NOVELTY, novelty.state())
 
 
 def rebuild_novelty(manifest: Manifest, arrays: Mapping[str, NDArray[Any]], model: FittedRiskModel) -> Novelty | None:
@@ -53,15 +73,13 @@ def rebuild_novelty(manifest: Manifest, arrays: Mapping[str, NDArray[Any]], mode
     if block is None:
         return None
     novelty = Novelty.from_state(block.floor, block.landmark_days, block.n_patients, part(arrays, NOVELTY))
-    if len(novelty.mean) != len(model.encoder.feature_names):
-        msg = f"novelty is of {len(novelty.mean)} features, the encoder of {len(model.encoder.feature_names)}"
-        raise ValueError(msg)
+    _require_width("novelty is", len(novelty.mean), model)
     return novelty
 
 
 def state_arrays(states: StateModel | None) -> dict[str, NDArray[Any]]:
     """Those of models of transitions, by the name under which the weights hold them; none without."""
-    return {} if states is None else {f"{STATES}{name}": array for name, array in states.state().items()}
+    return {} if states is None else named(STATES, states.state())
 
 
 def rebuild_states(manifest: Manifest, arrays: Mapping[str, NDArray[Any]]) -> StateModel | None:
@@ -82,17 +100,14 @@ def states_error(model: FittedRiskModel, states: StateModel | None, manifest: Ma
     """Largest deviation of the states of the example's patient; 0 without models of transitions."""
     if states is None or manifest.states is None:
         return 0.0
-    found = np.array(states_of_example(model, states, manifest.example.patient, manifest.example.times_days))
-    expected = np.array(manifest.states.example)
-    if not found.size or found.shape != expected.shape:
-        msg = "an example answers for every state, at one time or more"
-        raise ValueError(msg)
-    return float(np.abs(found - expected).max())
+    found = states_of_example(model, states, manifest.example.patient, manifest.example.times_days)
+    rule = "an example answers for every state, at one time or more"
+    return _largest_error(found, manifest.states.example, rule)
 
 
 def count_arrays(counts: ExpectedCounts | None) -> dict[str, NDArray[Any]]:
     """Those of expected numbers of events, by the name under which the weights hold them; none without."""
-    return {} if counts is None else {f"{COUNTS}{name}": array for name, array in counts.state().items()}
+    return {} if counts is None else named(COUNTS, counts.state())
 
 
 def rebuild_counts(
@@ -107,9 +122,7 @@ def rebuild_counts(
     if block is None:
         return None
     counts = ExpectedCounts.from_state(block.landmark_days, block.n_times, block.penalty, part(arrays, COUNTS))
-    if len(counts.beta) != len(model.encoder.feature_names):
-        msg = f"counts are of {len(counts.beta)} features, the encoder of {len(model.encoder.feature_names)}"
-        raise ValueError(msg)
+    _require_width("counts are", len(counts.beta), model)
     return counts
 
 
@@ -126,9 +139,6 @@ def counts_error(model: FittedRiskModel, counts: ExpectedCounts | None, manifest
     """Largest deviation of the expected numbers of the example's patient; 0 without any."""
     if counts is None or manifest.counts is None:
         return 0.0
-    found = np.array(counts_of_example(model, counts, manifest.example.patient, manifest.example.times_days))
-    expected = np.array(manifest.counts.example)
-    if not found.size or found.shape != expected.shape:
-        msg = "an example expects a number of events by every time, and by one or more"
-        raise ValueError(msg)
-    return float(np.abs(found - expected).max())
+    found = counts_of_example(model, counts, manifest.example.patient, manifest.example.times_days)
+    rule = "an example expects a number of events by every time, and by one or more"
+    return _largest_error(found, manifest.counts.example, rule)

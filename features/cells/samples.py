@@ -6,7 +6,7 @@ clonality from the clones; vocabulary, variable genes and components are fitted,
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -181,26 +181,19 @@ class SampleFeatures:
     def pseudobulks(self, patients: Patients) -> FloatArray:
         """(rows, materials · types · variable genes): see `log_pseudobulk`; NaN where there is no sample."""
         width = len(self.cell_types) * len(self.variable_genes)
-        blocks = []
-        for material in self.materials:
-            _, sums, rows = self._latest(patients, material, self.variable_genes)
-            block = np.full((len(patients), width), np.nan)
-            block[rows] = log_pseudobulk(sums, counts=self.counts)
-            blocks.append(block)
-        return np.concatenate(blocks, axis=1)
+        found = (self._latest(patients, material, self.variable_genes) for material in self.materials)
+        parts = ((rows, log_pseudobulk(sums, counts=self.counts)) for _, sums, rows in found)
+        return _side_by_side(parts, len(patients), width)
 
     def dispersions(self, patients: Patients) -> FloatArray:
         """(rows, materials · variable genes): see `log_dispersion`; NaN where there is no sample."""
-        samples, blocks = patients.samples, []
-        for material in self.materials:
-            block = np.full((len(patients), len(self.variable_genes)), np.nan)
-            if samples is not None:
-                latest = latest_samples(patients, material, _has_cells(samples))
-                rows = np.flatnonzero(latest >= 0)
-                summary = samples.summary.take(latest[rows])
-                block[rows] = log_dispersion(summary, self.variable_genes, counts=self.counts)
-            blocks.append(block)
-        return np.concatenate(blocks, axis=1)
+        samples, genes = patients.samples, self.variable_genes
+        if samples is None:
+            return np.full((len(patients), len(self.materials) * len(genes)), np.nan)
+        found = (latest_samples(patients, material, _has_cells(samples)) for material in self.materials)
+        there = ((np.flatnonzero(latest >= 0), samples.summary.take(latest[latest >= 0])) for latest in found)
+        parts = ((rows, log_dispersion(summary, genes, counts=self.counts)) for rows, summary in there)
+        return _side_by_side(parts, len(patients), len(genes))
 
     def state(self) -> tuple[dict[str, Any], dict[str, FloatArray]]:
         """Plain JSON and named arrays that `from_state` rebuilds the features from."""
@@ -294,6 +287,16 @@ def _clonality(patients: Patients, material: str) -> dict[str, FloatArray]:
 
 def _n_shared(genes: Sequence[str], panel: Sequence[str]) -> int:
     return len(set(genes) & set(panel))
+
+
+def _side_by_side(parts: Iterable[tuple[IntArray, FloatArray]], n_rows: int, width: int) -> FloatArray:
+    """(n_rows, parts · width): for each part its values (rows, width) at some rows, NaN at the others."""
+    blocks = []
+    for rows, values in parts:
+        block = np.full((n_rows, width), np.nan)
+        block[rows] = values
+        blocks.append(block)
+    return np.concatenate(blocks, axis=1)
 
 
 def _spread(values: FloatArray, rows: IntArray, n_rows: int) -> FloatArray:
