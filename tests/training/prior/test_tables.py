@@ -9,10 +9,11 @@ import torch
 from features.outcomes import Outcomes
 from training.models.nonparametric import aalen_johansen
 from training.prior import TableBatch, simulate_tables
-from training.prior.course import N_STEPS, events, true_incidence
+from training.prior.course import N_STEPS, events, follow, true_incidence
 from training.prior.covariates import covariates
 from training.prior.draws import Draws
 from training.prior.effects import effects
+from training.prior.tables import SURPLUS
 
 
 def tables(seed: int, n_tables: int = 40, n_rows: int = 150, n_columns: int = 12, n_causes: int = 3) -> TableBatch:
@@ -113,3 +114,15 @@ def test_tables_hold_nobody_whom_late_entry_hides() -> None:
             off.append(float(aalen_johansen(outcomes).at(np.array([at])).sum()) - true)
     assert len(off) > 15
     assert abs(float(np.mean(off))) < 0.05
+
+
+def test_rows_that_late_entry_hides_give_way_to_others() -> None:
+    """The same draws as those of the tables: where enough rows are seen, only these are in them."""
+    draws = Draws(torch.Generator().manual_seed(7))
+    x = covariates(draws, 60, 150 + 150 // SURPLUS, 12)
+    course = follow(draws, effects(draws, x, 3), x.true)
+    batch = tables(7, n_tables=60)
+    enough = course.seen.sum(dim=1) >= 150
+    assert (enough & ~course.seen.all(dim=1)).sum() >= 3, "tables in which somebody is hidden"
+    for i in torch.flatten(enough.nonzero()).tolist():
+        assert torch.equal(batch.time[i], course.time[i][course.seen[i]][:150])
