@@ -24,8 +24,8 @@ from benchmarks.made import made_by
 from features.outcomes import Outcomes
 from features.patients import FloatArray
 from training.config import NetworkConfig, TrainerConfig
+from training.fitting.network import fit_network
 from training.models.cox import CauseSpecificCox
-from training.network_fit import fit_network
 
 RESULTS = Path(__file__).parent / "results"
 N_TEST = 1000

@@ -14,8 +14,8 @@ from experiments.home import Home
 from experiments.pipeline_test import pipeline_test
 from experiments.progress import Progress
 from experiments.train import PERMUTED
+from training.loops.processes import from_leader, wait
 from training.models.risk_model import FittedRiskModel
-from training.processes import from_leader, wait
 
 
 def assist(config: RunConfig, home: Home) -> None:

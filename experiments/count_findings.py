@@ -16,10 +16,10 @@ from experiments.page.privacy import Disclosure
 from experiments.temporal import before_test
 from features.encoder import PatientEncoder
 from features.patients import FloatArray, IntArray
+from training.artifact.blocks import CountScore
 from training.evaluation.count_scores import Foretold, count_accuracy, count_calibration
-from training.manifest_blocks import CountScore
-from training.mean_count_fit import Stratum
-from training.mean_count_penalty import fit_counts
+from training.fitting.mean_count import Stratum
+from training.fitting.mean_count_penalty import fit_counts
 from training.models.expected_counts import ExpectedCounts
 from training.models.mean_count import marginal_mean
 

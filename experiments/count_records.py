@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from features.schema import Frozen
-from training.manifest_blocks import CountScore, Measured
+from training.artifact.blocks import CountScore, Measured
 
 COUNTS = "counts.json"
 """In the report folder of a run that asked for `counts`."""

@@ -15,13 +15,13 @@ from experiments.config import RunConfig
 from experiments.data import TrainingRows
 from experiments.out_of_fold import OutOfFold, evaluation_times
 from experiments.temporal import before_test, column_of_patients, times_of
-from training.companions import of_fold
 from training.config import ModelConfig, ValidationConfig, single_models
+from training.evaluation.importance import HeldOutModel
 from training.fit import fit_risk_model
-from training.importance import HeldOutModel
+from training.fitting.companions import of_fold
+from training.loops.stopping import EpochListener
 from training.models.risk_model import FittedRiskModel
 from training.splits import Fold, patient_folds, site_folds, temporal_folds
-from training.stopped_training import EpochListener
 from training.tuning import tune
 
 

@@ -20,8 +20,8 @@ from features.errors import CohortError, SequelaError
 from features.outcomes import Outcomes
 from features.patients import Patients
 from features.schema import CellsCard, Endpoint
-from training.companions import Companion
 from training.config import sees_cells
+from training.fitting.companions import Companion
 
 if TYPE_CHECKING:
     from features.cells.store import CellStore

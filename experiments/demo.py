@@ -27,7 +27,7 @@ from experiments.ui_links import experiment_links
 from features.check import examine
 from features.errors import CohortError
 from features.simulator import simulate
-from training.artifact import Artifact, read_artifact
+from training.artifact.folder import Artifact, read_artifact
 
 EXPERIMENT = "demo"
 RUNS = ("aalen_johansen", "cox", "network", "mixture")

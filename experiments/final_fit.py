@@ -26,14 +26,14 @@ from features.novelty import Novelty
 from features.outcomes import Outcomes
 from features.patients import FloatArray
 from features.persistence import Persistence
-from training.artifact import answer_example, model_block, write_artifact
-from training.artifact_parts import count_arrays, novelty_block, state_arrays
+from training.artifact.blocks import AlertsBlock
+from training.artifact.folder import answer_example, model_block, write_artifact
+from training.artifact.manifest import Example, Manifest, TrainingCohort
+from training.artifact.parts import count_arrays, novelty_block, state_arrays
 from training.evaluation.scores import Scores
 from training.fit import fit_risk_model
-from training.manifest import Example, Manifest, TrainingCohort
-from training.manifest_blocks import AlertsBlock
+from training.fitting.persistence import persistences
 from training.models.risk_model import FittedRiskModel
-from training.persistence_fit import persistences
 
 ARTIFACT = "artifact"
 """Its folder in that of a run."""

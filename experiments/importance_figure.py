@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.figures import PALETTE, SIZE_INCHES
-from training.importance import SourceImportance
+from training.evaluation.importance import SourceImportance
 
 BAR_INCHES = 0.16
 LABELS = {"ibs": "increase of the integrated Brier score", "c": "decrease of concordance"}
@@ -21,7 +21,7 @@ def importance_figure(
     """Horizontal bars of one cause, one a source; whiskers are 95 % intervals, left out where there are none.
 
     Args:
-        importance: From `training.importance.permutation_importance`.
+        importance: From `training.evaluation.importance.permutation_importance`.
         cause: Whose.
         title: Over the axes.
         loss: What got worse.

@@ -12,7 +12,7 @@ import pandas as pd
 
 from features.records import PatientRecord
 from features.request import to_patients
-from training.artifact import Artifact, read_artifact
+from training.artifact.folder import Artifact, read_artifact
 
 
 class LoggedRiskModel:

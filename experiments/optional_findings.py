@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from features.schema import Frozen
+from training.artifact.blocks import Measured
 from training.evaluation.intervals import Interval
-from training.manifest_blocks import Measured
 
 Finding = TypeVar("Finding", bound=Frozen)
 

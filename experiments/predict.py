@@ -24,7 +24,7 @@ from features.patients import Patients
 from features.request import requested_horizons
 from features.schema import CellsCard, Endpoint, Variable
 from features.units import UnitError
-from training.artifact import Artifact, read_artifact
+from training.artifact.folder import Artifact, read_artifact
 
 MINIMUM_PANEL = 0.5
 """Smallest share of the model's genes that a cohort's cells must have."""

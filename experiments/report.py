@@ -9,8 +9,8 @@ from rich.table import Table
 from experiments.cli.output import stdout
 from experiments.interval_text import interval_text
 from experiments.run_report import Findings
+from training.evaluation.importance import SourceImportance
 from training.evaluation.intervals import Interval
-from training.importance import SourceImportance
 
 MOST_SOURCES = 10
 """Shown in the terminal; the table holds all."""

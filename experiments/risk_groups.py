@@ -13,8 +13,8 @@ from experiments.page.privacy import Disclosure
 from experiments.scoring import scored_rows
 from features.outcomes import Outcomes
 from features.patients import FloatArray
+from training.artifact.manifest import RiskGroup, RiskGroups
 from training.evaluation.calibration import observed_risk
-from training.manifest import RiskGroup, RiskGroups
 
 MOST_GROUPS = 5
 FEWEST_PATIENTS = 10

@@ -17,10 +17,10 @@ from experiments.importance_figure import importance_figure
 from experiments.out_of_fold import OutOfFold, predictions_table, splits_record
 from experiments.scoring import scored_rows, scores_table
 from experiments.usefulness import counts_table, net_benefit_table
+from training.evaluation.importance import SourceImportance
 from training.evaluation.intervals import Interval
 from training.evaluation.permutation import PermutationTest
 from training.evaluation.scores import Scores
-from training.importance import SourceImportance
 
 
 @dataclass(frozen=True, slots=True)

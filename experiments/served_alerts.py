@@ -18,8 +18,8 @@ from experiments.monitoring.withheld import guarded
 from experiments.optional_findings import measured
 from experiments.page.privacy import Disclosure
 from features.schema import Endpoint
-from training.importance import HeldOutModel
-from training.manifest_blocks import AlertsBlock
+from training.artifact.blocks import AlertsBlock
+from training.evaluation.importance import HeldOutModel
 
 ALERTS = "alerts.json"
 """In the report folder of a run that asked for `alerts`."""

@@ -11,8 +11,8 @@ from experiments.counted_rows import CountedRows, counted_rows
 from experiments.data import TrainingRows
 from experiments.home import Home
 from features.records import PatientRecord
-from training.artifact_parts import counts_of_example
-from training.manifest_blocks import CountsBlock
+from training.artifact.blocks import CountsBlock
+from training.artifact.parts import counts_of_example
 from training.models.expected_counts import ExpectedCounts
 from training.models.risk_model import FittedRiskModel
 

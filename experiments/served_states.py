@@ -15,8 +15,8 @@ from features.patients import IntArray
 from features.records import PatientRecord
 from features.schema import Endpoint
 from features.states import StateHistories
-from training.artifact_parts import states_of_example
-from training.manifest_blocks import StatesBlock
+from training.artifact.blocks import StatesBlock
+from training.artifact.parts import states_of_example
 from training.models.risk_model import FittedRiskModel
 from training.models.states import StateModel
 from training.states.transition_models import TransitionModels, resampled, state_model

@@ -13,7 +13,7 @@ from experiments.config import RunConfig
 from experiments.data import TrainingRows
 from features.cohort import Cohort
 from features.errors import SequelaError
-from training.companions import Companion
+from training.fitting.companions import Companion
 from training.splits import Fold, days_until, is_calendar, known_by
 
 

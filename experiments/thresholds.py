@@ -22,9 +22,9 @@ from experiments.out_of_fold import OutOfFold
 from experiments.scoring import scored_rows
 from experiments.usefulness import curve_of
 from features.schema import Decision, Endpoint, Frozen, Tier
+from training.artifact.manifest import ThresholdBenefit, TierThreshold
 from training.evaluation.intervals import Interval
 from training.evaluation.threshold_search import Predicted, searched_gains
-from training.manifest import ThresholdBenefit, TierThreshold
 
 THRESHOLDS = "thresholds.json"
 RESAMPLES = 500

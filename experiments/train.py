@@ -51,9 +51,9 @@ from experiments.ui_views import horizon_table, score_tags
 from features.encoder import PatientEncoder
 from features.errors import SequelaError
 from training.config import custom_requirements
-from training.importance import HeldOutModel, SourceImportance, permutation_importance
+from training.evaluation.importance import HeldOutModel, SourceImportance, permutation_importance
+from training.loops.processes import from_leader, wait
 from training.models.risk_model import FittedRiskModel
-from training.processes import from_leader, wait
 
 PERMUTED = "permuted"
 """Beside the folds: those of the permutation test."""

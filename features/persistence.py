@@ -11,7 +11,7 @@ Oxford 2002, section 5.2). So the score of a value on day d, given one v on day 
 
     mean  μ(d) + ρ(d − e) · (z(v) − μ(e)),  variance  s² · (1 − ρ(d − e)²),
 
-and without any so far with mean μ(d) and variance s². `training.persistence_fit` fits all of it.
+and without any so far with mean μ(d) and variance s². `training.fitting.persistence` fits all of it.
 """
 
 from __future__ import annotations

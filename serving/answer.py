@@ -20,8 +20,8 @@ from serving.counting import expected_events
 from serving.event_free import happened
 from serving.messages import PredictAnswer, Prediction, PredictRequest, ServedModel
 from serving.refusals import TooLargeError
-from training.artifact import Artifact
-from training.manifest import Manifest
+from training.artifact.folder import Artifact
+from training.artifact.manifest import Manifest
 from training.models.conformal import WithIntervals
 from training.models.incidence import CumulativeIncidence
 from training.models.seeing import materials_of, seeing

@@ -23,7 +23,7 @@ from serving.refusals import TooLargeError, fault_of, parse_as
 from serving.score_messages import ScoreRequest
 from serving.shadow import Shadow
 from serving.state_messages import StatesAnswer, StatesRequest
-from training.artifact import Artifact
+from training.artifact.folder import Artifact
 
 logger = logging.getLogger("bentoml.sequela")
 Question = TypeVar("Question", PredictRequest, MonitorRequest, StatesRequest)

@@ -22,7 +22,7 @@ from serving.messages import (
     VariableCard,
     WorkedExample,
 )
-from training.artifact import Artifact
+from training.artifact.folder import Artifact
 from training.models.in_context_predictor import rows_held
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from features.schema import Frozen
-from training.manifest_blocks import CountsBlock, CountScore, Measured
+from training.artifact.blocks import CountsBlock, CountScore, Measured
 
 
 class CountsCard(Frozen):

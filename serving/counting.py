@@ -11,7 +11,7 @@ from features.patients import Patients
 from features.records import PatientRecord
 from serving.count_messages import CountsCard, said_of_counts
 from serving.event_free import counting_ended
-from training.artifact import Artifact
+from training.artifact.folder import Artifact
 
 
 def expected_events(

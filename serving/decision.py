@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from features.guidance import OPTIONS, Option
 from features.schema import EventRule
 from serving.messages import PredictAnswer, Prediction
-from training.manifest import Manifest, ThresholdBenefit, TierThreshold
+from training.artifact.manifest import Manifest, ThresholdBenefit, TierThreshold
 
 RESEARCH = "For research; no medical device."
 SIMULATED = "The model was trained on simulated patients: it says nothing of real ones."

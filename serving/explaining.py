@@ -10,7 +10,7 @@ from features.records import PatientRecord
 from serving.answer import checked, floats, known_patients, served_model
 from serving.messages import MAX_EXPLAINED, ExplainAnswer, Explanation, PredictRequest
 from serving.refusals import TooLargeError
-from training.artifact import Artifact
+from training.artifact.folder import Artifact
 from training.models.explanation import ROUNDING, Contributions, explain_patients
 
 SEED = 0

@@ -28,7 +28,7 @@ from serving.state_messages import StatesRequest
 from serving.states import states_request
 from serving.store import artifact_folder
 from serving.watched import WatchedFile
-from training.artifact import Artifact, read_artifact
+from training.artifact.folder import Artifact, read_artifact
 
 logger = logging.getLogger("bentoml.sequela")
 

@@ -11,8 +11,8 @@ from features.config import Grade
 from features.records import EventRecord, PatientRecord
 from features.schema import Endpoint, Frozen
 from serving.count_messages import CountsCard
-from training.manifest import RiskGroups, ThresholdBenefit, TierThreshold, TrainingCohort
-from training.manifest_blocks import AlertsBlock
+from training.artifact.blocks import AlertsBlock
+from training.artifact.manifest import RiskGroups, ThresholdBenefit, TierThreshold, TrainingCohort
 
 MAX_PATIENTS = 10_000
 MAX_HORIZONS = 1_000

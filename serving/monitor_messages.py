@@ -9,7 +9,7 @@ from pydantic import FailFast, Field
 from features.records import PatientRecord
 from features.schema import Frozen
 from serving.messages import ServedModel
-from training.manifest_blocks import AlertsBlock
+from training.artifact.blocks import AlertsBlock
 
 MAX_WATCHED = 20
 """Patients in one request."""

@@ -27,9 +27,9 @@ from serving.monitor_messages import (
     Visit,
 )
 from serving.refusals import TooLargeError
-from training.artifact import Artifact
-from training.manifest import Manifest
-from training.manifest_blocks import AlertsBlock
+from training.artifact.blocks import AlertsBlock
+from training.artifact.folder import Artifact
+from training.artifact.manifest import Manifest
 from training.models.explanation import ROUNDING
 
 MOST_VALUES = 100_000

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from serving.answer import floats
 from serving.state_messages import Banded, StateCourse, Transitions
-from training.artifact import Artifact
+from training.artifact.folder import Artifact
 from training.models.states import TAIL
 
 N_PICTURED = 80

@@ -12,7 +12,7 @@ from serving.batching import Together
 from serving.counts import counts
 from serving.messages import PredictAnswer, PredictRequest
 from serving.use import Use
-from training.artifact import Artifact
+from training.artifact.folder import Artifact
 from training.models.incidence import CumulativeIncidence
 
 SMALL_PATIENTS = 16

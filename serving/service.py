@@ -83,7 +83,7 @@ from serving.store import MODEL_NAME
 from serving.time_limit import TimeLimit
 from serving.use import Use
 from serving.workers import look_after_workers
-from training.artifact import Artifact
+from training.artifact.folder import Artifact
 
 AT_A_TIME = anyio.CapacityLimiter(16)
 """Requests in work in one worker, most of them waiting for the one that works for all; torch uses one thread."""

@@ -21,7 +21,7 @@ from serving.event_free import require_event_free
 from serving.messages import Prediction, PredictRequest
 from serving.patient_course import transitions_of
 from serving.state_messages import PatientStates, StatesAnswer, StatesRequest
-from training.artifact import Artifact
+from training.artifact.folder import Artifact
 from training.models.incidence import CumulativeIncidence
 
 N_DAYS = 120

@@ -15,8 +15,8 @@ from bentoml.exceptions import BentoMLException, NotFound
 from pydantic import ValidationError
 
 from features.errors import SequelaError
-from training.artifact import read_artifact
-from training.manifest import MANIFEST, Manifest
+from training.artifact.folder import read_artifact
+from training.artifact.manifest import MANIFEST, Manifest
 
 MODEL_NAME = "sequela"
 FOLDER = "artifact"

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from features.outcomes import Outcomes
-    from training.config import TrainerConfig
+    from training.config.trainer import TrainerConfig
+    from training.loops.stopping import EpochListener
     from training.models.predictor import Predictor
-    from training.stopped_training import EpochListener
 
 
 class CustomConfig(Frozen):

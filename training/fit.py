@@ -18,9 +18,7 @@ from features.errors import SequelaError
 from features.outcomes import Outcomes
 from features.patients import IntArray, Patients
 from features.schema import CellsCard, CohortCard
-from training.bag_network_fit import fit_bag_network
-from training.boosting_fit import fit_boosting
-from training.companions import Companion, of_fold, with_events
+from training.cells.network_fit import fit_bag_network
 from training.config import (
     AalenJohansenConfig,
     AttentionConfig,
@@ -40,13 +38,16 @@ from training.config import (
     WithIntervalsConfig,
     sees_cells,
 )
-from training.conformal_fit import add_intervals
 from training.custom_models import CustomConfig, Fit, custom_fit
-from training.deephit_fit import fit_deephit
-from training.distillation_fit import distil
-from training.forest_fit import fit_forest
-from training.in_context_fit import fit_in_context
-from training.joint_fit import Task, fit_together
+from training.fitting.boosting import fit_boosting
+from training.fitting.companions import Companion, of_fold, with_events
+from training.fitting.deephit import fit_deephit
+from training.fitting.distillation import distil
+from training.fitting.forest import fit_forest
+from training.fitting.in_context import fit_in_context
+from training.fitting.joint import Task, fit_together
+from training.fitting.network import fit_network
+from training.loops.stopping import EpochListener
 from training.models.aalen_johansen import AalenJohansen
 from training.models.cox import CauseSpecificCox
 from training.models.fine_gray import FineGray
@@ -54,10 +55,9 @@ from training.models.mixture import Mixture
 from training.models.network import HazardNetwork
 from training.models.predictor import Predictor
 from training.models.risk_model import FittedRiskModel
-from training.network_fit import fit_network
-from training.recalibration_fit import recalibrate
-from training.stacking import Refit, like, plain, stack
-from training.stopped_training import EpochListener
+from training.out_of_fold.conformal import add_intervals
+from training.out_of_fold.recalibration import recalibrate
+from training.out_of_fold.stacking import Refit, like, plain, stack
 
 SMALL = 10**8
 """Rows × features²: below it, threads of BLAS and OpenMP wait for one another longer than they compute, and by far

@@ -13,13 +13,13 @@ from features.errors import SequelaError
 from features.outcomes import Outcomes
 from features.patients import Patients
 from features.schema import CohortCard
-from training.companions import Companion, of_fold
 from training.config import ModelConfig, SearchRange, TrainerConfig, TuningConfig
 from training.fit import fit_risk_model
+from training.fitting.companions import Companion, of_fold
+from training.out_of_fold.stack_weights import stack_evidence
+from training.out_of_fold.stacking import enough_events, scoring_grid
 from training.search_space import Setting, SettingsError, with_settings
 from training.splits import patient_folds
-from training.stack_weights import stack_evidence
-from training.stacking import enough_events, scoring_grid
 
 
 @dataclass(frozen=True, slots=True)

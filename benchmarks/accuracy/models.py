@@ -27,11 +27,11 @@ FITTED_BY = {
     "aalen_johansen": "training.models.aalen_johansen",
     "cox": "training.models.cox",
     "fine_gray": "training.models.fine_gray",
-    "forest": "training.forest_fit",
-    "boosting": "training.boosting_fit",
-    "network": "training.network_fit",
-    "deephit": "training.deephit_fit",
-    "in_context": "training.in_context_fit",
+    "forest": "training.fitting.forest",
+    "boosting": "training.fitting.boosting",
+    "network": "training.fitting.network",
+    "deephit": "training.fitting.deephit",
+    "in_context": "training.fitting.in_context",
 }
 """Where each kind is fitted."""
 FOUR = ("cox", "network", "forest", "boosting")
@@ -97,7 +97,7 @@ def fingerprint(model: ModelConfig) -> str:
 def _fitted_by(model: ModelConfig) -> set[str]:
     """Modules of `training` that fit a model; its settings are in its configuration."""
     if isinstance(model, MixtureConfig):
-        return {"training.models.mixture", "training.stacking"}.union(*map(_fitted_by, model.members))
+        return {"training.models.mixture", "training.out_of_fold.stacking"}.union(*map(_fitted_by, model.members))
     return {FITTED_BY[model.kind]}
 
 
@@ -109,5 +109,5 @@ def _with_imports(name: str, read: set[Path]) -> None:
     read.add(path)
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         module = node.module or "" if isinstance(node, ast.ImportFrom) else ""
-        if module.startswith(("features.", "training.")) and module != "training.config":
+        if module.startswith(("features.", "training.")) and not module.startswith("training.config"):
             _with_imports(module, read)

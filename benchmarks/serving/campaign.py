@@ -33,7 +33,7 @@ from features.cells.bag import CellBag
 from serving.openapi import SCORE_EXAMPLE
 from serving.packed import JSON, PACKED, pack
 from serving.store import publish
-from training.artifact import answer_example, read_artifact, write_artifact
+from training.artifact.folder import answer_example, read_artifact, write_artifact
 
 ARTIFACT = Path(__file__).parents[2] / "tests" / "golden" / "artifacts" / "v1"
 RESULT = Path(__file__).parents[1] / "results" / "serving_campaign.md"

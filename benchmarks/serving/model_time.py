@@ -32,7 +32,7 @@ from serving.answer import answer
 from serving.card import model_card
 from serving.champions import read_champion
 from serving.messages import PredictRequest
-from training.artifact import Artifact, read_artifact
+from training.artifact.folder import Artifact, read_artifact
 from training.models.seeing import seeing
 
 RESULT = Path(__file__).parents[1] / "results" / "serving_model_time.md"

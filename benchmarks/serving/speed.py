@@ -39,7 +39,7 @@ from serving.champions import read_champion
 from serving.keys import add_key
 from serving.messages import PredictRequest
 from serving.packed import PACKED, pack
-from training.artifact import Artifact, read_artifact
+from training.artifact.folder import Artifact, read_artifact
 
 RESULT = Path(__file__).parents[1] / "results" / "serving_speed.md"
 REPOSITORY = Path(__file__).parents[2]

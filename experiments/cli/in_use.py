@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from experiments.drift import Judgement
     from experiments.follow_up import Followed, Judged
     from experiments.home import Home
-    from training.manifest import Manifest
+    from training.artifact.manifest import Manifest
 
 
 ALERT = 3

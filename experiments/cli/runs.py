@@ -44,7 +44,7 @@ def train(
 
         configs = [load_run(path, overrides or []) for path in runs]
         with progress_bars() as bar:
-            from training.processes import join, leave  # imports PyTorch and Lightning: seconds
+            from training.loops.processes import join, leave  # imports PyTorch and Lightning: seconds
 
             join()
             for config in configs:
@@ -58,7 +58,7 @@ def _train(config: RunConfig, home: Home, progress: Progress, courier: Courier |
     from experiments.cli.output import stderr
     from experiments.report import print_findings
     from experiments.train import train as carry_out
-    from training.processes import rank
+    from training.loops.processes import rank
 
     if rank():
         assist(config, home)

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from training.clonal_expansion import Expansion, expansions
+from training.cells.clonal_expansion import Expansion, expansions
 
 BoolArray = NDArray[np.bool_]
 LEVEL = 0.05

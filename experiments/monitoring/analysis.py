@@ -23,7 +23,7 @@ from features.errors import SequelaError
 from features.patients import Patients
 from features.schema import Endpoint
 from training.config import sees_cells
-from training.importance import HeldOutModel
+from training.evaluation.importance import HeldOutModel
 
 BORNE = (0.05, 0.1, 0.2, 0.5)
 """Alerts a patient and month, at which rules are compared."""

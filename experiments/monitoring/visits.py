@@ -16,7 +16,7 @@ from features.outcomes import Outcomes
 from features.patients import Patients
 from features.schema import Endpoint
 from training.evaluation.alerts import Visits
-from training.importance import HeldOutModel
+from training.evaluation.importance import HeldOutModel
 
 
 @dataclass(frozen=True, slots=True)

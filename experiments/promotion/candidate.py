@@ -14,7 +14,7 @@ from experiments.home import Home
 from experiments.promotion.paired import Paired, paired
 from experiments.promotion.registry import run_artifact
 from experiments.run_files import report_file
-from training.artifact import Artifact, read_artifact
+from training.artifact.folder import Artifact, read_artifact
 
 
 @dataclass

@@ -14,7 +14,7 @@ from experiments.promotion.limits import threshold_checks
 from experiments.promotion.subgroup_checks import subgroup_checks
 from experiments.promotion.verdict import Check, Status, Verdict
 from features.errors import SequelaError
-from training.artifact import Artifact, example_error
+from training.artifact.folder import Artifact, example_error
 from training.evaluation.intervals import Interval
 
 TRAIN_AGAIN = "train it again with this version"

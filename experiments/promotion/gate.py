@@ -12,7 +12,7 @@ from experiments.config import name_may_be_absent
 from experiments.home import CONFIGS
 from features.documents import load_mapping, validate
 from features.schema import Frozen
-from training.artifact import EXAMPLE_TOLERANCE
+from training.artifact.folder import EXAMPLE_TOLERANCE
 from training.evaluation.intervals import Interval
 from training.evaluation.scores import OVERALL
 

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from experiments.promotion.registry import run_artifact
 from features.errors import SequelaError
-from training.artifact import Artifact, answer_example, model_block, read_artifact
-from training.artifact_parts import count_arrays, state_arrays
+from training.artifact.folder import Artifact, answer_example, model_block, read_artifact
+from training.artifact.parts import count_arrays, state_arrays
 
 PREDICTIONS, SPLITS = "oof_predictions.parquet", "splits.json"
 OF_TIME = ("seconds", "system/")

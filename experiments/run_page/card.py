@@ -8,8 +8,8 @@ import numpy as np
 
 from experiments.count_records import CountFindings
 from features.schema import Endpoint, Frozen
+from training.artifact.blocks import AlertsBlock
 from training.evaluation.intervals import Interval
-from training.manifest_blocks import AlertsBlock
 
 BY_A_PERSON = "To be filled by a person."
 

@@ -24,8 +24,8 @@ from experiments.written_predictions import incidence_over_rows
 from features.errors import SequelaError
 from features.outcomes import Outcomes
 from features.patients import FloatArray, IntArray
+from training.artifact.blocks import AlertsBlock
 from training.evaluation.intervals import Interval
-from training.manifest_blocks import AlertsBlock
 
 ONLY_THERE_IF_ASKED = ("counts", "importance", "tuning")
 

@@ -7,7 +7,7 @@ from math import nan
 from experiments.interval_text import interval_text
 from experiments.page.privacy import SMALLEST
 from experiments.page.tables import threshold_text
-from training.manifest_blocks import AlertsBlock, Measured
+from training.artifact.blocks import AlertsBlock, Measured
 
 
 def said_of_alerts(rule: AlertsBlock, event: str) -> str:

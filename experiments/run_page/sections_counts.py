@@ -16,8 +16,8 @@ from experiments.page.tables import html_table
 from experiments.run_page.analysis import Analysis
 from experiments.run_page.facts import estimate
 from serving.count_messages import said_of_score
+from training.artifact.blocks import Measured
 from training.evaluation.intervals import Interval
-from training.manifest_blocks import Measured
 
 
 def expected_section(a: Analysis) -> Section | None:

@@ -16,7 +16,7 @@ from mlflow.pyfunc import save_model
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from mlflow.utils import requirements_utils
 
-from training.manifest import Manifest, read_manifest
+from training.artifact.manifest import Manifest, read_manifest
 
 CODE = Path(__file__).resolve().parents[2]
 LOADER = CODE / "experiments" / "logged_model.py"

@@ -1,6 +1,6 @@
 """A frozen encoder of single cells: the inference half of a self-supervised network, in plain numpy.
 
-It is fitted by `training.cell_encoder_fit` on cells without labels, once, and then only applied. Since it has learnt
+It is fitted by `training.cells.encoder_fit` on cells without labels, once, and then only applied. Since it has learnt
 from patients, it may only be used where those are not the ones that a model is tested on: its card names them, hashed.
 """
 

@@ -11,7 +11,7 @@ from features.guidance import OPTIONS, Option
 from serving.decision import RESEARCH, Advice, advice, event_title, remarks, shown_risk
 from serving.fhir.record import ReadRecord
 from serving.messages import PredictAnswer, Prediction
-from training.manifest import Manifest
+from training.artifact.manifest import Manifest
 
 LONGEST = 139
 """Characters of a summary: fewer than 140."""

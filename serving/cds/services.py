@@ -9,7 +9,7 @@ from features.encoder import PatientEncoder
 from serving.decision import RESEARCH, event_title
 from serving.fhir.codes import LOINC, VARIABLES
 from serving.fhir.known import loinc_codes
-from training.artifact import Artifact
+from training.artifact.folder import Artifact
 
 BASE = "/cds-services"
 PREFETCHED = ("patient", "procedures", "observations", "conditions")

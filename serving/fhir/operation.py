@@ -16,7 +16,7 @@ from serving.fhir.record import ReadRecord, read_record
 from serving.fhir.times import day_of, not_ahead
 from serving.messages import PredictAnswer, PredictRequest
 from serving.today import today
-from training.artifact import Artifact
+from training.artifact.folder import Artifact
 
 _JSON: TypeAdapter[Any] = TypeAdapter(JsonValue)
 AnswerOf = Callable[[Artifact, str, PredictRequest], PredictAnswer]

@@ -11,7 +11,7 @@ from serving.decision import RESEARCH, SIMULATED, Advice, advice, event_title, r
 from serving.fhir.codes import EVENTS
 from serving.fhir.record import ReadRecord
 from serving.messages import PredictAnswer, Prediction
-from training.manifest import Manifest
+from training.artifact.manifest import Manifest
 
 MODELS = "urn:sequela:models"
 TIERS = "urn:sequela:tiers"

@@ -43,18 +43,20 @@ def test_the_service_imports_nothing_that_trains_or_tracks(tmp_path: Path) -> No
 
 def test_of_ours_the_service_imports_what_it_may(tmp_path: Path) -> None:
     ours = {name for name in imported_by("import serving.service", tmp_path) if name.split(".")[0] in OURS}
-    assert "training.artifact" in ours
+    assert "training.artifact.folder" in ours
     allowed = ("features", "serving", "training.models")
     beyond = {name for name in ours if not name.startswith(allowed)}
-    parts = {"artifact", "artifact_parts", "manifest", "manifest_blocks"}
-    assert beyond == {"training", *(f"training.{part}" for part in parts)}
+    artifact = {f"training.artifact.{part}" for part in ("folder", "parts", "manifest", "blocks")}
+    assert beyond == {"training", "training.artifact", *artifact}
 
 
 def test_reading_a_network_does_not_import_the_compiler_of_torch(tmp_path: Path) -> None:
     """It takes two seconds of a service's start: torch's meta device does so when anything is drawn there."""
     folder = REPOSITORY / "tests" / "golden" / "artifacts" / "v1"
     read = f"read_artifact(Path({str(folder)!r}))"
-    modules = imported_by(f"from pathlib import Path; from training.artifact import read_artifact; {read}", tmp_path)
+    modules = imported_by(
+        f"from pathlib import Path; from training.artifact.folder import read_artifact; {read}", tmp_path
+    )
     assert "training.models.network" in modules
     assert "torch._dynamo" not in modules
 
@@ -66,4 +68,4 @@ def test_no_model_is_built_on_the_meta_device() -> None:
 
 
 def test_only_serving_speaks_bentoml(tmp_path: Path) -> None:
-    assert "bentoml" not in imported_by("import training.artifact, training.fit", tmp_path)
+    assert "bentoml" not in imported_by("import training.artifact.folder, training.fit", tmp_path)

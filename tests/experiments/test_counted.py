@@ -21,7 +21,7 @@ from features.check import read_cohort, read_endpoint
 from features.cohort_recurrence import recurrences_at
 from features.errors import SequelaError
 from serving.count_messages import said_of_score
-from training.manifest_blocks import CountScore, Measured
+from training.artifact.blocks import CountScore, Measured
 
 
 def counted_in(folder: Path, *more: str) -> tuple[TrainingRows, CountedRows, RunConfig]:

@@ -17,8 +17,8 @@ from experiments.scoring import score
 from features.check import read_endpoint
 from features.config import FeatureConfig
 from features.errors import SequelaError
-from training.companions import Companion
 from training.config import NetworkConfig, TuningConfig
+from training.fitting.companions import Companion
 from training.splits import Fold
 
 

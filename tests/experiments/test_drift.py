@@ -27,7 +27,7 @@ from serving.answer import answer
 from serving.messages import PredictRequest
 from serving.store import publish
 from serving.use import Use
-from training.artifact import read_artifact
+from training.artifact.folder import read_artifact
 
 N_TRAINED, N_COLUMNS = 400, 30
 DAY = date(2026, 1, 5)

@@ -23,7 +23,7 @@ from experiments.promotion.registry import find_champion, run_artifact
 from experiments.services import free_port, running, serve_command, ui_command
 from experiments.store import PARENT, find_run, open_store
 from features.check import read_endpoint
-from training.artifact import read_artifact
+from training.artifact.folder import read_artifact
 from training.fit import fit_risk_model
 
 CONSOLE_SCRIPT = Path(sys.executable).parent / "sequela"

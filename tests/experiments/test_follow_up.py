@@ -46,7 +46,7 @@ from serving.card import model_card
 from serving.ledger import Happened, Ledger, Predicted
 from serving.messages import PatientOutcome, PredictRequest
 from serving.store import publish
-from training.artifact import read_artifact
+from training.artifact.folder import read_artifact
 from training.evaluation.comparison import holm, paired_difference
 
 HORIZONS = (90.0, 180.0)

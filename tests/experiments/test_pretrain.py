@@ -10,7 +10,7 @@ from preloaded import SEQUELA
 
 from experiments.home import CONFIGS, Home
 from experiments.store import find_run, open_store
-from training.artifact import read_artifact
+from training.artifact.folder import read_artifact
 from training.models.in_context_predictor import InContext
 from training.pretrained import read_weights
 

@@ -28,7 +28,7 @@ from experiments.reproduction.reproduce import REPRODUCES, Difference, Reproduct
 from experiments.store import find_run, open_store
 from experiments.train import train
 from features.errors import SequelaError
-from training.artifact import read_artifact
+from training.artifact.folder import read_artifact
 
 SMALL = [
     "validation={folds: 3, bootstrap: 20}",

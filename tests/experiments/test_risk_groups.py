@@ -15,7 +15,7 @@ from experiments.progress import Progress
 from experiments.risk_groups import FEWEST_PATIENTS, MOST_GROUPS, groups_of
 from experiments.train import train
 from features.outcomes import Outcomes
-from training.manifest import read_manifest
+from training.artifact.manifest import read_manifest
 
 CAUSES = ("infection", "death")
 HORIZON = 365.0

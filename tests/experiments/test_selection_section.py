@@ -33,11 +33,11 @@ from features.check import read_endpoint
 from features.errors import SequelaError
 from features.outcomes import Outcomes
 from features.simulator import simulate
+from training.artifact.manifest import ThresholdBenefit, TierThreshold
 from training.evaluation.arrays import at_horizons
 from training.evaluation.calibration import observed_risk
 from training.evaluation.intervals import Interval
 from training.evaluation.patient_selection import selections
-from training.manifest import ThresholdBenefit, TierThreshold
 from training.models.nonparametric import aalen_johansen
 
 OPEN, GUARDED = (Disclosure(guarded=guarded, individual_lines=False) for guarded in (False, True))

@@ -18,8 +18,8 @@ from features.records import PatientRecord
 from serving.card import model_card
 from serving.monitor_messages import MonitorRequest
 from serving.monitoring import monitor_request
-from training.artifact import Artifact, read_artifact
-from training.manifest_blocks import AlertsBlock
+from training.artifact.blocks import AlertsBlock
+from training.artifact.folder import Artifact, read_artifact
 
 SETTINGS = ("features={cells: []}", "model.penalty=50", "validation={folds: 3, repeats: 1, bootstrap: 40}")
 ALERTS = CONFIGS / "run" / "alerts.yaml"

@@ -29,7 +29,7 @@ from serving.card import model_card
 from serving.client import Answered
 from serving.count_messages import said_of_score
 from serving.messages import PredictRequest
-from training.artifact import Artifact, read_artifact
+from training.artifact.folder import Artifact, read_artifact
 
 RUN = CONFIGS / "run" / "counts.yaml"
 

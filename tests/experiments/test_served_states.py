@@ -25,7 +25,7 @@ from features.request import to_patients
 from serving.card import model_card
 from serving.state_messages import Banded, StatesRequest
 from serving.states import states_request
-from training.artifact import Artifact, read_artifact
+from training.artifact.folder import Artifact, read_artifact
 
 N_RESAMPLES = 20
 EXACT = {"rel": 0, "abs": 1e-9}

@@ -19,7 +19,7 @@ from experiments.train import train
 from features.check import read_endpoint
 from features.config import FeatureConfig
 from features.errors import SequelaError
-from training.companions import Companion
+from training.fitting.companions import Companion
 from training.splits import Fold, days_until
 
 

@@ -22,7 +22,7 @@ from features.simulator import simulate
 from serving.answer import answer
 from serving.card import model_card
 from serving.messages import PredictRequest
-from training.artifact import read_artifact
+from training.artifact.folder import read_artifact
 
 
 def test_a_run_learns_it_of_its_rows_and_answers_tell_it_of_new_patients(

@@ -19,10 +19,10 @@ from features.outcomes import Outcomes
 from features.patients import Measurements, Patients, Samples
 from features.records import MeasurementRecord, PatientRecord, SampleRecord
 from features.schema import CellsCard, CohortCard, Endpoint, EventRule, Variable
-from training.artifact import answer_example, model_block, write_artifact
+from training.artifact.folder import answer_example, model_block, write_artifact
+from training.artifact.manifest import Example, Manifest, TrainingCohort
 from training.config import AalenJohansenConfig, CoxConfig, MixtureConfig, NetworkConfig, TrainerConfig
 from training.fit import fit_risk_model
-from training.manifest import Example, Manifest, TrainingCohort
 
 N = 80
 GENES = ("PDCD1", "HAVCR2", "LAG3", "CCR7", "SELL", "TCF7", "ACTB")

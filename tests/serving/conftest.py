@@ -31,11 +31,11 @@ from features.patients import Clones, Events, Measurements, Patients, Samples
 from features.records import PatientRecord
 from features.schema import CellsCard, CohortCard, Endpoint, EventRule, Variable
 from serving.store import publish
-from training.artifact import Artifact, answer_example, model_block, read_artifact, write_artifact
-from training.artifact_parts import count_arrays, novelty_block
+from training.artifact.folder import Artifact, answer_example, model_block, read_artifact, write_artifact
+from training.artifact.manifest import Example, Manifest, TrainingCohort
+from training.artifact.parts import count_arrays, novelty_block
 from training.config import CoxConfig, MixtureConfig, NetworkConfig, TrainerConfig
 from training.fit import fit_risk_model
-from training.manifest import Example, Manifest, TrainingCohort
 from training.models.risk_model import FittedRiskModel
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -18,7 +18,7 @@ from features.schema import CohortCard, EventRule
 from serving.answer import answer, blocks, ignored
 from serving.card import model_card, worked_example
 from serving.messages import PredictAnswer, PredictRequest
-from training.artifact import Artifact, model_block
+from training.artifact.folder import Artifact, model_block
 from training.config import AalenJohansenConfig, CoxConfig, TrainerConfig, WithIntervalsConfig
 from training.fit import fit_risk_model
 from training.models.risk_model import FittedRiskModel

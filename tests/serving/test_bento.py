@@ -15,7 +15,7 @@ import pytest
 from server_workers import BACK_SECONDS, NOTICED_SECONDS, killed_and_back
 
 from serving.store import publish
-from training.artifact import Artifact
+from training.artifact.folder import Artifact
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 INSIDE = "/home/bentoml/bento"
@@ -73,7 +73,12 @@ def test_the_bento_holds_what_serving_needs_and_nothing_that_trains(bento: tuple
     home, tag, model = bento
     folder = home / "bentos" / tag.replace(":", "/")
     files = {str(p.relative_to(folder / "src")) for p in (folder / "src").rglob("*.py")}
-    assert {"serving/service.py", "features/request.py", "training/artifact.py", "training/models/cox.py"} <= files
+    assert {
+        "serving/service.py",
+        "features/request.py",
+        "training/artifact/folder.py",
+        "training/models/cox.py",
+    } <= files
     assert not [f for f in files if f.startswith(("experiments", "tests", "training/evaluation"))]
     assert "training/fit.py" not in files
     assert {path.name for path in (folder / "src" / "serving" / "page").iterdir()} == {

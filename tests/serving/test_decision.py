@@ -13,8 +13,8 @@ from features.schema import Decision, Tier
 from serving.answer import answer
 from serving.decision import shown_risk, worth_of
 from serving.messages import Prediction, PredictRequest
-from training.artifact import Artifact
-from training.manifest import Manifest, ThresholdBenefit
+from training.artifact.folder import Artifact
+from training.artifact.manifest import Manifest, ThresholdBenefit
 
 DECISION = Decision(horizon_days=90, tiers=(Tier(name="standard"), Tier(name="raised", from_risk=0.1)))
 

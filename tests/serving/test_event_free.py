@@ -8,7 +8,7 @@ import pytest
 
 from serving.answer import answer
 from serving.messages import PredictRequest
-from training.artifact import Artifact
+from training.artifact.folder import Artifact
 
 SEVERE = {"event": "infection", "day": 5.0, "grade": 3}
 MILD = {"event": "infection", "day": 5.0, "grade": 2}

@@ -11,7 +11,7 @@ from features.errors import InputError
 from serving.answer import answer
 from serving.explaining import explain_request
 from serving.messages import MAX_EXPLAINED, ExplainAnswer, PredictRequest
-from training.artifact import Artifact
+from training.artifact.folder import Artifact
 
 
 def request_of(records: list[Any], **rest: Any) -> PredictRequest:

@@ -17,8 +17,8 @@ from serving.card import model_card
 from serving.following import Served
 from serving.messages import PredictRequest
 from serving.store import publish
-from training.artifact import Artifact
-from training.manifest import WEIGHTS
+from training.artifact.folder import Artifact
+from training.artifact.manifest import WEIGHTS
 
 SENTINEL = "SENTINEL-8841"
 

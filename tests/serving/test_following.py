@@ -17,7 +17,7 @@ import pytest
 
 from serving.champions import ExportedChampion, read_champion, write_champion
 from serving.store import publish
-from training.artifact import answer_example, model_block, read_artifact, write_artifact
+from training.artifact.folder import answer_example, model_block, read_artifact, write_artifact
 from training.config import CoxConfig, TrainerConfig
 from training.fit import fit_risk_model
 

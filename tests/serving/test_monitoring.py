@@ -22,8 +22,8 @@ from serving.client import Client, ServiceError
 from serving.messages import PredictRequest
 from serving.monitor_messages import MAX_WATCHED, MOST_VISITS, MonitorAnswer, MonitorRequest, Trajectory
 from serving.monitoring import monitor_request
-from training.artifact import Artifact
-from training.manifest_blocks import AlertsBlock
+from training.artifact.blocks import AlertsBlock
+from training.artifact.folder import Artifact
 from training.models.risk_model import FittedRiskModel
 
 

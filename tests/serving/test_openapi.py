@@ -12,7 +12,7 @@ from serving.messages import PredictAnswer, PredictRequest, Problem
 from serving.openapi import document, to_openapi_30
 from serving.score_messages import ScoreRequest
 from serving.scores import score_answer, score_list
-from training.artifact import Artifact
+from training.artifact.folder import Artifact
 
 Json = dict[str, Any]
 

@@ -18,7 +18,7 @@ from serving.answer import answer
 from serving.messages import PredictRequest
 from serving.packed import MAX_CELLS, MAX_SAMPLES, pack, parse_packed
 from serving.refusals import TooLargeError
-from training.artifact import Artifact
+from training.artifact.folder import Artifact
 
 Json = dict[str, Any]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from serving.store import publish
-from training.artifact import read_artifact
+from training.artifact.folder import read_artifact
 
 RELEASED = sorted((Path(__file__).resolve().parents[1] / "golden" / "artifacts").iterdir())
 

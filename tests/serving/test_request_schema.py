@@ -17,7 +17,7 @@ from serving.card import model_card
 from serving.messages import PredictRequest
 from serving.refusals import parse
 from serving.request_schema import request_schema
-from training.artifact import Artifact
+from training.artifact.folder import Artifact
 
 Json = dict[str, Any]
 

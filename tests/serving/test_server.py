@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from serving.messages import Problem
 from serving.page_files import FILES
-from training.artifact import Artifact
+from training.artifact.folder import Artifact
 from training.models.risk_model import FittedRiskModel
 
 Json = dict[str, Any]

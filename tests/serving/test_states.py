@@ -14,7 +14,7 @@ from serving.client import Client, ServiceError
 from serving.messages import PredictRequest
 from serving.state_messages import MAX_IN_STATES, StatesAnswer, StatesRequest
 from serving.states import states_request
-from training.artifact import Artifact
+from training.artifact.folder import Artifact
 
 RECORD: dict[str, Any] = {
     "patient_id": "p1",

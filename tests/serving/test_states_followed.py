@@ -23,11 +23,11 @@ from serving.states import states_request
 from serving.store import publish
 from tests.serving.conftest import CARD, FEATURES, make_artifact
 from tests.serving.test_openapi import with_null
-from training.artifact import Artifact, read_artifact, write_artifact
-from training.artifact_parts import state_arrays, states_of_example
+from training.artifact.blocks import StatesBlock
+from training.artifact.folder import Artifact, read_artifact, write_artifact
+from training.artifact.parts import state_arrays, states_of_example
 from training.config import CoxConfig, TrainerConfig
 from training.fit import fit_risk_model
-from training.manifest_blocks import StatesBlock
 from training.models.states import StateModel
 
 NAMES = ("event-free", "infection", "relapse", "death")

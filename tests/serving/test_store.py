@@ -8,8 +8,8 @@ import pytest
 
 from features.errors import SequelaError
 from serving.store import artifact_folder, publish, remove
-from training.artifact import read_artifact, write_artifact
-from training.manifest import WEIGHTS
+from training.artifact.folder import read_artifact, write_artifact
+from training.artifact.manifest import WEIGHTS
 
 
 @pytest.fixture

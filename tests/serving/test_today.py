@@ -16,7 +16,7 @@ from features.errors import SequelaError
 from serving import today as module
 from serving.environment import time_zone, time_zone_in
 from serving.fhir.operation import asked
-from training.artifact import Artifact
+from training.artifact.folder import Artifact
 
 ASK = "from serving.today import ZONE, today; print(ZONE, today())"
 

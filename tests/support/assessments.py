@@ -9,7 +9,7 @@ from typing import Any
 from features.records import PatientRecord
 from serving.answer import answer
 from serving.messages import Prediction, PredictRequest
-from training.artifact import Artifact
+from training.artifact.folder import Artifact
 
 Json = dict[str, Any]
 Assess = Callable[..., Json]

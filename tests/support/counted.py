@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from features.records import PatientRecord
 from features.recurrence import Recurrences
-from training.artifact_parts import counts_of_example
-from training.manifest_blocks import CountsBlock
+from training.artifact.blocks import CountsBlock
+from training.artifact.parts import counts_of_example
 from training.models.expected_counts import ExpectedCounts
 from training.models.mean_count import ProportionalMeans
 from training.models.risk_model import FittedRiskModel

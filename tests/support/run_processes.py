@@ -17,7 +17,9 @@ from experiments.store import sync
 from features.errors import SequelaError
 
 _PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["experiments.train", "training.lightning_run", "matplotlib.pyplot", "mlflow.pyfunc"])
+_PROCESSES.set_forkserver_preload(
+    ["experiments.train", "training.loops.lightning_run", "matplotlib.pyplot", "mlflow.pyfunc"]
+)
 
 
 def start_run(

@@ -10,7 +10,7 @@ from typing import Any
 
 from safetensors.numpy import load_file, save_file
 
-from training.manifest import MANIFEST, WEIGHTS
+from training.artifact.manifest import MANIFEST, WEIGHTS
 
 
 def seal(folder: Path, content: dict[str, Any]) -> None:

@@ -22,13 +22,13 @@ from features.outcomes import Outcomes
 from features.patients import Measurements, Patients, Samples
 from features.records import PatientRecord
 from features.schema import CellsCard, CohortCard, Endpoint, EventRule, Variable
-from training.artifact import answer_example, model_block
+from training.artifact.folder import answer_example, model_block
+from training.artifact.manifest import Example, Manifest, TrainingCohort
 from training.config import (
     ModelConfig,
     TrainerConfig,
 )
 from training.fit import fit_risk_model
-from training.manifest import Example, Manifest, TrainingCohort
 from training.models.risk_model import FittedRiskModel
 
 CAUSES = ("infection", "death")

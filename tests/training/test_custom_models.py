@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from features.documents import validate
 from features.errors import SequelaError
 from features.schema import Frozen
-from training.artifact import read_artifact, write_artifact
+from training.artifact.folder import read_artifact, write_artifact
 from training.config import MixtureConfig, ModelConfig, RecalibratedConfig, custom_requirements
 from training.models.custom import UnknownKindError
 from training.models.mixture import Mixture, rebuild
@@ -134,7 +134,7 @@ def test_a_process_that_serves_reads_it_without_what_trains(
 ) -> None:
     write_artifact(tmp_path / "artifact", *manifest_of(fitted(KIND)))
     code = (
-        f"import sys; from pathlib import Path; from training.artifact import read_artifact;"
+        f"import sys; from pathlib import Path; from training.artifact.folder import read_artifact;"
         f"print(read_artifact(Path({str(tmp_path / 'artifact')!r})).model.predictor.kind);"
         "print([m for m in ('constant_hazards.model', 'training.config', 'training.fit') if m in sys.modules])"
     )

@@ -12,7 +12,7 @@ import torch
 from features.errors import SequelaError
 from features.outcomes import Outcomes
 from training.config import InContextConfig, TrainerConfig
-from training.in_context_fit import fit_in_context
+from training.fitting.in_context import fit_in_context
 from training.models.in_context import InContextModule, InContextSizes
 from training.models.nonparametric import aalen_johansen
 from training.pretrained import SHIPPED, Origin, read_weights, write_weights

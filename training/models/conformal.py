@@ -67,8 +67,8 @@ class WithIntervals:
 
         On the scale θ = log(−log(1 − F)) it is θ ± z √(s² + v): s² is the mean squared difference of the refits to the
         predictor (each `MOST_APART` at most), which they were to recover, so it holds both the variance and the bias of
-        fitting; v is the misfit found out of fold (see `training.conformal_fit`). It covers the risk with probability
-        `level` on average over patients, as far as both are known; it is no promise for each single patient.
+        fitting; v is the misfit found out of fold (see `training.out_of_fold.conformal`). It covers the risk with
+        probability `level` on average over patients, as far as both are known; it is no promise for each single one.
 
         Raises:
             ValueError: A level outside (0, 1).

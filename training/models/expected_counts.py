@@ -20,7 +20,7 @@ class ExpectedCounts:
 
     Ghosh & Lin, Stat Sinica 2002;12:663–688, stratified by landmark as Cox's model is by strata. N counts the events
     of interest after the landmark, earlier ones not, until an event ends the counting, after which it stays. Made by
-    `training.mean_count_fit.fit_by_landmark`.
+    `training.fitting.mean_count.fit_by_landmark`.
     """
 
     landmark_days: tuple[float, ...]

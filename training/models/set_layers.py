@@ -88,7 +88,7 @@ class Prototypes(nn.Module):
     spread: Tensor
 
     def __init__(self, n_members: int, n_points: int, n_in: int, n_materials: int) -> None:
-        """Points at 0: `training.bag_network_fit` places them."""
+        """Points at 0: `training.cells.network_fit` places them."""
         super().__init__()
         self.points = nn.Parameter(torch.zeros(n_members, n_points, n_in))
         self.sharpness = nn.Parameter(torch.zeros(n_members, 1, 1))

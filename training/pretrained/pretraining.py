@@ -25,9 +25,9 @@ from torch.utils.data import IterableDataset
 
 from features.errors import SequelaError
 from features.schema import Frozen
-from training.checkpoints import Checkpoint
 from training.config import TrainerConfig
-from training.lightning_run import fit_quietly
+from training.loops.checkpoints import Checkpoint
+from training.loops.lightning_run import fit_quietly
 from training.models.cohort_context import CohortContext, event_edges, expected_loss
 from training.models.in_context import InContextModule, InContextSizes
 from training.pretrained.weights import read_weights

@@ -9,7 +9,7 @@ from fastapi import Response
 
 from serving.answer import answer
 from serving.messages import PredictRequest
-from training.artifact import Artifact
+from training.artifact.folder import Artifact
 
 
 class Risk(litserve.LitAPI):  # type: ignore[misc]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from training.artifact import read_artifact
+from training.artifact.folder import read_artifact
 
 torch.set_num_threads(1)
 MODEL = read_artifact(Path(os.environ["PEER_ARTIFACT"]))

@@ -14,7 +14,7 @@ from experiments.home import Home
 from experiments.promotion.registry import model_artifact
 from experiments.store import experiment_id, open_store
 from experiments.store.model import log_model
-from training.manifest import read_manifest
+from training.artifact.manifest import read_manifest
 
 ARTIFACT = Path(__file__).parents[2] / "golden" / "artifacts" / "v1"
 TAGS = {"mlflow.user": "ada", "mlflow.source.git.commit": "c0ffee", "other": "tag"}

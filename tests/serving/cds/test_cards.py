@@ -21,8 +21,8 @@ from serving.decision import advice
 from serving.fhir.entries import entries_of
 from serving.fhir.record import ReadRecord, read_record
 from serving.messages import PredictRequest
-from training.artifact import Artifact
-from training.manifest import ThresholdBenefit, TierThreshold
+from training.artifact.folder import Artifact
+from training.artifact.manifest import ThresholdBenefit, TierThreshold
 
 Json = dict[str, Any]
 Gain = tuple[float, float, float] | None

@@ -32,7 +32,7 @@ from serving.cds.clients import Clients
 from serving.keys import KeyRing, add_key
 from serving.store import publish
 from tests.serving.conftest import ENDPOINT, make_artifact
-from training.manifest import ThresholdBenefit
+from training.artifact.manifest import ThresholdBenefit
 from training.models.risk_model import FittedRiskModel
 
 Json = dict[str, Any]

@@ -13,7 +13,7 @@ from fhir.resources.R4B.riskassessment import RiskAssessment
 from serving.answer import answer
 from serving.fhir.operation import asked
 from serving.fhir.risk_assessment import risk_assessment
-from training.artifact import Artifact
+from training.artifact.folder import Artifact
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "fhir_r4.json"
 

@@ -11,7 +11,7 @@ from bundles import bundle, condition, day, verified
 from features.schema import EventRule
 from serving.fhir.codes import event_of
 from serving.fhir.record import NotApplicableError
-from training.artifact import Artifact
+from training.artifact.folder import Artifact
 
 CM = "http://hl7.org/fhir/sid/icd-10-cm"
 GM = "http://fhir.de/CodeSystem/bfarm/icd-10-gm"

@@ -12,7 +12,7 @@ from bundles import bundle, condition, day, infusion, observation
 from features.errors import InputError
 from serving.fhir.entries import entries_of
 from serving.fhir.record import NotApplicableError, ReadRecord, read_record
-from training.artifact import Artifact
+from training.artifact.folder import Artifact
 
 
 def read(artifact: Artifact, content: Json) -> ReadRecord:

@@ -17,7 +17,7 @@ from bundles import INFUSION, bundle, condition, level, observation, verified
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from training.artifact import Artifact
+from training.artifact.folder import Artifact
 
 LOINC = {
     "ferritin": ("2276-4",),

@@ -25,8 +25,8 @@ from serving.fhir.conformance import operation_definition
 from serving.fhir.operation import asked
 from serving.fhir.outcome import operation_outcome
 from serving.following import Served
-from training.artifact import Artifact
-from training.manifest import ThresholdBenefit
+from training.artifact.folder import Artifact
+from training.artifact.manifest import ThresholdBenefit
 
 
 def test_every_patient_has_the_risk_that_the_plain_api_gives(artifact: Artifact, assess: Assess, cohort: Any) -> None:

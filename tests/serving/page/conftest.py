@@ -18,9 +18,9 @@ from features.schema import Decision, Endpoint, EventRule, Tier
 from serving.keys import add_key
 from serving.store import publish
 from tests.serving.conftest import CARD, ENDPOINT, FEATURES, make_artifact
+from training.artifact.manifest import RiskGroups, ThresholdBenefit
 from training.config import CoxConfig, TrainerConfig, WithIntervalsConfig
 from training.fit import fit_risk_model
-from training.manifest import RiskGroups, ThresholdBenefit
 from training.models.risk_model import FittedRiskModel
 
 LISTENING = """
