@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -20,11 +20,12 @@ from features.patients import Patients
 from training.cells.drawing import BagConfig, CellSource, Epochs, Step
 from training.cells.network_start import bag_sizes, begin_linear, fit_input, initial_module, standardised_counts
 from training.config import AttentionConfig, TrainerConfig
+from training.fitting.bagged import BaggedTraining
 from training.fitting.binning import BinnedOutcomes, bin_edges, to_bins
-from training.fitting.event_intervals import EventIntervals, log_within
+from training.fitting.event_intervals import log_within
 from training.loops.lightning_run import identified, run_lightning
 from training.loops.processes import n_processes
-from training.loops.stopping import EpochListener, StoppedTraining
+from training.loops.stopping import EpochListener
 from training.models.bag_network import AttentionNetwork, BagHazards, BagNetwork, SetTransformer
 from training.models.bins import log_hazards
 from training.models.network import NetworkSizes
@@ -38,17 +39,9 @@ SLOW = ("prototypes.points", "prototypes.sharpness", "axes.weight", "axes.bias")
 _log = logging.getLogger(__name__)
 
 
-class BagTraining(StoppedTraining):
-    """Bagged training of all members at once, each kept at its best out-of-bag epoch.
+class BagTraining(BaggedTraining):
+    """Bagged training scored with cells, and without, in the proportion in which it was trained."""
 
-    As in `training.fitting.network`, each member weighs patients by Poisson(1) draws, and those it draws 0 times score
-    it: with their cells, and without, in the proportion in which it was trained.
-    """
-
-    x: Tensor
-    at_risk: Tensor
-    event: Tensor
-    weights: Tensor
     module: BagHazards
 
     def __init__(
@@ -62,12 +55,9 @@ class BagTraining(StoppedTraining):
         listener: EpochListener | None,
     ) -> None:
         """`weights` is (members, rows): how often each member drew each row's patient."""
-        super().__init__(module, torch.full((module.hazards.n_members,), torch.inf), config.patience, listener)
-        self.config, self.epochs, self.intervals = config, epochs, binned.intervals
-        self.register_buffer("x", x, persistent=False)
-        self.register_buffer("at_risk", binned.at_risk, persistent=False)
-        self.register_buffer("event", binned.event, persistent=False)
-        self.register_buffer("weights", weights, persistent=False)
+        best = torch.full((module.hazards.n_members,), torch.inf)
+        super().__init__(module, best, x, binned, weights, config.patience, listener)
+        self.config, self.epochs = config, epochs
 
     def losses(self, logits: Tensor, rows: Tensor) -> Tensor:
         """Multinomial negative log-likelihood (members, rows), as in `training.fitting.network`."""
@@ -76,22 +66,10 @@ class BagTraining(StoppedTraining):
         losses = -(event * cause).sum(dim=(-1, -2)) - ((at_risk - event.sum(dim=1)) * none).sum(dim=-1)
         return losses if self.intervals is None else losses - log_within(cause, none, self.intervals.take(rows))
 
-    def setup(self, stage: str) -> None:
-        """Intervals go where the network goes."""
-        del stage
-        if self.intervals is not None:
-            self.intervals = EventIntervals(*(value.to(self.device) for value in self.intervals))
-
     def training_step(self, step: Step, _: int) -> Tensor:
         """Loss of some rows, averaged over the bag of each member."""
         loss = self.losses(self.module(self.x[step.rows], step.batch, step.grid), step.rows)
-        weighted = (loss * self.weights[:, step.rows]).sum()
-        self.loss_sum += float(weighted.detach()) / self.module.hazards.n_members
-        return weighted * step.per_row
-
-    def mean_loss(self) -> float:
-        """Of a patient and member."""
-        return self.loss_sum / len(self.x)
+        return self.in_bags(loss, step.rows, step.per_row)
 
     @torch.no_grad()
     def score(self) -> Tensor:
@@ -100,26 +78,21 @@ class BagTraining(StoppedTraining):
         dropout = self.config.modality_dropout
         for given in self.epochs.scored():
             step = pl.utilities.move_data_to_device(given, self.device)
-            x, out_of_bag = self.x[step.rows], (self.weights[:, step.rows] == 0).float()
+            x, out_of_bag = self.x[step.rows], self.out_of_bag(step.rows)
             seen = self.losses(self.module(x, step.batch, step.grid), step.rows)
             alone = self.losses(self.module.clinic(x), step.rows)
             total += ((1.0 - dropout) * seen * out_of_bag + dropout * alone * out_of_bag).sum(dim=1)
         total = torch.as_tensor(self.trainer.strategy.reduce(total, reduce_op="sum"))
-        score = total / (self.weights == 0).sum(dim=1).clamp(min=1)
+        score = total / self.n_out_of_bag()
         if not bool(torch.isfinite(score).all()):
             msg = "model.learning_rate: the out-of-bag loss is not finite; choose a lower one"
             raise SequelaError(msg)
-        self._keep(score)
+        self.keep(score)
         return score
 
-    def _keep(self, score: Tensor) -> None:
-        better = score < self.best - 1e-5 * self.best.abs().nan_to_num(posinf=0.0)
-        self.best = torch.where(better, score, self.best)
-        for name, value in self.module.state_dict().items():
-            if value.ndim > 1:  # all but mean and spread of the input, which are constant
-                mask = better.reshape(-1, *[1] * (value.ndim - 1))
-                self.kept[name] = torch.where(mask, value, self.kept[name].to(value.device))
-        self.stale = 0 if bool(better.any()) else self.stale + 1
+    def bagged(self) -> Iterator[tuple[str, Tensor]]:
+        """All but mean and spread of the input, which are constant; (members, …) each."""
+        return ((name, value) for name, value in self.module.state_dict().items() if value.ndim > 1)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW; base hazards, biases and shifts are not decayed."""

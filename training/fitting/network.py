@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +12,14 @@ from torch import Tensor
 
 from features.outcomes import Outcomes
 from training.config import NetworkConfig, TrainerConfig
+from training.fitting.bagged import BaggedTraining
 from training.fitting.binning import BinnedOutcomes, base_logits, bin_edges, to_bins
-from training.fitting.event_intervals import EventIntervals, log_within, log_within_by_cause
+from training.fitting.event_intervals import log_within, log_within_by_cause
 from training.fitting.pieces import fit_pieces
 from training.fitting.proper_score import ScoreTargets, integrated_brier, score_targets
 from training.loops.batches import RowBatch, RowBatches
 from training.loops.lightning_run import identified, run_lightning
-from training.loops.stopping import EpochListener, StoppedTraining
+from training.loops.stopping import EpochListener
 from training.models.bins import log_hazards
 from training.models.network import HazardNetwork, NetworkSizes, PackedHazards
 from training.models.partial_likelihood import MAX_LINEAR_PREDICTOR, PartialLikelihood
@@ -29,17 +30,9 @@ START_TOLERANCE = 1e-6
 """Of the Cox models from which training begins, relative to their likelihood."""
 
 
-class HazardTraining(StoppedTraining):
-    """Bagged training of all members at once, each stopped, cause by cause, at its best out-of-bag epoch.
+class HazardTraining(BaggedTraining):
+    """Bagged training in which each member is stopped, cause by cause, at its best out-of-bag epoch."""
 
-    Each member weighs patients by Poisson(1) draws (Oza & Russell, Online Bagging and Boosting, 2001); those it draws 0
-    times are out of its bag and score it.
-    """
-
-    x: Tensor
-    at_risk: Tensor
-    event: Tensor
-    weights: Tensor
     module: PackedHazards
 
     def __init__(
@@ -54,12 +47,8 @@ class HazardTraining(StoppedTraining):
     ) -> None:
         """`weights` is (members, rows): how often each member drew each row's patient; `targets` are of all rows."""
         best = torch.full((module.sizes.n_members, module.sizes.n_causes), torch.inf)
-        super().__init__(module, best, config.patience, listener)
-        self.config, self.targets, self.intervals = config, targets, binned.intervals
-        self.register_buffer("x", x, persistent=False)
-        self.register_buffer("at_risk", binned.at_risk, persistent=False)
-        self.register_buffer("event", binned.event, persistent=False)
-        self.register_buffer("weights", weights, persistent=False)
+        super().__init__(module, best, x, binned, weights, config.patience, listener)
+        self.config, self.targets = config, targets
 
     def losses(self, rows: Tensor) -> Tensor:
         """Negative log-likelihood by cause (members, rows, causes) of the rows under every member.
@@ -76,11 +65,9 @@ class HazardTraining(StoppedTraining):
 
     def setup(self, stage: str) -> None:
         """Targets and intervals go where the network goes."""
-        del stage
+        super().setup(stage)
         if self.targets is not None:
             self.targets = ScoreTargets(*(value.to(self.device) for value in self.targets))
-        if self.intervals is not None:
-            self.intervals = EventIntervals(*(value.to(self.device) for value in self.intervals))
 
     def training_step(self, batch: RowBatch, _: int) -> Tensor:
         """Multinomial negative log-likelihood, and a proper score, of a mini-batch, averaged over each member's bag.
@@ -96,30 +83,21 @@ class HazardTraining(StoppedTraining):
             loss = loss - log_within(cause, none, self.intervals.take(rows))
         if self.targets is not None:
             loss = loss + self.config.score_weight * integrated_brier(cause, none, self.targets.take(rows))
-        weighted = (loss * self.weights[:, rows]).sum()
-        self.loss_sum += float(weighted.detach()) / self.module.sizes.n_members
-        return weighted * batch.per_row
-
-    def mean_loss(self) -> float:
-        """Of a patient and member."""
-        return self.loss_sum / len(self.x)
+        return self.in_bags(loss, rows, batch.per_row)
 
     @torch.no_grad()
     def score(self) -> Tensor:
         """Score every member and cause out of bag (members, causes); keep what is better than before."""
         total = torch.zeros_like(self.best)
         for rows in torch.split(torch.arange(len(self.x), device=self.x.device), 2048):
-            out_of_bag = (self.weights[:, rows] == 0).float()
-            total += torch.einsum("mnk,mn->mk", self.losses(rows), out_of_bag)
-        score: Tensor = total / (self.weights == 0).sum(dim=1, keepdim=True).clamp(min=1)
-        score = self.trainer.strategy.broadcast(score)
-        better = score < self.best - 1e-5 * self.best.abs().nan_to_num(posinf=0.0)
-        self.best = torch.where(better, score, self.best)
-        for name, value in self.module.named_parameters():
-            mask = better.reshape(*better.shape, *[1] * (value.ndim - 2))
-            self.kept[name] = torch.where(mask, value.detach(), self.kept[name].to(value.device))
-        self.stale = 0 if bool(better.any()) else self.stale + 1
+            total += torch.einsum("mnk,mn->mk", self.losses(rows), self.out_of_bag(rows))
+        score: Tensor = self.trainer.strategy.broadcast(total / self.n_out_of_bag()[:, None])
+        self.keep(score)
         return score
+
+    def bagged(self) -> Iterator[tuple[str, Tensor]]:
+        """All parameters, (members, causes, …) each."""
+        return self.module.named_parameters()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW; the base hazards are not decayed, since 0 is no sensible value for them."""
