@@ -88,7 +88,8 @@ class WithIntervalsConfig(Frozen):
     model: Annotated[SingleConfig | MixtureConfig | DistilledConfig | RecalibratedConfig, ByKind()]
     """Whose risks get intervals."""
     refits: Annotated[int, Field(ge=2)] = 25
-    """Fits of the model to outcomes simulated from it; each costs as much time and room as the model itself."""
+    """Fits of the model to outcomes simulated from it, beside 6 that are not kept; each costs as much time and room as
+    the model itself."""
 
 
 ModelConfig = Annotated[

@@ -18,7 +18,7 @@ from features.outcomes import Outcomes
 from features.patients import Patients
 from training.fitting.binning import require_events
 from training.models.predictor import Predictor
-from training.out_of_fold.conformal import outcome_grid, simulate_outcomes
+from training.out_of_fold.simulated_outcomes import outcome_grid, simulate_outcomes
 
 Fit = Callable[[NDArray[np.float64], Patients, Outcomes], Predictor]
 """Fits the student to features (rows, features), rows and their outcomes."""

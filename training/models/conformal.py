@@ -8,7 +8,7 @@ the first event (`WithIntervals.event_free_days`), which says something about th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from statistics import NormalDist
 from typing import Any, ClassVar, Self
 
@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from features.patients import FloatArray
 from training.models.predictor import Arrays, Predictor, Sizes
+from training.models.stretch import Stretch, log_cumulative_hazard, risk_of
 
-SMALLEST_RISK = 1e-9
-"""Risks are held this far from 0 and 1 before their logarithms are taken."""
+STRETCH = "stretch"
 MOST_APART = float(np.log(10.0))
 """That a refit may lie from the predictor, on the scale of log(−log(1 − F)): one in which nothing has happened yet has
 risk 0, infinitely far, and says no more than that the risk is small."""
@@ -44,11 +44,18 @@ class WithIntervals:
 
     kind: ClassVar[str] = "with_intervals"
 
-    def __init__(self, model: Predictor, refits: tuple[Predictor, ...], uncertainty: Uncertainty) -> None:
-        """The predictor answers; the refits say how far it may be off."""
+    def __init__(
+        self,
+        model: Predictor,
+        refits: tuple[Predictor, ...],
+        uncertainty: Uncertainty,
+        stretch: Stretch | None = None,
+    ) -> None:
+        """The predictor answers; the refits, of the predictor stretched, say how far it may be off."""
         self.model = model
         self.refits = refits
         self.uncertainty = uncertainty
+        self.stretch = stretch or Stretch.none(len(uncertainty.misfit))
 
     def incidence(
         self, x: NDArray[np.float64], landmark_day: NDArray[np.float64], times_days: NDArray[np.float64]
@@ -65,10 +72,10 @@ class WithIntervals:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Low and high ends (rows, causes, horizons) of an interval for the true risk given the model's features.
 
-        On the scale θ = log(−log(1 − F)) it is θ ± z √(s² + v): s² is the mean squared difference of the refits to the
-        predictor (each `MOST_APART` at most), which they were to recover, so it holds both the variance and the bias of
-        fitting; v is the misfit found out of fold (see `training.out_of_fold.conformal`). It covers the risk with
-        probability `level` on average over patients, as far as both are known; it is no promise for each single one.
+        On the scale θ = log(−log(1 − F)) it is θ ± z √(s² + v): s² is the mean squared difference of the refits to
+        what they were to recover, the predictor stretched (each `MOST_APART` at most), so it holds both the variance
+        and the bias of fitting; v is the misfit found out of fold (see `training.out_of_fold.conformal`). It covers the
+        risk with probability `level` on average over patients, as far as both are known; it is no promise for each one.
 
         Raises:
             ValueError: A level outside (0, 1).
@@ -77,9 +84,9 @@ class WithIntervals:
             msg = f"level = {level:g}; must lie between 0 and 1"
             raise ValueError(msg)
         centre = log_cumulative_hazard(self.model.incidence(x, landmark_day, horizons_days))
-        squared = np.zeros_like(centre)
+        truth, squared = self.stretch.theta(centre, horizons_days), np.zeros_like(centre)
         for refit in self.refits:
-            apart = log_cumulative_hazard(refit.incidence(x, landmark_day, horizons_days)) - centre
+            apart = log_cumulative_hazard(refit.incidence(x, landmark_day, horizons_days)) - truth
             squared += np.clip(apart, -MOST_APART, MOST_APART) ** 2
         variance = squared / max(len(self.refits), 1) + self.uncertainty.misfit[:, None]
         reach = NormalDist().inv_cdf((1 + level) / 2) * np.sqrt(variance)
@@ -115,7 +122,7 @@ class WithIntervals:
 
     def with_parts(self, parts: Sequence[Predictor]) -> Self:
         """The same uncertainty around another predictor and its refits."""
-        return type(self)(parts[0], tuple(parts[1:]), self.uncertainty)
+        return type(self)(parts[0], tuple(parts[1:]), self.uncertainty, self.stretch)
 
     def state(self) -> tuple[Sizes, dict[str, NDArray[Any]]]:
         """Kinds and sizes; arrays are named ``model/…``, and ``i/…`` of refit i."""
@@ -128,6 +135,7 @@ class WithIntervals:
         known = self.uncertainty
         arrays |= {"misfit": known.misfit, "times_days": known.times_days}
         arrays |= {"levels": known.levels, "thresholds": known.thresholds}
+        arrays |= {f"{STRETCH}/{name}": value for name, value in asdict(self.stretch).items()}
         return sizes, arrays
 
     @classmethod
@@ -141,19 +149,8 @@ class WithIntervals:
 
         refits = tuple(part(str(i)) for i in range(len(sizes) - 1))
         known = [arrays[name] for name in ("misfit", "times_days", "levels", "thresholds")]
-        return cls(part("model"), refits, Uncertainty(*known))
-
-
-def log_cumulative_hazard(risk: NDArray[np.float64]) -> NDArray[np.float64]:
-    """log(−log(1 − F))."""
-    theta: NDArray[np.float64] = np.log(-np.log1p(-np.clip(risk, SMALLEST_RISK, 1 - SMALLEST_RISK)))
-    return theta
-
-
-def risk_of(theta: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The inverse of `log_cumulative_hazard`."""
-    risk: NDArray[np.float64] = -np.expm1(-np.exp(np.minimum(theta, 700.0)))
-    return risk
+        stretch = {key.removeprefix(f"{STRETCH}/"): a for key, a in arrays.items() if key.startswith(f"{STRETCH}/")}
+        return cls(part("model"), refits, Uncertainty(*known), Stretch(**stretch) if stretch else None)
 
 
 def bound_days(incidence: NDArray[np.float64], times_days: FloatArray, threshold: float) -> NDArray[np.float64]:

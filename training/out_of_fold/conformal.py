@@ -5,7 +5,8 @@ censoring, and the model is fitted to them (parametric bootstrap: Efron & Tibshi
 1993, ch. 6). How far a refit lies from the truth it came from shows the variance of fitting and, unlike a bootstrap of
 patients, the bias of shrinkage too. Encoders learn nothing from outcomes, so the refits share the model's own. The
 weights of a stacked mixture are drawn for each refit and for the truth that it comes from: were every truth the mixture
-itself, held together by a member that knows nothing, no refit could lie as far apart as the truth may.
+itself, held together by a member that knows nothing, no refit could lie as far apart as the truth may. And the truth is
+the model's answers stretched, as far as a few first refits show them to shrink (`training.models.stretch`).
 
 *Misfit.* A model that is wrong in kind is wrong again in its refits. In groups of similar out-of-fold risk, observed
 risks differ from predicted ones by chance, by the errors that the refits show, and by misfit: its variance is what is
@@ -19,7 +20,7 @@ by weighting with 1/G instead (see `outlast_threshold`); coverage is marginal, o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -34,13 +35,16 @@ from training.models.conformal import Uncertainty, WithIntervals, bound_days
 from training.models.nonparametric import censoring_survival
 from training.models.predictor import Predictor
 from training.models.seeing import seeing
+from training.models.stretch import Stretch
 from training.out_of_fold.misfit import misfit_variance
+from training.out_of_fold.simulated_outcomes import outcome_grid, simulate_outcomes
 from training.out_of_fold.stacking import Refit, enough_events, held_out_like, with_drawn_weights
+from training.out_of_fold.stretch import learn_stretch
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 """Probabilities of outlasting a lower bound."""
-GRID_POINTS = 60
-"""Times between which outcomes are simulated, and on which bounds fall."""
+PILOTS = 6
+"""Refits that tell how far the truth of the others is stretched."""
 CANDIDATES = 400
 """Thresholds tried."""
 
@@ -73,19 +77,29 @@ def add_intervals(
     times = outcome_grid(outcomes)
     incidence = seeing(final, patients).incidence(x, patients.landmark_day, times)
     rng = np.random.default_rng([seed, model.refits])
-    refits = []
-    for number in range(1, model.refits + 1):
-        truth = with_drawn_weights(final, rng)
-        told = incidence if truth is final else seeing(truth, patients).incidence(x, patients.landmark_day, times)
-        drawn = simulate_outcomes(told, times, outcomes, patients, rng)
-        refits.append(again(drawn if (drawn.cause > 0).any() else outcomes, number, truth))
+
+    def refitted(stretch: Stretch, numbers: range) -> list[Predictor]:
+        """Refits to outcomes simulated from the predictor, stretched."""
+        refits = []
+        for number in numbers:
+            truth = with_drawn_weights(final, rng)
+            told = incidence if truth is final else seeing(truth, patients).incidence(x, patients.landmark_day, times)
+            drawn = simulate_outcomes(stretch.incidence(told, times), times, outcomes, patients, rng)
+            refits.append(again(drawn if (drawn.cause > 0).any() else outcomes, number, truth))
+        return refits
+
+    def answers(refits: Sequence[Predictor]) -> list[NDArray[np.float64]]:
+        return [seeing(one, patients).incidence(x, patients.landmark_day, times) for one in refits]
+
+    pilots = answers(refitted(Stretch.none(len(outcomes.causes)), range(1, PILOTS + 1)))
+    stretch = learn_stretch(incidence, pilots, times, _horizons(times, outcomes))
+    refits = tuple(refitted(stretch, range(PILOTS + 1, PILOTS + 1 + model.refits)))
     if not enough_events(outcomes, patients.patient_id):
-        return WithIntervals(final, tuple(refits), nothing_learnt(len(outcomes.causes)))
+        return WithIntervals(final, refits, nothing_learnt(len(outcomes.causes)), stretch)
     held_out = held_out_like(final, model, patients, outcomes, refit, times, seed=seed)
-    answers = (seeing(one, patients).incidence(x, patients.landmark_day, times) for one in refits)
-    error = np.stack([answer - incidence for answer in answers])
+    error = np.stack(answers(refits)) - stretch.incidence(incidence, times)
     learnt = learn_uncertainty(held_out, error, times, outcomes, patients.patient_id, patients.landmark_day)
-    return WithIntervals(final, tuple(refits), learnt)
+    return WithIntervals(final, refits, learnt, stretch)
 
 
 def nothing_learnt(n_causes: int) -> Uncertainty:
@@ -105,7 +119,7 @@ def learn_uncertainty(
 
     Args:
         held_out: (rows, causes, times), out of fold.
-        refit_error: (refits, rows, causes, times): refits − predictor.
+        refit_error: (refits, rows, causes, times): refits − the truth that they came from.
         times_days: (times,), from `outcome_grid`.
         outcomes: Of the rows.
         patient_id: (rows,).
@@ -128,67 +142,11 @@ def learn_uncertainty(
     return Uncertainty(np.array(misfit), known, np.array(LEVELS), np.array(thresholds))
 
 
-def outcome_grid(outcomes: Outcomes) -> FloatArray:
-    """Times (times,): quantiles of the times of events of any cause, and the end of follow-up."""
-    events = outcomes.duration_days[outcomes.cause > 0]
-    quantiles = np.quantile(events, np.linspace(0, 1, GRID_POINTS), method="higher")
-    return np.unique(np.append(quantiles, outcomes.duration_days.max()))
-
-
 def _horizons(times_days: FloatArray, outcomes: Outcomes) -> NDArray[np.int64]:
     """Where in the grid the quartiles of the events' times stand."""
     events = outcomes.duration_days[outcomes.cause > 0]
     at = np.searchsorted(times_days, np.quantile(events, (0.25, 0.5, 0.75)))
     return np.unique(np.minimum(at, len(times_days) - 1)).astype(np.int64)
-
-
-def simulate_outcomes(
-    incidence: NDArray[np.float64],
-    times_days: FloatArray,
-    outcomes: Outcomes,
-    patients: Patients,
-    rng: np.random.Generator,
-) -> Outcomes:
-    """Outcomes as they might have been, were the incidences (rows, causes, times) true.
-
-    Times fall between those of the grid by linear interpolation. Censoring times are drawn from the reverse
-    Kaplan–Meier curve, given that a row was not censored before its entry; who is not censored by its end is censored
-    there. All rows of a patient share their random numbers: their fates are as much alike as they can be. All are known
-    to the day, also where those of the rows lie between two.
-    """
-    ids, patient = np.unique(patients.patient_id.astype(str), return_inverse=True)
-    fate, which, lost = rng.random((3, len(ids)))[:, patient]
-    grid = np.concatenate([[0.0], times_days])
-    by = np.concatenate([np.zeros((*incidence.shape[:2], 1)), incidence], axis=2)
-    total = np.maximum.accumulate(by.sum(axis=1), axis=1)
-    gone = np.array([np.interp(day, grid, row) for day, row in zip(outcomes.entered, total, strict=True)])
-    level = gone + (1 - gone) * fate
-    step = (total <= level[:, None]).sum(axis=1)
-    happens = step < len(grid)
-    row, step = np.arange(len(outcomes)), np.minimum(step, len(grid) - 1)
-    low, high = total[row, step - 1], total[row, step]
-    share = np.divide(level - low, high - low, out=np.ones_like(level), where=happens)
-    event_time = np.where(happens, grid[step - 1] + share * (grid[step] - grid[step - 1]), np.inf)
-    gained = np.cumsum(np.maximum(by[row, :, step] - by[row, :, step - 1], 0.0), axis=1)
-    cause = 1 + (gained[:, :-1] <= (which * gained[:, -1])[:, None]).sum(axis=1)
-    censored = _censoring_times(outcomes, patients.landmark_day, outcomes.entered, lost)
-    first = np.minimum(event_time, censored)
-    duration = np.maximum(first, outcomes.entered + 1e-3)
-    return Outcomes(duration, np.where(event_time <= censored, cause, 0), outcomes.causes, outcomes.entry_days)
-
-
-def _censoring_times(
-    outcomes: Outcomes, landmark_day: FloatArray, entry_days: FloatArray, uniform: FloatArray
-) -> FloatArray:
-    """(rows,), drawn by inverting G among the rows of one landmark."""
-    times = np.empty(len(outcomes))
-    for day in np.unique(landmark_day):
-        rows = np.flatnonzero(landmark_day == day)
-        curve = censoring_survival(outcomes.take(rows))
-        level = curve.at(entry_days[rows]) * uniform[rows]
-        steps = np.append(curve.times_days, curve.times_days[-1])
-        times[rows] = steps[np.searchsorted(-curve.survival, -level, side="left")]
-    return times
 
 
 def outlast_threshold(

@@ -16,19 +16,20 @@ from features.patients import Measurements, Patients
 from features.schema import CohortCard, Variable
 from training.config import CoxConfig, MixtureConfig, RecalibratedConfig, TrainerConfig, WithIntervalsConfig
 from training.fit import fit_risk_model
-from training.models.conformal import WithIntervals, bound_days, log_cumulative_hazard, risk_of
+from training.models.conformal import WithIntervals, bound_days
 from training.models.mixture import Mixture
 from training.models.nonparametric import aalen_johansen, censoring_survival
 from training.models.recalibration import Recalibrated
 from training.models.risk_model import FittedRiskModel
+from training.models.stretch import Stretch
+from training.out_of_fold import conformal
 from training.out_of_fold.conformal import (
     LEVELS,
     learn_uncertainty,
-    outcome_grid,
     outlast_threshold,
-    simulate_outcomes,
 )
 from training.out_of_fold.misfit import misfit_variance
+from training.out_of_fold.simulated_outcomes import outcome_grid, simulate_outcomes
 
 CPU = TrainerConfig(accelerator="cpu")
 CLINIC = FeatureConfig(measurements=(), cells=())
@@ -77,6 +78,28 @@ def test_coverage_over_two_hundred_cohorts() -> None:
     above = np.mean(outlasted, axis=0) - LEVELS
     assert (above > -0.01).all(), "no promise is broken"
     assert (above < 0.05).all(), "and none is cheap"
+
+
+def test_intervals_of_a_model_that_shrinks_far_too_much_hold_the_risk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With refits to outcomes of the model's own answers they do not."""
+    assert 0.86 < covered_of_shrunk() < 0.95
+    monkeypatch.setattr(conformal, "learn_stretch", lambda incidence, *_: Stretch.none(incidence.shape[1]))
+    assert covered_of_shrunk() < 0.84
+
+
+def covered_of_shrunk() -> float:
+    """Share of true risks in intervals of Cox models whose penalty is tenfold what it ought to be, in 25 cohorts."""
+    rng, covered = np.random.default_rng(20), []
+    for _ in range(25):
+        x, outcomes, _ = draw(rng, 300)
+        config = WithIntervalsConfig(model=CoxConfig(penalty=100.0), refits=12)
+        model = fit_risk_model(patients_of(x), outcomes, CARD, CLINIC, config, CPU, seed=int(rng.integers(2**31)))
+        assert isinstance(model.predictor, WithIntervals)
+        new = rng.normal(size=(200, 3))
+        low, high = model.predictor.interval(model.encoder.transform(patients_of(new)), np.zeros(200), HORIZONS)
+        truth = true_incidence(hazards(new), HORIZONS)
+        covered.append(((low <= truth) & (truth <= high)).mean())
+    return float(np.mean(covered))
 
 
 def test_a_wider_level_is_a_wider_interval_around_the_prediction() -> None:
@@ -256,11 +279,6 @@ def test_late_rows_teach_no_bounds() -> None:
 def test_bounds_are_the_last_day_below_the_threshold() -> None:
     incidence = np.array([[[0.05, 0.1, 0.2]], [[0.3, 0.4, 0.5]], [[0.0, 0.0, 0.05]]])
     np.testing.assert_array_equal(bound_days(incidence, np.array([1.0, 2.0, 3.0]), 0.1), [2, 0, 3])
-
-
-def test_the_scale_of_intervals_and_back() -> None:
-    risk = np.array([1e-6, 0.1, 0.5, 0.999])
-    np.testing.assert_allclose(risk_of(log_cumulative_hazard(risk)), risk, rtol=1e-9)
 
 
 def test_the_wrapped_model_answers_unchanged(ward: Callable[..., Any], outcomes_for: Callable[..., Any]) -> None:

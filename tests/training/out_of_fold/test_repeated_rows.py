@@ -17,9 +17,10 @@ from training.fitting.joint import Task, fit_together
 from training.fitting.network import fit_network
 from training.models.conformal import bound_days
 from training.models.repeated_rows import event_patients, independent_share, sums_by_patient
-from training.out_of_fold.conformal import outcome_grid, outlast_threshold
+from training.out_of_fold.conformal import outlast_threshold
 from training.out_of_fold.misfit import misfit_variance
 from training.out_of_fold.recalibration import calibration_edges, fit_calibration
+from training.out_of_fold.simulated_outcomes import outcome_grid
 from training.out_of_fold.stack_weights import StackEvidence, stack_evidence
 from training.out_of_fold.stacking import enough_events, scoring_grid
 
