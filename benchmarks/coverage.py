@@ -165,10 +165,10 @@ def page(found: pd.DataFrame, made: str) -> str:
         "# Coverage of intervals and bounds, in simulated cohorts",
         "",
         f"Intervals of {LEVEL:.0%} for the true risk by days 90 and 365, and days that {LEVEL:.0%} of the patients are",
-        f"to outlast without any event; {N_NEW} new patients a cohort; per cent ± standard error over cohorts. `both` is",
-        "the mean of the causes; width in percentage points. Where hazards hold an interaction, the Cox models are wrong",
-        "in kind, and others find little of it among so few patients. What no model finds no interval can show: no",
-        "procedure covers every conditional risk by intervals that narrow with n (Barber, Electron J Stat 2020;14:3487).",
+        f"to outlast without any event; {N_NEW} new patients a cohort; per cent ± standard error over cohorts. `both`",
+        "is the mean of the causes; width in percentage points. Where hazards hold an interaction, the Cox models are",
+        "wrong in kind, and others find little of it among so few patients. What no model finds no interval shows: no",
+        "procedure covers each conditional risk by intervals that narrow with n (Barber, Electron J Stat 2020;14:3487).",
         made,
     ]
     columns = ["infection", "death", "both", "width", "outlasted"]
