@@ -168,7 +168,7 @@ def page(found: pd.DataFrame, made: str) -> str:
         f"to outlast without any event; {N_NEW} new patients a cohort; per cent ± standard error over cohorts. `both`",
         "is the mean of the causes; width in percentage points. Where hazards hold an interaction, the Cox models are",
         "wrong in kind, and others find little of it among so few patients. What no model finds no interval shows: no",
-        "procedure covers each conditional risk by intervals that narrow with n (Barber, Electron J Stat 2020;14:3487).",
+        "procedure covers each such risk by intervals that narrow with n (Barber, Electron J Stat 2020;14:3487).",
         made,
     ]
     columns = ["infection", "death", "both", "width", "outlasted"]
