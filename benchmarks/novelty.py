@@ -4,14 +4,14 @@
 
 Each simulated cohort, clinic alone, has 300 patients to learn from and 500 others. Of these, values are exchanged so
 that each stays one that patients have; patients of whom a variable is outside the training range, before or after, are
-left out of these rows.
+left out of these rows. Of a network of cells, it is cells that are changed, and the clinic stays as it is.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,7 +23,9 @@ from numpy.typing import NDArray
 from benchmarks.accuracy.page import markdown
 from benchmarks.cohorts import t_interval
 from benchmarks.made import made_by
+from benchmarks.planted import CARD, planted
 from experiments.data import at_landmarks
+from features.cells.bag import Bags, CellBag
 from features.check import examine, read_endpoint
 from features.cohort import to_patients
 from features.config import FeatureConfig
@@ -32,10 +34,13 @@ from features.novelty import Novelty
 from features.patients import FloatArray, Patients
 from features.schema import CohortCard
 from features.simulator import simulate
+from training.config import AttentionConfig, TrainerConfig
+from training.fit import fit_risk_model
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).parent / "results"
 TRAINED, FRESH = 300, 500
+FRESH_CELLS, N_CELLS = 200, 200
 LEAST = (0.01, 0.05)
 CONFIG = FeatureConfig(cells=())
 Told = tuple[str, FloatArray]
@@ -109,10 +114,52 @@ def contradicting(learnt: Learnt, patients: Patients) -> Iterator[Told]:
     yield "anyone, ranks of platelets and ferritin swapped, day 0", after[known & usual & usual_after]
 
 
+def rows_of_cells(seed: int) -> Iterator[Told]:
+    """Of planted cells, under a network of attention: as they are, genes exchanged, and cells of one type left out."""
+    cohort = planted(TRAINED + FRESH_CELLS, seed, n_cells=N_CELLS)
+    train = np.arange(TRAINED)
+    trained, fresh = cohort.patients.take(train), cohort.patients.take(np.arange(TRAINED, TRAINED + FRESH_CELLS))
+    cpu = TrainerConfig(accelerator="cpu")
+    model = fit_risk_model(trained, cohort.outcomes.take(train), CARD, CONFIG, AttentionConfig(), cpu, seed=seed)
+
+    def seen(patients: Patients) -> FloatArray:
+        return model.with_embedding(model.encoder.transform(patients), patients)
+
+    novelty, bags = Novelty.fit(seen(trained), trained.patient_id, trained.landmark_day), bags_of(fresh)
+
+    def told(change: Callable[[CellBag], CellBag]) -> FloatArray:
+        assert fresh.samples is not None
+        changed = replace(fresh, samples=replace(fresh.samples, bags=Bags.of([change(bag) for bag in bags])))
+        return novelty.share(seen(changed), fresh.landmark_day)
+
+    yield "cells like those of training", told(lambda bag: bag)
+    order = np.random.default_rng(seed).permutation(len(bags[0].genes))
+    yield "genes told for one another", told(lambda bag: replace(bag, genes=tuple(np.array(bag.genes)[order])))
+    common = str(pd.Series(np.concatenate([bag.cell_type for bag in bags])).mode()[0])
+    yield "cells of the commonest type left out", told(lambda bag: without(bag, common))
+
+
+def bags_of(patients: Patients) -> list[CellBag]:
+    """One a patient."""
+    assert patients.samples is not None
+    assert patients.samples.bags is not None
+    return [patients.samples.bags[i] for i in range(len(patients.samples.bags))]
+
+
+def without(bag: CellBag, cell_type: str) -> CellBag:
+    """The cells of all other types."""
+    kept = bag.cell_type != cell_type
+    lengths = np.diff(bag.indptr)
+    values = np.repeat(kept, lengths)
+    indptr = np.concatenate([[0], np.cumsum(lengths[kept])])
+    return CellBag(bag.genes, indptr, bag.indices[values], bag.values[values], bag.cell_type[kept])
+
+
 def main() -> int:
     """Simulate, measure, write the page."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--cohorts", type=int, default=20)
+    parser.add_argument("--cohorts", type=int, default=20, help="of the clinic")
+    parser.add_argument("--cell-cohorts", type=int, default=6, help="of cells")
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
     endpoint = read_endpoint(ROOT / "configs" / "endpoint" / "severe_infection.yaml")
@@ -128,14 +175,10 @@ def main() -> int:
         learnt = learnt_of(rows.take(np.flatnonzero(first)), cohort.card)
         for name, shares in rows_of(learnt, rows.take(np.flatnonzero(~first))):
             found.setdefault(name, []).append(shares)
-    lines = []
-    for name, cohorts in found.items():
-        cells = []
-        for least in LEAST:
-            rates = 100 * np.array([(shares <= least).mean() for shares in cohorts if len(shares)])
-            mean, low, high = t_interval(rates)
-            cells.append(f"{mean:.1f} [{max(low, 0.0):.1f}, {high:.1f}]")
-        lines.append((name, f"{sum(map(len, cohorts)):,}", *cells))
+    of_cells: dict[str, list[FloatArray]] = {}
+    for seed in range(options.cell_cohorts):
+        for name, shares in rows_of_cells(seed):
+            of_cells.setdefault(name, []).append(shares)
     text = "\n".join(
         [
             "# Patients unlike those of training",
@@ -144,7 +187,14 @@ def main() -> int:
             f"{TRAINED} patients and {FRESH} others, with 95 % t intervals over cohorts, cut at 0.",
             made_by("benchmarks.novelty"),
             "",
-            markdown(pd.DataFrame(lines, columns=["patients", "rows", *(f"share ≤ {least:g}" for least in LEAST)])),
+            _table(found),
+            "",
+            "## What a network makes of single cells",
+            "",
+            f"Simulated cells of `benchmarks.planted`, {N_CELLS} a patient; attention fitted to {TRAINED} patients,",
+            f"{FRESH_CELLS} others; {options.cell_cohorts} cohorts. Their clinic is left as it was.",
+            "",
+            _table(of_cells),
             "",
         ]
     )
@@ -152,6 +202,18 @@ def main() -> int:
     (options.results / "novelty.md").write_text(text, encoding="utf-8")
     print(text)
     return 0
+
+
+def _table(found: Mapping[str, Sequence[FloatArray]]) -> str:
+    lines = []
+    for name, cohorts in found.items():
+        cells = []
+        for least in LEAST:
+            rates = 100 * np.array([(shares <= least).mean() for shares in cohorts if len(shares)])
+            mean, low, high = t_interval(rates)
+            cells.append(f"{mean:.1f} [{max(low, 0.0):.1f}, {high:.1f}]")
+        lines.append((name, f"{sum(map(len, cohorts)):,}", *cells))
+    return markdown(pd.DataFrame(lines, columns=["patients", "rows", *(f"share ≤ {least:g}" for least in LEAST)]))
 
 
 if __name__ == "__main__":

@@ -65,7 +65,8 @@ def fit_final(
     followed = fit_states(rows, config, home, model.encoder)
     block, arrays = model_block(model)
     encoded = model.encoder.encode(rows.patients)
-    novelty, of_novelty = novelty_block(Novelty.fit(encoded.x, rows.patients.patient_id, rows.patients.landmark_day))
+    seen = model.with_embedding(encoded.x, rows.patients)
+    novelty, of_novelty = novelty_block(Novelty.fit(seen, rows.patients.patient_id, rows.patients.landmark_day))
     landmark = rows.endpoint.landmark_days[0]
     patient = example_patient(model.encoder, landmark)
     times = rows.endpoint.horizons_days

@@ -213,7 +213,8 @@ def _unlike(artifact: Artifact, encoded: Encoded, patients: Patients) -> list[fl
     """For each patient, the share of training patients at least as unlike the others; None where it is not known."""
     if artifact.novelty is None:
         return [None] * len(patients)
-    share = artifact.novelty.share(encoded.x, patients.landmark_day)
+    seen = artifact.model.with_embedding(encoded.x, patients)[:, : len(artifact.novelty.mean)]
+    share = artifact.novelty.share(seen, patients.landmark_day)
     return [None if np.isnan(one) else float(one) for one in share]
 
 

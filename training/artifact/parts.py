@@ -20,7 +20,9 @@ from features.request import to_patients
 from training.artifact.blocks import NoveltyBlock
 from training.artifact.manifest import Manifest
 from training.models.expected_counts import ExpectedCounts
+from training.models.predictor import KnownSamples
 from training.models.risk_model import FittedRiskModel
+from training.models.seeing import embedding_of
 from training.models.states import StateModel
 
 STATES = "states/"
@@ -73,7 +75,9 @@ def rebuild_novelty(manifest: Manifest, arrays: Mapping[str, NDArray[Any]], mode
     if block is None:
         return None
     novelty = Novelty.from_state(block.floor, block.landmark_days, block.n_patients, part(arrays, NOVELTY))
-    _require_width("novelty is", len(novelty.mean), model)
+    own = embedding_of(model.predictor, KnownSamples.none(0)).shape[1]
+    if len(novelty.mean) != len(model.encoder.feature_names) + own:  # older artifacts have nothing of cells in it
+        _require_width("novelty is", len(novelty.mean), model)
     return novelty
 
 

@@ -13,7 +13,7 @@ none. All members of the ensemble are one batched program.
 from __future__ import annotations
 
 import copy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -155,6 +155,14 @@ class BagHazards(nn.Module):
         return logits + (level + trend * place) * has_cells
 
 
+def first_member(module: BagHazards) -> BagHazards:
+    """The first member of the ensemble, alone."""
+    alone = BagHazards(replace(module.hazards, n_members=1), module.sizes, None)
+    own = {name: value[:1] if value.ndim > 1 else value for name, value in module.state_dict().items()}
+    alone.load_state_dict(own, strict=True, assign=True)
+    return alone.eval().requires_grad_(requires_grad=False)
+
+
 class BagNetwork:
     """A fitted network of cells and clinic; its prediction is the mean incidence over members.
 
@@ -171,6 +179,7 @@ class BagNetwork:
         self.module = module.eval().requires_grad_(requires_grad=False)
         self.cells, self.materials, self.edges_days = cells, materials, edges_days
         self._double = copy.deepcopy(module).double()
+        self._first = first_member(self._double)
 
     def incidence(
         self, x: NDArray[np.float64], landmark_day: NDArray[np.float64], times_days: NDArray[np.float64]
@@ -197,7 +206,7 @@ class BagNetwork:
         layout = SampleLayout.of(samples, self.materials)
         parts = []
         with torch.inference_mode():
-            pooled = self._pooled(samples, layout)
+            pooled = self._pooled(self._double, samples, layout)
             for rows in np.array_split(np.arange(len(x)), max(1, -(-len(x) // ROWS_AT_ONCE))):
                 matrix = torch.as_tensor(x[rows], dtype=torch.float64)
                 cause, none = log_hazards(self._double.fuse(matrix, pooled, layout.grid(rows, torch.float64)))
@@ -221,20 +230,32 @@ class BagNetwork:
                 for i in np.flatnonzero(layout.unique == number):
                     of_cells[i] = spread
             grid = layout.grid(np.arange(samples.n_rows), torch.float64)
-            tokens = self._double.tokens(self._pooled(samples, layout), grid)
+            tokens = self._double.tokens(self._pooled(self._double, samples, layout), grid)
             share = self._double.over_samples(tokens, grid.known).mean(dim=(0, 3)).numpy()
         own = np.zeros(len(samples))
         own[layout.occurrence[layout.occurrence >= 0]] = share[layout.occurrence >= 0]
         return CellAttention(samples.row, own, tuple(of_cells))
 
-    def _pooled(self, samples: KnownSamples, layout: SampleLayout) -> Tensor:
+    def embedding(self, samples: KnownSamples) -> NDArray[np.float64]:
+        """(rows, token): what the first member makes of the samples of each row; NaN of rows without any it knows.
+
+        One member, for the axes of others mean something else.
+        """
+        layout = SampleLayout.of(samples, self.materials)
+        with torch.inference_mode():
+            grid = layout.grid(np.arange(samples.n_rows), torch.float64)
+            together = self._first.rows(self._pooled(self._first, samples, layout), grid)[0]
+        embedding: NDArray[np.float64] = together.masked_fill(~grid.known.any(dim=1)[:, None], torch.nan).numpy()
+        return embedding
+
+    def _pooled(self, module: BagHazards, samples: KnownSamples, layout: SampleLayout) -> Tensor:
         """(members, samples, token) of the samples that differ, one after the other."""
-        own = self._double.sizes
-        shape = self._double.hazards.n_members, max(len(layout.first), 1), own.width + own.n_prototypes
+        own = module.sizes
+        shape = module.hazards.n_members, max(len(layout.first), 1), own.width + own.n_prototypes
         pooled = torch.zeros(shape, dtype=torch.float64)
         for number, first in enumerate(layout.first):
             prepared = self.cells.prepare(samples.bags[int(first)])
-            pooled[:, number] = self._double.pool(self._batch(prepared, int(layout.material[number])))[:, 0]
+            pooled[:, number] = module.pool(self._batch(prepared, int(layout.material[number])))[:, 0]
         return pooled
 
     def _batch(self, prepared: PreparedCells, material: int) -> CellBatch:

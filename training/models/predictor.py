@@ -121,6 +121,15 @@ class CellPredictor(Predictor, Protocol):
         ...
 
 
+@runtime_checkable
+class CellEmbedder(Protocol):
+    """A predictor of cells that can tell what it makes of them."""
+
+    def embedding(self, samples: KnownSamples) -> NDArray[np.float64]:
+        """(rows, width): what is made of the samples known of each row together; NaN of rows without any."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class CellAttention:
     """Attention, the mean over members and heads: what the model looked at, which is not yet what it concluded."""

@@ -12,7 +12,7 @@ from features.errors import SequelaError
 from features.patients import Patients
 from training.models.incidence import CumulativeIncidence
 from training.models.predictor import CellAttention, KnownSamples, Predictor
-from training.models.seeing import attention_of, materials_of, seeing
+from training.models.seeing import attention_of, embedding_of, materials_of, seeing
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,15 @@ class FittedRiskModel:
         if materials := materials_of(self.predictor):
             encoded = with_missing_cells(encoded, KnownSamples.of(patients), materials)
         return self._incidence(encoded.x, patients, times_days), encoded
+
+    def with_embedding(self, x: NDArray[np.float64], patients: Patients) -> NDArray[np.float64]:
+        """Encoded patients (rows, features), and beside them what networks of cells make of their samples.
+
+        Unlike features, these may be NaN: of patients of whom no cell is known.
+        """
+        if not materials_of(self.predictor):
+            return x
+        return np.hstack([x, embedding_of(self.predictor, KnownSamples.of(patients))])
 
     def attention(self, patients: Patients) -> CellAttention:
         """How much each cell of each sample known by the landmark counted.

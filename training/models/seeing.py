@@ -14,7 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.patients import Patients
-from training.models.predictor import Arrays, CellAttention, CellPredictor, KnownSamples, Predictor, Sizes
+from training.models.predictor import (
+    Arrays,
+    CellAttention,
+    CellEmbedder,
+    CellPredictor,
+    KnownSamples,
+    Predictor,
+    Sizes,
+)
 
 
 @runtime_checkable
@@ -123,6 +131,17 @@ def attention_of(predictor: Predictor, samples: KnownSamples) -> CellAttention:
     )
     sample = np.tensordot(weights, np.stack([one.sample for one in found]), axes=1)
     return CellAttention(samples.row, sample, cells)
+
+
+def embedding_of(predictor: Predictor, samples: KnownSamples) -> NDArray[np.float64]:
+    """(rows, widths): what the parts that look at cells, and count, make of the samples; NaN of rows without any."""
+    if isinstance(predictor, CellEmbedder):
+        return predictor.embedding(samples)
+    found = [np.empty((samples.n_rows, 0))]
+    if is_composite(predictor):
+        counting = np.flatnonzero(predictor.shares)
+        found += [embedding_of(predictor.parts[i], samples) for i in counting]
+    return np.hstack(found)
 
 
 def _shown(predictor: Predictor, samples: KnownSamples) -> Predictor:

@@ -21,6 +21,7 @@ from features.cells.bag import Bags, CellBag
 from features.cells.embedding import CellPca, Expression
 from features.config import FeatureConfig
 from features.errors import SequelaError
+from features.novelty import Novelty
 from features.patients import Patients
 from features.records import PatientRecord
 from features.request import to_patients
@@ -31,12 +32,14 @@ from training.cells.network_fit import BagTraining
 from training.cells.network_start import k_means
 from training.config import AttentionConfig, CoxConfig, SetTransformerConfig, sees_cells
 from training.fit import fit_risk_model
-from training.models.bag_network import BagHazards, BagSizes
+from training.models.bag_network import BagHazards, BagNetwork, BagSizes, first_member
 from training.models.cell_input import CellInput, content_order
+from training.models.mixture import Mixture
 from training.models.network import NetworkSizes
 from training.models.predictor import KnownSamples
 from training.models.risk_model import FittedRiskModel
 from training.models.sample_layout import CellBatch, SampleGrid, SampleLayout
+from training.models.seeing import embedding_of
 from training.models.set_layers import InducedAttention
 
 CELL_KINDS = ("attention", "set_transformer")
@@ -237,6 +240,62 @@ def test_attention_is_of_cells_and_of_samples(kind: str, fitted: Fitted, ward: W
     again = model.attention(replace(patients, samples=replace(samples, bags=Bags.of(bags))))
     np.testing.assert_allclose(np.sort(again.cells[0]), np.sort(attention.cells[0]), atol=1e-9)
     np.testing.assert_allclose(again.cells[0], attention.cells[0][order], atol=1e-9)
+
+
+@every_kind
+def test_the_embedding_is_of_a_patients_own_cells(kind: str, fitted: Fitted, ward: Wards) -> None:
+    model, patients = fitted(kind), ward(5, 8, 0.0).patients().at_landmark(30.0)
+    samples = KnownSamples.of(patients)
+    found = embedding_of(model.predictor, samples)
+    assert isinstance(model.predictor, BagNetwork)
+    sizes = model.predictor.module.sizes
+    assert found.shape == (8, sizes.width + sizes.n_prototypes)
+    assert np.ptp(found, axis=0).max() > 1e-3
+    alone = [embedding_of(model.predictor, KnownSamples.of(patients.take(np.array([i])))) for i in range(8)]
+    np.testing.assert_allclose(np.concatenate(alone), found, atol=1e-12)
+    assert np.isnan(embedding_of(model.predictor, KnownSamples.none(3))).all()
+    foreign = replace(samples, material=np.where(samples.row == 2, "marrow", samples.material))
+    assert np.flatnonzero(np.isnan(embedding_of(model.predictor, foreign)).any(axis=1)).tolist() == [2]
+    x = model.encoder.transform(patients)
+    np.testing.assert_array_equal(model.with_embedding(x, patients), np.hstack([x, found]))
+    mixed = FittedRiskModel(model.encoder, Mixture([fitted("cox").predictor, model.predictor], (1.0, 1.0)), ())
+    np.testing.assert_array_equal(mixed.with_embedding(x, patients), np.hstack([x, found]))
+    assert fitted("cox").with_embedding(x, patients) is x
+
+
+@every_kind
+def test_the_first_member_alone_is_the_first_of_all(kind: str, fitted: Fitted, ward: Wards) -> None:
+    model, patients = fitted(kind), ward(5, 8, 0.0).patients()
+    network: Any = model.predictor
+    alone = type(network)(first_member(network.module), network.cells, network.materials, network.edges_days)
+    x, samples = model.encoder.transform(patients), KnownSamples.of(patients)
+    first = network.member_incidence(x, TIMES, samples)[0]
+    np.testing.assert_allclose(alone.incidence_of_cells(x, np.zeros(8), TIMES, samples), first, atol=1e-9)
+
+
+def test_patients_whose_cells_are_strange_are_unlike_those_of_training() -> None:
+    """Their genes are told for one another: nothing of the clinic shows it, the embedding does."""
+    cohort = planted(220, 3, n_cells=60)
+    train, test = cohort.patients.take(np.arange(180)), cohort.patients.take(np.arange(180, 220))
+    small = AttentionConfig(members=2, bins=4, prototypes=8, width=8, cells_per_sample=60, max_epochs=2)
+    outcomes = cohort.outcomes.take(np.arange(180))
+    model = fit_risk_model(train, outcomes, CARD, FeatureConfig(cells=()), small, CPU, seed=0)
+    seen = model.with_embedding(model.encoder.transform(train), train)
+    novelty = Novelty.fit(seen, train.patient_id, train.landmark_day)
+    assert test.samples is not None
+    assert test.samples.bags is not None
+    order = np.random.default_rng(0).permutation(len(test.samples.bags[0].genes))
+    bags = [replace(bag, genes=tuple(np.array(bag.genes)[order])) for bag in test.samples.bags]
+    strange = replace(test, samples=replace(test.samples, bags=Bags.of(bags)))
+    usual, unusual = (
+        novelty.share(model.with_embedding(model.encoder.transform(some), some), some.landmark_day)
+        for some in (test, strange)
+    )
+    assert (usual <= 0.05).mean() < 0.2
+    assert (unusual <= 0.05).mean() > 0.8
+    none = replace(test, samples=None)
+    without = novelty.share(model.with_embedding(model.encoder.transform(none), none), none.landmark_day)
+    assert (without <= 0.05).mean() < 0.2, "whose cells are not known is not strange for that"
 
 
 def test_a_model_without_attention_says_so(fitted: Fitted, ward: Wards) -> None:
