@@ -20,6 +20,8 @@ from training.models.predictor import Arrays, Predictor, Sizes
 from training.models.stretch import Stretch, log_cumulative_hazard, risk_of
 
 STRETCH = "stretch"
+WITHOUT = "without"
+"""Arrays of the model that a refit does not have; all others that it does not name are the model's."""
 MOST_APART = float(np.log(10.0))
 """That a refit may lie from the predictor, on the scale of log(−log(1 − F)): one in which nothing has happened yet has
 risk 0, infinitely far, and says no more than that the risk is small."""
@@ -125,13 +127,15 @@ class WithIntervals:
         return type(self)(parts[0], tuple(parts[1:]), self.uncertainty, self.stretch)
 
     def state(self) -> tuple[Sizes, dict[str, NDArray[Any]]]:
-        """Kinds and sizes; arrays are named ``model/…``, and ``i/…`` of refit i."""
-        arrays: dict[str, NDArray[Any]] = {}
-        sizes: dict[str, Any] = {}
-        for name, predictor in (("model", self.model), *((str(i), one) for i, one in enumerate(self.refits))):
-            own, named = predictor.state()
-            sizes[name] = {"kind": predictor.kind, "sizes": own}
-            arrays |= {f"{name}/{key}": value for key, value in named.items()}
+        """Kinds and sizes; arrays are named ``model/…``, and ``i/…`` of refit i where they are not the model's."""
+        of_model, common = self.model.state()
+        sizes: dict[str, Any] = {"model": {"kind": self.model.kind, "sizes": of_model}}
+        arrays = {f"model/{key}": value for key, value in common.items()}
+        for number, refit in enumerate(self.refits):
+            own, named = refit.state()
+            without = sorted(common.keys() - named.keys())
+            sizes[str(number)] = {"kind": refit.kind, "sizes": own, WITHOUT: without}
+            arrays |= {f"{number}/{key}": a for key, a in named.items() if not _same(a, common.get(key))}
         known = self.uncertainty
         arrays |= {"misfit": known.misfit, "times_days": known.times_days}
         arrays |= {"levels": known.levels, "thresholds": known.thresholds}
@@ -143,14 +147,24 @@ class WithIntervals:
         """Rebuild what `state` described."""
         from training.models.mixture import rebuild  # which knows this class
 
+        def named(name: str) -> dict[str, NDArray[Any]]:
+            return {key.removeprefix(f"{name}/"): a for key, a in arrays.items() if key.startswith(f"{name}/")}
+
+        common = named("model")
+
         def part(name: str) -> Predictor:
-            own = {key.removeprefix(f"{name}/"): a for key, a in arrays.items() if key.startswith(f"{name}/")}
-            return rebuild(sizes[name]["kind"], sizes[name]["sizes"], own)
+            held = sizes[name]
+            shared = {key: a for key, a in common.items() if key not in held[WITHOUT]} if WITHOUT in held else {}
+            return rebuild(held["kind"], held["sizes"], shared | named(name))
 
         refits = tuple(part(str(i)) for i in range(len(sizes) - 1))
         known = [arrays[name] for name in ("misfit", "times_days", "levels", "thresholds")]
-        stretch = {key.removeprefix(f"{STRETCH}/"): a for key, a in arrays.items() if key.startswith(f"{STRETCH}/")}
+        stretch = named(STRETCH)
         return cls(part("model"), refits, Uncertainty(*known), Stretch(**stretch) if stretch else None)
+
+
+def _same(one: NDArray[Any], other: NDArray[Any] | None) -> bool:
+    return other is not None and one.dtype == other.dtype and np.array_equal(one, other)
 
 
 def bound_days(incidence: NDArray[np.float64], times_days: FloatArray, threshold: float) -> NDArray[np.float64]:

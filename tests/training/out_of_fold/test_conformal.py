@@ -14,7 +14,14 @@ from features.config import FeatureConfig
 from features.outcomes import Outcomes
 from features.patients import Measurements, Patients
 from features.schema import CohortCard, Variable
-from training.config import CoxConfig, MixtureConfig, RecalibratedConfig, TrainerConfig, WithIntervalsConfig
+from training.config import (
+    CoxConfig,
+    InContextConfig,
+    MixtureConfig,
+    RecalibratedConfig,
+    TrainerConfig,
+    WithIntervalsConfig,
+)
 from training.fit import fit_risk_model
 from training.models.conformal import WithIntervals, bound_days
 from training.models.mixture import Mixture
@@ -163,6 +170,34 @@ def test_state_keeps_intervals_and_bounds() -> None:
     ):
         np.testing.assert_array_equal(other, one)
     np.testing.assert_array_equal(again.event_free_days(x, np.zeros(90)), model.event_free_days(x, np.zeros(90)))
+
+
+def test_what_refits_share_with_the_model_is_stored_once() -> None:
+    x, outcomes, _ = draw(np.random.default_rng(4), 90)
+    config = WithIntervalsConfig(model=InContextConfig(), refits=4)
+    model = fit_risk_model(patients_of(x), outcomes, CARD, CLINIC, config, CPU, seed=0).predictor
+    assert isinstance(model, WithIntervals)
+    sizes, arrays = model.state()
+    of_model = sum(a.nbytes for name, a in arrays.items() if name.startswith("model/"))
+    assert sum(a.nbytes for a in arrays.values()) < 1.1 * of_model, "the weights are those of all"
+    again = WithIntervals.from_state(sizes, arrays)
+    np.testing.assert_array_equal(again.interval(x, np.zeros(90), HORIZONS), model.interval(x, np.zeros(90), HORIZONS))
+
+
+def test_a_refit_has_no_array_that_only_the_model_has() -> None:
+    x, outcomes, _ = draw(np.random.default_rng(4), 90)
+    config = WithIntervalsConfig(model=RecalibratedConfig(model=SHRUNK), refits=2)
+    model = fit_risk_model(patients_of(x), outcomes, CARD, CLINIC, config, CPU, seed=0).predictor
+    assert isinstance(model, WithIntervals)
+    assert isinstance(model.model, Recalibrated)
+    other = WithIntervals(model.model, (model.model.model, model.refits[0]), model.uncertainty, model.stretch)
+    again = WithIntervals.from_state(*other.state())
+    for one, expected in zip(again.refits, other.refits, strict=True):
+        assert one.kind == expected.kind
+        assert one.state()[1].keys() == expected.state()[1].keys()
+        np.testing.assert_array_equal(
+            one.incidence(x, np.zeros(90), HORIZONS), expected.incidence(x, np.zeros(90), HORIZONS)
+        )
 
 
 @pytest.mark.parametrize("level", [0.0, 1.0, 1.2])
