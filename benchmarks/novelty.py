@@ -184,7 +184,7 @@ def main() -> int:
             "# Patients unlike those of training",
             "",
             f"Per cent of simulated patients, not trained on, whose share is small; {options.cohorts} cohorts of",
-            f"{TRAINED} patients and {FRESH} others, with 95 % t intervals over cohorts, cut at 0.",
+            f"{TRAINED} patients and {FRESH} others, with 95 % t intervals over cohorts, cut at 0 and 100.",
             made_by("benchmarks.novelty"),
             "",
             _table(found),
@@ -211,7 +211,7 @@ def _table(found: Mapping[str, Sequence[FloatArray]]) -> str:
         for least in LEAST:
             rates = 100 * np.array([(shares <= least).mean() for shares in cohorts if len(shares)])
             mean, low, high = t_interval(rates)
-            cells.append(f"{mean:.1f} [{max(low, 0.0):.1f}, {high:.1f}]")
+            cells.append(f"{mean:.1f} [{max(low, 0.0):.1f}, {min(high, 100.0):.1f}]")
         lines.append((name, f"{sum(map(len, cohorts)):,}", *cells))
     return markdown(pd.DataFrame(lines, columns=["patients", "rows", *(f"share ≤ {least:g}" for least in LEAST)]))
 

@@ -52,7 +52,7 @@ def _expected(draws: Draws, log_ratio: Tensor) -> Tensor:
     delayed = step > draws.uniform(b, k, 1, high=0.4) * draws.chance(0.15, b, k, 1)
     cured = step < 1.0 - draws.uniform(b, k, 1, high=0.6) * draws.chance(0.2, b, k, 1)
     base = base * (delayed & cured) + 1e-4
-    total = torch.exp(-0.7 + 1.2 * draws.normal(b, k, 1)).clamp(max=6.0)
+    total = torch.exp(-0.9 + 1.5 * draws.normal(b, k, 1)).clamp(max=6.0)
     base = base / base.sum(dim=-1, keepdim=True) * total
     return base[:, None] * torch.exp(log_ratio[..., None] * _over_time(draws, b, k, step)[:, None])
 

@@ -12,7 +12,7 @@ from training.prior.covariates import covariates
 from training.prior.draws import Draws
 from training.prior.effects import effects
 
-VERSION = 2
+VERSION = 3
 """Of the prior; weights say which one they were trained on."""
 SURPLUS = 3
 """One row in so many is simulated beyond those wanted, for late entry to hide."""

@@ -12,7 +12,7 @@ from training.prior import TableBatch, simulate_tables
 from training.prior.course import N_STEPS, events, follow, true_incidence
 from training.prior.covariates import covariates
 from training.prior.draws import Draws
-from training.prior.effects import effects
+from training.prior.effects import _bent, _smooth, effects
 from training.prior.tables import SURPLUS
 
 
@@ -68,6 +68,23 @@ def test_in_some_tables_nothing_is_predictive_and_in_most_something_is() -> None
     nothing = (log_ratio == 0).all(dim=1).all(dim=1).float().mean()
     assert 0.05 < float(nothing) < 0.2
     assert float((log_ratio.std(dim=1) > 0.3).any(dim=1).float().mean()) > 0.5
+
+
+def test_what_is_bent_is_a_sum_over_columns_and_what_is_smooth_is_not() -> None:
+    """Four rows at the corners of a rectangle in two columns: a sum has no interaction there."""
+    draws = Draws(torch.Generator().manual_seed(6))
+    x = draws.normal(50, 30, 3)
+    x[:, 1:4] = x[:, :1]
+    x[:, 1, 0] = x[:, 3, 0] = x[:, 4, 0]
+    x[:, 2, 1] = x[:, 3, 1] = x[:, 4, 1]
+    for bent, found in ((True, _bent(draws, x, draws.normal(50, 3))), (False, _smooth(draws, x, torch.ones(50, 3)))):
+        interaction = (found[:, 0] - found[:, 1] - found[:, 2] + found[:, 3]).abs()
+        assert bool((interaction < 1e-4).all()) == bent
+
+
+def test_some_causes_are_rare() -> None:
+    last = tables(7, n_tables=200, n_rows=100).incidence[..., -1].mean(dim=1)
+    assert 0.05 < float((last < 0.02).float().mean()) < 0.15
 
 
 def test_true_incidence_of_constant_hazards_is_the_closed_form() -> None:
