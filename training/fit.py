@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +52,6 @@ from training.models.aalen_johansen import AalenJohansen
 from training.models.cox import CauseSpecificCox
 from training.models.fine_gray import FineGray
 from training.models.mixture import Mixture
-from training.models.network import HazardNetwork
 from training.models.predictor import Predictor
 from training.models.risk_model import FittedRiskModel
 from training.out_of_fold.conformal import add_intervals
@@ -109,9 +108,8 @@ def fit_risk_model(
 
     tasks = [Task(encoder.transform(one.patients), one.outcomes, one.patients.patient_id) for one in companions]
     with threadpool_limits(1 if x.shape[0] * x.shape[1] ** 2 < SMALL else None):
-        predictor = _fit_predictor(
-            x, patients, outcomes, model, trainer, seed, listener, refit, encoder.samples, checkpoint, tasks
-        )
+        given = Given(x, patients, outcomes, trainer, seed, refit, encoder.samples, listener, checkpoint, tuple(tasks))
+        predictor = _fit(model, given)
     return FittedRiskModel(encoder, predictor, outcomes.causes)
 
 
@@ -131,146 +129,128 @@ def with_panel(
     return replace(encoder, samples=panel, processor=CellProcessor(features.processing, counts=counts))
 
 
-def _fit_predictor(
-    x: NDArray[np.float64],
-    patients: Patients,
-    outcomes: Outcomes,
-    model: ModelConfig,
-    trainer: TrainerConfig,
-    seed: int,
-    listener: EpochListener | None,
-    refit: Refit,
-    panel: SampleFeatures | None,
-    checkpoint: Path | None = None,
-    tasks: Sequence[Task] = (),
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a predictor of any kind is fitted to, and how."""
+
+    x: NDArray[np.float64]
+    """(rows, features): standardised."""
+    patients: Patients
+    outcomes: Outcomes
+    trainer: TrainerConfig
+    seed: int
+    refit: Refit
+    """Fits a whole risk model to some of the rows."""
+    panel: SampleFeatures | None
+    """Materials and genes of samples, as the encoder knows them."""
+    listener: EpochListener | None = None
+    checkpoint: Path | None = None
+    tasks: tuple[Task, ...] = ()
+    """Other endpoints."""
+
+    @property
+    def ids(self) -> NDArray[np.object_]:
+        """(rows,): whose."""
+        return self.patients.patient_id
+
+    def of_part(self, name: str) -> Given:
+        """The same for a part of a model, whose unfinished fit is kept beside the others'."""
+        kept = self.checkpoint
+        return self if kept is None else replace(self, checkpoint=kept.with_stem(f"{kept.stem}-{name}"))
+
+
+def _fit(model: ModelConfig, given: Given) -> Predictor:
+    match model:
+        case MixtureConfig():
+            return _fit_mixture(model, given)
+        case DistilledConfig():
+            return _fit_distilled(model, given)
+        case RecalibratedConfig():
+            below = _fit(model.model, given)
+            return recalibrate(below, model.model, given.patients, given.outcomes, given.refit, seed=given.seed)
+        case WithIntervalsConfig():
+            return _fit_with_intervals(model, given)
+        case NetworkConfig() | DeepHitConfig() | AttentionConfig() | SetTransformerConfig() | CustomConfig():
+            return _fit_in_epochs(model, given)
+        case _:
+            return _fit_at_once(model, given)
+
+
+def _fit_at_once(
+    model: AalenJohansenConfig | CoxConfig | FineGrayConfig | ForestConfig | BoostingConfig | InContextConfig,
+    given: Given,
 ) -> Predictor:
+    """Models that are fitted without epochs."""
+    x, outcomes, ids, seed = given.x, given.outcomes, given.ids, given.seed
     match model:
         case AalenJohansenConfig():
-            return AalenJohansen.fit(patients.landmark_day, outcomes)
+            return AalenJohansen.fit(given.patients.landmark_day, outcomes)
         case CoxConfig():
             return CauseSpecificCox.fit(
                 x,
                 outcomes,
                 penalty=model.penalty,
-                patient_id=patients.patient_id,
+                patient_id=ids,
                 seed=seed,
                 l1_ratio=model.l1_ratio,
                 penalty_rule=model.penalty_rule,
             )
         case FineGrayConfig():
-            ids = patients.patient_id
             return FineGray.fit(x, outcomes, penalty=model.penalty, patient_id=ids, seed=seed)
-        case NetworkConfig():
-            own = Task(x, outcomes, patients.patient_id)
-            return _fit_hazards((own, *tasks), model, trainer, seed, listener, checkpoint)
-        case DeepHitConfig() | CustomConfig():
-            fit: Fit = fit_deephit if isinstance(model, DeepHitConfig) else custom_fit(model.kind)
-            ids = patients.patient_id
-            return fit(x, outcomes, ids, model, trainer, seed=seed, listener=listener, checkpoint=checkpoint)
-        case ForestConfig() | BoostingConfig() | InContextConfig():
-            return _fit_at_once(x, outcomes, patients.patient_id, model, trainer, seed)
-        case AttentionConfig() | SetTransformerConfig():
-            return fit_bag_network(
-                x, patients, outcomes, panel, model, trainer, seed=seed, listener=listener, checkpoint=checkpoint
-            )
-        case MixtureConfig():
-            return _fit_mixture(x, patients, outcomes, model, trainer, seed, listener, refit, panel, checkpoint, tasks)
-        case DistilledConfig() | RecalibratedConfig() | WithIntervalsConfig():
-            return _fit_around(x, patients, outcomes, model, trainer, seed, listener, refit, panel, checkpoint, tasks)
-
-
-def _fit_hazards(
-    tasks: Sequence[Task],
-    model: NetworkConfig,
-    trainer: TrainerConfig,
-    seed: int,
-    listener: EpochListener | None,
-    checkpoint: Path | None,
-) -> HazardNetwork:
-    """The network of the first of some endpoints."""
-    if len(tasks) > 1:
-        return fit_together(tasks, model, trainer, seed=seed, listener=listener, checkpoint=checkpoint)[0]
-    x, outcomes, ids = tasks[0].x, tasks[0].outcomes, tasks[0].patient_id
-    return fit_network(x, outcomes, ids, model, trainer, seed=seed, listener=listener, checkpoint=checkpoint)
-
-
-def _fit_at_once(
-    x: NDArray[np.float64],
-    outcomes: Outcomes,
-    patient_id: NDArray[np.object_],
-    model: ForestConfig | BoostingConfig | InContextConfig,
-    trainer: TrainerConfig,
-    seed: int,
-) -> Predictor:
-    """Models that are fitted without epochs."""
-    match model:
         case ForestConfig():
-            return fit_forest(x, outcomes, patient_id, model, seed=seed)
+            return fit_forest(x, outcomes, ids, model, seed=seed)
         case BoostingConfig():
-            return fit_boosting(x, outcomes, patient_id, model, seed=seed)
+            return fit_boosting(x, outcomes, ids, model, seed=seed)
         case InContextConfig():
-            return fit_in_context(x, outcomes, patient_id, model, trainer, seed=seed)
+            return fit_in_context(x, outcomes, ids, model, given.trainer, seed=seed)
 
 
-def _fit_around(
-    x: NDArray[np.float64],
-    patients: Patients,
-    outcomes: Outcomes,
-    model: DistilledConfig | RecalibratedConfig | WithIntervalsConfig,
-    trainer: TrainerConfig,
-    seed: int,
-    listener: EpochListener | None,
-    refit: Refit,
-    panel: SampleFeatures | None,
-    checkpoint: Path | None,
-    tasks: Sequence[Task],
+def _fit_in_epochs(
+    model: NetworkConfig | DeepHitConfig | AttentionConfig | SetTransformerConfig | CustomConfig, given: Given
 ) -> Predictor:
-    """A model, and what is learnt from its answers."""
-    below = _fit_predictor(x, patients, outcomes, model.model, trainer, seed, listener, refit, panel, checkpoint, tasks)
-    if isinstance(model, DistilledConfig):
+    """Models whose losses are told epoch by epoch."""
+    x, outcomes, ids, trainer = given.x, given.outcomes, given.ids, given.trainer
+    seed, listener, checkpoint = given.seed, given.listener, given.checkpoint
+    match model:
+        case NetworkConfig() if given.tasks:
+            tasks = (Task(x, outcomes, ids), *given.tasks)
+            return fit_together(tasks, model, trainer, seed=seed, listener=listener, checkpoint=checkpoint)[0]
+        case AttentionConfig() | SetTransformerConfig():
+            of_cells = given.patients, outcomes, given.panel, model, trainer
+            return fit_bag_network(x, *of_cells, seed=seed, listener=listener, checkpoint=checkpoint)
+        case NetworkConfig():
+            return fit_network(x, outcomes, ids, model, trainer, seed=seed, listener=listener, checkpoint=checkpoint)
+        case _:
+            fit: Fit = fit_deephit if isinstance(model, DeepHitConfig) else custom_fit(model.kind)
+            return fit(x, outcomes, ids, model, trainer, seed=seed, listener=listener, checkpoint=checkpoint)
 
-        def student(x: NDArray[np.float64], patients: Patients, drawn: Outcomes) -> Predictor:
-            own = _of_member(checkpoint, "student")
-            return _fit_predictor(x, patients, drawn, model.student, trainer, seed, listener, refit, panel, own)
 
-        return distil(below, x, patients, outcomes, model.draws, student, seed=seed)
-    if isinstance(model, RecalibratedConfig):
-        return recalibrate(below, model.model, patients, outcomes, refit, seed=seed)
+def _fit_mixture(model: MixtureConfig, given: Given) -> Mixture:
+    weights = model.weights if isinstance(model.weights, tuple) else (1.0,) * len(model.members)
+    if len(weights) != len(model.members):
+        msg = f"model.weights: {len(weights)} for {len(model.members)} members; give one each, or none"
+        raise SequelaError(msg)
+    members = [_fit(member, given.of_part(str(number))) for number, member in enumerate(model.members)]
+    mixture = Mixture(members, weights)
+    if model.weights != "stacked":
+        return mixture
+    return stack(mixture, model, given.patients, given.outcomes, given.refit, seed=given.seed)
 
+
+def _fit_distilled(model: DistilledConfig, given: Given) -> Predictor:
+    def student(x: NDArray[np.float64], patients: Patients, drawn: Outcomes) -> Predictor:
+        own = replace(given.of_part("student"), x=x, patients=patients, outcomes=drawn, tasks=())
+        return _fit(model.student, own)
+
+    teacher = _fit(model.model, given)
+    return distil(teacher, given.x, given.patients, given.outcomes, model.draws, student, seed=given.seed)
+
+
+def _fit_with_intervals(model: WithIntervalsConfig, given: Given) -> Predictor:
     def again(drawn: Outcomes, number: int, truth: Predictor) -> Predictor:
         """The model on other outcomes; what was learnt out of fold is not learnt again."""
-        simple = plain(model.model)
-        other = _fit_predictor(x, patients, drawn, simple, trainer, seed + number, None, refit, panel, tasks=tasks)
-        return like(other, truth, np.random.default_rng([seed, number]))
+        own = replace(given, outcomes=drawn, seed=given.seed + number, listener=None, checkpoint=None)
+        return like(_fit(plain(model.model), own), truth, np.random.default_rng([given.seed, number]))
 
-    return add_intervals(below, model, x, patients, outcomes, refit, again, seed=seed)
-
-
-def _fit_mixture(
-    x: NDArray[np.float64],
-    patients: Patients,
-    outcomes: Outcomes,
-    model: MixtureConfig,
-    trainer: TrainerConfig,
-    seed: int,
-    listener: EpochListener | None,
-    refit: Refit,
-    panel: SampleFeatures | None,
-    checkpoint: Path | None,
-    tasks: Sequence[Task],
-) -> Mixture:
-    given = model.weights if isinstance(model.weights, tuple) else (1.0,) * len(model.members)
-    if len(given) != len(model.members):
-        msg = f"model.weights: {len(given)} for {len(model.members)} members; give one each, or none"
-        raise SequelaError(msg)
-    members = []
-    for i, member in enumerate(model.members):
-        own = _of_member(checkpoint, str(i))
-        fitted = _fit_predictor(x, patients, outcomes, member, trainer, seed, listener, refit, panel, own, tasks)
-        members.append(fitted)
-    mixture = Mixture(members, given)
-    return stack(mixture, model, patients, outcomes, refit, seed=seed) if model.weights == "stacked" else mixture
-
-
-def _of_member(checkpoint: Path | None, name: str) -> Path | None:
-    return None if checkpoint is None else checkpoint.with_stem(f"{checkpoint.stem}-{name}")
+    x, patients, outcomes = given.x, given.patients, given.outcomes
+    return add_intervals(_fit(model.model, given), model, x, patients, outcomes, given.refit, again, seed=given.seed)
