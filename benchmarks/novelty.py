@@ -122,15 +122,12 @@ def rows_of_cells(seed: int) -> Iterator[Told]:
     cpu = TrainerConfig(accelerator="cpu")
     model = fit_risk_model(trained, cohort.outcomes.take(train), CARD, CONFIG, AttentionConfig(), cpu, seed=seed)
 
-    def seen(patients: Patients) -> FloatArray:
-        return model.with_embedding(model.encoder.transform(patients), patients)
-
-    novelty, bags = Novelty.fit(seen(trained), trained.patient_id, trained.landmark_day), bags_of(fresh)
+    novelty, bags = Novelty.fit(model.embedding(trained), trained.patient_id, trained.landmark_day), bags_of(fresh)
 
     def told(change: Callable[[CellBag], CellBag]) -> FloatArray:
         assert fresh.samples is not None
         changed = replace(fresh, samples=replace(fresh.samples, bags=Bags.of([change(bag) for bag in bags])))
-        return novelty.share(seen(changed), fresh.landmark_day)
+        return novelty.share(model.embedding(changed), fresh.landmark_day)
 
     yield "cells like those of training", told(lambda bag: bag)
     order = np.random.default_rng(seed).permutation(len(bags[0].genes))

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from experiments.config import RunConfig
 from experiments.crossval import epochs_told, tuned_model
@@ -24,12 +26,12 @@ from experiments.tracking import git_state
 from features.drift import Reference
 from features.novelty import Novelty
 from features.outcomes import Outcomes
-from features.patients import FloatArray
+from features.patients import FloatArray, Patients
 from features.persistence import Persistence
-from training.artifact.blocks import AlertsBlock
+from training.artifact.blocks import AlertsBlock, NoveltyBlock
 from training.artifact.folder import answer_example, model_block, write_artifact
 from training.artifact.manifest import Example, Manifest, TrainingCohort
-from training.artifact.parts import count_arrays, novelty_block, state_arrays
+from training.artifact.parts import CELL_NOVELTY, count_arrays, novelty_block, state_arrays
 from training.evaluation.scores import Scores
 from training.fit import fit_risk_model
 from training.fitting.persistence import persistences
@@ -37,6 +39,8 @@ from training.models.risk_model import FittedRiskModel
 
 ARTIFACT = "artifact"
 """Its folder in that of a run."""
+FEWEST_PATIENTS = 3
+"""Of whom cells are known, for others' to be compared with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +69,8 @@ def fit_final(
     followed = fit_states(rows, config, home, model.encoder)
     block, arrays = model_block(model)
     encoded = model.encoder.encode(rows.patients)
-    seen = model.with_embedding(encoded.x, rows.patients)
-    novelty, of_novelty = novelty_block(Novelty.fit(seen, rows.patients.patient_id, rows.patients.landmark_day))
+    novelty, of_novelty = novelty_block(Novelty.fit(encoded.x, rows.patients.patient_id, rows.patients.landmark_day))
+    of_cells, cell_arrays = cell_novelty(model, rows.patients)
     landmark = rows.endpoint.landmark_days[0]
     patient = example_patient(model.encoder, landmark)
     times = rows.endpoint.horizons_days
@@ -99,10 +103,21 @@ def fit_final(
         alerts=beside.alerts,
         counts=of_counts,
         novelty=novelty,
+        cell_novelty=of_cells,
         files={},
     )
     of_states = state_arrays(None if followed is None else followed[0])
-    write_artifact(folder, manifest, arrays | of_states | of_novelty | count_arrays(counts))
+    write_artifact(folder, manifest, arrays | of_states | of_novelty | cell_arrays | count_arrays(counts))
+
+
+def cell_novelty(model: FittedRiskModel, patients: Patients) -> tuple[NoveltyBlock | None, dict[str, NDArray[Any]]]:
+    """How strange the cells of a patient are to a network of cells: learnt of those of whom cells are known."""
+    embedding = model.embedding(patients)
+    known = np.flatnonzero(np.isfinite(embedding).all(axis=1))
+    ids = patients.patient_id[known]
+    if not embedding.shape[1] or len(set(ids)) < FEWEST_PATIENTS:
+        return None, {}
+    return novelty_block(Novelty.fit(embedding[known], ids, patients.landmark_day[known]), CELL_NOVELTY)
 
 
 def _reference(model: FittedRiskModel, values: FloatArray, rows: TrainingRows, out_of_fold: OutOfFold) -> Reference:

@@ -5,7 +5,6 @@ towards a multiple of the identity, Σ = (1 − δ) S + δ μ I, δ and μ = tr(
 2004;88:365–411) so that there may be more columns than patients. What a distance says is told by those of training
 patients to the mean and covariance of the others: distances within the sample would be too small, most of all with
 many columns. Patients are compared with those of the same landmark: later ones have more values and other spreads.
-What is not known of a patient (NaN) is taken to be as of the mean of those of whom it is.
 """
 
 from __future__ import annotations
@@ -54,24 +53,23 @@ class Novelty:
         """Learn mean, covariance and distances from the matrix of training patients.
 
         Args:
-            x: (rows, features): the encoder's matrix, and whatever else is made of patients.
+            x: (rows, features), the encoder's matrix.
             patient_id: (rows,): all rows of a patient are left out together.
             landmark_day: (rows,): each patient at most once at each.
 
         Raises:
-            ValueError: Fewer than 3 patients, a value that is infinite, or a feature that is known of nobody.
+            ValueError: Fewer than 3 patients, or a value that is not finite.
         """
         x = np.asarray(x, dtype=np.float64)
         _, patient = np.unique(patient_id.astype(str), return_inverse=True)
-        unknown = np.isnan(x)
-        if len(x) != len(patient) or np.isinf(x).any() or unknown.all(axis=0).any() or patient.max(initial=0) < 2:
+        if len(x) != len(patient) or not np.isfinite(x).all() or patient.max(initial=0) < 2:
             msg = (
                 f"novelty: {len(x)} rows of {len(patient)} patient ids; finite values of at least 3 patients are needed"
             )
             raise ValueError(msg)
         days = np.unique(landmark_day)
-        mean = np.nanmean(x, axis=0)
-        centred = np.where(unknown, 0.0, x - mean)
+        mean = x.mean(axis=0)
+        centred = x - mean
         axes, scatter = principal_axes(centred)
         delta, target = shrinkage(centred)
         if target <= 0:
@@ -86,7 +84,7 @@ class Novelty:
 
     def distance(self, x: FloatArray) -> FloatArray:
         """(rows,): Mahalanobis distances of encoded patients x (rows, features)."""
-        centred = np.nan_to_num(np.asarray(x, dtype=np.float64) - self.mean, nan=0.0)
+        centred = np.asarray(x, dtype=np.float64) - self.mean
         along = centred @ self.axes.T
         rest = centred - along @ self.axes
         distance: FloatArray = np.sqrt((along**2 / self.variance).sum(axis=1) + (rest**2).sum(axis=1) / self.floor)
@@ -102,7 +100,7 @@ class Novelty:
         all. NaN on any other day: ages of values are then others than of any training patient, who seem all strange.
 
         Args:
-            x: (rows, features), as in `fit`.
+            x: (rows, features), the encoder's matrix.
             landmark_day: (rows,).
         """
         distance = self.distance(x)

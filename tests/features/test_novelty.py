@@ -201,16 +201,3 @@ def test_repeated_columns_and_order_of_rows_do_no_harm() -> None:
 def test_what_it_cannot_learn_from_is_refused(x: Matrix, patient: NDArray[np.object_]) -> None:
     with pytest.raises(ValueError, match="at least 3 patients"):
         Novelty.fit(x, patient, np.zeros(len(x)))
-
-
-def test_what_is_not_known_is_as_of_the_mean_of_those_of_whom_it_is() -> None:
-    rng = np.random.default_rng(5)
-    x = rng.normal(size=(50, 4)) + 3.0
-    x[::3, 2] = np.nan
-    found = Novelty.fit(x, ids(50), np.zeros(50))
-    np.testing.assert_allclose(found.mean, np.nanmean(x, axis=0))
-    filled = np.where(np.isnan(x), found.mean, x)
-    np.testing.assert_allclose(found.distance(x), found.distance(filled))
-    np.testing.assert_array_equal(found.left_out[0], Novelty.fit(filled, ids(50), np.zeros(50)).left_out[0])
-    with pytest.raises(ValueError, match="novelty: "):
-        Novelty.fit(np.where(np.arange(4) == 1, np.inf, x), ids(50), np.zeros(50))

@@ -42,8 +42,8 @@ class NoveltyBlock(Frozen):
     """Of what tells how unlike the training patients someone is, whose arrays are in the weights below ``novelty/``.
 
     ``mean`` (features,), ``axes`` (axes, features), ``variance`` (axes,) and ``left_out`` (distances,), landmark by
-    landmark, as `features.novelty.Novelty` has them, features being those of the encoder, and after them what networks
-    of cells make of a patient's samples (`FittedRiskModel.with_embedding`).
+    landmark, as `features.novelty.Novelty` has them, features being those of the encoder; or below
+    ``cell_novelty/``, features being what networks of cells make of samples (`FittedRiskModel.embedding`).
     """
 
     floor: Annotated[float, Field(gt=0)]

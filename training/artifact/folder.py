@@ -42,7 +42,7 @@ from training.artifact.parts import (
     count_arrays,
     counts_error,
     named,
-    novelty_block,
+    novelty_arrays,
     part,
     rebuild_counts,
     rebuild_novelty,
@@ -71,11 +71,13 @@ class Artifact:
     """What tells how unlike the training patients someone is; None in artifacts of before."""
     counts: ExpectedCounts | None = None
     """What tells how many events to expect, where the artifact has it."""
+    cell_novelty: Novelty | None = None
+    """What tells how unlike theirs the cells of someone are, where a network looks at cells."""
 
     @property
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All of them, by the name under which the weights hold them."""
-        of_novelty = {} if self.novelty is None else novelty_block(self.novelty)[1]
+        of_novelty = novelty_arrays(self.novelty, self.cell_novelty)
         return model_block(self.model)[1] | state_arrays(self.states) | of_novelty | count_arrays(self.counts)
 
 
@@ -148,7 +150,7 @@ def read_artifact(folder: Path) -> Artifact:
         arrays = load_file(folder / WEIGHTS)
         model = _rebuild(manifest, arrays)
         states = rebuild_states(manifest, arrays)
-        novelty = rebuild_novelty(manifest, arrays, model)
+        novelty, cell_novelty = rebuild_novelty(manifest, arrays, model)
         counts = rebuild_counts(manifest, arrays, model)
         beside = states_error(model, states, manifest), counts_error(model, counts, manifest)
         worst = max(example_error(model, manifest.example), *beside)
@@ -164,7 +166,7 @@ def read_artifact(folder: Path) -> Artifact:
             f"{EXAMPLE_TOLERANCE:g}. It was written by an incompatible version; export it again"
         )
         raise SequelaError(msg)
-    return Artifact(manifest, model, states, novelty, counts)
+    return Artifact(manifest, model, states, novelty, counts, cell_novelty)
 
 
 def answer_example(

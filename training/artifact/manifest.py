@@ -147,6 +147,7 @@ class Manifest(Frozen):
     counts: CountsBlock | None = None
     """Where the run asked for `counts`; None in artifacts of before."""
     novelty: NoveltyBlock | None = None
+    cell_novelty: NoveltyBlock | None = None
     """None in artifacts of before."""
     files: dict[str, str]
     """sha256 of every other file of the folder."""

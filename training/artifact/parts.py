@@ -1,7 +1,8 @@
 """What an artifact may hold beside its risk model: arrays and blocks, rebuilt, and proven by the example's patient.
 
-Names of arrays begin with ``novelty/``, ``states/`` or ``counts/``. Models of transitions between states hold about
-(1 + refits) · moves · (times + features) numbers of 8 bytes: 30 refits of 5 moves on 300 days by 40 features 0.4 MB.
+Names of arrays begin with ``novelty/``, ``cell_novelty/``, ``states/`` or ``counts/``. Models of transitions between
+states hold about (1 + refits) · moves · (times + features) numbers of 8 bytes: 30 refits of 5 moves on 300 days by 40
+features 0.4 MB.
 Novelty holds features · min(features, rows) and a distance a row: 80 features 0.05 MB. Expected numbers hold features,
 and two numbers for each day of events and landmark: 300 days from two landmarks 0.01 MB.
 """
@@ -27,8 +28,8 @@ from training.models.states import StateModel
 
 STATES = "states/"
 """Before the names of arrays of models of transitions."""
-NOVELTY = "novelty/"
-"""Before the names of arrays of the novelty of patients."""
+NOVELTY, CELL_NOVELTY = "novelty/", "cell_novelty/"
+"""Before the names of arrays of the novelty of patients, and of their cells."""
 COUNTS = "counts/"
 """Before the names of arrays of expected numbers of events."""
 
@@ -58,26 +59,40 @@ def _largest_error(found: object, expected: object, rule: str) -> float:
     return float(np.abs(answer - kept).max())
 
 
-def novelty_block(novelty: Novelty) -> tuple[NoveltyBlock, dict[str, NDArray[Any]]]:
+def novelty_block(novelty: Novelty, prefix: str = NOVELTY) -> tuple[NoveltyBlock, dict[str, NDArray[Any]]]:
     """The two halves of a novelty: plain JSON, and arrays by the name under which the weights hold them."""
     n_patients = tuple(map(len, novelty.left_out))
     block = NoveltyBlock(floor=novelty.floor, landmark_days=novelty.landmark_days, n_patients=n_patients)
-    return block, named(NOVELTY, novelty.state())
+    return block, named(prefix, novelty.state())
 
 
-def rebuild_novelty(manifest: Manifest, arrays: Mapping[str, NDArray[Any]], model: FittedRiskModel) -> Novelty | None:
-    """None where the manifest has none.
+def novelty_arrays(novelty: Novelty | None, of_cells: Novelty | None) -> dict[str, NDArray[Any]]:
+    """Those of both, by the name under which the weights hold them; none without."""
+    both = ((novelty, NOVELTY), (of_cells, CELL_NOVELTY))
+    held = [novelty_block(one, prefix)[1] for one, prefix in both if one is not None]
+    return {name: array for arrays in held for name, array in arrays.items()}
+
+
+def rebuild_novelty(
+    manifest: Manifest, arrays: Mapping[str, NDArray[Any]], model: FittedRiskModel
+) -> tuple[Novelty | None, Novelty | None]:
+    """That of patients, and that of their cells; None where the manifest has none.
 
     Raises:
         ValueError, LookupError: The arrays do not fit.
     """
-    block = manifest.novelty
+    width = embedding_of(model.predictor, KnownSamples.none(0)).shape[1]
+    novelty = _novelty(manifest.novelty, part(arrays, NOVELTY), len(model.encoder.feature_names))
+    return novelty, _novelty(manifest.cell_novelty, part(arrays, CELL_NOVELTY), width)
+
+
+def _novelty(block: NoveltyBlock | None, arrays: Mapping[str, NDArray[Any]], width: int) -> Novelty | None:
     if block is None:
         return None
-    novelty = Novelty.from_state(block.floor, block.landmark_days, block.n_patients, part(arrays, NOVELTY))
-    own = embedding_of(model.predictor, KnownSamples.none(0)).shape[1]
-    if len(novelty.mean) != len(model.encoder.feature_names) + own:  # older artifacts have nothing of cells in it
-        _require_width("novelty is", len(novelty.mean), model)
+    novelty = Novelty.from_state(block.floor, block.landmark_days, block.n_patients, arrays)
+    if len(novelty.mean) != width:
+        msg = f"novelty is of {len(novelty.mean)} features, the model of {width}"
+        raise ValueError(msg)
     return novelty
 
 

@@ -86,7 +86,7 @@ class WithIntervals:
             msg = f"level = {level:g}; must lie between 0 and 1"
             raise ValueError(msg)
         centre = log_cumulative_hazard(self.model.incidence(x, landmark_day, horizons_days))
-        truth, squared = self.stretch.theta(centre, horizons_days), np.zeros_like(centre)
+        truth, squared = self.stretch.theta(centre, landmark_day, horizons_days), np.zeros_like(centre)
         for refit in self.refits:
             apart = log_cumulative_hazard(refit.incidence(x, landmark_day, horizons_days)) - truth
             squared += np.clip(apart, -MOST_APART, MOST_APART) ** 2

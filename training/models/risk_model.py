@@ -34,14 +34,13 @@ class FittedRiskModel:
             encoded = with_missing_cells(encoded, KnownSamples.of(patients), materials)
         return self._incidence(encoded.x, patients, times_days), encoded
 
-    def with_embedding(self, x: NDArray[np.float64], patients: Patients) -> NDArray[np.float64]:
-        """Encoded patients (rows, features), and beside them what networks of cells make of their samples.
+    def embedding(self, patients: Patients) -> NDArray[np.float64]:
+        """(rows, width): what networks of cells make of the samples of each row; NaN of rows without any.
 
-        Unlike features, these may be NaN: of patients of whom no cell is known.
+        Of a model that looks at no cells the width is 0.
         """
-        if not materials_of(self.predictor):
-            return x
-        return np.hstack([x, embedding_of(self.predictor, KnownSamples.of(patients))])
+        looks = bool(materials_of(self.predictor))
+        return embedding_of(self.predictor, KnownSamples.of(patients) if looks else KnownSamples.none(len(patients)))
 
     def attention(self, patients: Patients) -> CellAttention:
         """How much each cell of each sample known by the landmark counted.

@@ -135,7 +135,7 @@ def attention_of(predictor: Predictor, samples: KnownSamples) -> CellAttention:
 
 def embedding_of(predictor: Predictor, samples: KnownSamples) -> NDArray[np.float64]:
     """(rows, widths): what the parts that look at cells, and count, make of the samples; NaN of rows without any."""
-    if isinstance(predictor, CellEmbedder):
+    if looks_at_cells(predictor) and isinstance(predictor, CellEmbedder):
         return predictor.embedding(samples)
     found = [np.empty((samples.n_rows, 0))]
     if is_composite(predictor):

@@ -3,7 +3,7 @@
 A fit that shrinks tells risks that lie closer together than they are. Were its own answers the truth, a second fit
 would shrink those again: what refits err by is then less than what the model errs by. A truth stretched so far that
 refits come out as far apart as the model did shows all of it (indirect inference: Gouriéroux, Monfort & Renault, J
-Appl Econom 1993;8:S85).
+Appl Econom 1993;8:S85). The mean risk stays what it is, so that as many events happen as before.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from features.patients import FloatArray
 
 SMALLEST_RISK = 1e-9
-"""Risks are held this far from 0 and 1 before their logarithms are taken."""
+"""Risks are held this far from 0 and 1 before their logarithms are taken; smaller ones are not stretched."""
+FURTHEST = float(np.log(10.0))
+"""From the centre, that a θ still counts as being when it is moved on."""
 
 
 def log_cumulative_hazard(risk: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -32,34 +34,59 @@ def risk_of(theta: NDArray[np.float64]) -> NDArray[np.float64]:
     return risk
 
 
+NO_RISK = float(log_cumulative_hazard(np.array(2 * SMALLEST_RISK)))
+
+
+def moved(theta: NDArray[np.float64], centre: NDArray[np.float64], factor: NDArray[np.float64]) -> NDArray[np.float64]:
+    """θ pulled away from a centre, by at most (factor − 1) · `FURTHEST`; where there is no risk, it stays so."""
+    away: NDArray[np.float64] = (factor - 1.0) * np.clip(theta - centre, -FURTHEST, FURTHEST)
+    return np.where(theta > NO_RISK, theta + away, theta)
+
+
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """θ = log(−log(1 − F)) of each cause, pulled away from its mean over the training rows."""
+    """θ = log(−log(1 − F)) of each cause, pulled away from a centre that leaves a landmark's mean risk as it is."""
 
     factor: FloatArray
     """(causes,): 1 leaves a cause as it is."""
-    centre: FloatArray
-    """(causes, times): mean θ."""
+    landmark_days: FloatArray
+    """(landmarks,), ascending; a day between two goes by the nearest."""
     times_days: FloatArray
-    """(times,)."""
+    """(times,), ascending; before the first the centre falls as with a constant hazard."""
+    centre: FloatArray
+    """(landmarks, causes, times)."""
 
     @classmethod
     def none(cls, n_causes: int) -> Self:
         """Everything as it is."""
-        return cls(np.ones(n_causes), np.zeros((n_causes, 1)), np.zeros(1))
+        return cls(np.ones(n_causes), np.zeros(1), np.ones(1), np.zeros((1, n_causes, 1)))
 
-    def theta(self, theta: NDArray[np.float64], times_days: NDArray[np.float64]) -> NDArray[np.float64]:
+    def theta(
+        self, theta: NDArray[np.float64], landmark_day: NDArray[np.float64], times_days: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
         """(rows, causes, times), stretched."""
-        centre = np.stack([np.interp(times_days, self.times_days, one) for one in self.centre])
-        by = self.factor[:, None]
-        return np.where(by == 1.0, theta, centre + by * (theta - centre))
+        if (self.factor == 1.0).all():
+            return theta
+        nearest = np.abs(landmark_day[:, None] - self.landmark_days).argmin(axis=1)
+        return moved(theta, self._centre_at(times_days)[nearest], self.factor[:, None])
 
-    def incidence(self, incidence: NDArray[np.float64], times_days: NDArray[np.float64]) -> NDArray[np.float64]:
+    def incidence(
+        self, incidence: NDArray[np.float64], landmark_day: NDArray[np.float64], times_days: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
         """(rows, causes, times), stretched; where the causes of a row would then exceed 1 together, in proportion."""
         if (self.factor == 1.0).all():
             return incidence
-        apart = risk_of(self.theta(log_cumulative_hazard(incidence), times_days))
-        apart = np.maximum.accumulate(np.where(incidence > 0, apart, 0.0), axis=2)
+        theta = log_cumulative_hazard(incidence)
+        apart = np.where(theta > NO_RISK, risk_of(self.theta(theta, landmark_day, times_days)), incidence)
+        apart = np.maximum.accumulate(apart, axis=2)
         together = apart[:, :, -1].sum(axis=1)
         held: NDArray[np.float64] = apart / np.maximum(together, 1.0)[:, None, None]
         return held
+
+    def _centre_at(self, times_days: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(landmarks, causes, times)."""
+        at, known = (np.log(np.maximum(days, 1e-6)) for days in (times_days, self.times_days))
+        flat = [np.interp(at, known, one) for one in self.centre.reshape(-1, len(known))]
+        centre = np.stack(flat).reshape(*self.centre.shape[:2], len(at))
+        below: NDArray[np.float64] = centre + np.minimum(at - known[0], 0.0)
+        return below

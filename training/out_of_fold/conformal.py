@@ -76,28 +76,32 @@ def add_intervals(
         return WithIntervals(final, (), nothing_learnt(len(outcomes.causes)))
     times = outcome_grid(outcomes)
     incidence = seeing(final, patients).incidence(x, patients.landmark_day, times)
-    rng = np.random.default_rng([seed, model.refits])
 
-    def refitted(stretch: Stretch, numbers: range) -> list[Predictor]:
+    def refitted(stretch: Stretch, numbers: range, rng: np.random.Generator) -> list[Predictor]:
         """Refits to outcomes simulated from the predictor, stretched."""
         refits = []
         for number in numbers:
             truth = with_drawn_weights(final, rng)
             told = incidence if truth is final else seeing(truth, patients).incidence(x, patients.landmark_day, times)
-            drawn = simulate_outcomes(stretch.incidence(told, times), times, outcomes, patients, rng)
+            told = stretch.incidence(told, patients.landmark_day, times)
+            drawn = simulate_outcomes(told, times, outcomes, patients, rng)
             refits.append(again(drawn if (drawn.cause > 0).any() else outcomes, number, truth))
         return refits
 
     def answers(refits: Sequence[Predictor]) -> list[NDArray[np.float64]]:
         return [seeing(one, patients).incidence(x, patients.landmark_day, times) for one in refits]
 
-    pilots = answers(refitted(Stretch.none(len(outcomes.causes)), range(1, PILOTS + 1)))
-    stretch = learn_stretch(incidence, pilots, times, _horizons(times, outcomes))
-    refits = tuple(refitted(stretch, range(PILOTS + 1, PILOTS + 1 + model.refits)))
+    none, numbers = Stretch.none(len(outcomes.causes)), range(PILOTS + 1, PILOTS + 1 + model.refits)
+    rng, of_pilots = np.random.default_rng([seed, model.refits]), np.random.default_rng([seed, 0])
     if not enough_events(outcomes, patients.patient_id):
-        return WithIntervals(final, refits, nothing_learnt(len(outcomes.causes)), stretch)
+        return WithIntervals(final, tuple(refitted(none, numbers, rng)), nothing_learnt(len(outcomes.causes)))
+    pilots = answers(refitted(none, range(1, PILOTS + 1), of_pilots))
+    n_events = np.array([(outcomes.cause == k + 1).sum() for k in range(len(outcomes.causes))])
+    where = _horizons(times, outcomes)
+    stretch = learn_stretch(incidence, pilots, n_events, patients.landmark_day, times, where)
+    refits = tuple(refitted(stretch, numbers, rng))
     held_out = held_out_like(final, model, patients, outcomes, refit, times, seed=seed)
-    error = np.stack(answers(refits)) - stretch.incidence(incidence, times)
+    error = np.stack(answers(refits)) - stretch.incidence(incidence, patients.landmark_day, times)
     learnt = learn_uncertainty(held_out, error, times, outcomes, patients.patient_id, patients.landmark_day)
     return WithIntervals(final, refits, learnt, stretch)
 

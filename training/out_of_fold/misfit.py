@@ -38,7 +38,7 @@ def misfit_variance(
 
     Args:
         risk: (rows, horizons), out of fold, of the cause.
-        refit_error: (refits, rows, horizons): refit − model.
+        refit_error: (refits, rows, horizons): refit − the truth that it came from.
         outcomes: Of the rows, all observed from their landmark on.
         patient_id: (rows,): patients are independent, their rows are not.
         landmark_day: (rows,): the estimate is that of the rows of one landmark, and says nothing past their follow-up.

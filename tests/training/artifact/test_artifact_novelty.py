@@ -16,7 +16,7 @@ from features.errors import SequelaError
 from features.novelty import Novelty
 from training.artifact.folder import read_artifact, write_artifact
 from training.artifact.manifest import MANIFEST, WEIGHTS
-from training.artifact.parts import novelty_block
+from training.artifact.parts import CELL_NOVELTY, novelty_block
 from training.models.predictor import KnownSamples
 from training.models.risk_model import FittedRiskModel
 from training.models.seeing import embedding_of
@@ -92,20 +92,22 @@ def test_other_arrays_are_refused(written: tuple[Path, Novelty], change: Callabl
         read_artifact(folder)
 
 
-def test_of_a_network_of_cells_it_is_as_wide_as_features_and_embedding_or_as_of_before_features_alone(
+def test_of_a_network_of_cells_there_is_a_second_one(
     fitted: Callable[[str], FittedRiskModel], manifest_of: Callable[..., Any], tmp_path: Path
 ) -> None:
     model = fitted("attention")
     manifest, arrays = manifest_of(model)
-    n_features = len(model.encoder.feature_names)
     width = embedding_of(model.predictor, KnownSamples.none(0)).shape[1]
     assert width > 1
-    for n in (n_features + width, n_features, n_features + 1):
-        block, of_novelty = novelty_block(novelty_for(n))
-        write_artifact(tmp_path / str(n), manifest.model_copy(update={"novelty": block}), arrays | of_novelty)
-    for n in (n_features + width, n_features):
-        found = read_artifact(tmp_path / str(n)).novelty
-        assert found is not None
-        assert len(found.mean) == n
+    block, of_novelty = novelty_block(novelty_for(len(model.encoder.feature_names)))
+    for n in (width, width + 1):
+        of_cells, cell_arrays = novelty_block(novelty_for(n), CELL_NOVELTY)
+        both = manifest.model_copy(update={"novelty": block, "cell_novelty": of_cells})
+        write_artifact(tmp_path / str(n), both, arrays | of_novelty | cell_arrays)
+    found = read_artifact(tmp_path / str(width))
+    assert found.cell_novelty is not None
+    assert found.novelty is not None
+    assert len(found.cell_novelty.mean) == width
+    assert set(found.arrays) == set(load_file(tmp_path / str(width) / WEIGHTS))
     with pytest.raises(SequelaError, match="does not fit the weights"):
-        read_artifact(tmp_path / str(n_features + 1))
+        read_artifact(tmp_path / str(width + 1))
