@@ -143,7 +143,7 @@ def main() -> int:
     options = parser.parse_args()
     options.results.mkdir(parents=True, exist_ok=True)
     table = options.results / "coverage.csv"
-    found = pd.read_csv(table) if options.add else pd.DataFrame()
+    found = pd.read_csv(table) if options.add and table.exists() else pd.DataFrame()
     held = set(found[["truth", "model", "n", "seed"]].itertuples(index=False, name=None)) if len(found) else set()
     grid = product(("log-linear", "interaction"), options.models, options.sizes, range(options.cohorts))
     trials = [Trial(*one) for one in grid if one not in held]
