@@ -26,6 +26,7 @@ from benchmarks.made import made_by
 from benchmarks.planted import CARD, planted
 from experiments.data import at_landmarks
 from features.cells.bag import Bags, CellBag
+from features.cells.quality import select_cells
 from features.check import examine, read_endpoint
 from features.cohort import to_patients
 from features.config import FeatureConfig
@@ -133,7 +134,7 @@ def rows_of_cells(seed: int) -> Iterator[Told]:
     order = np.random.default_rng(seed).permutation(len(bags[0].genes))
     yield "genes told for one another", told(lambda bag: replace(bag, genes=tuple(np.array(bag.genes)[order])))
     common = str(pd.Series(np.concatenate([bag.cell_type for bag in bags])).mode()[0])
-    yield "cells of the commonest type left out", told(lambda bag: without(bag, common))
+    yield "cells of the commonest type left out", told(lambda bag: select_cells(bag, bag.cell_type != common))
 
 
 def bags_of(patients: Patients) -> list[CellBag]:
@@ -141,15 +142,6 @@ def bags_of(patients: Patients) -> list[CellBag]:
     assert patients.samples is not None
     assert patients.samples.bags is not None
     return [patients.samples.bags[i] for i in range(len(patients.samples.bags))]
-
-
-def without(bag: CellBag, cell_type: str) -> CellBag:
-    """The cells of all other types."""
-    kept = bag.cell_type != cell_type
-    lengths = np.diff(bag.indptr)
-    values = np.repeat(kept, lengths)
-    indptr = np.concatenate([[0], np.cumsum(lengths[kept])])
-    return CellBag(bag.genes, indptr, bag.indices[values], bag.values[values], bag.cell_type[kept])
 
 
 def main() -> int:

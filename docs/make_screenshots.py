@@ -1,4 +1,4 @@
-"""Draw the screenshots of docs/ui.md: four models on the embedded cohort, in Chromium.
+"""Draw the screenshots of docs/how-to/ui.md: four models on the embedded cohort, in Chromium.
 
     python docs/make_screenshots.py FOLDER
 

@@ -24,7 +24,7 @@ from experiments.served_states import fit_states, states_block
 from experiments.thresholds import Settled
 from experiments.tracking import git_state
 from features.drift import Reference
-from features.novelty import Novelty
+from features.novelty import FEWEST_PATIENTS, Novelty
 from features.outcomes import Outcomes
 from features.patients import FloatArray, Patients
 from features.persistence import Persistence
@@ -39,8 +39,6 @@ from training.models.risk_model import FittedRiskModel
 
 ARTIFACT = "artifact"
 """Its folder in that of a run."""
-FEWEST_PATIENTS = 3
-"""Of whom cells are known, for others' to be compared with."""
 
 
 @dataclass(frozen=True, slots=True)

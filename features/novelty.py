@@ -20,6 +20,8 @@ from features.patients import FloatArray
 
 LEAST_SHRINKAGE = 1e-6
 """Keeps Σ invertible where columns are linearly dependent."""
+FEWEST_PATIENTS = 3
+"""To be compared with."""
 DIGITS = 3
 """Of the distances that are kept, rounded up: no number is that of one patient."""
 
@@ -62,9 +64,10 @@ class Novelty:
         """
         x = np.asarray(x, dtype=np.float64)
         _, patient = np.unique(patient_id.astype(str), return_inverse=True)
-        if len(x) != len(patient) or not np.isfinite(x).all() or patient.max(initial=0) < 2:
+        if len(x) != len(patient) or not np.isfinite(x).all() or patient.max(initial=-1) + 1 < FEWEST_PATIENTS:
             msg = (
-                f"novelty: {len(x)} rows of {len(patient)} patient ids; finite values of at least 3 patients are needed"
+                f"novelty: {len(x)} rows of {len(patient)} patient ids; finite values of at least {FEWEST_PATIENTS} "
+                "patients are needed"
             )
             raise ValueError(msg)
         days = np.unique(landmark_day)
@@ -98,6 +101,7 @@ class Novelty:
         Gammerman & Shafer, Algorithmic Learning in a Random World, 2005, ch. 4). Of a patient like those of training
         it is ≤ a with a probability of at most about a: not exactly, for d_i are to all others but i itself, d is to
         all. NaN on any other day: ages of values are then others than of any training patient, who seem all strange.
+        NaN also of a row of which a feature is not known.
 
         Args:
             x: (rows, features), the encoder's matrix.
@@ -106,7 +110,7 @@ class Novelty:
         distance = self.distance(x)
         share = np.full(len(distance), np.nan)
         for day, left_out in zip(self.landmark_days, self.left_out, strict=True):
-            rows, n = landmark_day == day, len(left_out)
+            rows, n = (landmark_day == day) & ~np.isnan(distance), len(left_out)
             share[rows] = (1 + n - np.searchsorted(left_out, distance[rows])) / (1 + n)
         return share
 

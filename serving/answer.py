@@ -215,10 +215,7 @@ def _unlike(artifact: Artifact, encoded: Encoded, patients: Patients) -> list[fl
         return [None] * len(patients)
     share = artifact.novelty.share(encoded.x, patients.landmark_day)
     if artifact.cell_novelty is not None:
-        embedding = artifact.model.embedding(patients)
-        known = np.isfinite(embedding).all(axis=1)
-        of_cells = np.full(len(share), np.nan)
-        of_cells[known] = artifact.cell_novelty.share(embedding[known], patients.landmark_day[known])
+        of_cells = artifact.cell_novelty.share(artifact.model.embedding(patients), patients.landmark_day)
         smaller = np.minimum(2 * np.minimum(share, of_cells), 1.0)  # Bonferroni's, of two
         share = np.where(np.isnan(of_cells), share, smaller)
     return [None if np.isnan(one) else float(one) for one in share]

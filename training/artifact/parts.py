@@ -44,10 +44,10 @@ def named(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[
     return {f"{prefix}{name}": array for name, array in arrays.items()}
 
 
-def _require_width(what: str, width: int, model: FittedRiskModel) -> None:
-    """Refuse arrays of other features than the encoder's."""
-    if width != len(model.encoder.feature_names):
-        msg = f"{what} of {width} features, the encoder of {len(model.encoder.feature_names)}"
+def _require_width(what: str, width: int, expected: int) -> None:
+    """Refuse arrays of other features than the model's."""
+    if width != expected:
+        msg = f"{what} of {width} features, the model of {expected}"
         raise ValueError(msg)
 
 
@@ -90,9 +90,7 @@ def _novelty(block: NoveltyBlock | None, arrays: Mapping[str, NDArray[Any]], wid
     if block is None:
         return None
     novelty = Novelty.from_state(block.floor, block.landmark_days, block.n_patients, arrays)
-    if len(novelty.mean) != width:
-        msg = f"novelty is of {len(novelty.mean)} features, the model of {width}"
-        raise ValueError(msg)
+    _require_width("novelty is", len(novelty.mean), width)
     return novelty
 
 
@@ -141,7 +139,7 @@ def rebuild_counts(
     if block is None:
         return None
     counts = ExpectedCounts.from_state(block.landmark_days, block.n_times, block.penalty, part(arrays, COUNTS))
-    _require_width("counts are", len(counts.beta), model)
+    _require_width("counts are", len(counts.beta), len(model.encoder.feature_names))
     return counts
 
 

@@ -17,14 +17,11 @@ from numpy.typing import NDArray
 
 from features.patients import FloatArray
 from training.models.predictor import Arrays, Predictor, Sizes
-from training.models.stretch import Stretch, log_cumulative_hazard, risk_of
+from training.models.stretch import MOST_APART, Stretch, log_cumulative_hazard, risk_of
 
 STRETCH = "stretch"
 WITHOUT = "without"
 """Arrays of the model that a refit does not have; all others that it does not name are the model's."""
-MOST_APART = float(np.log(10.0))
-"""That a refit may lie from the predictor, on the scale of log(−log(1 − F)): one in which nothing has happened yet has
-risk 0, infinitely far, and says no more than that the risk is small."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,9 @@ from features.patients import FloatArray
 
 SMALLEST_RISK = 1e-9
 """Risks are held this far from 0 and 1 before their logarithms are taken; smaller ones are not stretched."""
-FURTHEST = float(np.log(10.0))
-"""From the centre, that a θ still counts as being when it is moved on."""
+MOST_APART = float(np.log(10.0))
+"""That two θ count as being: one of which nothing has happened yet has risk 0, infinitely far, and says no more than
+that the risk is small."""
 
 
 def log_cumulative_hazard(risk: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -38,8 +39,8 @@ NO_RISK = float(log_cumulative_hazard(np.array(2 * SMALLEST_RISK)))
 
 
 def moved(theta: NDArray[np.float64], centre: NDArray[np.float64], factor: NDArray[np.float64]) -> NDArray[np.float64]:
-    """θ pulled away from a centre, by at most (factor − 1) · `FURTHEST`; where there is no risk, it stays so."""
-    away: NDArray[np.float64] = (factor - 1.0) * np.clip(theta - centre, -FURTHEST, FURTHEST)
+    """θ pulled away from a centre, by at most (factor − 1) · `MOST_APART`; where there is no risk, it stays so."""
+    away: NDArray[np.float64] = (factor - 1.0) * np.clip(theta - centre, -MOST_APART, MOST_APART)
     return np.where(theta > NO_RISK, theta + away, theta)
 
 

@@ -34,6 +34,7 @@ from training.evaluation.ipcw import identified_days
 from training.models.conformal import Uncertainty, WithIntervals, bound_days
 from training.models.nonparametric import censoring_survival
 from training.models.predictor import Predictor
+from training.models.repeated_rows import event_patients
 from training.models.seeing import seeing
 from training.models.stretch import Stretch
 from training.out_of_fold.misfit import misfit_variance
@@ -96,7 +97,7 @@ def add_intervals(
     if not enough_events(outcomes, patients.patient_id):
         return WithIntervals(final, tuple(refitted(none, numbers, rng)), nothing_learnt(len(outcomes.causes)))
     pilots = answers(refitted(none, range(1, PILOTS + 1), of_pilots))
-    n_events = np.array([(outcomes.cause == k + 1).sum() for k in range(len(outcomes.causes))])
+    n_events = [event_patients(patients.patient_id, outcomes.cause == k + 1) for k in range(len(outcomes.causes))]
     where = _horizons(times, outcomes)
     stretch = learn_stretch(incidence, pilots, n_events, patients.landmark_day, times, where)
     refits = tuple(refitted(stretch, numbers, rng))

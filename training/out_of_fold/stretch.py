@@ -8,18 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.patients import FloatArray
-from training.models.stretch import FURTHEST, SMALLEST_RISK, Stretch, log_cumulative_hazard, moved, risk_of
+from training.models.stretch import MOST_APART, SMALLEST_RISK, Stretch, log_cumulative_hazard, moved, risk_of
+from training.out_of_fold.stack_weights import FEWEST_EVENTS
 
 MOST = 3.0
 """Where refits find little again, nothing tells how far; further than this it would be noise."""
-FEWEST_EVENTS = 10
-"""Of a cause; with fewer nothing is told of it."""
 
 
 def learn_stretch(
     incidence: NDArray[np.float64],
     refits: Sequence[NDArray[np.float64]],
-    n_events: NDArray[np.int64],
+    n_events: Sequence[int],
     landmark_day: FloatArray,
     times_days: FloatArray,
     where: NDArray[np.int64],
@@ -32,7 +31,7 @@ def learn_stretch(
     Args:
         incidence: (rows, causes, times): the model's, from which the refits' outcomes were simulated.
         refits: Theirs, (rows, causes, times) each; two or more.
-        n_events: (causes,): in the outcomes of the rows.
+        n_events: (causes,): patients with an event; of a cause with few nothing is told.
         landmark_day: (rows,).
         times_days: (times,).
         where: Which of the times are horizons: late enough for most refits to have events.
@@ -59,7 +58,7 @@ def _factor(risk: NDArray[np.float64], refits: Sequence[NDArray[np.float64]], la
         return 1.0
     slopes = []
     for refit in refits:
-        apart = np.clip(log_cumulative_hazard(refit) - log_cumulative_hazard(risk), -FURTHEST, FURTHEST)
+        apart = np.clip(log_cumulative_hazard(refit) - log_cumulative_hazard(risk), -MOST_APART, MOST_APART)
         slopes.append(1.0 + float((own * _within(apart, there, landmark_day)).sum()) / spread)
     mean, error = np.mean(slopes), np.std(slopes, ddof=1) / len(slopes) ** 0.5
     z = (1.0 - mean) / max(error, 1e-9)
@@ -84,7 +83,7 @@ def _centre(theta: NDArray[np.float64], factor: NDArray[np.float64]) -> NDArray[
     The mean risk falls as the centre rises.
     """
     wanted = risk_of(theta).mean(axis=0)
-    low, high = theta.min(axis=0) - FURTHEST, theta.max(axis=0) + FURTHEST
+    low, high = theta.min(axis=0) - MOST_APART, theta.max(axis=0) + MOST_APART
     for _ in range(50):
         middle = (low + high) / 2
         above = risk_of(moved(theta, middle, factor[:, None])).mean(axis=0) > wanted

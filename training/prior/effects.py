@@ -40,7 +40,8 @@ def _effect(draws: Draws, x: Tensor, acting: Tensor) -> Tensor:
     parts = [linear, _bent(draws, x, weights), _smooth(draws, x, sparse), _trees(draws, x, sparse)]
     parts.append(_pairs(draws, x, sparse))
     often = torch.tensor([0.85, 0.35, 0.35, 0.3, 0.3], device=x.device)
-    often = torch.where(draws.chance(SIMPLE, b, 1), often * torch.tensor([1.0, 1.0, 0.0, 0.0, 0.0]).to(often), often)
+    by_column = torch.tensor([True, True, False, False, False], device=x.device)
+    often = often * (by_column | ~draws.chance(SIMPLE, b, 1))
     some = draws.uniform(b, 5) * (draws.uniform(b, 5) < often)
     mixed = torch.einsum(
         "bnk,bk->bn", torch.stack(parts, dim=-1), some / some.norm(dim=1, keepdim=True).clamp(min=1e-6)

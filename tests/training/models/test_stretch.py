@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from training.models.stretch import FURTHEST, Stretch, log_cumulative_hazard, moved, risk_of
+from training.models.stretch import MOST_APART, Stretch, log_cumulative_hazard, moved, risk_of
 
 TIMES = np.array([30.0, 90.0, 365.0])
 DAYS = np.array([0.0, 100.0])
@@ -38,9 +38,9 @@ def test_what_is_stretched_is_an_incidence(seed: int, first: float, second: floa
 def test_distances_from_the_centre_grow_by_the_factor_as_far_as_they_count(seed: int, factor: float) -> None:
     theta = np.random.default_rng(seed).normal(-1.5, 3.0, (40, 2, 3))
     found = stretch((factor, 1.0)).theta(theta, np.zeros(40), TIMES)
-    near = np.abs(theta + 1.5) < FURTHEST
+    near = np.abs(theta + 1.5) < MOST_APART
     np.testing.assert_allclose((found[:, 0] + 1.5)[near[:, 0]], factor * (theta[:, 0] + 1.5)[near[:, 0]], atol=1e-9)
-    assert np.abs(found - theta).max() <= (factor - 1) * FURTHEST + 1e-9
+    assert np.abs(found - theta).max() <= (factor - 1) * MOST_APART + 1e-9
     np.testing.assert_array_equal(found[:, 1], theta[:, 1])
 
 

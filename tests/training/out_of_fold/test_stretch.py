@@ -7,12 +7,13 @@ import pytest
 from numpy.typing import NDArray
 
 from training.models.stretch import Stretch, log_cumulative_hazard, risk_of
-from training.out_of_fold.stretch import FEWEST_EVENTS, MOST, learn_stretch
+from training.out_of_fold.stack_weights import FEWEST_EVENTS
+from training.out_of_fold.stretch import MOST, learn_stretch
 
 TIMES = np.array([30.0, 90.0, 365.0])
 WHERE = np.array([1, 2])
 DAYS = np.tile([0.0, 30.0], 100)
-MANY = np.array([50, 50])
+MANY = (50, 50)
 
 
 def answers(spread: tuple[float, float], noise: float = 0.0, seed: int = 0) -> NDArray[np.float64]:
@@ -22,9 +23,7 @@ def answers(spread: tuple[float, float], noise: float = 0.0, seed: int = 0) -> N
     return risk_of(np.log(TIMES / 4000) + np.array(spread)[:, None] * patient + other)
 
 
-def learnt(
-    model: NDArray[np.float64], refits: list[NDArray[np.float64]], n_events: NDArray[np.int64] = MANY
-) -> Stretch:
+def learnt(model: NDArray[np.float64], refits: list[NDArray[np.float64]], n_events: tuple[int, int] = MANY) -> Stretch:
     return learn_stretch(model, refits, n_events, DAYS, TIMES, WHERE)
 
 
@@ -54,7 +53,7 @@ def test_where_refits_find_nothing_again_it_ends() -> None:
 
 def test_of_few_events_nothing_is_told() -> None:
     refits = [answers((0.4, 0.4), 0.05, seed) for seed in (1, 2, 3)]
-    factor = learnt(answers((0.8, 0.8)), refits, np.array([FEWEST_EVENTS - 1, FEWEST_EVENTS])).factor
+    factor = learnt(answers((0.8, 0.8)), refits, (FEWEST_EVENTS - 1, FEWEST_EVENTS)).factor
     assert factor[0] == 1.0
     assert factor[1] > 1.5
 
