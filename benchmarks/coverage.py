@@ -10,12 +10,9 @@ one kind of cohort hazards are log-linear in the features, as the Cox model assu
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from itertools import product
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks.accuracy.page import markdown
+from benchmarks.kept_trials import carry_out
 from benchmarks.made import made_by
 from features.config import FeatureConfig
 from features.outcomes import Outcomes
@@ -97,7 +95,7 @@ def patients_of(x: NDArray[np.float64]) -> Patients:
     return Patients(names, np.zeros(len(x)), columns, Measurements.empty(len(x)))
 
 
-def measure(trial: Trial) -> dict[str, object]:
+def measure(trial: Trial) -> list[dict[str, object]]:
     """Shares of true risks inside intervals and of patients who outlast their bounds; the intervals' width."""
     rng = np.random.default_rng([trial.seed, trial.n])
     x = rng.normal(size=(trial.n, N_FEATURES))
@@ -118,7 +116,7 @@ def measure(trial: Trial) -> dict[str, object]:
     low, high = predictor.interval(encoded, np.zeros(N_NEW), HORIZONS_DAYS, LEVEL)
     inside = ((low <= true) & (true <= high)).mean(axis=(0, 2))
     outlasted = rng.exponential(1 / total[:, 0]) > predictor.event_free_days(encoded, np.zeros(N_NEW), LEVEL)
-    return {
+    row = {
         "truth": trial.truth,
         "model": trial.model,
         "n": trial.n,
@@ -129,6 +127,7 @@ def measure(trial: Trial) -> dict[str, object]:
         "width": (high - low).mean(),
         "outlasted": outlasted.mean(),
     }
+    return [row]
 
 
 def main() -> int:
@@ -143,16 +142,10 @@ def main() -> int:
     options = parser.parse_args()
     options.results.mkdir(parents=True, exist_ok=True)
     table = options.results / "coverage.csv"
-    found = pd.read_csv(table) if options.add and table.exists() else pd.DataFrame()
-    held = set(found[["truth", "model", "n", "seed"]].itertuples(index=False, name=None)) if len(found) else set()
     grid = product(("log-linear", "interaction"), options.models, options.sizes, range(options.cohorts))
-    trials = [Trial(*one) for one in grid if one not in held]
-    os.environ["OMP_NUM_THREADS"] = "1"  # the workers are the parallelism
-    with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
-        for done in as_completed([pool.submit(measure, trial) for trial in trials]):
-            found = pd.concat([found, pd.DataFrame([done.result()])])
-            found = found.sort_values(["truth", "model", "n", "seed"], ignore_index=True)
-            found.round(6).to_csv(table, index=False)  # at once: who is stopped goes on with --add
+    key = ("truth", "model", "n", "seed")
+    trials = [Trial(*one) for one in grid]
+    found = carry_out(trials, measure, table, key, key, workers=options.workers, add=options.add)
     made = made_by("benchmarks.coverage") + (" What `coverage.csv` held from earlier runs is shown too." * options.add)
     (options.results / "coverage.md").write_text(page(found, made), encoding="utf-8")
     print((options.results / "coverage.md").read_text(encoding="utf-8"))

@@ -12,11 +12,8 @@ predicted risk and the mean true risk of patients with that prediction.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -30,6 +27,7 @@ from benchmarks.accuracy.models import OURS
 from benchmarks.accuracy.page import markdown
 from benchmarks.accuracy.peers import PEERS
 from benchmarks.cohorts import t_interval
+from benchmarks.kept_trials import carry_out
 from benchmarks.made import made_by
 from experiments.data import TrainingRows, load_rows
 from features.check import read_endpoint
@@ -108,21 +106,22 @@ def main() -> int:
     options = parser.parse_args()
     options.results.mkdir(parents=True, exist_ok=True)
     table = options.results / "truth.csv"
-    found = pd.read_csv(table) if options.add else pd.DataFrame(columns=["model", "n", "seed", "cause", "rmse", "ici"])
-    held = set(found[["model", "n", "seed"]].itertuples(index=False, name=None))
     trials = [
         Trial(model, n, seed)
         for n in options.sizes
         for seed in range(options.cohorts)
         for model in options.models
-        if (model not in SLOW or n <= SLOW_UP_TO) and (model, n, seed) not in held
+        if model not in SLOW or n <= SLOW_UP_TO
     ]
-    os.environ["OMP_NUM_THREADS"] = "1"  # the workers are the parallelism
-    with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
-        for done in as_completed([pool.submit(errors, trial) for trial in trials]):
-            found = pd.concat([found, pd.DataFrame(done.result())]) if len(found) else pd.DataFrame(done.result())
-            found = found.sort_values(["n", "model", "seed", "cause"], ignore_index=True)
-            found.round(6).to_csv(table, index=False)  # at once: who is stopped goes on with --add
+    found = carry_out(
+        trials,
+        errors,
+        table,
+        ("model", "n", "seed"),
+        ("n", "model", "seed", "cause"),
+        workers=options.workers,
+        add=options.add,
+    )
     made = made_by("benchmarks.truth") + (
         " What `truth.csv` held from earlier runs is shown too." if options.add else ""
     )
