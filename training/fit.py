@@ -108,7 +108,18 @@ def fit_risk_model(
 
     tasks = [Task(encoder.transform(one.patients), one.outcomes, one.patients.patient_id) for one in companions]
     with threadpool_limits(1 if x.shape[0] * x.shape[1] ** 2 < SMALL else None):
-        given = Given(x, patients, outcomes, trainer, seed, refit, encoder.samples, listener, checkpoint, tuple(tasks))
+        given = Given(
+            x,
+            patients,
+            outcomes,
+            trainer=trainer,
+            seed=seed,
+            refit=refit,
+            panel=encoder.samples,
+            listener=listener,
+            checkpoint=checkpoint,
+            tasks=tuple(tasks),
+        )
         predictor = _fit(model, given)
     return FittedRiskModel(encoder, predictor, outcomes.causes)
 
