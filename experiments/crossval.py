@@ -21,7 +21,7 @@ from training.fit import fit_risk_model
 from training.fitting.companions import of_fold
 from training.loops.stopping import EpochListener
 from training.models.risk_model import FittedRiskModel
-from training.splits import Fold, patient_folds, site_folds, temporal_folds
+from training.splits import Fold, fold_of_rows, patient_folds, site_folds, temporal_folds
 from training.tuning import tune
 
 
@@ -106,25 +106,29 @@ def cross_validate(
         epochs: Told how many epochs of at most how many are done, where a network is trained.
         kept: Where the models of the first repeat are put that are fitted here, by number of the fold.
     """
-    folds = folds_of(rows, config)
-    times = evaluation_times(rows.endpoint)
-    shape = (config.validation.repeats, len(rows.patients), len(rows.outcomes.causes), len(times))
-    incidence = np.full(shape, np.nan)
+    found = untested(rows, config)
     folder.mkdir(parents=True, exist_ok=True)
-    for done, fold in enumerate(folds):
+    for done, fold in enumerate(found.folds):
         path = folder / f"fold-{fold.number:03d}.npy"
         if not path.exists():
             listener.fold_started(fold)
             model = fit_fold(rows, config, fold, folder, listener, trials, epochs)
-            values = model.predict_incidence(rows.patients.take(fold.test), times).values
+            values = model.predict_incidence(rows.patients.take(fold.test), found.times_days).values
             if kept is not None and fold.repeat == 0:
                 kept[fold.number] = model
             listener.fold_ended(fold, values)  # first, since nobody hears again of a fold whose file is there
             _save(path, values)
-        incidence[fold.repeat, fold.test] = np.load(path, allow_pickle=False)
+        found.incidence[fold.repeat, fold.test] = np.load(path, allow_pickle=False)
         if progress is not None:
-            progress(done + 1, len(folds))
-    return OutOfFold(tuple(folds), times, incidence)
+            progress(done + 1, len(found.folds))
+    return found
+
+
+def untested(rows: TrainingRows, config: RunConfig) -> OutOfFold:
+    """The folds of a run and the times of its predictions, before any fold is fitted: every incidence is NaN."""
+    folds, times = folds_of(rows, config), evaluation_times(rows.endpoint)
+    shape = config.validation.repeats, len(rows.patients), len(rows.outcomes.causes), len(times)
+    return OutOfFold(tuple(folds), times, np.full(shape, np.nan), fold_of_rows(folds, len(rows.patients)))
 
 
 def asks_models_again(config: RunConfig) -> bool:

@@ -31,6 +31,8 @@ class OutOfFold:
     """(times,): the even grid and the horizons, ascending."""
     incidence: NDArray[np.float64]
     """(repeats, rows, causes, times); NaN for rows that are never tested, as the earliest in time."""
+    fold: NDArray[np.int64]
+    """(repeats, rows): the number of the fold that tests the row, whose model predicted it; −1 where none does."""
 
     @property
     def tested(self) -> NDArray[np.bool_]:

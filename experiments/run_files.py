@@ -14,7 +14,7 @@ from experiments.data import TrainingRows, load_rows
 from experiments.home import Home
 from experiments.log_items import endpoint_digest
 from experiments.out_of_fold import OutOfFold, even_grid
-from experiments.written_predictions import incidence_over_rows
+from experiments.written_predictions import predicted_over_rows
 from features.config import FeatureConfig
 from features.errors import SequelaError
 from features.schema import Endpoint
@@ -46,7 +46,7 @@ def written_predictions(
         SequelaError: They are not there, or not those of the rows, the causes or the times.
     """
     table = pd.read_parquet(report_file(client, home, run, "oof_predictions.parquet"))
-    return OutOfFold((), even_grid(rows.endpoint), incidence_over_rows(table, split, rows, name))
+    return OutOfFold((), even_grid(rows.endpoint), *predicted_over_rows(table, split, rows, name))
 
 
 def recorded_rows(run: Run, home: Home, cohort: Path, endpoint: Endpoint) -> TrainingRows:

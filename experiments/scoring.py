@@ -28,8 +28,9 @@ def score(rows: TrainingRows, out_of_fold: OutOfFold, config: RunConfig) -> dict
                 rows.patients.patient_id[of_day],
                 n_bootstrap=config.validation.bootstrap,
                 seed=config.seed,
+                fold=fold[of_day],
             )
-            for incidence in out_of_fold.incidence
+            for incidence, fold in zip(out_of_fold.incidence, out_of_fold.fold, strict=True)
         ]
         by_day[day] = mean_scores(repeats)
     return by_day

@@ -18,10 +18,10 @@ def tested_together(split: list[dict[str, Any]]) -> set[tuple[int, frozenset[str
     return {(fold["repeat"], frozenset(map(str, fold["test_patients"]))) for fold in split}
 
 
-def incidence_over_rows(
+def predicted_over_rows(
     table: pd.DataFrame, split: list[dict[str, Any]], rows: TrainingRows, name: str
-) -> NDArray[np.float64]:
-    """Written predictions (repeats, rows, causes, times of the even grid); NaN for rows that were not tested.
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Written predictions, row by row.
 
     Args:
         table: As `experiments.crossval.predictions_table` makes it.
@@ -31,6 +31,10 @@ def incidence_over_rows(
 
     Raises:
         SequelaError: The predictions are not those of the rows, the causes or the times.
+
+    Returns:
+        Incidence (repeats, rows, causes, times of the even grid), NaN for rows that were not tested; and the number of
+        the fold (repeats, rows) that tested them, −1 where none did.
     """
     grid, causes = even_grid(rows.endpoint), pd.Index(rows.outcomes.causes)
     repeat_of = {fold["fold"]: fold["repeat"] for fold in split}
@@ -50,4 +54,6 @@ def incidence_over_rows(
     if not np.isin(n_written, (0, len(causes) * len(grid))).all() or (n_written != n_written[:1]).any():
         msg = f"run {name}: some of its predictions are missing; train it again"
         raise SequelaError(msg)
-    return incidence
+    fold = np.full(shape[:2], -1, dtype=np.int64)
+    fold[index[:, 0], index[:, 1]] = table["fold"]
+    return incidence, fold

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,14 @@ class Fold:
     test: NDArray[np.int64]
     held_out: str = ""
     """What the test rows share, where the split is not at random: a centre, or a span of time."""
+
+
+def fold_of_rows(folds: Sequence[Fold], n_rows: int) -> NDArray[np.int64]:
+    """(repeats, rows): the number of the fold that tests each row; −1 where none does."""
+    found = np.full((1 + max(fold.repeat for fold in folds), n_rows), -1, dtype=np.int64)
+    for fold in folds:
+        found[fold.repeat, fold.test] = fold.number
+    return found
 
 
 def patient_folds(

@@ -14,6 +14,7 @@ from training.evaluation.brier import brier_score, integrate
 from training.evaluation.comparison import simultaneous_intervals
 from training.evaluation.discrimination import concordance
 from training.evaluation.ipcw import scoring_weights
+from training.splits import fold_of_rows
 
 RESAMPLES = 2000
 FEWEST_EVENTS = 25
@@ -41,14 +42,13 @@ def score(subject: BenchmarkTable, model: str, incidence: NDArray[np.float64], s
     loss = np.mean([row_losses(subject, repeat) for repeat in incidence], axis=0)
     outcomes = subject.rows.outcomes
     events = outcomes.duration_days[outcomes.cause > 0]
+    folds = fold_of_rows(subject.folds(len(incidence)), len(outcomes))
     found = []
     for tau in np.quantile(events, C_AT):
         at = int(np.searchsorted(subject.times_days, tau).clip(max=len(subject.times_days) - 1))
-        found += [concordance(repeat[:, :, at], outcomes, float(tau)) for repeat in incidence]
-    c = np.nanmean(found, axis=0)
-    if model == "aalen_johansen":
-        c = np.full_like(c, np.nan)  # one risk for all within a fold: between folds it only mirrors who was left out
-    return Scored(subject.name, model, loss, c, seconds)
+        repeats = zip(incidence, folds, strict=True)
+        found += [concordance(repeat[:, :, at], outcomes, float(tau), fold=fold) for repeat, fold in repeats]
+    return Scored(subject.name, model, loss, np.nanmean(found, axis=0), seconds)
 
 
 def row_losses(subject: BenchmarkTable, incidence: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -115,7 +115,7 @@ def summary(lines: pd.DataFrame) -> pd.DataFrame:
     has = wide["ibs"].notna()
     everywhere, common = has.columns[has.all()], has.all(axis=1)
     ranks = wide["ibs"][everywhere].rank(axis=1).mean()
-    c_ranks = wide["c"][everywhere.drop("aalen_johansen")].rank(axis=1, ascending=False).mean()
+    c_ranks = wide["c"][everywhere].rank(axis=1, ascending=False).mean()
     frame = pd.DataFrame(
         {
             f"mean IPA %, {len(has)} endpoints": 100 * wide["ipa"][everywhere].mean(),

@@ -107,6 +107,7 @@ def draw_scores(compared: ComparedRuns, *, n_bootstrap: int, seed: int, progress
                     rows.outcomes.take(at),
                     rows.endpoint.horizons_days,
                     draws[:, at],
+                    run.predictions.fold[:, at],
                 )
             )
             if progress is not None:

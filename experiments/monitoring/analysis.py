@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from experiments.config import RunConfig
 from experiments.crossval import held_out_models
@@ -151,12 +152,12 @@ def _weekly(
     models: Sequence[HeldOutModel],
     horizon: float,
     told: Callable[[int, int], None],
-) -> tuple[list[Marker], VisitRows]:
-    """Everyone at risk on some days, whole weeks apart, between the landmarks, and what is known of them."""
+) -> tuple[list[Marker], VisitRows, NDArray[np.int64]]:
+    """Everyone at risk on some days, whole weeks apart, between the landmarks; what is known of them; their folds."""
     cohort, endpoint = trained.cohort, trained.endpoint
     first, last = endpoint.landmark_days[0], endpoint.landmark_days[-1]
     apart = WEEK * max(1.0, np.ceil((last - first) / WEEK / (MOST_DAYS - 1)))
     days = np.unique([*np.arange(first, last, apart), last])
     rows = rows_on(cohort, endpoint, patients, days.tolist())
-    rows, risk, _ = held_out_risks(rows, trained, models, horizon, told)
-    return markers_of(rows.patients, cohort.card.variables, risk[:, 0]), rows
+    rows, risk, fold = held_out_risks(rows, trained, models, horizon, told)
+    return markers_of(rows.patients, cohort.card.variables, risk[:, 0]), rows, fold

@@ -38,9 +38,19 @@ class OnDay:
 
 
 def by_day(
-    markers: Sequence[Marker], rows: VisitRows, horizon_days: float, *, seed: int, n_bootstrap: int
+    markers: Sequence[Marker],
+    rows: VisitRows,
+    fold: NDArray[np.int64],
+    horizon_days: float,
+    *,
+    seed: int,
+    n_bootstrap: int,
 ) -> list[OnDay]:
-    """Each marker on each day of the rows, with intervals over patients (resamples of the rows of the day)."""
+    """Each marker on each day of the rows, with intervals over patients (resamples of the rows of the day).
+
+    Patients of one `fold` (rows,) are set against each other, since each fold has a model of its own; so are they by
+    every other marker.
+    """
     found = []
     for day in np.unique(rows.patients.landmark_day):
         for marker in markers:
@@ -48,13 +58,14 @@ def by_day(
             outcomes = rows.outcomes.take(own)
             n_events = int(((outcomes.cause == 1) & (outcomes.duration_days <= horizon_days)).sum())
             if n_events >= FEWEST_EVENTS:
-                found.append(_on_day(marker, rows, own, float(day), horizon_days, n_events, seed, n_bootstrap))
+                found.append(_on_day(marker, rows, fold, own, float(day), horizon_days, n_events, seed, n_bootstrap))
     return found
 
 
 def _on_day(
     marker: Marker,
     rows: VisitRows,
+    fold: NDArray[np.int64],
     own: NDArray[np.int64],
     day: float,
     horizon_days: float,
@@ -71,7 +82,7 @@ def _on_day(
         draws = np.concatenate([part[..., 0, 0] for part in parts[1:]]) if parts[1:] else np.empty(0)
         return percentile_interval(float(parts[0][0, 0, 0]), draws)
 
-    told = interval([auc(values, times, outcomes, one) for one in weights])
+    told = interval([auc(values, times, outcomes, one, fold[own]) for one in weights])
     brier, accuracy = None, None
     if marker.name == MODEL:
         scores = [brier_score(values, times, outcomes, one) for one in weights]

@@ -46,7 +46,7 @@ def _no_worse(rule: ChampionRule, both: Paired, day: float, resamples: int, name
         return Check("champion", name, "failed", text, remark="there is no such landmark; correct the gate")
     outcomes, ids = both.rows.outcomes.take(rows), both.rows.patients.patient_id[rows]
     differences: list[Difference] = []
-    for ours, theirs in zip(both.incidence[0], both.incidence[1], strict=True):
+    for ours, theirs, fold in zip(*both.incidence, both.fold, strict=True):
         found = paired_difference(
             ours[rows],
             theirs[rows],
@@ -56,6 +56,7 @@ def _no_worse(rule: ChampionRule, both: Paired, day: float, resamples: int, name
             rng=np.random.default_rng(0),
             horizons_days=both.rows.endpoint.horizons_days,
             n_bootstrap=resamples,
+            fold=fold[rows],
         )
         differences.append(getattr(found, rule.metric)[0])
     value = _signed(differences, SIGN[rule.metric])

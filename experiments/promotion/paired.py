@@ -31,6 +31,8 @@ class Paired:
     """(times,): the even grid."""
     incidence: tuple[NDArray[np.float64], ...]
     """For each run (repeats, rows, causes, times); NaN for rows that are never tested."""
+    fold: NDArray[np.int64]
+    """(repeats, rows): the number of the fold that tests the row, of the first run; −1 where none does."""
 
     def tested_from(self, landmark_day: float) -> NDArray[np.int64]:
         """Rows of a landmark that can be scored."""
@@ -62,7 +64,7 @@ def paired(
         written_predictions(client, home, run, str(run.info.run_name), split, rows)
         for run, split in zip(runs, splits, strict=True)
     ]
-    return Paired(rows, found[0].times_days, tuple(one.incidence for one in found))
+    return Paired(rows, found[0].times_days, tuple(one.incidence for one in found), found[0].fold)
 
 
 def _require_same(first: Run, other: Run, splits_agree: bool) -> None:  # noqa: FBT001

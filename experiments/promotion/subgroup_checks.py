@@ -91,12 +91,12 @@ def _scores(rule: Subgroups, predicted: Paired, rows: NDArray[np.int64], resampl
     """The scores that the limits ask for, each the mean over repeats of the cross-validation."""
     asked = {threshold.metric for threshold in rule.thresholds}
     repeats: list[dict[tuple[str, float | None], Interval]] = []
-    for incidence in predicted.incidence[0][:, rows]:
+    for incidence, fold in zip(predicted.incidence[0][:, rows], predicted.fold[:, rows], strict=True):
         of_repeat: dict[tuple[str, float | None], Interval] = {}
         if "o_e" in asked:
             of_repeat |= _calibration(predicted, rows, incidence)
         if asked - {"o_e"}:
-            of_repeat |= _accuracy(predicted, rows, incidence, resamples)
+            of_repeat |= _accuracy(predicted, rows, incidence, fold, resamples)
         repeats.append(of_repeat)
     for metric, horizon in repeats[0]:
         values = np.array([[getattr(one[metric, horizon], part) for part in PARTS] for one in repeats]).mean(axis=0)
@@ -120,10 +120,14 @@ def _calibration(
 
 
 def _accuracy(
-    predicted: Paired, rows: NDArray[np.int64], incidence: NDArray[np.float64], resamples: int
+    predicted: Paired,
+    rows: NDArray[np.int64],
+    incidence: NDArray[np.float64],
+    fold: NDArray[np.int64],
+    resamples: int,
 ) -> Mapping[tuple[str, float | None], Interval]:
     horizons, outcomes = predicted.rows.endpoint.horizons_days, predicted.rows.outcomes.take(rows)
-    subject = Subject(incidence, predicted.times_days, outcomes, np.array(horizons))
+    subject = Subject(incidence, predicted.times_days, outcomes, np.array(horizons), fold=fold)
     ids = predicted.rows.patients.patient_id[rows]
     blocks = [subject.accuracy(block) for block in resample_patients(ids, resamples, np.random.default_rng(0))]
     draws = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}

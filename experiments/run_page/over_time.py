@@ -54,7 +54,7 @@ def over_time(at: AtLandmark, n_bootstrap: int, rng: np.random.Generator) -> Ove
         """Shape (..., 4, times)."""
         brier = brier_score(incidence, times, at.outcomes, weights)[..., 0, :]
         null = null_brier_score(times, at.outcomes, weights)[..., 0, :]
-        order = auc(incidence, times, at.outcomes, weights)[..., 0, :]
+        order = auc(incidence, times, at.outcomes, weights, at.fold)[..., 0, :]
         return np.stack([order, brier, null, prediction_accuracy(brier, null)], axis=-2)
 
     point = measured(scoring_weights(at.outcomes, times))

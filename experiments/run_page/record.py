@@ -20,7 +20,7 @@ from experiments.optional_findings import read_finding
 from experiments.out_of_fold import even_grid
 from experiments.served_alerts import ALERTS
 from experiments.thresholds import THRESHOLDS, Settled, with_decision
-from experiments.written_predictions import incidence_over_rows
+from experiments.written_predictions import predicted_over_rows
 from features.errors import SequelaError
 from features.outcomes import Outcomes
 from features.patients import FloatArray, IntArray
@@ -52,6 +52,8 @@ class AtLandmark:
     times_days: FloatArray
     patient_id: NDArray[np.object_]
     """(rows,)"""
+    fold: IntArray
+    """(rows,): the number of the fold whose model predicted the row."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ class RunRecord:
     rows: TrainingRows
     incidence: FloatArray
     """(repeats, rows, causes, times), out of fold; NaN for rows that are never tested."""
+    fold: IntArray
+    """(repeats, rows): the number of the fold whose model predicted the row; −1 for rows that are never tested."""
     times_days: FloatArray
     """(times,): the even grid up to the last horizon."""
     scores: pd.DataFrame
@@ -97,7 +101,7 @@ class RunRecord:
 
     def _at(self, day: float, rows: IntArray) -> AtLandmark:
         outcomes, ids = self.rows.outcomes.take(rows), self.rows.patients.patient_id[rows]
-        return AtLandmark(day, outcomes, self.incidence[0, rows], self.times_days, ids)
+        return AtLandmark(day, outcomes, self.incidence[0, rows], self.times_days, ids, self.fold[0, rows])
 
     def score(self, day: float, cause: str, metric: str, horizon_days: float | None = None) -> Interval:
         """A score as scores.csv has it; NaN where it has none."""
@@ -146,7 +150,7 @@ def read_record(report: Path, config: RunConfig, rows: TrainingRows, facts: RunF
         msg = f"{report}: the report of the run cannot be read ({type(error).__name__}); train the run again"
         raise SequelaError(msg) from error
     rows = replace(rows, endpoint=with_decision(rows.endpoint, settled))
-    incidence = incidence_over_rows(predictions, splits, rows, config.name)
+    incidence, fold = predicted_over_rows(predictions, splits, rows, config.name)
     grid = even_grid(rows.endpoint)
     found = tables, permutation, alerts, counts, settled
-    return RunRecord(facts, config, rows, incidence, grid, scores, net_benefit, *found)
+    return RunRecord(facts, config, rows, incidence, fold, grid, scores, net_benefit, *found)

@@ -121,7 +121,7 @@ def _scores(
 
     def measured(weights: ScoringWeights) -> FloatArray:
         """Shape (..., 2)."""
-        both = auc(risk, horizon, own, weights), brier_score(risk, horizon, own, weights)
+        both = auc(risk, horizon, own, weights, at.fold[rows]), brier_score(risk, horizon, own, weights)
         return np.stack([of[..., 0, 0] for of in both], axis=-1)
 
     point = measured(scoring_weights(own, horizon))

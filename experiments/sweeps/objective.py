@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from experiments.data import TrainingRows
+from experiments.out_of_fold import OutOfFold
 from experiments.sweeps.config import Metric, Objective
 from features.outcomes import Outcomes
 from features.schema import Endpoint
@@ -23,8 +26,7 @@ def landmarks_of(objective: Objective, endpoint: Endpoint) -> tuple[float, ...]:
 
 def objective_values(
     rows: TrainingRows,
-    incidence: NDArray[np.float64],
-    times_days: NDArray[np.float64],
+    predicted: OutOfFold,
     objective: Objective,
     resamples: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
@@ -32,8 +34,7 @@ def objective_values(
 
     Args:
         rows: What was cross-validated.
-        incidence: (repeats, rows, causes, times), out of fold; NaN where a row has not been tested (yet).
-        times_days: (times,).
+        predicted: Out of fold; NaN where a row has not been tested (yet).
         objective: What is asked.
         resamples: (resamples, rows), how often each row is drawn; None: the sample.
 
@@ -46,38 +47,44 @@ def objective_values(
     for day in landmarks_of(objective, rows.endpoint):
         asked = (rows.patients.landmark_day == day) & rows.outcomes.from_landmark
         repeats = []
-        for values in incidence:
+        for values, fold in zip(predicted.incidence, predicted.fold, strict=True):
             scored = np.flatnonzero(asked & np.isfinite(values).all(axis=(1, 2)))
             drawn = None if resamples is None else resamples[:, scored]
             if len(scored):
-                outcomes = rows.outcomes.take(scored)
-                found = _measured(objective.metric, values[scored], times_days, outcomes, horizons, drawn)
-                repeats.append(found[..., cause])
+                own = _Scored(
+                    values[scored], predicted.times_days, rows.outcomes.take(scored), fold[scored], horizons, drawn
+                )
+                repeats.append(own.measured(objective.metric)[..., cause])
         by_day.append(np.mean(repeats, axis=0) if repeats else np.nan)
     return np.asarray(np.mean(by_day, axis=0), dtype=np.float64)
 
 
-def _measured(
-    metric: Metric,
-    incidence: NDArray[np.float64],
-    times_days: NDArray[np.float64],
-    outcomes: Outcomes,
-    horizons_days: NDArray[np.float64],
-    resamples: NDArray[np.float64] | None,
-) -> NDArray[np.float64]:
-    """(..., causes), as `training.evaluation.measures` has them, and nothing else: a sweep scores often.
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """Scored rows of one landmark and one repeat."""
 
-    But the null model of IPA stays that of all scored rows: estimated anew among the third that a resample leaves out,
-    it would know these few better than any prediction can.
-    """
-    if metric == "c":
-        weights = scoring_weights(outcomes, horizons_days, resamples=resamples)
-        risk = at_horizons(incidence, times_days, horizons_days)[..., -1]
-        return concordance(risk, outcomes, float(horizons_days[-1]), weights)
-    grid = scorable_times(outcomes, times_days)
-    weights = scoring_weights(outcomes, grid, resamples=resamples)
-    ibs = integrate(brier_score(incidence[..., : len(grid)], grid, outcomes, weights), grid)
-    if metric == "ibs":
-        return ibs
-    null = np.broadcast_to(aalen_johansen(outcomes).at(grid), (len(outcomes), len(outcomes.causes), len(grid)))
-    return prediction_accuracy(ibs, integrate(brier_score(null, grid, outcomes, weights), grid))
+    incidence: NDArray[np.float64]
+    times_days: NDArray[np.float64]
+    outcomes: Outcomes
+    fold: NDArray[np.int64]
+    horizons_days: NDArray[np.float64]
+    resamples: NDArray[np.float64] | None
+
+    def measured(self, metric: Metric) -> NDArray[np.float64]:
+        """(..., causes), as `training.evaluation.measures` has them, and nothing else: a sweep scores often.
+
+        But the null model of IPA stays that of all scored rows: estimated anew among the third that a resample leaves
+        out, it would know these few better than any prediction can.
+        """
+        outcomes = self.outcomes
+        if metric == "c":
+            weights = scoring_weights(outcomes, self.horizons_days, resamples=self.resamples)
+            risk = at_horizons(self.incidence, self.times_days, self.horizons_days)[..., -1]
+            return concordance(risk, outcomes, float(self.horizons_days[-1]), weights, self.fold)
+        grid = scorable_times(outcomes, self.times_days)
+        weights = scoring_weights(outcomes, grid, resamples=self.resamples)
+        ibs = integrate(brier_score(self.incidence[..., : len(grid)], grid, outcomes, weights), grid)
+        if metric == "ibs":
+            return ibs
+        null = np.broadcast_to(aalen_johansen(outcomes).at(grid), (len(outcomes), len(outcomes.causes), len(grid)))
+        return prediction_accuracy(ibs, integrate(brier_score(null, grid, outcomes, weights), grid))

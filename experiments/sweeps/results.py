@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 
 from experiments.config import RunConfig
+from experiments.crossval import untested
 from experiments.log_items import File, LogItem, Metrics
-from experiments.out_of_fold import evaluation_times
 from experiments.sweeps.figures import history_figure, importance_figure, slices_figure
 from experiments.sweeps.objective import objective_values
 from experiments.sweeps.worker import PREDICTIONS, Worker
@@ -86,14 +86,15 @@ def gather(worker: Worker) -> Results:
 
 def _score(worker: Worker, trial: FrozenTrial) -> Score:
     """The objective of a complete trial by how often each patient is drawn, from its out-of-fold predictions."""
-    rows = worker.rows.scored(worker.space.run(trial.params, f"trial {trial.user_attrs['place']}"))
-    incidence = _predictions(worker.client, trial)
-    times, objective = evaluation_times(rows.endpoint), worker.sweep.config.objective
+    run = worker.space.run(trial.params, f"trial {trial.user_attrs['place']}")
+    rows = worker.rows.scored(run)
+    predicted = replace(untested(rows, run), incidence=_predictions(worker.client, trial))
+    objective = worker.sweep.config.objective
     patients = np.unique(rows.cohort.patients["patient_id"].to_numpy().astype(str))
     of_row = np.searchsorted(patients, rows.patients.patient_id.astype(str))
 
     def score(counts: NDArray[np.float64]) -> NDArray[np.float64]:
-        return objective_values(rows, incidence, times, objective, counts[:, of_row])
+        return objective_values(rows, predicted, objective, counts[:, of_row])
 
     return score
 

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 
 from experiments.config import RunConfig
-from experiments.crossval import cross_validate, folds_of
+from experiments.crossval import cross_validate, untested
 from experiments.data import TrainingRows
 from experiments.home import Home
 from experiments.log_items import File, Metrics, Tags, headline_metrics, run_description
-from experiments.out_of_fold import evaluation_times
+from experiments.out_of_fold import OutOfFold
 from experiments.scoring import score
 from experiments.store import open_store
 from experiments.sweeps.check import RowsOfRuns
@@ -118,7 +118,7 @@ class Worker:
         objective = self.sweep.config.objective
         steps = _Steps(trial, rows, config, objective, tracker)
         out_of_fold = cross_validate(rows, config, tracker.folder / "folds", steps)
-        value = float(objective_values(rows, out_of_fold.incidence, out_of_fold.times_days, objective))
+        value = float(objective_values(rows, out_of_fold, objective))
         if not np.isfinite(value):
             msg = f"objective {objective.metric} is not defined on these outcomes; choose another metric or cause"
             raise SequelaError(msg)
@@ -159,14 +159,10 @@ class _Steps:
     config: RunConfig
     objective: Objective
     tracker: Tracker
-    incidence: NDArray[np.float64] = field(init=False)
-    n_folds: int = field(init=False)
+    so_far: OutOfFold = field(init=False)
 
     def __post_init__(self) -> None:
-        times = evaluation_times(self.rows.endpoint)
-        shape = self.config.validation.repeats, len(self.rows.patients), len(self.rows.outcomes.causes), len(times)
-        self.incidence = np.full(shape, np.nan)
-        self.n_folds = len(folds_of(self.rows, self.config))
+        self.so_far = untested(self.rows, self.config)
 
     def fold_started(self, fold: Fold) -> None:
         """A fold begins."""
@@ -180,10 +176,9 @@ class _Steps:
         Raises:
             optuna.TrialPruned: The others were better by this fold.
         """
-        self.incidence[fold.repeat, fold.test] = incidence
+        self.so_far.incidence[fold.repeat, fold.test] = incidence
         try:
-            times = evaluation_times(self.rows.endpoint)
-            value = float(objective_values(self.rows, self.incidence, times, self.objective))
+            value = float(objective_values(self.rows, self.so_far, self.objective))
         except SequelaError:  # so far nothing is known about any time
             return
         if not np.isfinite(value):
@@ -192,5 +187,5 @@ class _Steps:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # a trial that was given back has told some folds already
             self.trial.report(value, fold.number)
-        if fold.number + 1 < self.n_folds and self.trial.should_prune():
+        if fold.number + 1 < len(self.so_far.folds) and self.trial.should_prune():
             raise optuna.TrialPruned

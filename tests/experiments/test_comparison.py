@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from numpy.typing import NDArray
 from preloaded import SEQUELA
 from recorded_runs import everyone_alike, noisy, record, telling
 
@@ -20,7 +21,7 @@ from experiments.config import RunConfig
 from experiments.data import TrainingRows, load_rows
 from experiments.home import Home
 from experiments.log_items import endpoint_digest
-from experiments.out_of_fold import evaluation_times
+from experiments.out_of_fold import OutOfFold, evaluation_times
 from experiments.scoring import scored_rows
 from experiments.store import open_store
 from features.check import read_endpoint
@@ -28,7 +29,7 @@ from features.cohort import write_yaml
 from features.config import FeatureConfig
 from features.errors import SequelaError
 from features.simulator import simulate
-from training.evaluation.comparison import holm, paired_difference
+from training.evaluation.comparison import PairedDifference, holm, paired_difference
 
 FEW = 200
 """Resamples."""
@@ -106,17 +107,7 @@ def test_numbers_are_those_of_the_two_predictions_alone(
     found = compared(client, home, "one", "two")
     table = found.table
     runs = load_compared(client, home, ["one", "two"], Place())
-    at, grid = scored_rows(rows, runs.runs[0].predictions, 0.0), runs.runs[0].predictions.times_days
-    steps = np.searchsorted(evaluation_times(rows.endpoint), grid)
-    by_hand = paired_difference(
-        *(incidence[0, at][..., steps] for incidence in (other, alike)),
-        grid,
-        rows.outcomes.take(at),
-        rows.patients.patient_id[at],
-        rng=np.random.default_rng(1),
-        horizons_days=rows.endpoint.horizons_days,
-        n_bootstrap=FEW,
-    )
+    by_hand = of_repeat(rows, runs.runs[0].predictions, other, alike)
     first = table[table["landmark_day"] == 0].set_index(["metric", "horizon_days"])
     assert first.loc[("ibs", np.nan), "difference"] == pytest.approx(by_hand.ibs[0].point)
     assert first.loc[("c", np.nan), "difference"] == pytest.approx(by_hand.c[0].point)
@@ -133,19 +124,42 @@ def test_numbers_are_those_of_the_two_predictions_alone(
 def test_repeats_are_averaged_score_by_score(
     client: MlflowClient, home: Home, rows: TrainingRows, run_config: RunConfig
 ) -> None:
-    twice = named(run_config, "twice", repeats=2)
     alike = everyone_alike(rows, repeats=2)
-    record(home, twice, rows, np.stack([noisy(alike, 0)[0], noisy(alike, 1)[1]]))
+    other = np.stack([noisy(alike, 0)[0], noisy(alike, 1)[1]])
+    record(home, named(run_config, "twice", repeats=2), rows, other)
     record(home, named(run_config, "plain", repeats=2), rows, alike)
     table = compared(client, home, "plain", "twice").table
-    parts = []
-    for number in (0, 1):
-        once = named(run_config, f"once{number}")
-        record(home, once, rows, noisy(alike, number)[number : number + 1])
-        record(home, named(run_config, f"plain{number}"), rows, alike[:1])
-        parts.append(compared(client, home, f"plain{number}", f"once{number}").table)
-    both = (parts[0]["difference"] + parts[1]["difference"]) / 2
-    np.testing.assert_allclose(table["difference"], both, atol=1e-12)
+    first = table[table["landmark_day"] == 0].set_index(["metric", "horizon_days"])
+    predictions = load_compared(client, home, ["plain", "twice"], Place()).runs[0].predictions
+    parts = [of_repeat(rows, predictions, other, alike, number) for number in (0, 1)]
+    for name, horizon, found in (
+        ("ibs", np.nan, [one.ibs[0] for one in parts]),
+        ("c", np.nan, [one.c[0] for one in parts]),
+        ("auc", 180.0, [one.auc[0][1] for one in parts]),
+    ):
+        assert first.loc[(name, horizon), "difference"] == pytest.approx(np.mean([one.point for one in found]))
+
+
+def of_repeat(
+    rows: TrainingRows,
+    predictions: OutOfFold,
+    first: NDArray[np.float64],
+    second: NDArray[np.float64],
+    number: int = 0,
+) -> PairedDifference:
+    """By `paired_difference`, at the first landmark, in the folds that were written."""
+    at, grid = scored_rows(rows, predictions, 0.0), predictions.times_days
+    steps = np.searchsorted(evaluation_times(rows.endpoint), grid)
+    return paired_difference(
+        *(incidence[number, at][..., steps] for incidence in (first, second)),
+        grid,
+        rows.outcomes.take(at),
+        rows.patients.patient_id[at],
+        rng=np.random.default_rng(1),
+        horizons_days=rows.endpoint.horizons_days,
+        n_bootstrap=FEW,
+        fold=predictions.fold[number, at],
+    )
 
 
 def test_runs_of_another_machine_are_read_from_the_store_and_a_moved_cohort_is_found(

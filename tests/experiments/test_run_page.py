@@ -261,6 +261,7 @@ def test_predictions_are_read_back_as_they_were(cohort: Path, tmp_path: Path) ->
     record = read_record(tmp_path / "report", config, rows, RunFacts("run", 0.0, {}))
     at = np.searchsorted(out_of_fold.times_days, record.times_days)
     np.testing.assert_array_equal(record.incidence, out_of_fold.incidence[..., at])
+    np.testing.assert_array_equal(record.fold, out_of_fold.fold)
     strangers = np.arange(len(rows.patients)).astype(object)
     shuffled = replace(rows, patients=replace(rows.patients, patient_id=strangers))
     with pytest.raises(SequelaError, match="not of these patients"):
@@ -271,7 +272,8 @@ def test_scores_over_time_are_those_of_evaluate(simulated: Trained) -> None:
     at = simulated.analysis.record.landmarks[0]
     found = over_time(at, 20, np.random.default_rng(0))
     assert found is not None
-    scores = evaluate(at.incidence, at.times_days, at.outcomes, [at.times_days[-1]], at.patient_id, n_bootstrap=0)
+    horizon = [at.times_days[-1]]
+    scores = evaluate(at.incidence, at.times_days, at.outcomes, horizon, at.patient_id, n_bootstrap=0, fold=at.fold)
     last = scores.causes[0].horizons[0]
     np.testing.assert_allclose(found.times_days[-1], at.times_days[-1])
     for name in ("auc", "brier", "ipa"):
@@ -307,7 +309,8 @@ def test_subgroups_are_scored_within_themselves(simulated: Trained) -> None:
     assert men.n_patients == len(rows)
     assert men.n_events == ((own.cause == 1) & (own.duration_days <= horizon)).sum()
     assert men.scores is not None
-    alone = evaluate(at.incidence[rows], at.times_days, own, [horizon], at.patient_id[rows], n_bootstrap=0)
+    who, fold = at.patient_id[rows], at.fold[rows]
+    alone = evaluate(at.incidence[rows], at.times_days, own, [horizon], who, n_bootstrap=0, fold=fold)
     for name in ("auc", "brier", "o_e"):
         np.testing.assert_allclose(men.scores[name].point, getattr(alone.causes[0].horizons[0], name).point, rtol=1e-9)
     small = [one for one in found.values() if one.n_patients < 20 or one.n_events < 5]

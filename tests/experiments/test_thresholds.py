@@ -43,7 +43,8 @@ def predicting(rows: TrainingRows, risk: Any) -> OutOfFold:
     times = evaluation_times(rows.endpoint)
     incidence = np.zeros((1, len(rows.patients), len(rows.endpoint.causes), len(times)))
     incidence[0, :, 0] = np.asarray(risk)[:, None]
-    return OutOfFold((Fold(0, 0, np.arange(0), np.arange(len(rows.patients))),), times, incidence)
+    folds = (Fold(0, 0, np.arange(0), np.arange(len(rows.patients))),)
+    return OutOfFold(folds, times, incidence, np.zeros(incidence.shape[:2], dtype=np.int64))
 
 
 @pytest.fixture(scope="module")

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from experiments.config import RunConfig
-from experiments.crossval import folds_of
+from experiments.crossval import untested
 from experiments.data import TrainingRows
 from experiments.home import Home
 from experiments.log_items import File, Metrics, headline_metrics, run_description
-from experiments.out_of_fold import OutOfFold, evaluation_times, predictions_table, splits_record
+from experiments.out_of_fold import evaluation_times, predictions_table, splits_record
 from experiments.scoring import score
 from experiments.tracking import Tracker
 from features.cohort import write_yaml
@@ -39,7 +40,7 @@ def record(
         scored: Whether the headline metrics are logged, which takes a bootstrap.
         keep_folder: Whether the report also stays in the home, or in the store alone, as of a run made elsewhere.
     """
-    out_of_fold = OutOfFold(tuple(folds_of(rows, config)), evaluation_times(rows.endpoint), incidence)
+    out_of_fold = replace(untested(rows, config), incidence=incidence)
     identity = {"config": config.digest(), "cohort": rows.cohort.fingerprint}
     tracker = Tracker.start(home, config.experiment, config.name, record=identity)
     report = tracker.folder / "report"

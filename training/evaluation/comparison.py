@@ -57,6 +57,7 @@ def paired_difference(
     rng: np.random.Generator,
     horizons_days: Sequence[float] = (),
     n_bootstrap: int = 1000,
+    fold: NDArray[np.int64] | None = None,
 ) -> PairedDifference:
     """Differences of two predictions on the same patients, drawn together in each resample.
 
@@ -75,6 +76,7 @@ def paired_difference(
         horizons_days: Where Brier score, IPA and AUC are compared, ascending; the last one is that of C. None given:
             the last scorable time.
         n_bootstrap: Number of resamples; 0: no intervals.
+        fold: (rows,): whose model predicted the row; AUC and concordance compare rows of one fold. None: one model's.
 
     Raises:
         SequelaError: Rows observed only after the landmark, or no time about which anything is known.
@@ -85,7 +87,7 @@ def paired_difference(
     horizons = np.asarray(horizons_days, dtype=np.float64)
     if len(horizons) == 0:
         horizons = Subject(first, times_days, outcomes, times_days[:1]).grid[-1:]
-    subjects = [Subject(prediction, times_days, outcomes, horizons) for prediction in (first, second)]
+    subjects = [Subject(prediction, times_days, outcomes, horizons, fold=fold) for prediction in (first, second)]
 
     def differences(resamples: NDArray[np.float64] | None) -> Measured:
         one, other = (subject.accuracy(resamples) for subject in subjects)

@@ -1,4 +1,10 @@
-"""Whether those who meet the event are the ones with the higher predicted risk: AUC at a time, and concordance."""
+"""Whether those who meet the event are the ones with the higher predicted risk: AUC at a time, and concordance.
+
+Out of fold, only patients of one fold are compared. Each fold has a model of its own, and whoever was left out of its
+training shifts the mean of its risks the other way: across folds, a model that knows nothing seems to order patients
+the wrong way round, and one that shrinks its risks worse than one that does not (Parker, Günter & Bedo, BMC
+Bioinformatics 2007;8:326; Airola et al., Comput Stat Data Anal 2011;55:1828–1844).
+"""
 
 from __future__ import annotations
 
@@ -7,7 +13,7 @@ from numpy.typing import NDArray
 
 from features.outcomes import Outcomes
 from training.evaluation.arrays import check_prediction, ratio
-from training.evaluation.dominance import Side, dominated
+from training.evaluation.dominance import Side, changes, dominated
 from training.evaluation.ipcw import ScoringWeights, scoring_weights
 
 
@@ -16,6 +22,7 @@ def auc(
     times_days: NDArray[np.float64],
     outcomes: Outcomes,
     weights: ScoringWeights | None = None,
+    fold: NDArray[np.int64] | None = None,
 ) -> NDArray[np.float64]:
     """Cumulative/dynamic AUC of the risk at each time, for each cause.
 
@@ -28,6 +35,7 @@ def auc(
         times_days: (times,), ascending.
         outcomes: What happened to the rows.
         weights: From `scoring_weights` for these rows and times; None: those of the rows themselves.
+        fold: (rows,): whose model predicted the row; only rows of one fold are compared. None: one model's.
 
     Returns:
         (..., causes, times); NaN where there are no cases, no controls, or nothing is known.
@@ -44,7 +52,7 @@ def auc(
         for index in range(n_causes):
             is_cause = outcomes.cause == index + 1
             cases, controls = by_now * is_cause, by_now * ~is_cause + free
-            found[..., index, j] = _ordered_share(incidence[:, index, j], cases, controls)
+            found[..., index, j] = _ordered_share(incidence[:, index, j], cases, controls, fold)
             found[..., index, j] += 0.0 * weights.after[..., j]  # NaN where nothing is known, even without survivors
     return found
 
@@ -61,7 +69,11 @@ def known_status(
 
 
 def concordance(
-    risk: NDArray[np.float64], outcomes: Outcomes, tau_days: float, weights: ScoringWeights | None = None
+    risk: NDArray[np.float64],
+    outcomes: Outcomes,
+    tau_days: float,
+    weights: ScoringWeights | None = None,
+    fold: NDArray[np.int64] | None = None,
 ) -> NDArray[np.float64]:
     """Cause-specific concordance up to tau: do rows with the event earlier have the higher risk?
 
@@ -76,6 +88,7 @@ def concordance(
         outcomes: What happened to the rows.
         tau_days: Events after it do not open a pair.
         weights: From `scoring_weights` for these rows, with any times; None: those of the rows themselves.
+        fold: (rows,): whose model predicted the row; only rows of one fold are compared. None: one model's.
 
     Returns:
         (..., causes); NaN where there is no comparable pair.
@@ -96,8 +109,9 @@ def concordance(
         lasting[is_case] = event[is_case] * np.nan_to_num(weights.at_event_times(outcomes.duration_days[is_case]).T)
         stage, marker = _stages(outcomes, index + 1), risk[:, index]
         everyone = Side(np.ones(len(outcomes), dtype=np.bool_), row)
-        longer = dominated(stage, marker, Side(is_case, lasting), everyone, opener_is_earlier=True)
-        before = dominated(stage, marker, Side(is_case, event), Side(is_competing, event), opener_is_earlier=False)
+        lasted, had_other = Side(is_case, lasting), Side(is_competing, event)
+        longer = dominated(stage, marker, lasted, everyone, opener_is_earlier=True, group=fold)
+        before = dominated(stage, marker, Side(is_case, event), had_other, opener_is_earlier=False, group=fold)
         found.append(ratio(longer.concordant + before.concordant, longer.total + before.total))
     return np.stack(found, axis=-1)
 
@@ -114,13 +128,22 @@ def _stages(outcomes: Outcomes, cause: int) -> NDArray[np.int64]:
 
 
 def _ordered_share(
-    marker: NDArray[np.float64], cases: NDArray[np.float64], controls: NDArray[np.float64]
+    marker: NDArray[np.float64],
+    cases: NDArray[np.float64],
+    controls: NDArray[np.float64],
+    fold: NDArray[np.int64] | None,
 ) -> NDArray[np.float64]:
-    """Weighted share (...) of case–control pairs in which the case has the higher marker, ties one half."""
-    order = np.argsort(marker, kind="stable")
-    ordered = marker[order]
-    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    """Weighted share (...) of case–control pairs of one fold in which the case has the higher marker, ties one half."""
+    fold = np.zeros(len(marker), dtype=np.int64) if fold is None else fold
+    order = np.lexsort((marker, fold))
+    new_fold = changes(fold[order])
+    starts = np.flatnonzero(new_fold | changes(marker[order]))
     case = np.add.reduceat(cases[..., order], starts, axis=-1)
     control = np.add.reduceat(controls[..., order], starts, axis=-1)
-    below = np.cumsum(control, axis=-1) - 0.5 * control
-    return ratio((case * below).sum(axis=-1), case.sum(axis=-1) * control.sum(axis=-1))
+    first = np.flatnonzero(new_fold[starts])
+    own = np.add.reduceat(control, first, axis=-1)
+    earlier = np.cumsum(own, axis=-1) - own
+    size = np.diff(first, append=len(starts))
+    below = np.cumsum(control, axis=-1) - 0.5 * control - np.repeat(earlier, size, axis=-1)
+    pairs = (np.add.reduceat(case, first, axis=-1) * own).sum(axis=-1)
+    return ratio((case * below).sum(axis=-1), pairs)

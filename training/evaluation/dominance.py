@@ -31,7 +31,13 @@ class Side:
 
 
 def dominated(
-    stage: Index, marker: NDArray[np.float64], opener: Side, other: Side, *, opener_is_earlier: bool
+    stage: Index,
+    marker: NDArray[np.float64],
+    opener: Side,
+    other: Side,
+    *,
+    opener_is_earlier: bool,
+    group: Index | None = None,
 ) -> PairSums:
     """Sum opener_i · other_j over pairs (i, j) with stage_i < stage_j (or >), in all and if marker_i > marker_j.
 
@@ -45,9 +51,11 @@ def dominated(
         opener: Rows that may be i.
         other: Rows that may be j.
         opener_is_earlier: Whether stage_i < stage_j, or >.
+        group: (rows,): only rows of one group are compared; None: all are.
     """
     concordant, total = np.zeros(opener.weight.shape[1:]), np.zeros(opener.weight.shape[1:])
-    for halves in _halvings(stage, marker, opener.rows | other.rows):
+    group = np.zeros_like(stage) if group is None else group
+    for halves in _halvings(stage, marker, group, opener.rows | other.rows):
         first, second = (halves.earlier, ~halves.earlier)[:: 1 if opener_is_earlier else -1]
         i = np.flatnonzero(first & opener.rows[halves.row])
         is_j = second & other.rows[halves.row]
@@ -65,7 +73,7 @@ def dominated(
 
 @dataclass(frozen=True, slots=True)
 class _Halves:
-    """Rows sorted by (part, marker); each part is about to be halved."""
+    """Rows sorted by (group, part, marker); each part is about to be halved."""
 
     row: Index
     earlier: NDArray[np.bool_]
@@ -74,17 +82,16 @@ class _Halves:
     """Positions at which the row's part begins and the next does; the same for the run of its marker in the part."""
 
 
-def _halvings(stage: Index, marker: NDArray[np.float64], kept: NDArray[np.bool_]) -> Iterator[_Halves]:
-    """From the highest bit of the stages to the lowest."""
+def _halvings(stage: Index, marker: NDArray[np.float64], group: Index, kept: NDArray[np.bool_]) -> Iterator[_Halves]:
+    """From the highest bit of the stages to the lowest; rows of different groups are never in one part."""
     row = np.flatnonzero(kept)
-    row = row[np.argsort(marker[row], kind="stable")]
+    row = row[np.lexsort((marker[row], group[row]))]
     for bit in range(int(stage.max(initial=0)).bit_length() - 1, -1, -1):
         ordered = stage[row] >> bit
-        part = ordered >> 1
         earlier = (ordered & 1) == 0
-        new_part = _changes(part)
+        new_part = changes(ordered >> 1) | changes(group[row])
         part_start, part_end = _runs(new_part)
-        yield _Halves(row, earlier, (part_start, part_end, *_runs(new_part | _changes(marker[row]))))
+        yield _Halves(row, earlier, (part_start, part_end, *_runs(new_part | changes(marker[row]))))
         row = row[_partition(earlier, part_start, part_end)]
 
 
@@ -100,7 +107,7 @@ def _partition(first: NDArray[np.bool_], part_start: Index, part_end: Index) -> 
     return order
 
 
-def _changes(values: NDArray[np.float64] | Index) -> NDArray[np.bool_]:
+def changes(values: NDArray[np.float64] | Index) -> NDArray[np.bool_]:
     """Whether each value differs from the one before it; the first does."""
     return np.concatenate([[True], values[1:] != values[:-1]])[: len(values)]
 

@@ -116,6 +116,8 @@ class _Scored:
     """The rows that are scored, and how."""
 
     rows: IntArray
+    fold: IntArray
+    """(rows,): which of the models has not seen the row."""
     outcomes: Outcomes
     times_days: FloatArray
     by_landmark: tuple[IntArray, ...]
@@ -125,11 +127,16 @@ class _Scored:
     def of(
         cls, tested: Sequence[HeldOutModel], patients: Patients, outcomes: Outcomes, times_days: FloatArray
     ) -> _Scored:
-        rows = np.sort(np.concatenate([one.rows for one in tested]))
+        rows = np.concatenate([one.rows for one in tested])
+        fold = np.repeat(np.arange(len(tested)), [len(one.rows) for one in tested])
+        order = np.argsort(rows)
+        rows, fold = rows[order], fold[order]
         if outcomes.entry_days is not None:
-            rows = rows[outcomes.entry_days[rows] <= 0]
+            scored = outcomes.entry_days[rows] <= 0
+            rows, fold = rows[scored], fold[scored]
         days = patients.landmark_day[rows]
-        return cls(rows, outcomes.take(rows), times_days, tuple(np.flatnonzero(days == day) for day in np.unique(days)))
+        by_landmark = tuple(np.flatnonzero(days == day) for day in np.unique(days))
+        return cls(rows, fold, outcomes.take(rows), times_days, by_landmark)
 
     def losses(self, incidence: FloatArray, resamples: FloatArray) -> FloatArray:
         """(resamples, causes, 2): integrated Brier score, and 1 − concordance."""
@@ -140,7 +147,7 @@ class _Scored:
             weights = scoring_weights(outcomes, grid, resamples=resamples[:, places])
             ibs = integrate(brier_score(incidence[places][..., : len(grid)], grid, outcomes, weights), grid)
             risk = at_horizons(incidence[places], self.times_days, grid[-1:])[..., 0]
-            c = concordance(risk, outcomes, float(grid[-1]), weights)
+            c = concordance(risk, outcomes, float(grid[-1]), weights, self.fold[places])
             total += np.stack([ibs, 1 - c], axis=-1) * (len(places) / len(self.rows))
         return total
 

@@ -31,8 +31,9 @@ class Subject:
         outcomes: Outcomes,
         horizons_days: NDArray[np.float64],
         null_incidence: NDArray[np.float64] | None = None,
+        fold: NDArray[np.int64] | None = None,
     ) -> None:
-        self.outcomes = outcomes
+        self.outcomes, self.fold = outcomes, fold
         self.horizons = horizons_days
         self.grid = scorable_times(outcomes, times_days)
         self.incidence = incidence[..., : len(self.grid)]
@@ -50,10 +51,10 @@ class Subject:
         return {
             "ibs": ibs,
             "ipa": prediction_accuracy(ibs, ibs_null),
-            "c": concordance(self.risk[..., -1], self.outcomes, float(self.horizons[-1]), at_horizon),
+            "c": concordance(self.risk[..., -1], self.outcomes, float(self.horizons[-1]), at_horizon, self.fold),
             "brier_at": brier,
             "ipa_at": prediction_accuracy(brier, self._null_score(self.null_risk, self.horizons, at_horizon)),
-            "auc_at": auc(self.risk, self.horizons, self.outcomes, at_horizon),
+            "auc_at": auc(self.risk, self.horizons, self.outcomes, at_horizon, self.fold),
         }
 
     def calibration(self, resamples: NDArray[np.float64] | None) -> Measured:

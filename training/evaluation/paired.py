@@ -29,6 +29,7 @@ def repeated_accuracy(
     outcomes: Outcomes,
     horizons_days: Sequence[float],
     draws: NDArray[np.float64],
+    fold: NDArray[np.int64] | None = None,
 ) -> Measured:
     """Brier score, IPA and discrimination of a repeated cross-validation: in each draw the mean over its repeats.
 
@@ -40,6 +41,8 @@ def repeated_accuracy(
         outcomes: What happened to the rows.
         horizons_days: Ascending; interpolated linearly between times.
         draws: (draws, rows), from `sample_and_resamples`; all draws of rows of one landmark.
+        fold: (repeats, rows): whose model predicted the row; AUC and concordance compare rows of one fold. None: one
+            model's.
 
     Returns:
         By metric, as in `Subject.accuracy`: (draws, causes), those at horizons (draws, causes, horizons).
@@ -51,7 +54,11 @@ def repeated_accuracy(
     horizons = np.asarray(horizons_days, dtype=np.float64)
     for repeat in incidence:
         check_prediction(repeat, times_days, outcomes)
-    subjects = [Subject(repeat, times_days, outcomes, horizons) for repeat in incidence]
+    of_repeat = [None] * len(incidence) if fold is None else fold
+    subjects = [
+        Subject(repeat, times_days, outcomes, horizons, fold=folds)
+        for repeat, folds in zip(incidence, of_repeat, strict=True)
+    ]
     blocks = [[subject.accuracy(block) for subject in subjects] for block in _blocks(draws)]
     return {
         name: np.concatenate([np.mean([one[name] for one in block], axis=0) for block in blocks])

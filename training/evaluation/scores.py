@@ -108,6 +108,7 @@ def evaluate(
     n_bootstrap: int = 200,
     seed: int = 0,
     null_incidence: NDArray[np.float64] | None = None,
+    fold: NDArray[np.int64] | None = None,
 ) -> Scores:
     """Score one prediction for each row: from one landmark, e.g. out of fold in one cross-validation.
 
@@ -129,6 +130,7 @@ def evaluate(
         seed: Of the resamples.
         null_incidence: (rows, causes, times) of another null prediction, e.g. the Aalen–Johansen estimate of the
             training folds. None: that of the scored rows.
+        fold: (rows,): whose model predicted the row; AUC and concordance compare rows of one fold. None: one model's.
 
     Raises:
         SequelaError: Rows observed only after the landmark, or no time about which anything is known.
@@ -137,7 +139,8 @@ def evaluate(
     for given in (incidence,) if null_incidence is None else (incidence, null_incidence):
         check_prediction(given, times_days, outcomes)
     _check_rows(outcomes, patient_id, horizons_days)
-    subject = Subject(incidence, times_days, outcomes, np.asarray(horizons_days, dtype=np.float64), null_incidence)
+    horizons = np.asarray(horizons_days, dtype=np.float64)
+    subject = Subject(incidence, times_days, outcomes, horizons, null_incidence, fold)
     point = subject.accuracy(None) | subject.calibration(None)
     rng = np.random.default_rng(seed)
     blocks = [

@@ -23,8 +23,11 @@ def rounded(incidence: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.round(incidence, 1)
 
 
-def slow_auc(risk: NDArray[np.float64], time: float, outcomes: Outcomes, cause: int) -> float:
+def slow_auc(
+    risk: NDArray[np.float64], time: float, outcomes: Outcomes, cause: int, fold: NDArray[np.int64] | None = None
+) -> float:
     """The definition, one pair at a time."""
+    fold = np.zeros(len(outcomes), dtype=np.int64) if fold is None else fold
     survival = censoring_survival(outcomes)
     now = survival.at(np.array([time]))[0]
     weight = 1 / survival.before(outcomes.duration_days)
@@ -32,7 +35,7 @@ def slow_auc(risk: NDArray[np.float64], time: float, outcomes: Outcomes, cause: 
     for i in range(len(outcomes)):
         if outcomes.duration_days[i] > time or outcomes.cause[i] != cause:
             continue
-        for j in range(len(outcomes)):
+        for j in np.flatnonzero(fold == fold[i]):
             if outcomes.duration_days[j] > time:
                 pair = weight[i] / now
             elif outcomes.cause[j] not in (0, cause):
@@ -44,15 +47,18 @@ def slow_auc(risk: NDArray[np.float64], time: float, outcomes: Outcomes, cause: 
     return concordant / pairs if pairs else np.nan
 
 
-def slow_concordance(risk: NDArray[np.float64], tau: float, outcomes: Outcomes, cause: int) -> float:
+def slow_concordance(
+    risk: NDArray[np.float64], tau: float, outcomes: Outcomes, cause: int, fold: NDArray[np.int64] | None = None
+) -> float:
     """The definition, one pair at a time."""
+    fold = np.zeros(len(outcomes), dtype=np.int64) if fold is None else fold
     survival, duration = censoring_survival(outcomes), outcomes.duration_days
     before, now = survival.before(duration), survival.at(duration)
     concordant = pairs = 0.0
     for i in range(len(outcomes)):
         if duration[i] > tau or outcomes.cause[i] != cause:
             continue
-        for j in range(len(outcomes)):
+        for j in np.flatnonzero(fold == fold[i]):
             if duration[j] > duration[i] or (duration[j] == duration[i] and outcomes.cause[j] == 0):
                 pair = 1 / (before[i] * (now[i] if now[i] > 0 else before[i]))
             elif outcomes.cause[j] not in (0, cause):
@@ -81,6 +87,58 @@ def test_concordance_equals_the_definition_with_ties(draw: Draw, seed: int, n: i
     risk = rounded(incidence[..., -1])
     slow = [slow_concordance(risk[:, k], times[-1], outcomes, k + 1) for k in range(2)]
     np.testing.assert_allclose(concordance(risk, outcomes, times[-1]), slow, atol=1e-12)
+
+
+@settings(max_examples=30)
+@given(seed=st.integers(0, 10_000), n=st.integers(20, 40), n_folds=st.integers(1, 5))
+def test_only_rows_of_one_fold_are_compared(draw: Draw, seed: int, n: int, n_folds: int) -> None:
+    outcomes, times, incidence = draw(seed, n)
+    times, incidence = times[:2], rounded(incidence[..., :2])
+    assume(censoring_survival(outcomes).at(times)[-1] > 0)
+    rng = np.random.default_rng(seed)
+    fold = rng.integers(0, n_folds, n) * 7 - 1
+    slow = [[slow_auc(incidence[:, k, j], t, outcomes, k + 1, fold) for j, t in enumerate(times)] for k in range(2)]
+    np.testing.assert_allclose(auc(incidence, times, outcomes, fold=fold), slow, atol=1e-12)
+    last = [slow_concordance(incidence[:, k, 1], times[1], outcomes, k + 1, fold) for k in range(2)]
+    np.testing.assert_allclose(concordance(incidence[..., 1], outcomes, times[1], fold=fold), last, atol=1e-12)
+    # Each model on a scale of its own: what differs between folds alone says nothing of order.
+    other = incidence * rng.uniform(0.5, 2, 40)[fold][:, None, None] + rng.integers(0, 9, 40)[fold][:, None, None]
+    np.testing.assert_allclose(auc(other, times, outcomes, fold=fold), slow, atol=1e-12)
+    np.testing.assert_allclose(concordance(other[..., 1], outcomes, times[1], fold=fold), last, atol=1e-12)
+
+
+def test_folds_are_kept_in_resamples(draw: Draw) -> None:
+    outcomes, times, incidence = draw(7, 60)
+    fold = np.arange(60) % 4
+    counts = np.random.default_rng(7).integers(0, 3, size=(3, 60))
+    weights = scoring_weights(outcomes, times, resamples=counts.astype(float))
+    aucs = auc(incidence, times, outcomes, weights, fold)
+    indices = concordance(incidence[..., -1], outcomes, times[-1], weights, fold)
+    for one, count in enumerate(counts):
+        rows = np.repeat(np.arange(60), count)
+        alone = outcomes.take(rows)
+        np.testing.assert_allclose(aucs[one], auc(incidence[rows], times, alone, fold=fold[rows]), atol=1e-10)
+        of_one = concordance(incidence[rows, :, -1], alone, times[-1], fold=fold[rows])
+        np.testing.assert_allclose(indices[one], of_one, atol=1e-10)
+
+
+@given(seed=st.integers(0, 10_000))
+def test_who_was_left_out_of_training_does_not_order_patients(draw: Draw, seed: int) -> None:
+    # The share of events among the others: what a model that knows nothing predicts, fold by fold. Folds of one patient
+    # show it best: whoever meets the event is told the lower risk.
+    outcomes, _, _ = draw(seed, 30, tied=False)
+    met = outcomes.cause == 1
+    tau = float(np.quantile(outcomes.duration_days, 0.6))
+    assume((met & (outcomes.duration_days <= tau)).any())
+    for n_folds, known in ((30, np.nan), (5, 0.5)):
+        fold = np.arange(30) % n_folds
+        risk = np.array([met[fold != one].mean() for one in range(n_folds)])[fold]
+        risks = np.stack([risk, risk], axis=1)
+        np.testing.assert_allclose(concordance(risks, outcomes, tau, fold=fold)[0], known, atol=1e-12)
+        found = auc(risks[..., None], np.array([tau]), outcomes, fold=fold)[0, 0]
+        np.testing.assert_allclose(found, known, atol=1e-12)
+        if n_folds == len(outcomes):
+            assert concordance(risks, outcomes, tau)[0] < 0.5
 
 
 @given(seed=st.integers(0, 10_000), n=st.integers(5, 40))

@@ -89,7 +89,7 @@ def test_what_decides_is_found_and_only_that(landmarks: int) -> None:
     assert {source for source, _ in found} == {"baseline.age", "baseline.twin", "baseline.noise", "baseline.product"}
     age, product = found["baseline.age", "relapse"], found["baseline.product", "death"]
     assert age.ibs.low > 0.005
-    assert age.c.low > 0.05
+    assert age.c.low > 0.02
     assert product.ibs.low > 0.002
     assert product.c.low > 0.02
     assert max(abs(found["baseline.noise", cause].ibs.point) for cause in ("relapse", "death")) < 0.004
