@@ -27,7 +27,7 @@ holds the columns below; scores are out of fold, of the endpoint's event, from t
 |---|---|---|
 | IBS | integrated Brier score | lower |
 | IPA | 1 − IBS / IBS of the Aalen–Johansen estimate: 0 is no better than the same risk for everyone | higher |
-| C | concordance of the risk at the last horizon; 0.5 is chance | higher |
+| C | concordance of the risk at the last horizon, between patients of one fold; 0.5 is chance | higher |
 | AUC day N | time-dependent area under the ROC curve by day N after the landmark | higher |
 | sequela.provenance | `simulated`: invented patients, no evidence about any real one; `real`: observed patients | |
 

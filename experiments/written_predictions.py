@@ -29,12 +29,12 @@ def predicted_over_rows(
         rows: The rows that were trained on.
         name: Of the run, for what is said when they do not fit.
 
-    Raises:
-        SequelaError: The predictions are not those of the rows, the causes or the times.
-
     Returns:
         Incidence (repeats, rows, causes, times of the even grid), NaN for rows that were not tested; and the number of
         the fold (repeats, rows) that tested them, −1 where none did.
+
+    Raises:
+        SequelaError: The predictions are not those of the rows, the causes or the times.
     """
     grid, causes = even_grid(rows.endpoint), pd.Index(rows.outcomes.causes)
     repeat_of = {fold["fold"]: fold["repeat"] for fold in split}

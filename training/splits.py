@@ -31,7 +31,7 @@ class Fold:
 
 def fold_of_rows(folds: Sequence[Fold], n_rows: int) -> NDArray[np.int64]:
     """(repeats, rows): the number of the fold that tests each row; −1 where none does."""
-    found = np.full((1 + max(fold.repeat for fold in folds), n_rows), -1, dtype=np.int64)
+    found = np.full((1 + max((fold.repeat for fold in folds), default=0), n_rows), -1, dtype=np.int64)
     for fold in folds:
         found[fold.repeat, fold.test] = fold.number
     return found

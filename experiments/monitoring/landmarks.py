@@ -48,8 +48,7 @@ def by_day(
 ) -> list[OnDay]:
     """Each marker on each day of the rows, with intervals over patients (resamples of the rows of the day).
 
-    Patients of one `fold` (rows,) are set against each other, since each fold has a model of its own; so are they by
-    every other marker.
+    The AUC of the model is between patients of one `fold` (rows,), since each fold has a model of its own.
     """
     found = []
     for day in np.unique(rows.patients.landmark_day):
@@ -82,7 +81,8 @@ def _on_day(
         draws = np.concatenate([part[..., 0, 0] for part in parts[1:]]) if parts[1:] else np.empty(0)
         return percentile_interval(float(parts[0][0, 0, 0]), draws)
 
-    told = interval([auc(values, times, outcomes, one, fold[own]) for one in weights])
+    of_model = fold[own] if marker.name == MODEL else None
+    told = interval([auc(values, times, outcomes, one, of_model) for one in weights])
     brier, accuracy = None, None
     if marker.name == MODEL:
         scores = [brier_score(values, times, outcomes, one) for one in weights]

@@ -129,7 +129,7 @@ def _days(found: Monitoring) -> Section:
 
 def _auc(found: Monitoring) -> Figure:
     names = list(dict.fromkeys(one.marker for one in found.on_days))
-    mean = {name: float(np.mean([one.auc.point for one in found.on_days if one.marker == name])) for name in names}
+    mean = {name: float(np.nanmean([one.auc.point for one in found.on_days if one.marker == name])) for name in names}
     chosen = [MODEL, *sorted((name for name in names if name != MODEL), key=lambda name: -abs(mean[name] - 0.5))]
     with drawing(3.4) as (figure, (axes,)):
         for index, name in enumerate(chosen[:MOST_DRAWN]):

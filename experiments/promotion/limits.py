@@ -50,7 +50,7 @@ def _check(part: Part, name: str, threshold: Threshold, found: pd.DataFrame) -> 
     point, low, high = found.iloc[0][["point", "low", "high"]].astype(float)
     value = Interval(float(point), float(low), float(high))
     if not isfinite(value.point):
-        remark = "undefined: no event by then, or nobody followed so long"
+        remark = "undefined: no event by then, nobody followed so long, or no fold of two patients who can be compared"
         return Check(part, name, "failed" if threshold.is_overall else "not applicable", rule, value, remark)
     keeps = threshold.keeps(value)
     if keeps is None:

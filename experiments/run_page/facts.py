@@ -176,7 +176,8 @@ def validation(a: Analysis) -> str:
     split = "; ".join([schemes[of.scheme].capitalize(), *([said] if said else [])])
     return (
         f"{split}; patients are kept whole, and selection, imputation and scaling are fitted within each training "
-        f"fold. Intervals are percentiles over {of.bootstrap} resamples of patients."
+        f"fold. C and AUC set patients of one fold against each other. Intervals are percentiles over {of.bootstrap} "
+        "resamples of patients."
     )
 
 

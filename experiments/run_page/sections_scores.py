@@ -115,9 +115,12 @@ def discrimination_section(a: Analysis) -> Section:
     parts = [
         (auc_figure(of.over_time, of.at.day), caption, _auc_words(of.over_time, of.at.day))
         for of in a.landmarks
-        if of.over_time is not None
+        if of.over_time is not None and np.isfinite(of.over_time.auc).any()
     ]
-    text = f"Of two patients, does the one who meets {a.cause} have the higher predicted risk? 0.5 is chance, 1 always."
+    text = (
+        f"Of two patients of one fold, does the one who meets {a.cause} have the higher predicted risk? 0.5 is chance, "
+        "1 always."
+    )
     body = paragraph(text) + (figures(parts, "auc") if parts else absent(FEW_EVENTS))
     body += html_table("AUC with 95 % intervals", *_by_horizon(a, {"auc": estimate}))
     return Section("discrimination", "Discrimination over time", body)

@@ -129,5 +129,7 @@ def _identity(sweep: Sweep, cohort: str, endpoints: list[Endpoint]) -> dict[str,
     if reference is not None:
         run["features"]["processing"]["reference"] = hashlib.sha256(Path(reference).name.encode()).hexdigest()[:12]
     of_sweep = sweep.config.model_dump(mode="json", exclude={"name", "run", "trials", "overrides"})
+    if sweep.config.objective.metric == "c":
+        of_sweep["objective"]["between"] = "patients of one fold"  # studies of before had C across folds
     texts = sorted(endpoint.model_dump_json() for endpoint in endpoints)
     return of_sweep | {"run": run, "cohort": cohort, "endpoints": {str(n): text for n, text in enumerate(texts)}}

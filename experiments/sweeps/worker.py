@@ -121,6 +121,7 @@ class Worker:
         value = float(objective_values(rows, out_of_fold, objective))
         if not np.isfinite(value):
             msg = f"objective {objective.metric} is not defined on these outcomes; choose another metric or cause"
+            msg += ", or fewer folds"
             raise SequelaError(msg)
         with (tracker.folder / PREDICTIONS).open("wb") as file:
             np.save(file, out_of_fold.incidence, allow_pickle=False)

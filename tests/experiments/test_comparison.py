@@ -18,11 +18,11 @@ from recorded_runs import everyone_alike, noisy, record, telling
 from experiments.comparing.compared_runs import Place, load_compared
 from experiments.comparing.comparison import METRICS, Comparison, compare, verdicts
 from experiments.config import RunConfig
+from experiments.crossval import untested
 from experiments.data import TrainingRows, load_rows
 from experiments.home import Home
 from experiments.log_items import endpoint_digest
-from experiments.out_of_fold import OutOfFold, evaluation_times
-from experiments.scoring import scored_rows
+from experiments.out_of_fold import evaluation_times, even_grid
 from experiments.store import open_store
 from features.check import read_endpoint
 from features.cohort import write_yaml
@@ -106,8 +106,7 @@ def test_numbers_are_those_of_the_two_predictions_alone(
     record(home, named(run_config, "two"), rows, other)
     found = compared(client, home, "one", "two")
     table = found.table
-    runs = load_compared(client, home, ["one", "two"], Place())
-    by_hand = of_repeat(rows, runs.runs[0].predictions, other, alike)
+    by_hand = of_repeat(rows, untested(rows, run_config).fold, other, alike)
     first = table[table["landmark_day"] == 0].set_index(["metric", "horizon_days"])
     assert first.loc[("ibs", np.nan), "difference"] == pytest.approx(by_hand.ibs[0].point)
     assert first.loc[("c", np.nan), "difference"] == pytest.approx(by_hand.c[0].point)
@@ -130,8 +129,8 @@ def test_repeats_are_averaged_score_by_score(
     record(home, named(run_config, "plain", repeats=2), rows, alike)
     table = compared(client, home, "plain", "twice").table
     first = table[table["landmark_day"] == 0].set_index(["metric", "horizon_days"])
-    predictions = load_compared(client, home, ["plain", "twice"], Place()).runs[0].predictions
-    parts = [of_repeat(rows, predictions, other, alike, number) for number in (0, 1)]
+    folds = untested(rows, named(run_config, "twice", repeats=2)).fold
+    parts = [of_repeat(rows, folds, other, alike, number) for number in (0, 1)]
     for name, horizon, found in (
         ("ibs", np.nan, [one.ibs[0] for one in parts]),
         ("c", np.nan, [one.c[0] for one in parts]),
@@ -142,13 +141,14 @@ def test_repeats_are_averaged_score_by_score(
 
 def of_repeat(
     rows: TrainingRows,
-    predictions: OutOfFold,
+    folds: NDArray[np.int64],
     first: NDArray[np.float64],
     second: NDArray[np.float64],
     number: int = 0,
 ) -> PairedDifference:
     """By `paired_difference`, at the first landmark, in the folds that were written."""
-    at, grid = scored_rows(rows, predictions, 0.0), predictions.times_days
+    at = np.flatnonzero((rows.patients.landmark_day == 0) & rows.outcomes.from_landmark)
+    grid = even_grid(rows.endpoint)
     steps = np.searchsorted(evaluation_times(rows.endpoint), grid)
     return paired_difference(
         *(incidence[number, at][..., steps] for incidence in (first, second)),
@@ -158,7 +158,7 @@ def of_repeat(
         rng=np.random.default_rng(1),
         horizons_days=rows.endpoint.horizons_days,
         n_bootstrap=FEW,
-        fold=predictions.fold[number, at],
+        fold=folds[number, at],
     )
 
 

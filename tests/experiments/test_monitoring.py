@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -140,12 +141,14 @@ def test_each_day_has_the_auc_of_that_day(trained: TrainingRows, home: Home) -> 
     marker = Marker(MODEL, np.random.default_rng(1).random(len(rows)))
     fold = rows.number % 3
     found = by_day([marker], rows, fold, HORIZON, seed=0, n_bootstrap=20)
+    of_values = by_day([replace(marker, name="last ferritin")], rows, fold, HORIZON, seed=0, n_bootstrap=1)
     assert [one.day for one in found] == [0, 14]
-    for one in found:
+    for one, of_value in zip(found, of_values, strict=True):
         own = np.flatnonzero(rows.patients.landmark_day == one.day)
         outcomes = rows.outcomes.take(own)
         values = np.repeat(marker.values[own][:, None, None], len(outcomes.causes), axis=1)
         assert one.auc.point == pytest.approx(auc(values, np.array([HORIZON]), outcomes, fold=fold[own])[0, 0])
+        assert of_value.auc.point == pytest.approx(auc(values, np.array([HORIZON]), outcomes)[0, 0])
         assert one.n_patients == len(own)
         assert one.accuracy is not None
         assert one.brier is not None

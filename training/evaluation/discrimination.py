@@ -140,10 +140,10 @@ def _ordered_share(
     starts = np.flatnonzero(new_fold | changes(marker[order]))
     case = np.add.reduceat(cases[..., order], starts, axis=-1)
     control = np.add.reduceat(controls[..., order], starts, axis=-1)
+    running = np.concatenate([np.zeros((*control.shape[:-1], 1)), np.cumsum(control, axis=-1)], axis=-1)
     first = np.flatnonzero(new_fold[starts])
-    own = np.add.reduceat(control, first, axis=-1)
-    earlier = np.cumsum(own, axis=-1) - own
-    size = np.diff(first, append=len(starts))
-    below = np.cumsum(control, axis=-1) - 0.5 * control - np.repeat(earlier, size, axis=-1)
-    pairs = (np.add.reduceat(case, first, axis=-1) * own).sum(axis=-1)
-    return ratio((case * below).sum(axis=-1), pairs)
+    bounds = np.append(first, len(starts))
+    begin, end = (np.repeat(running[..., edge], np.diff(bounds), axis=-1) for edge in (bounds[:-1], bounds[1:]))
+    # Differences first: where all markers are equal, this is exactly half of the pairs.
+    below = ((running[..., :-1] - begin) + (running[..., 1:] - begin)) / 2
+    return ratio((case * below).sum(axis=-1), (case * (end - begin)).sum(axis=-1))
