@@ -150,5 +150,5 @@ class InContextConfig(Frozen):
     """Rows that are read, at most; of larger cohorts, so many are drawn. They are part of the artifact."""
     tuning_steps: Annotated[int, Field(ge=0)] = 0
     """Steps of fine-tuning on the cohort; 0: the weights stay as they are."""
-    tuning_rate: Annotated[float, Field(gt=0)] = 3e-5
+    tuning_rate: Annotated[float, Field(gt=0)] = 3e-4
     """Learning rate of fine-tuning."""
