@@ -57,6 +57,10 @@ OURS: Mapping[str, ModelConfig] = {
             "kind": "mixture",
             "members": [{"kind": kind} for kind in (*FOUR, "in_context")],
         },
+        "mixture with in_context, fine-tuned": {
+            "kind": "mixture",
+            "members": [*({"kind": kind} for kind in FOUR), {"kind": "in_context", "tuning_steps": 20}],
+        },
         "stacked": {
             "kind": "mixture",
             "weights": "stacked",
@@ -68,6 +72,7 @@ OURS: Mapping[str, ModelConfig] = {
 POOLED: Mapping[str, tuple[str, ...]] = {
     "mixture": FOUR,
     "mixture with in_context": (*FOUR, "in_context"),
+    "mixture with in_context, fine-tuned": (*FOUR, "in_context, fine-tuned"),
 }
 """Mixtures with equal weights: their members are fitted as they are alone, on the same rows with the same seed, so that
 the mixture is the mean of their predictions."""

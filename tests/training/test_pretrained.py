@@ -12,6 +12,7 @@ import torch
 from features.errors import SequelaError
 from features.outcomes import Outcomes
 from training.config import InContextConfig, TrainerConfig
+from training.fitting import in_context_tuning
 from training.fitting.in_context import fit_in_context
 from training.models.in_context import InContextModule, InContextSizes
 from training.models.nonparametric import aalen_johansen
@@ -119,6 +120,24 @@ def test_fine_tuning_learns_from_the_cohort_and_leaves_the_weights_that_ship_alo
     np.testing.assert_array_equal(answers[1], answers[2])
     assert torch.equal(plain.module.head.weight, read_weights()[0].head.weight)
     assert not torch.equal(tuned.module.head.weight, plain.module.head.weight)
+
+
+def test_the_more_events_the_further_fine_tuning_moves_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    ids = np.repeat([f"p{i}" for i in range(40)], 2).astype(object)  # two landmarks of each
+    cause = np.where(np.arange(80) < 50, 1, 0)
+    outcomes = Outcomes(rng.exponential(50.0, 80), cause, ("infection",))
+    x = rng.normal(size=(80, 2))
+
+    def weights() -> torch.Tensor:
+        config = InContextConfig(tuning_steps=2)
+        return fit_in_context(x, outcomes, ids, config, CPU, seed=0).module.head.weight
+
+    found = weights()
+    monkeypatch.setattr(in_context_tuning, "WORTH_EVENTS", 0.0)
+    last, came_with = weights(), read_weights()[0].head.weight
+    assert not torch.equal(last, came_with)
+    torch.testing.assert_close(found, torch.lerp(came_with, last, 25 / 125))
 
 
 def test_a_cohort_without_events_is_refused() -> None:
