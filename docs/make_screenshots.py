@@ -1,6 +1,6 @@
 """Draw the screenshots of docs/how-to/ui.md: four models on the embedded cohort, in Chromium.
 
-    python docs/make_screenshots.py FOLDER
+    PYTHONPATH=tests/support python docs/make_screenshots.py FOLDER
 
 FOLDER becomes (or is) the store: the runs are made once, so that pages can be drawn again in seconds.
 """
