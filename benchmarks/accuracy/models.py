@@ -36,6 +36,7 @@ FITTED_BY = {
 """Where each kind is fitted."""
 FOUR = ("cox", "network", "forest", "boosting")
 """Members of the mixture."""
+TUNED = {"kind": "in_context", "tuning_steps": 20}
 OURS: Mapping[str, ModelConfig] = {
     name: TypeAdapter(ModelConfig).validate_python(block)
     for name, block in {
@@ -48,7 +49,7 @@ OURS: Mapping[str, ModelConfig] = {
         "network": {"kind": "network"},
         "deephit": {"kind": "deephit"},
         "in_context": {"kind": "in_context"},
-        "in_context, fine-tuned": {"kind": "in_context", "tuning_steps": 20},
+        "in_context, fine-tuned": TUNED,
         "mixture": {
             "kind": "mixture",
             "members": [{"kind": kind} for kind in FOUR],
@@ -59,7 +60,7 @@ OURS: Mapping[str, ModelConfig] = {
         },
         "mixture with in_context, fine-tuned": {
             "kind": "mixture",
-            "members": [*({"kind": kind} for kind in FOUR), {"kind": "in_context", "tuning_steps": 20}],
+            "members": [*({"kind": kind} for kind in FOUR), TUNED],
         },
         "stacked": {
             "kind": "mixture",

@@ -21,6 +21,11 @@ def running_sums(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.concatenate([np.zeros_like(values[..., :1]), np.cumsum(values, axis=-1)], axis=-1)
 
 
+def changes(values: NDArray[np.float64] | NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether each value differs from the one before it; the first does."""
+    return np.concatenate([[True], values[1:] != values[:-1]])[: len(values)]
+
+
 def at_horizons(
     incidence: NDArray[np.float64], times_days: NDArray[np.float64], horizons_days: NDArray[np.float64]
 ) -> NDArray[np.float64]:

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.outcomes import Outcomes
-from training.evaluation.arrays import check_prediction, ratio
-from training.evaluation.dominance import Side, changes, dominated
+from training.evaluation.arrays import changes, check_prediction, ratio, running_sums
+from training.evaluation.dominance import Side, dominated
 from training.evaluation.ipcw import ScoringWeights, scoring_weights
 
 
@@ -140,7 +140,7 @@ def _ordered_share(
     starts = np.flatnonzero(new_fold | changes(marker[order]))
     case = np.add.reduceat(cases[..., order], starts, axis=-1)
     control = np.add.reduceat(controls[..., order], starts, axis=-1)
-    running = np.concatenate([np.zeros((*control.shape[:-1], 1)), np.cumsum(control, axis=-1)], axis=-1)
+    running = running_sums(control)
     first = np.flatnonzero(new_fold[starts])
     bounds = np.append(first, len(starts))
     begin, end = (np.repeat(running[..., edge], np.diff(bounds), axis=-1) for edge in (bounds[:-1], bounds[1:]))

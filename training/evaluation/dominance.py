@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from training.evaluation.arrays import changes
+
 Index = NDArray[np.int64]
 
 
@@ -105,11 +107,6 @@ def _partition(first: NDArray[np.bool_], part_start: Index, part_end: Index) -> 
     order = np.empty_like(position)
     order[target] = position
     return order
-
-
-def changes(values: NDArray[np.float64] | Index) -> NDArray[np.bool_]:
-    """Whether each value differs from the one before it; the first does."""
-    return np.concatenate([[True], values[1:] != values[:-1]])[: len(values)]
 
 
 def _runs(starts: NDArray[np.bool_]) -> tuple[Index, Index]:

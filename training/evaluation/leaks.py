@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.outcomes import Outcomes
-from training.evaluation.arrays import ratio
+from training.evaluation.arrays import changes, ratio
 from training.evaluation.discrimination import known_status
 from training.evaluation.intervals import LEVEL
 from training.evaluation.ipcw import identified_days, scoring_weights
@@ -194,7 +194,7 @@ class _Sorted:
             ordered = values[order]
             names.append((name, False))
             rows.append(order)
-            begins.append(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+            begins.append(changes(ordered))
         begin = np.concatenate([np.zeros(0, dtype=bool), *begins])
         first_value = np.concatenate([[0], np.cumsum([len(part) for part in rows])]).astype(np.int64)
         runs = np.flatnonzero(begin)

@@ -1,9 +1,9 @@
 """Fine-tuning of the in-context network on the cohort that it is to read.
 
 In each step some of the patients are asked about, the others are read, and the network learns from what became of
-those asked about. Its weights are then the mean of those it came with and of those it ended with, which holds better
-than either (Wortsman et al., CVPR 2022, arXiv:2109.01903), the second counting the more, the more events there were to
-learn from. They are the cohort's own, and are stored with the artifact like any others.
+those asked about. Its weights are then a mean of those it came with and of those it ended with (Wortsman et al., CVPR
+2022, arXiv:2109.01903), the second counting the more, the more events there were to learn from: few do not carry it
+far. They are the cohort's own, and are stored with the artifact like any others.
 """
 
 from __future__ import annotations
